@@ -1,0 +1,2 @@
+"""emudrift: did fine-tuning cost a text-to-image model generation quality, and by how much?"""
+
