@@ -1,0 +1,36 @@
+"""Did fine-tuning cost a text-to-image model generation quality, and by how much?
+
+    snakemake -n                                      plan the experiment of config.yaml
+    snakemake --cores 4                               run it on this machine
+    snakemake --profile slurm                         run it on a cluster
+    snakemake --configfile demo/config.yaml -c 2      another experiment
+"""
+
+
+workdir: workflow.basedir
+
+
+include: "rules/common.smk"
+include: "rules/downloads.smk"
+include: "rules/prompts.smk"
+include: "rules/check.smk"
+include: "rules/generate.smk"
+include: "rules/reference.smk"
+include: "rules/features.smk"
+include: "rules/fid.smk"
+include: "rules/report.smk"
+
+
+rule all:
+    default_target: True
+    input:
+        rules.report.output.page,
+        rules.collect.output.table,
+        rules.compare.output.table,
+        rules.plot.output,
+
+
+rule check:
+    """Look everything over, draw nothing."""
+    input:
+        rules.check_experiment.output.checked,

@@ -1,0 +1,31 @@
+"""Feature vectors of the generated images, once per shard and extractor.
+
+Inputs: archives, extractor weights.
+Outputs: results/<name>/features/<extractor>/<arm>/<rows>.npy.
+"""
+
+
+def weights_of_extractor(wildcards):
+    path = experiment.weights(experiment.extractor(wildcards.extractor))
+    return [] if path is None else local(path)
+
+
+rule extract_features:
+    input:
+        archive=rules.generate_shard.output.archive,
+        weights=weights_of_extractor,
+    output:
+        features=f"{RESULTS}/features/{{extractor}}/{{arm}}/{{rows}}.npy",
+    log:
+        f"{LOGS}/extract_features/{{extractor}}/{{arm}}/{{rows}}.log",
+    conda:
+        "../envs/emudrift.yaml"
+    threads: 1
+    resources:
+        gpu=GPUS,
+        mem_mb=16000 if GPUS else 4000,
+        runtime=60,
+        batch_size=experiment.config.resources.feature_batch_size,
+    shell:
+        "python {SCRIPTS}/extract_features.py --config {CONFIG:q} --extractor {wildcards.extractor} --archive {input.archive:q}"
+        " --output {output.features:q} --batch-size {resources.batch_size} --log {log:q}"

@@ -1,0 +1,35 @@
+"""Images, in shards: one GPU job each.
+
+Inputs: prompts, the looked-over model.
+Outputs: results/<name>/images/<arm>/<rows>.tar and .json. Work in progress lies in .partial/ beside them, declared by no
+rule, because Snakemake deletes the declared outputs of a job that failed.
+"""
+
+
+def model_of_arm(wildcards):
+    return expand(rules.check_model.output.model, model=experiment.arm(wildcards.arm).model)
+
+
+rule generate_shard:
+    input:
+        # ancient: the check of the whole experiment comes first, but its rerun (another model, another N) draws nothing anew.
+        checked=ancient(rules.check_experiment.output.checked),
+        prompts=rules.extract_prompts.output.prompts,
+        model=model_of_arm,
+    output:
+        archive=f"{RESULTS}/images/{{arm}}/{{rows}}.tar",
+        manifest=f"{RESULTS}/images/{{arm}}/{{rows}}.json",
+    log:
+        f"{LOGS}/generate_shard/{{arm}}/{{rows}}.log",
+    conda:
+        "../envs/emudrift.yaml"
+    threads: 1
+    resources:
+        gpu=GPUS,
+        mem_mb=48000 if GPUS else 4000,
+        runtime=720,
+        batch_size=experiment.config.resources.generation_batch_size,
+    shell:
+        "python {SCRIPTS}/generate_shard.py --config {CONFIG:q} --arm {wildcards.arm} --rows {wildcards.rows}"
+        " --prompts {input.prompts:q} --model {input.model:q} --archive {output.archive:q} --manifest {output.manifest:q}"
+        " --batch-size {resources.batch_size} --log {log:q}"

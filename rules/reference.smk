@@ -1,0 +1,89 @@
+"""The real images: their list, features and statistics, cached in resources/ and shared by experiments.
+
+Inputs: the dataset's captions or a folder or archive of images; or ready statistics.
+Outputs: resources/reference/<key>.images.csv, <key>.npy, <key>.npz. No input here belongs to one experiment alone, else
+another experiment would make them anew.
+"""
+
+REFERENCES = {
+    local(experiment.reference_base(extractor)): extractor for extractor in experiment.config.extractors
+}
+READY = {base: e.reference_statistics for base, e in REFERENCES.items() if e.reference_statistics is not None}
+
+
+def list_inputs(wildcards):
+    inputs = {"images": ancient(existing(experiment.reference_images, "reference: images"))}
+    if experiment.config.reference.images == "dataset":
+        inputs["captions"] = existing(experiment.path(experiment.config.prompts.captions), "prompts: captions")
+    return inputs
+
+
+def statistics_inputs(wildcards):
+    base = f"{RESOURCES}/reference/{wildcards.reference}"
+    if base in READY:
+        return existing(experiment.path(READY[base]), "extractors: reference_statistics")
+    return f"{base}.npy"
+
+
+rule list_reference_images:
+    input:
+        unpack(list_inputs),
+    output:
+        images=local(experiment.reference_list) if experiment.needs_reference_images else [],
+    log:
+        f"{LOGS}/list_reference_images.log",
+    conda:
+        "../envs/emudrift.yaml"
+    priority: 10
+    resources:
+        mem_mb=8000,
+        runtime=30,
+    shell:
+        "python {SCRIPTS}/list_reference_images.py --config {CONFIG:q} --output {output.images:q} --log {log:q}"
+
+
+rule reference_features:
+    input:
+        images=local(experiment.reference_list) if experiment.needs_reference_images else [],
+        weights=lambda wildcards: [
+            local(path)
+            for path in [experiment.weights(REFERENCES[f"{RESOURCES}/reference/{wildcards.reference}"])]
+            if path is not None
+        ],
+    output:
+        features=f"{RESOURCES}/reference/{{reference}}.npy",
+    log:
+        f"{RESOURCES}/logs/reference_features/{{reference}}.log",
+    conda:
+        "../envs/emudrift.yaml"
+    threads: 1
+    resources:
+        gpu=GPUS,
+        mem_mb=16000 if GPUS else 4000,
+        runtime=240,
+        batch_size=experiment.config.resources.feature_batch_size,
+    params:
+        extractor=lambda wildcards: experiment.extractor_name(REFERENCES[f"{RESOURCES}/reference/{wildcards.reference}"]),
+    shell:
+        "python {SCRIPTS}/reference_features.py --config {CONFIG:q} --extractor {params.extractor} --images {input.images:q}"
+        " --output {output.features:q} --batch-size {resources.batch_size} --log {log:q}"
+
+
+rule reference_statistics:
+    input:
+        statistics_inputs,
+    output:
+        statistics=f"{RESOURCES}/reference/{{reference}}.npz",
+    log:
+        f"{RESOURCES}/logs/reference_statistics/{{reference}}.log",
+    conda:
+        "../envs/emudrift.yaml"
+    priority: 10
+    resources:
+        mem_mb=8000,
+        runtime=60,
+    params:
+        extractor=lambda wildcards: experiment.extractor_name(REFERENCES[f"{RESOURCES}/reference/{wildcards.reference}"]),
+    shell:
+        "python {SCRIPTS}/reference_statistics.py --config {CONFIG:q} --extractor {params.extractor} --input {input:q}"
+        " --output {output.statistics:q} --log {log:q}"

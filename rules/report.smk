@@ -1,0 +1,62 @@
+"""Figures and the page.
+
+Inputs: fid.csv, comparison.csv, prompts, the first shard of every arm (for the grid), all manifests.
+Outputs: results/<name>/figures/, results/<name>/report.html.
+"""
+
+MANIFESTS = expand(
+    rules.generate_shard.output.manifest,
+    arm=[arm.name for arm in experiment.arms()],
+    rows=[shard.name for shard in experiment.shards()],
+)
+FIRST_ARCHIVES = expand(
+    rules.generate_shard.output.archive,
+    arm=[arm.name for arm in experiment.arms()],
+    rows=experiment.shards()[0].name,
+)
+
+
+rule plot:
+    input:
+        fid=rules.collect.output.table,
+        comparison=rules.compare.output.table,
+        prompts=rules.extract_prompts.output.prompts,
+        archives=FIRST_ARCHIVES,
+    output:
+        multiext(f"{RESULTS}/figures/fid", ".svg", ".png"),
+        multiext(f"{RESULTS}/figures/difference", ".svg", ".png"),
+        f"{RESULTS}/figures/grid.png",
+    log:
+        f"{LOGS}/plot.log",
+    conda:
+        "../envs/emudrift.yaml"
+    resources:
+        mem_mb=4000,
+        runtime=15,
+    params:
+        note=experiment.config.note,
+    shell:
+        "python {SCRIPTS}/plot.py --config {CONFIG:q} --log {log:q}"
+
+
+rule report:
+    input:
+        fid=rules.collect.output.table,
+        comparison=rules.compare.output.table,
+        prompts=rules.extract_prompts.output.prompts,
+        archives=FIRST_ARCHIVES,
+        manifests=MANIFESTS,
+        figures=rules.plot.output,
+    output:
+        page=f"{RESULTS}/report.html",
+    log:
+        f"{LOGS}/report.log",
+    conda:
+        "../envs/emudrift.yaml"
+    resources:
+        mem_mb=4000,
+        runtime=15,
+    params:
+        note=experiment.config.note,
+    shell:
+        "python {SCRIPTS}/report.py --config {CONFIG:q} --output {output.page:q} --log {log:q}"

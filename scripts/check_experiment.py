@@ -1,0 +1,31 @@
+"""The last look before anything long starts: models, prompts, sample sizes, device."""
+
+import json
+import logging
+from pathlib import Path
+
+import door
+
+from emudrift.experiment import Experiment
+from emudrift.preflight import check_experiment
+from emudrift.prompts import load_prompts
+from emudrift.shards import write_manifest
+
+
+def main() -> None:
+    parser = door.parser(__doc__)
+    parser.add_argument("--prompts", required=True, help="prompts.parquet")
+    parser.add_argument("--models", required=True, nargs="+", type=Path, help="what check_model wrote")
+    parser.add_argument("--output", required=True, help="JSON to write")
+    door.enter(check, parser.parse_args())
+
+
+def check(arguments) -> None:
+    experiment = Experiment.load(arguments.config)
+    models = [json.loads(path.read_text()) for path in arguments.models]
+    write_manifest(arguments.output, check_experiment(experiment, load_prompts(arguments.prompts), models))
+    logging.info("experiment %s is ready", experiment.config.name)
+
+
+if __name__ == "__main__":
+    main()

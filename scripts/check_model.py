@@ -1,0 +1,30 @@
+"""Looks a model over before anything long starts: files, shapes, adapter; for a folder, an image for every prompt."""
+
+import logging
+
+import door
+
+from emudrift.experiment import Experiment
+from emudrift.generators import check_model
+from emudrift.prompts import load_prompts
+from emudrift.shards import write_manifest
+
+
+def main() -> None:
+    parser = door.parser(__doc__)
+    parser.add_argument("--model", required=True, help="its name in the config")
+    parser.add_argument("--prompts", help="prompts.parquet; needed for models with generator: folder")
+    parser.add_argument("--output", required=True, help="JSON to write: files, sizes, checksums, revisions")
+    door.enter(check, parser.parse_args())
+
+
+def check(arguments) -> None:
+    experiment = Experiment.load(arguments.config)
+    prompts = load_prompts(arguments.prompts) if arguments.prompts else []
+    found = check_model(experiment, arguments.model, prompts[: experiment.shards()[-1].stop])
+    write_manifest(arguments.output, found)
+    logging.info("model %s is whole: %s", arguments.model, found["digest"][:12])
+
+
+if __name__ == "__main__":
+    main()

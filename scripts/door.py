@@ -1,0 +1,42 @@
+"""What every script shares: the package on the path, logging to terminal and file, and errors of one line."""
+
+import argparse
+import logging
+import os
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+# The scripts run from a clone as it is, in whatever environment a rule gives them.
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "src"))
+
+from emudrift.errors import InputError  # noqa: E402
+
+
+def parser(description: str | None, config: bool = True) -> argparse.ArgumentParser:
+    """An argument parser with the options that all scripts have."""
+    result = argparse.ArgumentParser(description=description, formatter_class=argparse.ArgumentDefaultsHelpFormatter)
+    if config:
+        result.add_argument("--config", required=True, type=Path, help="the experiment's config file")
+    result.add_argument("--log", type=Path, help="also write progress and errors to this file")
+    return result
+
+
+def enter(work: Callable[[argparse.Namespace], None], arguments: argparse.Namespace) -> None:
+    """Runs a script's work; what a user got wrong ends it with one message and status 1."""
+    handlers: list[logging.Handler] = [logging.StreamHandler()]
+    if arguments.log is not None:
+        arguments.log.parent.mkdir(parents=True, exist_ok=True)
+        handlers.append(logging.FileHandler(arguments.log, mode="w", encoding="utf-8"))
+    logging.basicConfig(format="%(asctime)s %(message)s", datefmt="%H:%M:%S", level=logging.INFO, handlers=handlers)
+    for noisy in ("httpx", "matplotlib", "fontTools", "transformers", "torch"):
+        logging.getLogger(noisy).setLevel(logging.WARNING)
+    # Nothing but the download scripts may reach for the network: compute nodes have none.
+    if not Path(sys.argv[0]).name.startswith("download"):
+        os.environ["HF_HUB_OFFLINE"] = "1"
+    try:
+        work(arguments)
+    except InputError as error:
+        for line in str(error).splitlines():
+            logging.error("error: %s", line)
+        sys.exit(1)

@@ -1,0 +1,288 @@
+"""The settings of one experiment: pydantic models of `config.yaml`, and reading it with errors that a person can use."""
+
+import difflib
+import typing
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+
+from emudrift.errors import InputError
+
+REPOSITORY = Path(__file__).resolve().parents[2]
+
+# The authors' published recipe (FACTS of BAAI/Emu3-Gen's own inference script).
+SUFFIX = " masterpiece, film grained, best quality."
+NEGATIVE_PROMPT = (
+    "lowres, bad anatomy, bad hands, text, error, missing fingers, extra digit, fewer digits, cropped, worst quality, "
+    "low quality, normal quality, jpeg artifacts, signature, watermark, username, blurry."
+)
+# sha256 of pytorch-fid's published weights, pt_inception-2015-12-05-6726825d.pth.
+INCEPTION_SHA256 = "6726825d0af5f729cebd5821db510b11b1cfad8faad88a03f1befd49fb9129b2"
+
+Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]*$", max_length=60)]
+GuidanceScale = Annotated[float, Field(ge=1, le=100, allow_inf_nan=False)]
+
+
+class Settings(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Prompts(Settings):
+    """Where the captions come from, and which caption of an image becomes its prompt."""
+
+    source: Literal["coco", "karpathy", "table"] = Field(
+        "coco", description="Format of the captions file: COCO captions JSON, Karpathy's dataset_coco.json, or a table."
+    )
+    captions: str = Field(description="The captions file (JSON; for source: table also .csv, .jsonl or .parquet).")
+    images: str | None = Field(None, description="Folder of the dataset's real images; needed for reference: dataset.")
+    splits: list[str] = Field([], description="Splits of Karpathy's file to use, for example [test].")
+    caption: Literal["longest", "first", "random"] = Field(
+        "longest", description="Which caption of an image is its prompt; longest is the published study's choice."
+    )
+    caption_column: str = Field("caption", description="Column of the captions (source: table).")
+    image_id_column: str = Field("image_id", description="Column of the image ids (source: table).")
+    file_name_column: str = Field("file_name", description="Column of the images' file names (source: table).")
+
+    @model_validator(mode="after")
+    def _splits_belong_to_karpathy(self) -> "Prompts":
+        if (self.source == "karpathy") != bool(self.splits):
+            raise ValueError("splits are needed with source: karpathy, for example [test], and with no other source")
+        return self
+
+
+class Checkpoint(Settings):
+    """Model files: a local folder, or a repository of the Hugging Face hub at a revision."""
+
+    path: str | None = Field(None, description="Local folder with the files.")
+    hub: str | None = Field(None, pattern=r"^[\w.-]+/[\w.-]+$", description="Hub id, for example BAAI/Emu3-Gen-hf.")
+    revision: str | None = Field(
+        None, min_length=1, description="Commit (40 hex digits), tag or branch of the hub repository; pin a commit."
+    )
+
+    @model_validator(mode="after")
+    def _one_place(self) -> "Checkpoint":
+        if (self.path is None) == (self.hub is None):
+            raise ValueError("give either path (a local folder) or hub (with revision), not both and not neither")
+        if self.hub is not None and self.revision is None:
+            raise ValueError(f"hub: {self.hub} needs a revision, best a commit of 40 hex digits")
+        if self.path is not None and self.revision is not None:
+            raise ValueError("revision belongs to hub; a local folder has none")
+        return self
+
+
+class Emu3Model(Settings):
+    """An Emu3 checkpoint in transformers' format, perhaps with a PEFT adapter that is merged into it."""
+
+    name: Name
+    generator: Literal["emu3"] = "emu3"
+    checkpoint: Checkpoint = Field(description="The base weights, with the processor's files beside them.")
+    adapter: Checkpoint | None = Field(None, description="A PEFT adapter that is merged into the base weights.")
+
+
+class FolderModel(Settings):
+    """Images that exist already: made by a closed system, another team, a competitor."""
+
+    name: Name
+    generator: Literal["folder"]
+    images: str = Field(description="Folder of the images, named <prompt_id> or like the dataset's files.")
+    table: str | None = Field(
+        None, description="CSV with columns prompt_id and file_name, where file names do not say which prompt it is."
+    )
+    guidance_scale: GuidanceScale | None = Field(
+        None, description="Guidance scale that the images were made with, if known; they are compared at this scale."
+    )
+
+
+AnyModel = Annotated[Emu3Model | FolderModel, Field(discriminator="generator")]
+
+
+class Generation(Settings):
+    """What the generators draw with. Every key here can change a pixel."""
+
+    width: Annotated[int, Field(ge=8)] = Field(512, description="Pixels; a multiple of 8.")
+    height: Annotated[int, Field(ge=8)] = Field(512, description="Pixels; a multiple of 8.")
+    dtype: Literal["float32", "bfloat16", "float16"] = Field("bfloat16", description="Of the language model.")
+    attention: Literal["sdpa", "eager", "flash_attention_2"] = Field("sdpa", description="Attention implementation.")
+    engine: Literal["reference"] = Field("reference", description="reference: transformers' own generate.")
+    top_k: Annotated[int, Field(ge=1)] = Field(2048, description="Sample among the top_k likeliest visual tokens.")
+    suffix: str = Field(SUFFIX, description="Appended to every caption (after one space is not added: write it).")
+    suffix_overrides: dict[GuidanceScale, str] = Field(
+        {}, description="Another suffix for single guidance scales. The published study did so; it confounds the two."
+    )
+    negative_prompt: str = Field(NEGATIVE_PROMPT, description="The unconditional half of guidance; carries the header.")
+
+    @field_validator("width", "height")
+    @classmethod
+    def _multiple_of_eight(cls, value: int) -> int:
+        if value % 8:
+            raise ValueError(f"{value} is not a multiple of 8 (Emu3 draws tokens of 8 x 8 pixels); try {value // 8 * 8}")
+        return value
+
+
+class Preprocessing(Settings):
+    """How an image becomes the 299 x 299 input of the Inception network."""
+
+    resize: Literal["bicubic", "pytorch-fid"] = Field(
+        "bicubic", description="Filter of the last step to 299: PIL bicubic with antialias, or pytorch-fid's bilinear."
+    )
+    crop: Literal["center", "none"] = Field("center", description="center: largest centred square; none: distort.")
+    size: Annotated[int, Field(ge=32)] | None = Field(
+        256, description="Shorter side before 299 (256 is the COCO protocol), or null."
+    )
+
+
+class Extractor(Settings):
+    """A network that turns an image into a feature vector."""
+
+    name: Literal["inception", "inception-random"] = Field(
+        "inception", description="inception: published FID weights; inception-random: seeded random weights, a stand-in."
+    )
+    dims: Literal[64, 192, 768, 2048] = Field(2048, description="Layer of the network; 2048 is pool3, the usual FID.")
+    weights: str | None = Field(
+        None, description="Local file of the published weights; null: downloaded once by its own rule."
+    )
+    sha256: str = Field(INCEPTION_SHA256, pattern=r"^[0-9a-f]{64}$", description="sha256 of the weights file.")
+    seed: int = Field(0, ge=0, description="Seed of the random weights (inception-random).")
+    preprocessing: Preprocessing = Field(default_factory=lambda: Preprocessing())
+    reference_statistics: str | None = Field(
+        None, description="Ready statistics of the reference (.npz with mu, sigma) in place of reference images."
+    )
+
+    @model_validator(mode="after")
+    def _random_has_no_weights(self) -> "Extractor":
+        if self.name == "inception-random" and self.weights is not None:
+            raise ValueError("inception-random draws its weights from seed; weights belong to name: inception")
+        return self
+
+
+class Reference(Settings):
+    """The real images that generated ones are compared with."""
+
+    images: str = Field("dataset", description="dataset (prompts.images), or a folder, .tar or .zip of images.")
+    selection: Literal["full", "same"] = Field(
+        "full", description="full: all its images; same: only the N images whose captions were used."
+    )
+
+    @model_validator(mode="after")
+    def _same_needs_the_dataset(self) -> "Reference":
+        if self.selection == "same" and self.images != "dataset":
+            raise ValueError("selection: same needs images: dataset, whose images belong to the captions")
+        return self
+
+
+class Resources(Settings):
+    """What changes the speed and nothing else: a change here reruns nothing."""
+
+    generation_batch_size: Annotated[int, Field(ge=1)] = Field(20, description="Images drawn together.")
+    feature_batch_size: Annotated[int, Field(ge=1)] = Field(64, description="Images per step of the extractor.")
+
+
+class Config(Settings):
+    """One experiment."""
+
+    name: Name = Field(description="Name of the experiment: its results lie in results/<name>/.")
+    note: str = Field("", description="Shown at the top of the report, for example what the numbers must not be used for.")
+    seed: int = Field(0, ge=0, description="The only seed: order of the prompts, and the random numbers of each image.")
+    prompts: Prompts
+    models: Annotated[list[AnyModel], Field(min_length=1)]
+    baseline: str | None = Field(None, description="Model that the others are compared with; default: the first.")
+    guidance_scales: Annotated[list[GuidanceScale], Field(min_length=1)] = [3.0]
+    generation: Generation = Field(default_factory=lambda: Generation())
+    sample_sizes: Annotated[list[Annotated[int, Field(ge=10)]], Field(min_length=1)] = Field(
+        description="The N for which FID is computed."
+    )
+    shard_size: Annotated[int, Field(ge=1)] = Field(500, description="Prompt rows per shard: one GPU job.")
+    extractors: Annotated[list[Extractor], Field(min_length=1)] = Field(default_factory=lambda: [Extractor()])
+    reference: Reference = Field(default_factory=lambda: Reference())
+    device: Literal["cuda", "cpu"] = Field("cuda", description="Where images are drawn and features are made.")
+    resources: Resources = Field(default_factory=lambda: Resources())
+
+    @model_validator(mode="after")
+    def _consistent(self) -> "Config":
+        for key, values in (
+            ("models: name", [m.name for m in self.models]),
+            ("guidance_scales:", self.guidance_scales),
+            ("sample_sizes:", self.sample_sizes),
+            ("extractors:", [e.model_dump_json() for e in self.extractors]),
+        ):
+            twice = sorted({str(v) for v in values if values.count(v) > 1})
+            if twice:
+                raise ValueError(f"{key} {', '.join(twice)} is given more than once; each must be unique")
+        if self.baseline is not None and self.baseline not in [m.name for m in self.models]:
+            raise ValueError(f"baseline: {self.baseline!r} is none of the models {[m.name for m in self.models]}")
+        needs_images = any(e.reference_statistics is None for e in self.extractors)
+        if self.reference.images == "dataset" and self.prompts.images is None and needs_images:
+            raise ValueError("reference: images: dataset needs prompts: images, the folder of the dataset's images")
+        strangers = sorted(set(self.generation.suffix_overrides) - set(self.guidance_scales))
+        if strangers:
+            raise ValueError(f"generation: suffix_overrides: {strangers} are none of guidance_scales")
+        return self
+
+
+def load_config(path: Path) -> Config:
+    """Reads and checks a config file.
+
+    Raises:
+        InputError: the file is missing, is not YAML, or does not fit the models; every fault is listed with its key.
+    """
+    try:
+        data = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise InputError(f"{path}: cannot read the config file: {error.strerror}") from error
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise InputError(f"{path}: not valid YAML: {' '.join(str(error).split())}") from error
+    if not isinstance(data, dict):
+        raise InputError(f"{path}: expected keys and values such as 'name: my-experiment', found {type(data).__name__}")
+    return parse_config(data, str(path))
+
+
+def parse_config(data: dict[str, Any], where: str) -> Config:
+    """Checks settings that are read already; `where` names their source in errors."""
+    try:
+        return Config.model_validate(data)
+    except ValidationError as error:
+        # Unknown keys first: a misspelt key often explains why another is missing.
+        errors = sorted(error.errors(), key=lambda fault: fault["type"] != "extra_forbidden")
+        faults = [_describe(fault, where) for fault in errors]
+        raise InputError("\n".join(dict.fromkeys(faults))) from error
+
+
+def _describe(fault: Any, where: str) -> str:
+    # A discriminated union puts its tag into the location: models.0.emu3.name.
+    location = [part for part in fault["loc"] if part not in ("emu3", "folder")]
+    key = ": ".join(f"[{part}]" if isinstance(part, int) else str(part) for part in location)
+    where = f"{where}: {key}" if key else where
+    if fault["type"] == "extra_forbidden":
+        known = _keys_at(fault["loc"][:-1])
+        close = difflib.get_close_matches(str(location[-1]), known, n=1, cutoff=0)
+        hint = f"did you mean {close[0]!r}?" if close else f"valid keys: {', '.join(known)}"
+        return f"{where}: unknown key; {hint}"
+    if fault["type"] == "missing":
+        return f"{where}: this key is missing"
+    message = fault["msg"].removeprefix("Value error, ")
+    given = "" if fault["type"] == "value_error" else f" (found {fault['input']!r})"
+    return f"{where}: {message}{given}"
+
+
+def _keys_at(location: tuple[int | str, ...]) -> list[str]:
+    """The valid keys at a place of the config, from the models' own annotations."""
+    models: list[type[Settings]] = [Config]
+    for part in location:
+        if isinstance(part, int):
+            continue
+        tagged = [m for m in models if "generator" in m.model_fields and part in _literals(m, "generator")]
+        fields = [m.model_fields[part].annotation for m in models if part in m.model_fields]
+        models = tagged or [model for annotation in fields for model in _models_in(annotation)]
+    return sorted({key for model in models for key in model.model_fields})
+
+
+def _literals(model: type[Settings], key: str) -> tuple[Any, ...]:
+    return typing.get_args(model.model_fields[key].annotation)
+
+
+def _models_in(annotation: Any) -> list[type[Settings]]:
+    if isinstance(annotation, type) and issubclass(annotation, Settings):
+        return [annotation]
+    return [model for part in typing.get_args(annotation) for model in _models_in(part)]

@@ -1,0 +1,228 @@
+"""What an experiment consists of: arms, shards, extractors and the reference, with the fingerprints and paths of each."""
+
+import hashlib
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from emudrift.config import REPOSITORY, AnyModel, Checkpoint, Config, Emu3Model, Extractor, load_config
+from emudrift.errors import InputError
+
+
+def fingerprint(settings: dict[str, Any]) -> str:
+    """12 hex digits of sha256 over settings as canonical JSON."""
+    return hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()[:12]
+
+
+@dataclass(frozen=True)
+class Arm:
+    """A model at a guidance scale. `settings` holds everything of it that can change a pixel, and nothing else."""
+
+    model: str
+    guidance_scale: float | None
+    settings: dict[str, Any]
+
+    @property
+    def fingerprint(self) -> str:
+        return fingerprint(self.settings)
+
+    @property
+    def name(self) -> str:
+        scale = "" if self.guidance_scale is None else f"-cfg{self.guidance_scale:g}"
+        return f"{self.model}{scale}-{self.fingerprint}"
+
+    @property
+    def label(self) -> str:
+        """For people: `base, guidance 3`."""
+        return self.model if self.guidance_scale is None else f"{self.model}, guidance {self.guidance_scale:g}"
+
+
+@dataclass(frozen=True)
+class Shard:
+    """Prompt rows start (included) to stop (excluded). The last shard of a dataset may hold fewer rows than its name."""
+
+    start: int
+    stop: int
+
+    @property
+    def name(self) -> str:
+        return f"{self.start:06d}-{self.stop:06d}"
+
+    @classmethod
+    def parse(cls, name: str) -> "Shard":
+        start, _, stop = name.partition("-")
+        if not (start.isdigit() and stop.isdigit() and int(start) < int(stop)):
+            raise InputError(f"{name!r} is not a range of prompt rows such as 000000-000500")
+        return cls(int(start), int(stop))
+
+
+class Experiment:
+    """A config with what follows from it. Needs no file but the config itself: no dataset, model, network or clock."""
+
+    def __init__(self, config: Config, config_path: Path) -> None:
+        self.config = config
+        self.config_path = config_path.resolve()
+        self.results = REPOSITORY / "results" / config.name
+        self.resources = REPOSITORY / "resources"
+
+    @classmethod
+    def load(cls, config_path: str | Path) -> "Experiment":
+        path = Path(config_path)
+        return cls(load_config(path), path)
+
+    def path(self, text: str) -> Path:
+        """A path of the config: absolute; or from the config file, if it starts with ./ or ../; or from the repository."""
+        path = Path(text).expanduser()
+        if path.is_absolute():
+            return path
+        root = self.config_path.parent if text.startswith(("./", "../")) else REPOSITORY
+        return Path(root, path).resolve()
+
+    def _identity(self, text: str) -> str:
+        """The same text for the same file on every machine where it lies inside the repository."""
+        path = self.path(text)
+        return path.relative_to(REPOSITORY).as_posix() if path.is_relative_to(REPOSITORY) else path.as_posix()
+
+    # -- arms and shards ------------------------------------------------------------------------------------------
+
+    @property
+    def baseline(self) -> str:
+        return self.config.baseline or self.config.models[0].name
+
+    def model(self, name: str) -> AnyModel:
+        for model in self.config.models:
+            if model.name == name:
+                return model
+        raise InputError(f"{self.config_path}: models: none is named {name!r}; there are {self.model_names}")
+
+    @property
+    def model_names(self) -> list[str]:
+        return [model.name for model in self.config.models]
+
+    def arms(self) -> list[Arm]:
+        return [arm for model in self.config.models for arm in self._arms_of(model)]
+
+    def arm(self, name: str) -> Arm:
+        """The arm of that name; its fingerprint makes sure that the settings are still those that were planned."""
+        for arm in self.arms():
+            if arm.name == name:
+                return arm
+        raise InputError(
+            f"{self.config_path}: has no arm {name!r}; were its settings changed since it was planned? "
+            f"Its arms are {', '.join(a.name for a in self.arms())}"
+        )
+
+    def _arms_of(self, model: AnyModel) -> list[Arm]:
+        shared = {"seed": self.config.seed, "caption": self.config.prompts.caption, "generator": model.generator}
+        if not isinstance(model, Emu3Model):
+            table = None if model.table is None else self._identity(model.table)
+            settings = shared | {"images": self._identity(model.images), "table": table}
+            return [Arm(model.name, model.guidance_scale, settings)]
+        generation = self.config.generation.model_dump(exclude={"suffix_overrides"})
+        arms = []
+        for scale in self.config.guidance_scales:
+            suffix = self.config.generation.suffix_overrides.get(scale, self.config.generation.suffix)
+            settings = shared | generation | {
+                "checkpoint": self._checkpoint_identity(model.checkpoint),
+                "adapter": None if model.adapter is None else self._checkpoint_identity(model.adapter),
+                "guidance_scale": scale,
+                "suffix": suffix,
+                "device": self.config.device,
+            }
+            if scale == 1:
+                del settings["negative_prompt"]  # Without guidance it plays no part.
+            arms.append(Arm(model.name, scale, settings))
+        return arms
+
+    def _checkpoint_identity(self, checkpoint: Checkpoint) -> str:
+        return f"{checkpoint.hub}@{checkpoint.revision}" if checkpoint.path is None else self._identity(checkpoint.path)
+
+    def shards(self, n: int | None = None) -> list[Shard]:
+        """The shards that hold rows 0 to n (default: the largest N). Their ranges do not depend on n."""
+        n, size = n or max(self.config.sample_sizes), self.config.shard_size
+        return [Shard(start, start + size) for start in range(0, n, size)]
+
+    # -- extractors and reference ---------------------------------------------------------------------------------
+
+    def extractor_settings(self, extractor: Extractor) -> dict[str, Any]:
+        """Everything that can change a feature, and nothing else."""
+        settings = extractor.model_dump(exclude={"weights", "reference_statistics"})
+        del settings["seed" if extractor.name == "inception" else "sha256"]
+        return settings | {"device": self.config.device}
+
+    def extractor_name(self, extractor: Extractor) -> str:
+        return f"{extractor.name}-{fingerprint(self.extractor_settings(extractor))}"
+
+    @property
+    def extractor_names(self) -> list[str]:
+        return [self.extractor_name(extractor) for extractor in self.config.extractors]
+
+    def extractor(self, name: str) -> Extractor:
+        for extractor in self.config.extractors:
+            if self.extractor_name(extractor) == name:
+                return extractor
+        raise InputError(
+            f"{self.config_path}: has no extractor {name!r}; were its settings changed since it was planned? "
+            f"Its extractors are {', '.join(self.extractor_names)}"
+        )
+
+    def weights(self, extractor: Extractor) -> Path | None:
+        """The weights file of an extractor; None where it draws its own."""
+        if extractor.name == "inception-random":
+            return None
+        if extractor.weights is not None:
+            return self.path(extractor.weights)
+        return self.resources / "weights" / f"inception-{extractor.sha256[:12]}.pth"
+
+    @property
+    def needs_reference_images(self) -> bool:
+        """False where every extractor brings ready statistics."""
+        return any(extractor.reference_statistics is None for extractor in self.config.extractors)
+
+    def same_images(self, extractor: Extractor) -> bool:
+        """Whether the reference of N images is the N dataset images whose captions were used."""
+        return self.config.reference.selection == "same" and extractor.reference_statistics is None
+
+    @property
+    def reference_images(self) -> Path:
+        """The folder or archive of the reference images."""
+        prompts, reference = self.config.prompts, self.config.reference
+        if reference.images != "dataset":
+            return self.path(reference.images)
+        if prompts.images is None:
+            raise InputError(f"{self.config_path}: prompts: images is missing: the folder of the dataset's images")
+        return self.path(prompts.images)
+
+    def reference_list_settings(self) -> dict[str, Any]:
+        """What names the list of reference images: where they lie and, for the dataset's own, which it lists."""
+        prompts = self.config.prompts
+        settings: dict[str, Any] = {"images": self._identity(str(self.reference_images))}
+        if self.config.reference.images == "dataset":
+            settings |= {"captions": self._identity(prompts.captions), "source": prompts.source}
+            settings |= {"splits": prompts.splits} if prompts.splits else {}
+        return settings
+
+    @property
+    def reference_list(self) -> Path:
+        return self.resources / "reference" / f"{fingerprint(self.reference_list_settings())}.images.csv"
+
+    def reference_base(self, extractor: Extractor) -> Path:
+        """Path of cached reference features (.npy) and statistics (.npz), without its ending; shared by experiments."""
+        settings = {"extractor": self.extractor_settings(extractor)}
+        if extractor.reference_statistics is not None:
+            settings["statistics"] = {"file": self._identity(extractor.reference_statistics)}
+        else:
+            settings["list"] = self.reference_list_settings()
+        return self.resources / "reference" / f"{extractor.name}-{fingerprint(settings)}"
+
+    # -- paths of results -----------------------------------------------------------------------------------------
+
+    def images(self, arm: str, shard: str, ending: str) -> Path:
+        return self.results / "images" / arm / f"{shard}{ending}"
+
+    def checkpoint_folder(self, checkpoint: Checkpoint) -> Path:
+        """Where a checkpoint's files lie: its own folder, or where the download rule puts them."""
+        if checkpoint.path is not None:
+            return self.path(checkpoint.path)
+        return self.resources / "models" / f"{checkpoint.hub}@{checkpoint.revision}".replace("/", "--")

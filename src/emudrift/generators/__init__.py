@@ -1,0 +1,90 @@
+"""Who draws: one small interface that every generator meets, and the registry of them.
+
+A generator is loaded once per job and asked for batches of prompts. A diffusers pipeline or an external command fits the
+same two methods: `draw` may yield as slowly as it likes, and nothing else is asked of it.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+
+from emudrift.config import Emu3Model
+from emudrift.experiment import Arm, Experiment
+from emudrift.prompts import Prompt
+
+
+@dataclass(frozen=True)
+class Drawing:
+    """One finished image.
+
+    Attributes:
+        image: (height, width, 3) uint8, RGB.
+        tokens: (h, w) integer codes of the visual tokenizer, for models that draw with tokens, else None.
+    """
+
+    image: np.ndarray
+    tokens: np.ndarray | None = None
+
+
+class Generator(Protocol):
+    """Draws images for prompts. An image depends on its prompt, its seed and the arm's settings, on nothing else."""
+
+    size: tuple[int, int] | None
+    """(width, height) in pixels that every image has, or None where images bring their own."""
+
+    def draw(self, prompts: Sequence[Prompt]) -> Iterator[Drawing]:
+        """Yields one drawing per prompt, in their order. The batch is the caller's choice."""
+        ...
+
+    def device(self) -> str:
+        """The device in words, for the manifest."""
+        ...
+
+
+def check_model(experiment: Experiment, name: str, prompts: Sequence[Prompt]) -> dict[str, Any]:
+    """Looks a model over without loading its weights into memory.
+
+    Args:
+        prompts: the rows that will be drawn (the folder generator needs an image for each).
+
+    Returns:
+        What the model is: `digest` (sha256 over all files that can change a pixel), `files` and `revisions`.
+
+    Raises:
+        InputError: something is missing or does not fit.
+    """
+    model = experiment.model(name)
+    if isinstance(model, Emu3Model):
+        from emudrift.generators.emu3.checkpoint import check_emu3
+
+        adapter = None if model.adapter is None else experiment.checkpoint_folder(model.adapter)
+        found = check_emu3(experiment.checkpoint_folder(model.checkpoint), adapter)
+    else:
+        from emudrift.generators.folder import check_folder
+
+        found = check_folder(experiment.path(model.images), _optional(experiment, model.table), prompts)
+    return {"model": name, "generator": model.generator} | found
+
+
+def load_generator(experiment: Experiment, arm: Arm) -> Generator:
+    """Loads the generator of an arm.
+
+    Raises:
+        InputError: the device is not there, or the model cannot be loaded.
+    """
+    model = experiment.model(arm.model)
+    if isinstance(model, Emu3Model):
+        from emudrift.generators.emu3 import Emu3Generator
+
+        adapter = None if model.adapter is None else experiment.checkpoint_folder(model.adapter)
+        return Emu3Generator(arm.settings, experiment.checkpoint_folder(model.checkpoint), adapter)
+    from emudrift.generators.folder import FolderGenerator
+
+    return FolderGenerator(experiment.path(model.images), _optional(experiment, model.table))
+
+
+def _optional(experiment: Experiment, text: str | None) -> Path | None:
+    return None if text is None else experiment.path(text)

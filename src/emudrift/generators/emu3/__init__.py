@@ -1,0 +1,49 @@
+"""The Emu3 generator: captions in, images out, by the authors' recipe."""
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from emudrift.errors import InputError
+from emudrift.generators import Drawing
+from emudrift.generators.emu3.checkpoint import load_emu3
+from emudrift.generators.emu3.recipe import Recipe
+from emudrift.generators.emu3.reference import ReferenceEngine
+from emudrift.generators.emu3.vq import decode_codes
+from emudrift.prompts import Prompt
+
+
+class Emu3Generator:
+    """Draws with an Emu3 checkpoint, one batch at a time.
+
+    Args:
+        settings: those of the arm (`Arm.settings`).
+        checkpoint: folder of the base model and its processor.
+        adapter: folder of a PEFT adapter that is merged into it, or None.
+
+    Raises:
+        InputError: no such device, or files that cannot be loaded.
+    """
+
+    def __init__(self, settings: dict[str, Any], checkpoint: Path, adapter: Path | None) -> None:
+        if settings["device"] == "cuda" and not torch.cuda.is_available():
+            raise InputError("device: cuda is asked for in the config, but torch sees no GPU; set device: cpu to use the CPU")
+        self.size = (settings["width"], settings["height"])
+        self._device = torch.device(settings["device"])
+        self.model = load_emu3(checkpoint, adapter, getattr(torch, settings["dtype"]), settings["attention"], self._device)
+        self.recipe = Recipe(checkpoint, self.model, settings)
+        self.engine = ReferenceEngine(self.model, self.recipe)
+
+    def codes(self, prompts: Sequence[Prompt]) -> torch.Tensor:
+        """Visual tokens as codes of the codebook, (batch, h, w) int64."""
+        return self.engine.codes([prompt.caption for prompt in prompts], [prompt.seed for prompt in prompts])
+
+    def draw(self, prompts: Sequence[Prompt]) -> Iterator[Drawing]:
+        codes = self.codes(prompts)
+        for code, image in zip(codes, decode_codes(self.model.model.vqmodel, codes), strict=True):
+            yield Drawing(image, code.to(torch.int32).cpu().numpy().astype("uint16"))
+
+    def device(self) -> str:
+        return torch.cuda.get_device_name(self._device) if self._device.type == "cuda" else "cpu"

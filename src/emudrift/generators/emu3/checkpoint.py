@@ -1,0 +1,204 @@
+"""Emu3 checkpoints on disk: looking one over without loading it, and loading it with its adapter merged."""
+
+import hashlib
+import json
+from pathlib import Path
+from typing import Any
+
+import torch
+
+import emudrift.torchvision_mend  # noqa: F401  (before transformers)
+from emudrift.errors import InputError
+from safetensors import SafetensorError, safe_open
+from transformers import Emu3Config, Emu3ForConditionalGeneration, Emu3VQVAE
+
+Shapes = dict[str, tuple[int, ...]]
+
+# What a checkpoint folder holds besides documentation.
+_ENDINGS = {".safetensors", ".json", ".txt", ".jinja", ".model"}
+
+# Checkpoints written before transformers 5 (BAAI/Emu3-Gen-hf among them) name their weights differently;
+# transformers' conversion_mapping.py has the same table for loading.
+_RENAMED = (
+    ("text_model.lm_head.", "lm_head."),
+    ("text_model.model.", "model.text_model."),
+    ("text_model.", "model.text_model."),
+    ("vqmodel.", "model.vqmodel."),
+)
+
+
+def check_emu3(checkpoint: Path, adapter: Path | None) -> dict[str, Any]:
+    """Looks over a checkpoint and its adapter without loading weights: files, names and shapes.
+
+    Returns:
+        `digest` (one sha256 over all files), `files` (name to size and sha256) and `revisions` (hub commits, if known).
+
+    Raises:
+        InputError: a file is missing or broken, or the adapter does not fit the base.
+    """
+    config = _read_json(checkpoint, "config.json", "checkpoint")
+    if config.get("model_type") != "emu3":
+        raise InputError(f"{checkpoint}/config.json: model_type is {config.get('model_type')!r}, expected 'emu3'")
+    wanted = _model_shapes(checkpoint)
+    found = _shapes_of_files(_weight_files(checkpoint))
+    _compare_base(checkpoint, wanted, {_renamed(name): shape for name, shape in found.items()})
+    folders = {"checkpoint": checkpoint}
+    if adapter is not None:
+        _compare_adapter(adapter, wanted)
+        folders["adapter"] = adapter
+    files = {role: _hash_files(folder) for role, folder in folders.items()}
+    digest = hashlib.sha256(json.dumps({r: {n: f["sha256"] for n, f in fs.items()} for r, fs in files.items()}).encode())
+    revisions = {role: commit for role, folder in folders.items() if (commit := _hub_commit(folder))}
+    return {"digest": digest.hexdigest(), "files": files, "revisions": revisions}
+
+
+def load_emu3(
+    checkpoint: Path, adapter: Path | None, dtype: torch.dtype, attention: str, device: torch.device
+) -> Emu3ForConditionalGeneration:
+    """Loads a checkpoint, merges its adapter and keeps the VQ in float32.
+
+    Raises:
+        InputError: files that cannot be loaded, or an adapter that does not fit.
+    """
+    try:
+        model = Emu3ForConditionalGeneration.from_pretrained(
+            checkpoint, dtype=dtype, attn_implementation=attention, local_files_only=True, use_safetensors=True
+        )
+    except (OSError, ValueError, ImportError, SafetensorError) as error:
+        raise InputError(f"{checkpoint}: the checkpoint cannot be loaded: {error}") from error
+    if adapter is not None:
+        model = _merge_adapter(model, adapter)
+    if dtype != torch.float32:
+        # Rounding the VQ's weights to 16 bits changes pixels; it is small, so it is read again in float32.
+        model.model.vqmodel = _load_vq(checkpoint, model.config)
+    # Everything that decides what is generated is said explicitly; nothing of the checkpoint's own defaults is used.
+    model.generation_config.temperature = model.generation_config.top_p = model.generation_config.top_k = None
+    return model.to(device).eval()
+
+
+def _merge_adapter(model: Emu3ForConditionalGeneration, adapter: Path) -> Emu3ForConditionalGeneration:
+    from peft import PeftModel
+
+    try:
+        merged = PeftModel.from_pretrained(model, str(adapter)).merge_and_unload(safe_merge=True)
+    except (OSError, ValueError, RuntimeError, KeyError, TypeError) as error:
+        raise InputError(f"{adapter}: the adapter does not fit the base model: {error}") from error
+    return merged
+
+
+def _load_vq(checkpoint: Path, config: Emu3Config) -> Emu3VQVAE:
+    prefix, weights = "model.vqmodel.", {}
+    for path in _weight_files(checkpoint):
+        with safe_open(path, framework="pt") as file:
+            for name in file.keys():  # noqa: SIM118  (safe_open is no mapping)
+                if _renamed(name).startswith(prefix):
+                    weights[_renamed(name).removeprefix(prefix)] = file.get_tensor(name).float()
+    vq = Emu3VQVAE(config.vq_config)
+    vq.load_state_dict(weights)
+    return vq
+
+
+def _renamed(name: str) -> str:
+    return next((new + name.removeprefix(old) for old, new in _RENAMED if name.startswith(old)), name)
+
+
+def _read_json(folder: Path, name: str, what: str) -> dict[str, Any]:
+    path = folder / name
+    if not folder.is_dir():
+        raise InputError(f"{folder}: the {what} folder is missing; is its path right, or was it not downloaded yet?")
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        raise InputError(f"{folder}: no {name} here, so this is not a {what} folder") from error
+    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+        raise InputError(f"{path}: not valid JSON: {error}") from error
+    return content
+
+
+def _weight_files(folder: Path) -> list[Path]:
+    if (folder / "model.safetensors.index.json").exists():
+        index = _read_json(folder, "model.safetensors.index.json", "checkpoint")
+        files = [folder / name for name in sorted(set(index.get("weight_map", {}).values()))]
+    else:
+        files = [folder / "model.safetensors"]
+    missing = [path.name for path in files if not path.is_file()]
+    if missing or not files:
+        raise InputError(
+            f"{folder}: the weights are missing: {', '.join(missing) or 'an index without files'} "
+            "(expected model.safetensors, or shards and their model.safetensors.index.json)"
+        )
+    return files
+
+
+def _shapes_of_files(files: list[Path]) -> Shapes:
+    shapes: Shapes = {}
+    for path in files:
+        try:
+            with safe_open(path, framework="pt") as file:
+                shapes |= {name: tuple(file.get_slice(name).get_shape()) for name in file.keys()}  # noqa: SIM118
+        except (OSError, SafetensorError) as error:
+            raise InputError(f"{path}: not a whole safetensors file ({error}); copy or download it again") from error
+    return shapes
+
+
+def _model_shapes(checkpoint: Path) -> Shapes:
+    """Shapes that the config asks for, from a model without memory (torch's meta device)."""
+    try:
+        config = Emu3Config.from_pretrained(checkpoint, local_files_only=True)
+        with torch.device("meta"):
+            model = Emu3ForConditionalGeneration(config)
+    except (OSError, ValueError, TypeError, KeyError) as error:
+        raise InputError(f"{checkpoint}/config.json: not a config of Emu3: {error}") from error
+    return {name: tuple(tensor.shape) for name, tensor in model.state_dict().items()}
+
+
+def _compare_base(checkpoint: Path, wanted: Shapes, found: Shapes) -> None:
+    # BatchNorm counters are optional, tied weights are written once.
+    optional = {name for name in wanted if name.endswith("num_batches_tracked") or name == "lm_head.weight"}
+    missing = sorted(set(wanted) - set(found) - optional)
+    wrong = sorted(name for name in set(wanted) & set(found) if wanted[name] != found[name])
+    if missing:
+        raise InputError(f"{checkpoint}: {len(missing)} weights are missing, {missing[0]} the first of them")
+    if wrong:
+        name = wrong[0]
+        raise InputError(f"{checkpoint}: weight {name} has shape {found[name]}, but config.json asks for {wanted[name]}")
+
+
+def _compare_adapter(adapter: Path, base: Shapes) -> None:
+    """LoRA factors must have the outer sizes of the weights that they change. Other PEFT types are checked by loading."""
+    config = _read_json(adapter, "adapter_config.json", "adapter")
+    path = adapter / "adapter_model.safetensors"
+    if not path.is_file():
+        raise InputError(f"{adapter}: the adapter's weights are missing: {path.name}")
+    shapes = _shapes_of_files([path])
+    if not shapes:
+        raise InputError(f"{path}: holds no weights")
+    if config.get("peft_type") != "LORA":
+        return
+    for name, shape in shapes.items():
+        module, _, factor = name.removeprefix("base_model.model.").rpartition(".lora_")
+        if not factor.startswith(("A.", "B.")) or len(shape) != 2:
+            continue
+        weight = base.get(f"{module}.weight")
+        if weight is None:
+            raise InputError(f"{path}: {name}: the base model has no {module}; the adapter belongs to another model")
+        inner = 1 if factor.startswith("A.") else 0
+        if shape[inner] != weight[inner]:
+            raise InputError(
+                f"{path}: {name}: shape {shape} does not fit {module}.weight of shape {weight}; "
+                "the adapter belongs to another base model"
+            )
+
+
+def _hash_files(folder: Path) -> dict[str, dict[str, Any]]:
+    files = {}
+    for path in sorted(folder.iterdir()):
+        if path.suffix in _ENDINGS and path.is_file():
+            with path.open("rb") as file:
+                files[path.name] = {"bytes": path.stat().st_size, "sha256": hashlib.file_digest(file, "sha256").hexdigest()}
+    return files
+
+
+def _hub_commit(folder: Path) -> str | None:
+    record = folder.with_name(folder.name + ".json")
+    return json.loads(record.read_text())["commit"] if record.is_file() else None

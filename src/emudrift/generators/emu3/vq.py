@@ -1,0 +1,23 @@
+"""From visual tokens to pixels: the VQ decoder in float32."""
+
+import numpy as np
+import torch
+
+
+@torch.inference_mode()
+def decode_codes(vq: torch.nn.Module, codes: torch.Tensor) -> np.ndarray:
+    """Decodes visual tokens to images.
+
+    Pixels are rounded to the nearest of 256 values (transformers' postprocess truncates).
+
+    Args:
+        vq: `Emu3VQVAE` in float32.
+        codes: (batch, h, w) integers.
+
+    Returns:
+        (batch, height, width, 3) uint8.
+    """
+    pixels = vq.decode(codes)
+    # Emu3's image processor normalises with mean 0.5 and standard deviation 0.5: [0, 255] is [-1, 1].
+    scaled = ((pixels.clamp(-1, 1) + 1) * 127.5).round().to(torch.uint8)
+    return scaled.permute(0, 2, 3, 1).cpu().numpy()

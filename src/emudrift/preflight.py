@@ -1,0 +1,33 @@
+"""The last look at an experiment as a whole before anything long starts."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from emudrift.errors import InputError
+from emudrift.experiment import Experiment
+from emudrift.features.inception import check_weights
+from emudrift.prompts import Prompt
+
+
+def check_experiment(
+    experiment: Experiment, prompts: Sequence[Prompt], models: Sequence[dict[str, Any]]
+) -> dict[str, Any]:
+    """Checks what only shows when everything is known.
+
+    Args:
+        models: what `check_model` found for each.
+
+    Raises:
+        InputError: more images are asked for than there are prompts, or the extractor's weights are wrong.
+    """
+    largest = max(experiment.config.sample_sizes)
+    if largest > len(prompts):
+        raise InputError(
+            f"{experiment.config_path}: sample_sizes: N = {largest:,} is more than the {len(prompts):,} prompts of the dataset; "
+            f"the largest possible N is {len(prompts):,}"
+        )
+    for extractor in experiment.config.extractors:
+        weights = experiment.weights(extractor)
+        if weights is not None:
+            check_weights(weights, extractor.sha256)
+    return {"prompts": len(prompts), "largest_n": largest, "models": {model["model"]: model["digest"] for model in models}}
