@@ -1,5 +1,6 @@
 """The last look before anything long starts: models, prompts, sample sizes, device."""
 
+import argparse
 import json
 import logging
 from pathlib import Path
@@ -20,7 +21,7 @@ def main() -> None:
     door.enter(check, parser.parse_args())
 
 
-def check(arguments) -> None:
+def check(arguments: argparse.Namespace) -> None:
     experiment = Experiment.load(arguments.config)
     models = [json.loads(path.read_text()) for path in arguments.models]
     write_manifest(arguments.output, check_experiment(experiment, load_prompts(arguments.prompts), models))

@@ -1,5 +1,6 @@
 """Looks a model over before anything long starts: files, shapes, adapter; for a folder, an image for every prompt."""
 
+import argparse
 import logging
 
 import door
@@ -18,7 +19,7 @@ def main() -> None:
     door.enter(check, parser.parse_args())
 
 
-def check(arguments) -> None:
+def check(arguments: argparse.Namespace) -> None:
     experiment = Experiment.load(arguments.config)
     prompts = load_prompts(arguments.prompts) if arguments.prompts else []
     found = check_model(experiment, arguments.model, prompts[: experiment.shards()[-1].stop])

@@ -1,5 +1,6 @@
 """Extracts the prompt table from the captions of a dataset."""
 
+import argparse
 import logging
 
 import door
@@ -14,7 +15,7 @@ def main() -> None:
     door.enter(extract, parser.parse_args())
 
 
-def extract(arguments) -> None:
+def extract(arguments: argparse.Namespace) -> None:
     experiment = Experiment.load(arguments.config)
     settings = experiment.config.prompts
     table = prompt_table(

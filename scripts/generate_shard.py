@@ -1,5 +1,6 @@
 """Draws the images of one shard of one arm and packs them; goes on where an earlier attempt stopped."""
 
+import argparse
 import json
 import logging
 import platform
@@ -30,7 +31,7 @@ def main() -> None:
     door.enter(generate, parser.parse_args())
 
 
-def generate(arguments) -> None:
+def generate(arguments: argparse.Namespace) -> None:
     experiment = Experiment.load(arguments.config)
     arm, shard = experiment.arm(arguments.arm), Shard.parse(arguments.rows)
     model = json.loads(arguments.model.read_text())

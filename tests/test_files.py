@@ -83,15 +83,23 @@ def test_a_killed_writer_leaves_the_old_file_whole(tmp_path: Path) -> None:
     assert subprocess.run([sys.executable, "-c", program, str(path)]).returncode == -signal.SIGKILL
     assert path.read_bytes() == b"old"
     (left,) = set(os.listdir(tmp_path)) - {"image.png"}
-    assert left.startswith(".tmp-") and left.endswith(".png")
+    assert left.startswith(".tmp-")
+    assert left.endswith(".png")
 
 
-@pytest.mark.parametrize("error", [KeyboardInterrupt(), ValueError("mine"), FileNotFoundError(2, "gone", "/some/input")])
+@pytest.mark.parametrize(
+    "error", [KeyboardInterrupt(), ValueError("mine"), FileNotFoundError(2, "gone", "/some/input")]
+)
 def test_an_error_inside_the_block_comes_out_as_it_is_and_leaves_nothing(tmp_path: Path, error: BaseException) -> None:
     path = tmp_path / "new" / "table.csv"
-    with pytest.raises(type(error)) as caught, atomic_path(path) as temporary:
-        temporary.write_text("half")
-        raise error
+
+    def fail_half_way() -> None:
+        with atomic_path(path) as temporary:
+            temporary.write_text("half")
+            raise error
+
+    with pytest.raises(type(error)) as caught:
+        fail_half_way()
     assert caught.value is error
     assert os.listdir(path.parent) == []
 

@@ -90,7 +90,8 @@ CONVERSIONS: dict[str, tuple[bytes, np.ndarray]] = {
 def test_every_kind_of_image_becomes_the_rgb_that_it_shows_on_white(kind: str) -> None:
     data, expected = CONVERSIONS[kind]
     image = load_image(io.BytesIO(data))
-    assert image.mode == "RGB" and not image.info
+    assert image.mode == "RGB"
+    assert not image.info
     # One level for the rounding of blends; opaque 8-bit pixels are exact.
     tolerance = 1 if "alpha" in kind or "transparent" in kind else 0
     assert np.abs(np.asarray(image).astype(int) - expected).max() <= tolerance
@@ -103,7 +104,7 @@ def test_a_cmyk_jpeg_keeps_its_colours() -> None:
 
 
 @pytest.mark.parametrize(
-    "orientation, upright",
+    ("orientation", "upright"),
     [
         (1, lambda a: a),
         (2, lambda a: a[:, ::-1]),
@@ -123,9 +124,7 @@ def test_exif_orientation_is_applied(orientation: int, upright) -> None:  # type
 
 
 PNG = png(NOISE, 8, 2)
-JPEG, WEBP, GIF = (saved(Image.fromarray(NOISE), kind) for kind in ("JPEG", "WEBP", "GIF"))
-FLIPPED = bytearray(PNG)
-FLIPPED[len(PNG) // 2] ^= 4
+JPEG, WEBP, GIF, AVIF = (saved(Image.fromarray(NOISE), kind) for kind in ("JPEG", "WEBP", "GIF", "AVIF"))
 REFUSED = {
     "empty": (b"", "0 bytes"),
     "text": (b"<html>404 not found</html>", "not an image"),
@@ -136,9 +135,9 @@ REFUSED = {
     "PNG without its end": (PNG[:-12], "truncated"),
     "half a PNG": (PNG[: len(PNG) // 2], "truncated"),
     "PNG, header only": (PNG[:33], "only the beginning"),
-    "PNG with a flipped bit": (bytes(FLIPPED), "damaged"),
     "half a WebP": (WEBP[: len(WEBP) // 2], "truncated"),
     "half a GIF": (GIF[: len(GIF) // 2], "truncated"),
+    "AVIF that does not say where its data are": (AVIF.replace(b"iloc", b"xxxx"), "damaged"),
     "bomb": (png(NOISE, 8, 2, size=(10_000, 9_000)), "10000 x 9000 pixels"),
     "larger bomb": (png(NOISE, 8, 2, size=(60_000, 60_000)), "decompression bomb"),
     "float": (saved(Image.fromarray(np.ones((4, 4), np.float32)), "TIFF"), "32-bit"),
@@ -157,8 +156,18 @@ def test_a_bad_file_is_refused_by_name_whatever_other_packages_have_switched_on(
     with pytest.raises(InputError, match=reason) as caught:
         load_image(tmp_path / "photo.jpg")
     assert "photo.jpg" in str(caught.value)
-    with pytest.raises(InputError, match="member 7 of images.tar"):
+    with pytest.raises(InputError, match=r"member 7 of images\.tar"):
         load_image(io.BytesIO(data), name="member 7 of images.tar")
+
+
+@pytest.mark.filterwarnings("ignore::PIL.Image.DecompressionBombWarning")
+def test_no_flipped_bit_of_a_png_goes_unnoticed() -> None:
+    data = png(COLOUR, 8, 2)
+    for position in range(len(data)):  # Pillow alone gives wrong pixels without a word for some of them
+        flipped = bytearray(data)
+        flipped[position] ^= 4
+        with pytest.raises(InputError):
+            load_image(io.BytesIO(flipped))
 
 
 def test_a_missing_file_and_a_folder_are_refused_by_name(tmp_path: Path) -> None:

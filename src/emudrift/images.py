@@ -17,13 +17,13 @@ MAX_PIXELS = 89_478_485
 # Pillow would also try EPS, which starts Ghostscript on whatever the file says.
 _FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "PPM", "JPEG2000", "AVIF")
 
-# The chunk that ends a PNG: its name and its checksum.
-_PNG_END = b"IEND\xaeB`\x82"
+# The chunk that ends a PNG: its length (0), its name and its checksum.
+_PNG_END = b"\0\0\0\0IEND\xaeB`\x82"
 
-# What Pillow's decoders raise for damaged files (UnidentifiedImageError is an OSError).
+# What Pillow's decoders raise for damaged files (UnidentifiedImageError is an OSError; AVIF raises RuntimeError).
 _DECODER_ERRORS = (
     OSError, SyntaxError, ValueError, EOFError, IndexError, KeyError, TypeError, struct.error, zlib.error,
-    OverflowError, MemoryError, Image.DecompressionBombError,
+    OverflowError, MemoryError, RuntimeError, Image.DecompressionBombError,
 )  # fmt: skip
 
 
@@ -71,8 +71,8 @@ def load_image(path_or_file: str | Path | BinaryIO, *, name: str | None = None) 
         return _to_rgb(ImageOps.exif_transpose(image), name)
     except Image.UnidentifiedImageError as error:
         raise InputError(
-            f"{name} is not an image, or only the beginning of one (it starts with {data[:8]!r}): needed is JPEG, PNG, WebP,"
-            " GIF, BMP, TIFF, PNM, JPEG 2000 or AVIF"
+            f"{name} is not an image, or only the beginning of one (it starts with {data[:8]!r}): JPEG, PNG, WebP, GIF,"
+            " BMP, TIFF, PNM, JPEG 2000 and AVIF can be read"
         ) from error
     except _DECODER_ERRORS as error:
         raise InputError(f"the image {name} is truncated or damaged ({error}): fetch or make it again") from error

@@ -8,7 +8,8 @@ import torch
 def decode_codes(vq: torch.nn.Module, codes: torch.Tensor) -> np.ndarray:
     """Decodes visual tokens to images.
 
-    Pixels are rounded to the nearest of 256 values (transformers' postprocess truncates).
+    Pixels are rounded to the nearest of 256 values (transformers' postprocess truncates). Images are decoded one by one:
+    another batch size moves the roundings of a convolution, and now and then a pixel with them.
 
     Args:
         vq: `Emu3VQVAE` in float32.
@@ -17,7 +18,7 @@ def decode_codes(vq: torch.nn.Module, codes: torch.Tensor) -> np.ndarray:
     Returns:
         (batch, height, width, 3) uint8.
     """
-    pixels = vq.decode(codes)
+    pixels = torch.cat([vq.decode(code.unsqueeze(0)) for code in codes])
     # Emu3's image processor normalises with mean 0.5 and standard deviation 0.5: [0, 255] is [-1, 1].
     scaled = ((pixels.clamp(-1, 1) + 1) * 127.5).round().to(torch.uint8)
     return scaled.permute(0, 2, 3, 1).cpu().numpy()

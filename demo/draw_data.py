@@ -1,0 +1,55 @@
+"""Draw the demo's data set: 600 scenes that the models were not trained on, in the layout of COCO.
+
+    python demo/draw_data.py            writes demo/data/captions.json and demo/data/images/{image_id:012d}.png
+"""
+
+import argparse
+import json
+import shutil
+from pathlib import Path
+
+import scenes
+from PIL import Image
+
+DATA = Path(__file__).resolve().parent / "data"
+DATA_SEED = 2_024
+COUNT = 600
+
+
+def captions_json(shown: list[scenes.Scene]) -> dict[str, object]:
+    """The captions in COCO's layout: `images` and `annotations`, five captions an image."""
+    images, annotations = [], []
+    for image_id, scene in enumerate(shown, start=1):
+        images.append(
+            {"id": image_id, "file_name": f"{image_id:012d}.png", "width": scenes.SIDE, "height": scenes.SIDE}
+        )
+        for caption in scenes.captions(scene):
+            annotations.append({"id": len(annotations) + 1, "image_id": image_id, "caption": caption})
+    info = {"description": "emudrift demo: captioned scenes of coloured shapes", "version": "1.0"}
+    licenses = [{"id": 1, "name": "Apache-2.0", "url": "https://www.apache.org/licenses/LICENSE-2.0"}]
+    return {"info": info, "licenses": licenses, "images": images, "annotations": annotations}
+
+
+def write_data(folder: Path, count: int, seed: int) -> None:
+    shown = scenes.sample_scenes(count, seed)
+    captions = captions_json(shown)
+    shutil.rmtree(folder / "images", ignore_errors=True)
+    (folder / "images").mkdir(parents=True)
+    for entry, scene in zip(captions["images"], shown, strict=True):
+        Image.fromarray(scenes.render(scene)).save(folder / "images" / entry["file_name"], optimize=True)
+    (folder / "captions.json").write_text(json.dumps(captions, indent=0) + "\n")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--folder", type=Path, default=DATA, help="where to write (default: demo/data)")
+    parser.add_argument("--count", type=int, default=COUNT, help=f"how many scenes (default: {COUNT})")
+    parser.add_argument("--seed", type=int, default=DATA_SEED, help=f"default: {DATA_SEED}")
+    options = parser.parse_args()
+    if options.count < 1 or options.seed < 0:
+        parser.error(f"--count {options.count} --seed {options.seed}: count must be 1 or more, seed 0 or more")
+    write_data(options.folder, options.count, options.seed)
+
+
+if __name__ == "__main__":
+    main()

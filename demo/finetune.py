@@ -1,0 +1,63 @@
+"""Fine-tune the miniature for understanding alone, as a LoRA adapter: this is what costs it generation quality."""
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from language import Examples, loss_of
+from peft import LoraConfig, PeftModel, get_peft_model
+from progress import Progress
+from transformers import Emu3ForConditionalGeneration
+
+# As a full expression: the image tokenizer has layers named q_proj, k_proj and v_proj too, and must stay as it is.
+_TARGETS = r".*text_model\..*\.(q_proj|k_proj|v_proj|o_proj|gate_proj|up_proj|down_proj)"
+
+
+@dataclass(frozen=True)
+class FinetuneSettings:
+    steps: int = 100
+    batch: int = 32
+    learning_rate: float = 2e-3
+    rank: int = 8
+    alpha: int = 16
+
+
+def finetune(
+    model: Emu3ForConditionalGeneration, examples: Examples, settings: FinetuneSettings, seed: int, base_name: str
+) -> PeftModel:
+    """Train an adapter on image -> caption only. The model stays in eval mode, see `train_language_model`.
+
+    `base_name` is written into the adapter's config as the place of the base.
+    """
+    torch.manual_seed(seed)
+    config = LoraConfig(
+        r=settings.rank,
+        lora_alpha=settings.alpha,
+        target_modules=_TARGETS,
+        lora_dropout=0.0,
+        base_model_name_or_path=base_name,
+    )
+    adapted = get_peft_model(model, config).eval()
+    adapted.peft_config["default"].base_model_name_or_path = base_name
+    parameters = [p for p in adapted.parameters() if p.requires_grad]
+    optimizer = torch.optim.AdamW(parameters, settings.learning_rate, betas=(0.9, 0.98), weight_decay=0.0)
+    progress, batches = Progress("fine-tuning", settings.steps), examples.batches(settings.batch, 1.0)
+    for step in range(settings.steps):
+        for group in optimizer.param_groups:
+            group["lr"] = settings.learning_rate * min(1, (step + 1) / 10)
+        loss = loss_of(model, *next(batches))
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(parameters, 1.0)
+        optimizer.step()
+        optimizer.zero_grad()
+        progress.update(step + 1, f"loss {loss.item():.3f}")
+    return adapted
+
+
+def write_adapter(adapted: PeftModel, folder: Path) -> None:
+    """adapter_config.json and adapter_model.safetensors, the same bytes every time."""
+    adapted.save_pretrained(folder, save_embedding_layers=False)
+    (folder / "README.md").unlink(missing_ok=True)  # peft's empty form of a model card; ours is models/README.md
+    path = folder / "adapter_config.json"
+    path.write_text(json.dumps(json.loads(path.read_text()), indent=2, sort_keys=True) + "\n")

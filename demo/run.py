@@ -1,0 +1,64 @@
+"""Runs the demo experiment with Snakemake, shows one progress bar, and ends with the answer."""
+
+import argparse
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pandas as pd
+from tqdm import tqdm
+
+ROOT = Path(__file__).resolve().parents[1]
+RESULTS = ROOT / "results" / "demo"
+STEPS = re.compile(r"(\d+) of (\d+) steps")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--cores", type=int, default=2, help="CPU cores to use")
+    arguments = parser.parse_args()
+    log = RESULTS / "snakemake.log"
+    log.parent.mkdir(parents=True, exist_ok=True)
+    print(f"The whole study in small; details in {log.relative_to(ROOT)}", flush=True)
+    if run(arguments.cores, log) != 0:
+        errors = [line.rstrip() for line in log.open(encoding="utf-8", errors="replace") if "rror" in line]
+        print("\n".join(errors[-12:]), file=sys.stderr)
+        sys.exit(f"The demo failed; the whole story is in {log.relative_to(ROOT)}. Run it again: it goes on where it stopped.")
+    answer = pd.read_csv(RESULTS / "comparison.csv")
+    last = answer[answer["n"] == answer["n"].max()]
+    print("\nDemo numbers mean nothing outside the demo (tiny models, random Inception weights).")
+    for row in last.itertuples():
+        print(
+            f"guidance {row.guidance_scale:g}: {row.model} is {row.finding} ({row.baseline} to {row.model}: FID "
+            f"{row.difference_jackknife:+.3g}, 95 % interval {row.low:.3g} to {row.high:.3g}, N = {row.n})"
+        )
+    print(f"\nReport: {RESULTS / 'report.html'}")
+
+
+def run(cores: int, log: Path) -> int:
+    """Runs Snakemake with its output in the log; returns its exit status."""
+    command = [sys.executable, "-m", "snakemake", "--configfile", "demo/config.yaml", "--cores", str(cores)]
+    # One thread per job: two jobs side by side are faster than two threads in each.
+    environment = os.environ | {"PYTHONUNBUFFERED": "1", "OMP_NUM_THREADS": "1"}
+    with (
+        log.open("w", encoding="utf-8") as file,
+        subprocess.Popen(
+            command, cwd=ROOT, env=environment, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
+        ) as process,
+        tqdm(unit="job", desc="demo", dynamic_ncols=True, smoothing=0) as bar,
+    ):
+        for line in process.stdout or ():
+            file.write(line)
+            file.flush()
+            if match := STEPS.search(line):
+                bar.total = int(match[2])
+                bar.update(int(match[1]) - bar.n)
+            elif match := re.match(r"(?:local)?rule (\w+):", line):
+                bar.set_postfix_str(match[1])
+    return process.returncode
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,143 @@
+"""Make the demo's models from nothing: image tokenizer, language model, understanding-only fine-tuning.
+
+    python demo/train.py              train and evaluate (the model card says how long it takes)
+    python demo/train.py --resume     go on after the last stage that was finished with these settings and seed
+
+Writes models/base/ (the base), models/finetuned/ (a LoRA adapter on it) and models/quality.json. Runs on the CPU, on
+two threads whatever the machine has, so that sums are made in one order. Stages lie in demo/out/ in between.
+"""
+
+import argparse
+import json
+import shutil
+import time
+from collections.abc import Callable
+from dataclasses import asdict, replace
+from pathlib import Path
+
+import emudrift.torchvision_mend  # noqa: F401  (before transformers)
+import numpy as np
+import scenes
+import torch
+from evaluate import DEMO, evaluate
+from finetune import FinetuneSettings, finetune, write_adapter
+from language import (
+    QUESTION,
+    Examples,
+    LanguageSettings,
+    build_model,
+    build_processor,
+    check_layout,
+    to_rows,
+    train_language_model,
+)
+from transformers import Emu3ForConditionalGeneration, Emu3Processor, Emu3VQVAE
+from transformers.utils import logging
+from vq import VQSettings, encode, train_vq
+
+BASE_NAME = "demo/models/base"  # from the root of the repository
+SEED = 100
+
+
+def train_tokenizer(folder: Path, settings: VQSettings, seed: int) -> None:
+    # Rounded as the base is saved, so that the language model learns the tokens that will be used.
+    train_vq(settings, seed).to(torch.bfloat16).save_pretrained(folder)
+
+
+def train_base(folder: Path, vq_folder: Path, settings: LanguageSettings, seed: int) -> None:
+    vq = Emu3VQVAE.from_pretrained(vq_folder, dtype=torch.float32).eval()
+    shown = scenes.sample_scenes(settings.scenes, seed)
+    texts = [caption for scene in shown[:3000] for caption in scenes.captions(scene)]
+    processor = build_processor(texts + [QUESTION] * 500, vq.config.codebook_size, settings.merges)
+    check_layout(processor)
+    torch.manual_seed(seed)
+    model = build_model(processor, vq, settings)
+    examples = Examples(processor, shown, _rows_of(model, shown), np.random.default_rng(seed))
+    train_language_model(model, examples, settings)
+    model.to(torch.bfloat16).save_pretrained(folder)
+    processor.save_pretrained(folder)
+
+
+def train_adapter(folder: Path, base_folder: Path, settings: FinetuneSettings, scene_count: int, seed: int) -> None:
+    processor = Emu3Processor.from_pretrained(base_folder)
+    model = Emu3ForConditionalGeneration.from_pretrained(base_folder, dtype=torch.float32).eval()
+    shown = scenes.sample_scenes(scene_count, seed)
+    examples = Examples(processor, shown, _rows_of(model, shown), np.random.default_rng(seed))
+    write_adapter(finetune(model, examples, settings, seed, BASE_NAME), folder)
+
+
+def _rows_of(model: Emu3ForConditionalGeneration, shown: list[scenes.Scene]) -> torch.Tensor:
+    print(f"turning {len(shown)} scenes into tokens", flush=True)
+    return to_rows(model, encode(model.model.vqmodel, np.stack([scenes.render(scene) for scene in shown])))
+
+
+def run_stage(out: Path, name: str, settings: dict, resume: bool, make: Callable[[Path], None]) -> Path:
+    """Make a stage's folder; with `resume`, take the one that is there if it was made from the same settings.
+
+    The settings are written last: a folder without them was not finished.
+    """
+    folder, note = out / name, out / f"{name}.json"
+    if resume and note.is_file() and json.loads(note.read_text())["settings"] == settings:
+        print(f"{name}: taken from {folder}", flush=True)
+        return folder
+    note.unlink(missing_ok=True)
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
+    start = time.monotonic()
+    make(folder)
+    seconds = round(time.monotonic() - start)
+    note.write_text(json.dumps({"settings": settings, "seconds": seconds}, indent=2) + "\n")
+    print(f"{name}: made in {seconds} s", flush=True)
+    return folder
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--models", type=Path, default=DEMO / "models", help="where base/ and finetuned/ are written")
+    parser.add_argument("--out", type=Path, default=DEMO / "out", help="where stages lie in between")
+    parser.add_argument("--seed", type=int, default=SEED, help=f"default: {SEED}")
+    parser.add_argument("--resume", action="store_true", help="take finished stages from --out")
+    parser.add_argument("--quick", action="store_true", help="a fiftieth of the steps: tries the program, not the models")
+    options = parser.parse_args()
+    if options.seed < 0:
+        parser.error(f"--seed {options.seed}: must be 0 or more")
+    logging.disable_progress_bar()
+    torch.set_num_threads(2)
+    torch.use_deterministic_algorithms(True)
+
+    vq, language, tuning, captions = VQSettings(), LanguageSettings(), FinetuneSettings(), 512
+    if options.quick:
+        vq = replace(vq, steps=vq.steps // 50, scenes=500)
+        language = replace(language, steps=language.steps // 50, scenes=500)
+        tuning, captions = replace(tuning, steps=2), 16
+
+    # Every stage draws its own scenes; what it was made from is part of its settings.
+    made_from: dict = {"seed": options.seed, "vq": asdict(vq)}
+    vq_folder = run_stage(
+        options.out, "vq", made_from, options.resume, lambda folder: train_tokenizer(folder, vq, options.seed)
+    )
+    made_from = made_from | {"language": asdict(language)}
+    base = run_stage(
+        options.out,
+        "base",
+        made_from,
+        options.resume,
+        lambda folder: train_base(folder, vq_folder, language, options.seed + 1),
+    )
+    made_from = made_from | {"finetune": asdict(tuning)}
+    finetuned = run_stage(
+        options.out,
+        "finetuned",
+        made_from,
+        options.resume,
+        lambda folder: train_adapter(folder, base, tuning, min(language.scenes, 8000), options.seed + 2),
+    )
+    for folder in (base, finetuned):
+        shutil.rmtree(options.models / folder.name, ignore_errors=True)
+        shutil.copytree(folder, options.models / folder.name)
+    quality = evaluate(options.models, captions)
+    (options.models / "quality.json").write_text(json.dumps(quality, indent=2) + "\n")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,28 @@
+"""Downloads a model from the Hugging Face hub at a revision, and records the commit that it stands for."""
+
+import argparse
+import logging
+
+import door
+
+from emudrift.downloads import download_model
+from emudrift.shards import write_manifest
+
+
+def main() -> None:
+    parser = door.parser(__doc__, config=False)
+    parser.add_argument("--hub", required=True, help="such as BAAI/Emu3-Gen-hf")
+    parser.add_argument("--revision", required=True, help="commit, tag or branch")
+    parser.add_argument("--folder", required=True, help="where the files go")
+    parser.add_argument("--output", required=True, help="JSON to write: hub id, revision and commit")
+    door.enter(fetch, parser.parse_args())
+
+
+def fetch(arguments: argparse.Namespace) -> None:
+    commit = download_model(arguments.hub, arguments.revision, arguments.folder)
+    write_manifest(arguments.output, {"hub": arguments.hub, "revision": arguments.revision, "commit": commit})
+    logging.info("%s at %s is commit %s", arguments.hub, arguments.revision, commit)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,107 @@
+"""What tests share: real data where it is present, a copy of the workflow to run in, and a small config."""
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+ROOT = Path(__file__).resolve().parents[1]
+COCO = ROOT.parent / "shared" / "data" / "coco"
+MINIATURE = ROOT / "demo" / "models"
+
+# Tests that run beside each other on few cores are faster with one thread each, and nothing may reach for a network.
+os.environ.setdefault("OMP_NUM_THREADS", "2")
+os.environ["HF_HUB_OFFLINE"] = "1"
+
+WORKFLOW = ("Snakefile", "rules", "scripts", "src", "envs", "config.yaml", "profiles", "pyproject.toml")
+
+
+@pytest.fixture(scope="session")
+def coco() -> Path:
+    """Folder with real COCO captions and photographs."""
+    if not COCO.is_dir():
+        pytest.skip(f"REAL DATA NOT TESTED: {COCO} is absent; put COCO captions and photographs there")
+    return COCO
+
+
+class Workflow:
+    """A copy of the workflow in a folder of its own, so that tests never touch the user's results."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        for name in WORKFLOW:
+            source = ROOT / name
+            if source.is_dir():
+                shutil.copytree(source, folder / name, ignore=shutil.ignore_patterns("__pycache__", "*.egg-info"))
+            elif source.exists():
+                shutil.copy(source, folder / name)
+        (folder / "demo").mkdir()
+        for name in ("models", "data"):
+            (folder / "demo" / name).symlink_to(ROOT / "demo" / name)
+
+    def write_config(self, config: dict[str, Any], name: str = "test.yaml") -> Path:
+        path = self.folder / name
+        path.write_text(yaml.safe_dump(config, sort_keys=False))
+        return path
+
+    def snakemake(self, *arguments: str, config: Path | str, check: bool = True) -> subprocess.CompletedProcess[str]:
+        """Runs Snakemake as a user does; its output in `stdout`."""
+        command = [sys.executable, "-m", "snakemake", "--configfile", str(config), "--cores", "2", *arguments]
+        environment = os.environ | {"OMP_NUM_THREADS": "1"}
+        result = subprocess.run(
+            command, cwd=self.folder, env=environment, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=900
+        )
+        if check and result.returncode:
+            pytest.fail(f"snakemake ended with {result.returncode}:\n{result.stdout[-6000:]}")
+        return result
+
+    def planned(self, *arguments: str, config: Path) -> dict[str, list[str]]:
+        """Rule to the outputs of its jobs that a dry run plans."""
+        plan: dict[str, list[str]] = {}
+        rule = ""
+        for line in self.snakemake("--dry-run", *arguments, config=config).stdout.splitlines():
+            if line.startswith(("rule ", "localrule ")):
+                rule = line.split()[1].rstrip(":")
+                plan.setdefault(rule, [])
+            elif line.strip().startswith("output: ") and rule:
+                plan[rule] += line.strip().removeprefix("output: ").split(", ")
+        plan.pop("all", None)
+        return plan
+
+
+@pytest.fixture(scope="session")
+def new_workflow(tmp_path_factory: pytest.TempPathFactory):
+    """Makes fresh copies of the workflow."""
+    return lambda name="workflow": Workflow(tmp_path_factory.mktemp(name) / "emudrift")
+
+
+def small_config(**changes: Any) -> dict[str, Any]:
+    """The miniature at its smallest: two models, two guidance scales, twenty images."""
+    config: dict[str, Any] = {
+        "name": "small",
+        "note": "test",
+        "prompts": {"captions": "demo/data/captions.json", "images": "demo/data/images"},
+        "models": [
+            {"name": "base", "generator": "emu3", "checkpoint": {"path": "demo/models/base"}},
+            {
+                "name": "finetuned",
+                "generator": "emu3",
+                "checkpoint": {"path": "demo/models/base"},
+                "adapter": {"path": "demo/models/finetuned"},
+            },
+        ],
+        "guidance_scales": [1, 3],
+        "generation": {"width": 64, "height": 64, "dtype": "float32", "suffix": "", "negative_prompt": ""},
+        "sample_sizes": [10, 20],
+        "shard_size": 10,
+        "extractors": [{"name": "inception-random", "dims": 64, "preprocessing": {"crop": "none", "size": None}}],
+        "reference": {"images": "demo/data/images"},
+        "device": "cpu",
+        "resources": {"generation_batch_size": 8, "feature_batch_size": 16},
+    }
+    return config | changes
