@@ -37,7 +37,9 @@ def generate(arguments: argparse.Namespace) -> None:
     model = json.loads(arguments.model.read_text())
     prompts = load_prompts(arguments.prompts)[shard.start : shard.stop]
     if not prompts:
-        raise InputError(f"{arguments.prompts}: has no row {shard.start:,}; sample_sizes ask for more images than prompts")
+        raise InputError(
+            f"{arguments.prompts}: has no row {shard.start:,}; sample_sizes ask for more images than prompts"
+        )
     folder = arguments.archive.parent / ".partial" / shard.name
     partial = PartialShard(folder, Identity(arm.fingerprint, model["digest"]), None)
     attempts = partial.count_attempt()

@@ -54,7 +54,13 @@ class Workflow:
         command = [sys.executable, "-m", "snakemake", "--configfile", str(config), "--cores", "2", *arguments]
         environment = os.environ | {"OMP_NUM_THREADS": "1"}
         result = subprocess.run(
-            command, cwd=self.folder, env=environment, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=900
+            command,
+            cwd=self.folder,
+            env=environment,
+            text=True,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            timeout=900,
         )
         if check and result.returncode:
             pytest.fail(f"snakemake ended with {result.returncode}:\n{result.stdout[-6000:]}")

@@ -147,9 +147,15 @@ def test_no_other_setting_changes_a_fingerprint(tmp_path, changes):
 def test_the_negative_prompt_changes_only_arms_with_guidance_and_a_suffix_override_only_its_scale(tmp_path):
     before = fingerprints(tmp_path)
     negative = fingerprints(tmp_path, generation=GENERATION | {"negative_prompt": "blurry"})
-    assert [label for label in before if before[label] != negative[label]] == ["base, guidance 3", "finetuned, guidance 3"]
+    assert [label for label in before if before[label] != negative[label]] == [
+        "base, guidance 3",
+        "finetuned, guidance 3",
+    ]
     override = fingerprints(tmp_path, generation=GENERATION | {"suffix_overrides": {1: "x"}})
-    assert [label for label in before if before[label] != override[label]] == ["base, guidance 1", "finetuned, guidance 1"]
+    assert [label for label in before if before[label] != override[label]] == [
+        "base, guidance 1",
+        "finetuned, guidance 1",
+    ]
 
 
 def test_an_arm_of_other_settings_is_not_found(tmp_path):

@@ -206,14 +206,22 @@ def rename_first_factor(weights):
 
 FAULTS = {
     "no folder": (lambda base, adapter: shutil.rmtree(base), "the checkpoint folder is missing"),
-    "no weights": (lambda base, adapter: (base / "model.safetensors").unlink(), "the weights are missing: model.safetensors"),
+    "no weights": (
+        lambda base, adapter: (base / "model.safetensors").unlink(),
+        "the weights are missing: model.safetensors",
+    ),
     "truncated weights": (
-        lambda base, adapter: (base / "model.safetensors").write_bytes((base / "model.safetensors").read_bytes()[:5000]),
+        lambda base, adapter: (base / "model.safetensors").write_bytes(
+            (base / "model.safetensors").read_bytes()[:5000]
+        ),
         "not a whole safetensors file",
     ),
     "no config": (lambda base, adapter: (base / "config.json").unlink(), "no config.json here"),
     "broken config": (lambda base, adapter: (base / "config.json").write_text("{"), "config.json: not valid JSON"),
-    "other model": (lambda base, adapter: (base / "config.json").write_text('{"model_type": "llama"}'), "expected 'emu3'"),
+    "other model": (
+        lambda base, adapter: (base / "config.json").write_text('{"model_type": "llama"}'),
+        "expected 'emu3'",
+    ),
     "missing weight": (
         lambda base, adapter: edit_weights(base / "model.safetensors", lambda w: w.pop("text_model.model.norm.weight")),
         "1 weights are missing, model.text_model.norm.weight",

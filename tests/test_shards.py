@@ -38,7 +38,9 @@ class Painter:
         for prompt in prompts:
             time.sleep(self.pause)
             random = np.random.default_rng(prompt.seed)
-            yield Drawing(random.integers(0, 256, (16, 8, 3), np.uint8), random.integers(0, 99, (2, 1)).astype(np.uint16))
+            yield Drawing(
+                random.integers(0, 256, (16, 8, 3), np.uint8), random.integers(0, 99, (2, 1)).astype(np.uint16)
+            )
 
     def device(self) -> str:
         return "test"

@@ -117,7 +117,9 @@ class Generation(Settings):
     @classmethod
     def _multiple_of_eight(cls, value: int) -> int:
         if value % 8:
-            raise ValueError(f"{value} is not a multiple of 8 (Emu3 draws tokens of 8 x 8 pixels); try {value // 8 * 8}")
+            raise ValueError(
+                f"{value} is not a multiple of 8 (Emu3 draws tokens of 8 x 8 pixels); try {value // 8 * 8}"
+            )
         return value
 
 
@@ -137,7 +139,8 @@ class Extractor(Settings):
     """A network that turns an image into a feature vector."""
 
     name: Literal["inception", "inception-random"] = Field(
-        "inception", description="inception: published FID weights; inception-random: seeded random weights, a stand-in."
+        "inception",
+        description="inception: published FID weights; inception-random: seeded random weights, a stand-in.",
     )
     dims: Literal[64, 192, 768, 2048] = Field(2048, description="Layer of the network; 2048 is pool3, the usual FID.")
     weights: str | None = Field(
@@ -183,7 +186,9 @@ class Config(Settings):
     """One experiment."""
 
     name: Name = Field(description="Name of the experiment: its results lie in results/<name>/.")
-    note: str = Field("", description="Shown at the top of the report, for example what the numbers must not be used for.")
+    note: str = Field(
+        "", description="Shown at the top of the report, for example what the numbers must not be used for."
+    )
     seed: int = Field(0, ge=0, description="The only seed: order of the prompts, and the random numbers of each image.")
     prompts: Prompts
     models: Annotated[list[AnyModel], Field(min_length=1)]

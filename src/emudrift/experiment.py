@@ -123,13 +123,17 @@ class Experiment:
         arms = []
         for scale in self.config.guidance_scales:
             suffix = self.config.generation.suffix_overrides.get(scale, self.config.generation.suffix)
-            settings = shared | generation | {
-                "checkpoint": self._checkpoint_identity(model.checkpoint),
-                "adapter": None if model.adapter is None else self._checkpoint_identity(model.adapter),
-                "guidance_scale": scale,
-                "suffix": suffix,
-                "device": self.config.device,
-            }
+            settings = (
+                shared
+                | generation
+                | {
+                    "checkpoint": self._checkpoint_identity(model.checkpoint),
+                    "adapter": None if model.adapter is None else self._checkpoint_identity(model.adapter),
+                    "guidance_scale": scale,
+                    "suffix": suffix,
+                    "device": self.config.device,
+                }
+            )
             if scale == 1:
                 del settings["negative_prompt"]  # Without guidance it plays no part.
             arms.append(Arm(model.name, scale, settings))

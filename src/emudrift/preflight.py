@@ -30,4 +30,8 @@ def check_experiment(
         weights = experiment.weights(extractor)
         if weights is not None:
             check_weights(weights, extractor.sha256)
-    return {"prompts": len(prompts), "largest_n": largest, "models": {model["model"]: model["digest"] for model in models}}
+    return {
+        "prompts": len(prompts),
+        "largest_n": largest,
+        "models": {model["model"]: model["digest"] for model in models},
+    }

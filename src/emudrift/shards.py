@@ -163,7 +163,9 @@ def write_archive(path: Path, prompts: Sequence[Prompt], partial: PartialShard) 
             for prompt in prompts:
                 members = partial.read(prompt)
                 if members is None:
-                    raise InputError(f"{path}: image {prompt.prompt_id} (row {prompt.row}) is missing; run the shard again")
+                    raise InputError(
+                        f"{path}: image {prompt.prompt_id} (row {prompt.row}) is missing; run the shard again"
+                    )
                 for ending in (_IMAGE, _RECORD, _TOKENS):
                     if ending in members:
                         header = tarfile.TarInfo(f"{prompt.prompt_id}{ending}")
@@ -192,11 +194,15 @@ def check_archive(path: Path, prompts: Sequence[Prompt], identity: Identity) -> 
             records[prompt_id] = json.loads(data)
     if list(images) != list(expected) or list(records) != list(expected):
         missing = [prompt_id for prompt_id in expected if prompt_id not in images or prompt_id not in records]
-        raise InputError(f"{path}: holds {len(images)} of {len(expected)} images; missing: {', '.join(missing[:10]) or 'none'}")
+        raise InputError(
+            f"{path}: holds {len(images)} of {len(expected)} images; missing: {', '.join(missing[:10]) or 'none'}"
+        )
     for prompt_id, record in records.items():
         sums = record.pop("sha256")
         if record != identity.record(expected[prompt_id]) or sums[_IMAGE] != images[prompt_id]:
-            raise InputError(f"{path}: image {prompt_id} was made by other settings, weights or prompts; remove the archive")
+            raise InputError(
+                f"{path}: image {prompt_id} was made by other settings, weights or prompts; remove the archive"
+            )
     return images
 
 
@@ -227,7 +233,9 @@ def _decode(path: Path, name: str, data: bytes) -> Image.Image:
         image = Image.open(io.BytesIO(data))
         image.load()
     except (OSError, SyntaxError) as error:
-        raise InputError(f"{path}: {name} does not decode ({error}); remove the archive and run its shard again") from error
+        raise InputError(
+            f"{path}: {name} does not decode ({error}); remove the archive and run its shard again"
+        ) from error
     return image.convert("RGB")
 
 

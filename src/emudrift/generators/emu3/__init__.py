@@ -29,10 +29,14 @@ class Emu3Generator:
 
     def __init__(self, settings: dict[str, Any], checkpoint: Path, adapter: Path | None) -> None:
         if settings["device"] == "cuda" and not torch.cuda.is_available():
-            raise InputError("device: cuda is asked for in the config, but torch sees no GPU; set device: cpu to use the CPU")
+            raise InputError(
+                "device: cuda is asked for in the config, but torch sees no GPU; set device: cpu to use the CPU"
+            )
         self.size = (settings["width"], settings["height"])
         self._device = torch.device(settings["device"])
-        self.model = load_emu3(checkpoint, adapter, getattr(torch, settings["dtype"]), settings["attention"], self._device)
+        self.model = load_emu3(
+            checkpoint, adapter, getattr(torch, settings["dtype"]), settings["attention"], self._device
+        )
         self.recipe = Recipe(checkpoint, self.model, settings)
         self.engine = ReferenceEngine(self.model, self.recipe)
 

@@ -47,7 +47,9 @@ def check_emu3(checkpoint: Path, adapter: Path | None) -> dict[str, Any]:
         _compare_adapter(adapter, wanted)
         folders["adapter"] = adapter
     files = {role: _hash_files(folder) for role, folder in folders.items()}
-    digest = hashlib.sha256(json.dumps({r: {n: f["sha256"] for n, f in fs.items()} for r, fs in files.items()}).encode())
+    digest = hashlib.sha256(
+        json.dumps({r: {n: f["sha256"] for n, f in fs.items()} for r, fs in files.items()}).encode()
+    )
     revisions = {role: commit for role, folder in folders.items() if (commit := _hub_commit(folder))}
     return {"digest": digest.hexdigest(), "files": files, "revisions": revisions}
 
@@ -161,7 +163,9 @@ def _compare_base(checkpoint: Path, wanted: Shapes, found: Shapes) -> None:
         raise InputError(f"{checkpoint}: {len(missing)} weights are missing, {missing[0]} the first of them")
     if wrong:
         name = wrong[0]
-        raise InputError(f"{checkpoint}: weight {name} has shape {found[name]}, but config.json asks for {wanted[name]}")
+        raise InputError(
+            f"{checkpoint}: weight {name} has shape {found[name]}, but config.json asks for {wanted[name]}"
+        )
 
 
 def _compare_adapter(adapter: Path, base: Shapes) -> None:
@@ -195,7 +199,10 @@ def _hash_files(folder: Path) -> dict[str, dict[str, Any]]:
     for path in sorted(folder.iterdir()):
         if path.suffix in _ENDINGS and path.is_file():
             with path.open("rb") as file:
-                files[path.name] = {"bytes": path.stat().st_size, "sha256": hashlib.file_digest(file, "sha256").hexdigest()}
+                files[path.name] = {
+                    "bytes": path.stat().st_size,
+                    "sha256": hashlib.file_digest(file, "sha256").hexdigest(),
+                }
     return files
 
 

@@ -93,7 +93,9 @@ class Recipe:
         if [model.vocabulary_mapping.img2bpe.get(code) for code in range(len(visual))] != list(
             range(visual[0], visual[0] + len(visual))
         ):
-            raise InputError("the checkpoint's visual tokens are not one range of ids in codebook order: not an Emu3 tokenizer")
+            raise InputError(
+                "the checkpoint's visual tokens are not one range of ids in codebook order: not an Emu3 tokenizer"
+            )
         return Structure(
             eol=tokenizer.convert_tokens_to_ids(EOL),
             eof=tokenizer.eof_token_id,

@@ -54,9 +54,7 @@ class ReferenceEngine:
         inputs = recipe.positive(captions)
         prompt_length = inputs["input_ids"].shape[1]
         uniforms = np.stack([image_uniforms(seed, recipe.h * recipe.w) for seed in seeds])
-        sampler = SampleByImage(
-            prompt_length, torch.from_numpy(uniforms).to(self.model.device), recipe.top_k, recipe.w
-        )
+        sampler = SampleByImage(prompt_length, torch.from_numpy(uniforms).to(self.model.device), recipe.top_k, recipe.w)
         guidance = {}
         if recipe.guidance_scale != 1:
             negative = recipe.negative(len(captions))

@@ -1,0 +1,318 @@
+"""The captions of a dataset as its files give them: COCO's JSON, Karpathy's JSON, or a table; every value checked."""
+
+import contextlib
+import csv
+import difflib
+import io
+import json
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from reprlib import repr as short
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+from pycocotools.coco import COCO
+
+from emudrift.errors import InputError
+
+
+@dataclass(frozen=True)
+class Captioned:
+    """One image with its captions as (annotation id, text), before one is chosen; `where` is what errors call it."""
+
+    where: str
+    prompt_id: str
+    image_id: int
+    file_name: str
+    width: int
+    height: int
+    captions: list[tuple[int, str]] = field(default_factory=list)
+
+
+def load_coco(path: Path) -> Iterable[Captioned]:
+    """The images of a COCO captions file."""
+    data = _load_json(path)
+    records = _list_of_objects(data, "images", path)
+    annotations = _list_of_objects(data, "annotations", path)
+    images: dict[int, Captioned] = {}
+    image_ids, annotation_ids = set[int](), set[int]()
+    for index, record in enumerate(records):
+        where = f"{path}: images[{index}]"
+        image_id = _unique(record, "id", where, image_ids)
+        images[image_id] = _captioned(record, where, image_id, _text(record, "file_name", where))
+    captions = []
+    for index, annotation in enumerate(annotations):
+        where = f"{path}: annotations[{index}]"
+        if "caption" not in annotation:
+            raise InputError(f"{where} has no 'caption' (instances_*.json has none): give the file captions_*.json")
+        text = _text(annotation, "caption", where)
+        annotation_id = _unique(annotation, "id", where, annotation_ids)
+        image_id = _integer(annotation, "image_id", where)
+        if image_id not in images:
+            raise InputError(f"{where}: its image_id {image_id} is the id of no entry in 'images'")
+        captions.append({"id": annotation_id, "image_id": image_id, "caption": text})
+    coco = COCO()
+    # Without the 'categories' that some files carry: createIndex stops at captions, which belong to none.
+    coco.dataset = {"images": records, "annotations": captions}
+    with contextlib.redirect_stdout(io.StringIO()):
+        coco.createIndex()
+    for image_id, image in images.items():
+        image.captions.extend((annotation["id"], annotation["caption"]) for annotation in coco.imgToAnns[image_id])
+    return images.values()
+
+
+def load_karpathy(path: Path, splits: Sequence[str]) -> Iterable[Captioned]:
+    """The images of Karpathy's dataset_*.json that are in one of the splits, or all of them."""
+    records = _list_of_objects(_load_json(path), "images", path)
+    id_key = "cocoid" if "cocoid" in records[0] else "imgid"
+    images: list[Captioned] = []
+    # Ids must be unique in the whole file, not only in the chosen splits.
+    existing, image_ids, sentence_ids = set[str](), set[int](), set[int]()
+    for index, record in enumerate(records):
+        where = f"{path}: images[{index}]"
+        file_name = _text(record, "filename", where)
+        if record.get("filepath"):
+            file_name = f"{_text(record, 'filepath', where)}/{file_name}"
+        image = _captioned(record, where, _unique(record, id_key, where, image_ids), file_name)
+        for number, sentence in enumerate(_list_of_objects(record, "sentences", where, may_be_empty=True)):
+            place = f"{where}.sentences[{number}]"
+            image.captions.append((_unique(sentence, "sentid", place, sentence_ids), _text(sentence, "raw", place)))
+        split = _text(record, "split", where)
+        existing.add(split)
+        if not splits or split in splits:
+            images.append(image)
+    unknown = [split for split in splits if split not in existing]
+    if unknown:
+        raise InputError(f"{path} has no split {unknown[0]!r}; it has {', '.join(sorted(existing))}")
+    return images
+
+
+def load_table(path: Path, caption_column: str, image_id_column: str, file_name_column: str) -> Iterable[Captioned]:
+    """The images of a CSV, JSONL or parquet file with one caption per row."""
+    readers = {".csv": _read_csv, ".jsonl": _read_jsonl, ".parquet": _read_parquet_rows}
+    if path.suffix.lower() not in readers:
+        raise InputError(
+            f"{path}: a table of captions is .csv, .jsonl or .parquet, not {path.suffix or 'without suffix'}"
+        )
+    refuse_no_file(path, "a table of captions is needed")
+    columns, rows = readers[path.suffix.lower()](path)
+    for column, optional in ((caption_column, None), (image_id_column, "image_id"), (file_name_column, "file_name")):
+        # The standard names may be absent; a name that someone has set may not.
+        if column not in columns and column != optional:
+            near = difflib.get_close_matches(column, columns, n=1)
+            hint = f"; did you mean {near[0]!r}?" if near else ""
+            raise InputError(f"{path} has no column {column!r}; it has {', '.join(map(repr, columns))}{hint}")
+    if not rows:
+        raise InputError(f"{path} has no rows")
+    images: dict[str, Captioned] = {}
+    for number, (where, record) in enumerate(rows):
+        image_id = _integer(record, image_id_column, where) if image_id_column in columns else number
+        file_name = _text(record, file_name_column, where) if file_name_column in columns else None
+        prompt_id = _prompt_id(record, where) if "prompt_id" in columns else None
+        image = _captioned(record, where, image_id, file_name, prompt_id)
+        known = images.setdefault(image.prompt_id, image)
+        if known is not image and prompt_id is not None:
+            raise InputError(f"{where}: another row before it has the same prompt_id {prompt_id!r}; ids must be unique")
+        if (known.file_name, known.width, known.height) != (image.file_name, image.width, image.height):
+            raise InputError(f"{where}: another row with image id {image_id} gives another file name, width or height")
+        known.captions.append((number, _text(record, caption_column, where)))
+    return images.values()
+
+
+def _captioned(
+    record: dict[str, Any], where: str, image_id: int, file_name: str | None, prompt_id: str | None = None
+) -> Captioned:
+    """The image that a record describes, still without captions; a file_name of None means that the source has none."""
+    return Captioned(
+        where=f"{where} (image id {image_id})",
+        prompt_id=prompt_id or f"{image_id:012d}",
+        image_id=image_id,
+        file_name="" if file_name is None else inside(file_name, where),
+        width=_integer(record, "width", where, 2**31 - 1) if record.get("width") else 0,
+        height=_integer(record, "height", where, 2**31 - 1) if record.get("height") else 0,
+    )
+
+
+# --- values, each checked where it is first seen ---
+
+
+def _value(record: dict[str, Any], key: str, where: str) -> Any:
+    if key not in record:
+        raise InputError(f"{where} has no {key!r}; it has {', '.join(map(repr, record)) or 'nothing'}")
+    return record[key]
+
+
+def _integer(record: dict[str, Any], key: str, where: str, maximum: int = 2**63 - 1) -> int:
+    """A whole number from 0 to `maximum`, in digits where the file holds text (leading zeros allowed)."""
+    value = _value(record, key, where)
+    if isinstance(value, str) and re.fullmatch(r"\s*[0-9]{1,19}\s*", value):
+        value = int(value)
+    if not isinstance(value, int) or isinstance(value, bool) or not 0 <= value <= maximum:
+        raise InputError(f"{where}: {key!r} is {short(value)}, not a whole number from 0 to {maximum}")
+    return value
+
+
+def _unique(record: dict[str, Any], key: str, where: str, seen: set[int]) -> int:
+    """A whole number that is not among those `seen` in the entries before, and is now."""
+    value = _integer(record, key, where)
+    if value in seen:
+        raise InputError(f"{where}: {key!r} is {value}, as in an entry before it: ids must be unique")
+    seen.add(value)
+    return value
+
+
+def _text(record: dict[str, Any], key: str, where: str) -> str:
+    value = _value(record, key, where)
+    if not isinstance(value, str):
+        raise InputError(f"{where}: {key!r} is {short(value)}, not text")
+    if any("\ud800" <= character <= "\udfff" for character in value):
+        raise InputError(f"{where}: {key!r} holds half a character (an unpaired surrogate), which no file can store")
+    return value
+
+
+def _prompt_id(record: dict[str, Any], where: str) -> str:
+    value = _value(record, "prompt_id", where)
+    text = str(value) if isinstance(value, int) and not isinstance(value, bool) else _text(record, "prompt_id", where)
+    # No dots: the key of a WebDataset sample ends at the first one. A tar header holds names of 100 characters.
+    if not re.fullmatch(r"[A-Za-z0-9_-]{1,80}", text):
+        raise InputError(
+            f"{where}: the prompt_id {text!r} becomes a file name: it must be 1 to 80 of the characters A-Z a-z 0-9 _ -"
+        )
+    return text
+
+
+def inside(file_name: str, where: str) -> str:
+    """The file name, if it is one that stays inside the image folder."""
+    absolute = file_name[:1] in ("/", "\\") or re.match(r"[A-Za-z]:", file_name)
+    if not file_name.strip() or absolute or ".." in re.split(r"[/\\]", file_name) or re.search(r"[\0-\x1f]", file_name):
+        raise InputError(
+            f"{where}: the file name {file_name!r} must be relative to the image folder and stay inside it"
+            " (not empty, no leading '/', no '..', no control characters)"
+        )
+    return file_name
+
+
+# --- files ---
+
+
+def refuse_no_file(path: Path, help_: str) -> None:
+    if not path.exists():
+        raise InputError(f"{path} does not exist: {help_}")
+    if not path.is_file():
+        raise InputError(f"{path} is not a file: {help_}")
+
+
+def _read_text(path: Path) -> str:
+    """The text of a UTF-8 file, without a byte order mark, its line ends untouched."""
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        raise InputError(f"cannot read {path}: {(error.strerror or str(error)).lower()}") from error
+    try:
+        return data.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        line = data.count(b"\n", 0, error.start) + 1
+        raise InputError(
+            f"{path} is not UTF-8: byte 0x{data[error.start]:02x} at position {error.start} (line {line}):"
+            " save it as UTF-8 text, not compressed"
+        ) from error
+
+
+def _parse_json(text: str, where: str) -> Any:
+    try:
+        return json.loads(text)
+    except json.JSONDecodeError as error:
+        cut = error.pos >= len(text.rstrip()) or error.msg.startswith("Unterminated string")
+        hint = " (the text ends too early: is the file truncated?)" if cut else ""
+        raise InputError(
+            f"{where} is not valid JSON: {error.msg} at line {error.lineno} column {error.colno}{hint}"
+        ) from error
+    except (ValueError, RecursionError) as error:  # numbers of thousands of digits; nesting without end
+        raise InputError(f"{where} is not JSON that can be read: {error}") from error
+
+
+def _load_json(path: Path) -> dict[str, Any]:
+    refuse_no_file(path, "a JSON file with captions is needed")
+    data = _parse_json(_read_text(path), str(path))
+    if not isinstance(data, dict):
+        raise InputError(
+            f"{path} holds {type(data).__name__}, not an object with 'images': is it another kind of file?"
+        )
+    return data
+
+
+def _list_of_objects(
+    record: dict[str, Any], key: str, where: str | Path, *, may_be_empty: bool = False
+) -> list[dict[str, Any]]:
+    value = _value(record, key, str(where))
+    if not isinstance(value, list) or not (value or may_be_empty):
+        found = "empty" if value == [] else f"{type(value).__name__}"
+        raise InputError(f"{where}: {key!r} is {found}, not a list with entries")
+    for index, entry in enumerate(value):
+        if not isinstance(entry, dict):
+            raise InputError(f"{where}: {key}[{index}] is {short(entry)}, not an object")
+    return value
+
+
+_Rows = tuple[list[str], list[tuple[str, dict[str, Any]]]]  # columns; for each row what errors call it and its values
+
+
+def _read_csv(path: Path) -> _Rows:
+    reader = csv.reader(io.StringIO(_read_text(path), newline=""), strict=True)
+    columns: list[str] = []
+    rows: list[tuple[str, dict[str, Any]]] = []
+    try:
+        for values in reader:
+            where = f"{path}: row {len(rows) + 1} (line {reader.line_num})"
+            if not values:  # a blank line
+                continue
+            if not columns:
+                columns = values
+                _refuse_repeated(columns, path)
+            elif len(values) != len(columns):
+                raise InputError(
+                    f"{where} has {len(values)} values for {len(columns)} columns: put captions with commas in quotes"
+                )
+            else:
+                rows.append((where, dict(zip(columns, values, strict=True))))
+    except csv.Error as error:
+        raise InputError(f"{path}: line {reader.line_num} is not CSV: {error}") from error
+    return columns, rows
+
+
+def _read_jsonl(path: Path) -> _Rows:
+    rows = []
+    # Not splitlines(): it also splits at U+2028 and its kin, which may stand in a caption.
+    for number, line in enumerate(_read_text(path).split("\n"), start=1):
+        if line.strip():
+            where = f"{path}: line {number}"
+            record = _parse_json(line, where)
+            if not isinstance(record, dict):
+                raise InputError(f"{where} holds {type(record).__name__}, not an object")
+            rows.append((where, record))
+    return list(dict.fromkeys(key for _, record in rows for key in record)), rows
+
+
+def _read_parquet_rows(path: Path) -> _Rows:
+    table = read_parquet(path)
+    _refuse_repeated(table.column_names, path)
+    rows = [(f"{path}: row {number}", record) for number, record in enumerate(table.to_pylist(), start=1)]
+    return table.column_names, rows
+
+
+def read_parquet(path: Path) -> pa.Table:
+    try:
+        # Not pq.read_table: it would take folder names such as `split=test` for columns.
+        with pq.ParquetFile(path) as file:
+            return file.read()
+    except (pa.ArrowException, OSError) as error:
+        raise InputError(f"{path} is not a parquet file that can be read: {error}") from error
+
+
+def _refuse_repeated(columns: Sequence[str], path: Path) -> None:
+    for column in columns:
+        if columns.count(column) > 1:
+            raise InputError(f"{path} has the column {column!r} more than once")

@@ -1,0 +1,236 @@
+"""The DAG as a user meets it: what a change reruns, what survives a kill, and what the shipped experiments plan."""
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pandas as pd
+import pytest
+from conftest import ROOT, Workflow, small_config
+
+from emudrift.experiment import Experiment
+
+
+@pytest.fixture(scope="session")
+def finished(new_workflow) -> Workflow:
+    """The smallest experiment, run to its end."""
+    workflow = new_workflow("finished")
+    workflow.config = workflow.write_config(small_config())
+    workflow.snakemake("--quiet", "rules", config=workflow.config)
+    workflow.results = workflow.folder / "results" / "small"
+    return workflow
+
+
+def archives(results: Path) -> dict[str, bytes]:
+    return {str(path.relative_to(results)): path.read_bytes() for path in sorted(results.glob("images/*/*.tar"))}
+
+
+def test_the_experiment_makes_every_output(finished):
+    names = {"fid.csv", "comparison.csv", "report.html", "prompts.parquet", "checked.json"}
+    names |= {f"figures/{name}" for name in ("fid.svg", "fid.png", "difference.svg", "difference.png", "grid.png")}
+    assert [name for name in names if not (finished.results / name).stat().st_size] == []
+    assert len(archives(finished.results)) == 8
+    table = pd.read_csv(finished.results / "fid.csv")
+    assert len(table) == 8
+    assert table[["fid", "low", "high", "n", "reference_n"]].notna().all(axis=None)
+    assert not list(finished.results.glob("images/*/.partial/*")), "work in progress was left behind"
+
+
+def test_nothing_is_planned_when_nothing_changed(finished):
+    assert finished.planned(config=finished.config) == {}
+
+
+AFTERWARDS = {"collect", "compare", "plot", "report"}
+
+
+def test_adding_an_n_plans_only_its_distances_and_what_follows(finished):
+    config = finished.write_config(small_config(sample_sizes=[10, 15, 20]), "n.yaml")
+    plan = finished.planned(config=config)
+    assert set(plan) == {"compute_fid"} | AFTERWARDS
+    assert [Path(path).name for path in plan["compute_fid"]] == ["15.json"] * 4
+
+
+def test_adding_a_larger_n_keeps_every_finished_shard(finished):
+    config = finished.write_config(small_config(sample_sizes=[10, 20, 30]), "larger.yaml")
+    plan = finished.planned(config=config)
+    assert set(plan) == {"check_experiment", "generate_shard", "extract_features", "compute_fid"} | AFTERWARDS
+    assert {Path(path).stem for path in plan["generate_shard"]} == {"000020-000030"}
+    assert {Path(path).stem for path in plan["compute_fid"]} == {"30"}
+
+
+def test_changing_the_batch_size_plans_nothing(finished):
+    resources = {"generation_batch_size": 3, "feature_batch_size": 4}
+    assert finished.planned(config=finished.write_config(small_config(resources=resources), "batch.yaml")) == {}
+
+
+def test_changing_a_guidance_scale_plans_only_its_arms(finished):
+    config = finished.write_config(small_config(guidance_scales=[1, 2]), "scale.yaml")
+    plan = finished.planned(config=config)
+    assert set(plan) == {"generate_shard", "extract_features", "compute_fid"} | AFTERWARDS
+    arms = [Path(path).parent.name for rule in ("generate_shard", "extract_features") for path in plan[rule]]
+    assert {arm.rsplit("-", 1)[0] for arm in arms} == {"base-cfg2", "finetuned-cfg2"}
+
+
+def test_adding_a_model_plans_only_its_arms(finished):
+    third = {"name": "third", "generator": "folder", "images": "demo/data/images"}
+    config = finished.write_config(small_config(models=[*small_config()["models"], third]), "model.yaml")
+    plan = finished.planned(config=config)
+    assert set(plan) == {
+        "check_model", "check_experiment", "generate_shard", "extract_features", "compute_fid", *AFTERWARDS
+    }  # fmt: skip
+    assert {Path(path).parent.name.rsplit("-", 1)[0] for path in plan["generate_shard"]} == {"third"}
+
+
+def test_forcing_compute_fid_reruns_only_the_distances_and_what_follows(finished):
+    plan = finished.planned("-R", "compute_fid", config=finished.config)
+    assert set(plan) == {"compute_fid"} | AFTERWARDS
+    assert len(plan["compute_fid"]) == 8
+
+
+def test_another_experiment_takes_the_reference_from_the_cache(finished):
+    plan = finished.planned(config=finished.write_config(small_config(name="other", seed=1), "other.yaml"))
+    assert "generate_shard" in plan
+    assert not {"reference_features", "reference_statistics", "list_reference_images"} & set(plan)
+
+
+def test_images_do_not_depend_on_batch_size_or_shard_size(finished, new_workflow):
+    """The same arms again, five to a shard and three to a batch: the same image for every prompt."""
+    workflow = new_workflow("split")
+    resources = small_config()["resources"] | {"generation_batch_size": 3}
+    config = workflow.write_config(
+        small_config(shard_size=5, sample_sizes=[10], resources=resources, guidance_scales=[3])
+    )
+    arm = next(arm for arm in Experiment.load(config).arms() if arm.model == "base")
+    targets = [f"results/small/images/{arm.name}/{rows}.json" for rows in ("000000-000005", "000005-000010")]
+    workflow.snakemake("--quiet", "rules", *targets, config=config)
+    split = {}
+    for target in targets:
+        split |= json.loads((workflow.folder / target).read_text())["sha256"]
+    whole = json.loads((finished.results / "images" / arm.name / "000000-000010.json").read_text())["sha256"]
+    assert split == whole
+
+
+def test_a_shard_killed_in_mid_work_gives_the_same_bytes(finished, tmp_path):
+    """The shard's own program, the real miniature, SIGKILL after its first image, then again."""
+    arm = next(arm for arm in Experiment.load(finished.config).arms() if arm.label == "finetuned, guidance 3")
+    command = [
+        sys.executable, str(finished.folder / "scripts/generate_shard.py"), "--config", str(finished.config),
+        "--arm", arm.name, "--rows", "000000-000010", "--prompts", str(finished.results / "prompts.parquet"),
+        "--model", str(finished.results / "models/finetuned.json"), "--archive", str(tmp_path / "a.tar"),
+        "--manifest", str(tmp_path / "a.json"), "--batch-size", "8",
+    ]  # fmt: skip
+    process = subprocess.Popen(command)
+    while not list(tmp_path.glob(".partial/*/[0-9]*.json")) and process.poll() is None:
+        time.sleep(0.002)
+    process.send_signal(signal.SIGKILL)
+    assert process.wait() == -signal.SIGKILL, "the shard ended before it was killed: the test proves nothing"
+    assert 0 < len(list(tmp_path.glob(".partial/*/[0-9]*.json"))) < 10
+    subprocess.run(command, check=True)
+    assert (tmp_path / "a.tar").read_bytes() == (
+        finished.results / "images" / arm.name / "000000-000010.tar"
+    ).read_bytes()
+    assert json.loads((tmp_path / "a.json").read_text())["attempts"] == 2
+
+
+# -- what a user can get wrong, through the front door ---------------------------------------------------------------
+
+
+def broken(**changes):
+    return lambda: small_config(**changes)
+
+
+@pytest.mark.parametrize(
+    ("config", "said"),
+    [
+        (broken(modles=[]), "modles: unknown key; did you mean 'models'?"),
+        (broken(prompts={"captions": "no/such.json", "images": "demo/data/images"}), "prompts: captions: no such file"),
+        (broken(reference={"images": "no/such/folder"}), "reference: images: no such file or folder"),
+    ],
+)
+def test_a_wrong_config_is_one_line_and_no_traceback(new_workflow, config, said):
+    workflow = new_workflow()
+    result = workflow.snakemake(config=workflow.write_config(config()), check=False)
+    assert result.returncode == 1
+    assert said in result.stdout
+    assert "Traceback" not in result.stdout
+    assert not (workflow.folder / "results").exists()
+
+
+def test_more_images_than_prompts_and_a_broken_model_are_found_before_anything_is_drawn(new_workflow):
+    workflow = new_workflow()
+    config = workflow.write_config(small_config(sample_sizes=[10, 5000]))
+    result = workflow.snakemake("check", config=config, check=False)
+    assert result.returncode == 1
+    assert "sample_sizes: N = 5,000 is more than the 600 prompts of the dataset" in result.stdout
+    empty = {"name": "base", "generator": "emu3", "checkpoint": {"path": "demo/data"}}
+    result = workflow.snakemake(config=workflow.write_config(small_config(models=[empty])), check=False)
+    assert "no config.json here, so this is not a checkpoint folder" in result.stdout
+    assert "Traceback" not in result.stdout
+    assert not (workflow.folder / "results/small/images").exists()
+
+
+def test_single_settings_on_the_command_line_are_refused_not_ignored(new_workflow):
+    workflow = new_workflow()
+    result = workflow.snakemake("--config", "seed=5", config=workflow.write_config(small_config()), check=False)
+    assert result.returncode == 1
+    assert "--config cannot change single settings" in result.stdout
+
+
+def test_the_published_experiment_is_planned_without_network_gpu_or_dataset(new_workflow):
+    workflow = new_workflow()
+    plan = workflow.planned(config=workflow.folder / "config.yaml")
+    assert len(plan["generate_shard"]) == 2 * 3 * 20 * 2  # archive and manifest each
+    assert len(plan["compute_fid"]) == 2 * 3 * 20
+    assert {"download_coco", "download_model", "download_inception_weights"} <= set(plan)
+
+
+# -- real photographs ------------------------------------------------------------------------------------------------
+
+
+def test_worse_photographs_are_farther_from_the_real_ones(coco, new_workflow, tmp_path):
+    """79 COCO photographs as reference; folder arms made of them: intact, JPEG quality 10, blurred."""
+    from PIL import Image, ImageFilter
+
+    folders = {name: tmp_path / name for name in ("intact", "jpeg", "blur")}
+    for folder in folders.values():
+        folder.mkdir()
+    for path in sorted((coco / "val2017").glob("*.jpg")):
+        image = Image.open(path).convert("RGB")
+        shutil.copy(path, folders["intact"] / path.name)
+        image.save(folders["jpeg"] / path.name, quality=10)
+        image.filter(ImageFilter.GaussianBlur(8)).save(folders["blur"] / f"{path.stem}.png")
+    config = small_config(
+        name="photographs",
+        prompts={"captions": str(coco / "captions_val2017_79.json"), "images": str(coco / "val2017")},
+        models=[{"name": name, "generator": "folder", "images": str(folder)} for name, folder in folders.items()],
+        sample_sizes=[40, 79],
+        shard_size=79,
+        extractors=[{"name": "inception-random", "dims": 192}],
+        reference={"images": "dataset"},
+    )
+    workflow = new_workflow("photographs")
+    workflow.snakemake("--quiet", "rules", config=workflow.write_config(config))
+    table = pd.read_csv(workflow.folder / "results/photographs/fid.csv").set_index(["model", "n"])["fid"]
+    for n in (40, 79):
+        assert table["intact", n] < table["jpeg", n] < table["blur", n]
+    assert abs(table["intact", 79]) < 1e-6, "the same images are no distance apart"
+    assert table["intact", 40] > 0
+
+
+def test_missing_images_of_a_folder_are_listed_before_anything_is_drawn(new_workflow, tmp_path):
+    shutil.copytree(ROOT / "demo/data/images", tmp_path / "images")
+    removed = sorted((tmp_path / "images").iterdir())[::2]
+    for path in removed:
+        os.unlink(path)
+    workflow = new_workflow()
+    models = [{"name": "others", "generator": "folder", "images": str(tmp_path / "images")}]
+    result = workflow.snakemake(config=workflow.write_config(small_config(models=models)), check=False)
+    assert result.returncode == 1
+    assert "of 20 prompts" in result.stdout
+    assert any(path.stem in result.stdout for path in removed)
+    assert not (workflow.folder / "results/small/images").exists()
