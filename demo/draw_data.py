@@ -1,6 +1,8 @@
 """Draw the demo's data set: 600 scenes that the models were not trained on, in the layout of COCO.
 
-    python demo/draw_data.py            writes demo/data/captions.json and demo/data/images/{image_id:012d}.png
+    python demo/draw_data.py
+
+Writes demo/data/captions.json and demo/data/images/{image_id:012d}.png.
 """
 
 import argparse
@@ -8,8 +10,9 @@ import json
 import shutil
 from pathlib import Path
 
-import scenes
 from PIL import Image
+
+import scenes
 
 DATA = Path(__file__).resolve().parent / "data"
 DATA_SEED = 2_024

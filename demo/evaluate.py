@@ -6,19 +6,22 @@ The captions are of scenes that neither training nor the demo's data set contain
 the same captions and the same random numbers. The loop here is short and independent of emudrift's own generator.
 """
 
+import emudrift.torchvision_mend  # noqa: F401  (before transformers, which the modules below import)
+
+# isort: split
 import argparse
 import json
 from pathlib import Path
 
-import emudrift.torchvision_mend  # noqa: F401  (before transformers)
 import numpy as np
-import scenes
 import torch
 from language import QUESTION
 from peft import PeftModel
 from progress import Progress
 from transformers import DynamicCache, Emu3ForConditionalGeneration, Emu3Processor
 from vq import TOKENS, decode, encode
+
+import scenes
 
 DEMO = Path(__file__).resolve().parent
 EVALUATION_SEED = 31_337
@@ -67,9 +70,7 @@ def _draw_tokens(
     guided = guidance_scale != 1
     texts = captions + [""] * len(captions) if guided else captions
     area = scenes.SIDE**2
-    prompt = processor(
-        text=texts, return_for_image_generation=True, image_area=area, padding=True, return_tensors="pt"
-    )
+    prompt = processor(text=texts, return_for_image_generation=True, image_area=area, padding=True, return_tensors="pt")
     visual = model.vocabulary_mapping.image_tokens  # in one piece, see build_processor
     end_of_line = model.vocabulary_mapping.eol_token_id
     tokens, mask, cache = prompt["input_ids"], prompt["attention_mask"], DynamicCache(config=model.config.text_config)

@@ -36,7 +36,6 @@ def finetune(
         lora_alpha=settings.alpha,
         target_modules=_TARGETS,
         lora_dropout=0.0,
-        base_model_name_or_path=base_name,
     )
     adapted = get_peft_model(model, config).eval()
     adapted.peft_config["default"].base_model_name_or_path = base_name

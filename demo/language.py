@@ -14,7 +14,6 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
-import scenes
 import torch
 import torch.nn.functional as F
 from progress import Progress
@@ -29,6 +28,8 @@ from transformers import (
     GPT2Tokenizer,
 )
 from vq import TOKENS, to_pixels
+
+import scenes
 
 QUESTION = " what is in the picture?"
 _NOT_LEARNED = -100
@@ -46,8 +47,8 @@ _SPECIAL = {
 
 @dataclass(frozen=True)
 class LanguageSettings:
-    scenes: int = 30_000
-    steps: int = 5000
+    scenes: int = 20_000
+    steps: int = 2800
     batch: int = 48
     learning_rate: float = 2e-3
     caption_dropout: float = 0.1
@@ -103,9 +104,8 @@ def build_model(processor: Emu3Processor, vq: Emu3VQVAE, settings: LanguageSetti
         "attention_dropout": 0.0,
         "rope_parameters": {"rope_type": "default", "rope_theta": 10000.0},
     }
-    config = Emu3Config(
-        text_config=text | special, vq_config=vq.config.to_dict(), vocabulary_map=tokenizer.get_vocab()
-    )
+    tokens = {name: value for name, value in vq.config.to_dict().items() if name != "_name_or_path"}  # a path of here
+    config = Emu3Config(text_config=text | special, vq_config=tokens, vocabulary_map=tokenizer.get_vocab())
     model = Emu3ForConditionalGeneration(config)
     model.model.vqmodel.load_state_dict(vq.state_dict())
     model.generation_config = GenerationConfig(**special)

@@ -1,4 +1,4 @@
-"""Captioned scenes of coloured shapes: the demo's world, small enough that a program can say whether a picture is right.
+"""Captioned scenes of coloured shapes: the demo's world, so plain that a program can say whether a picture is right.
 
 A scene is one shape somewhere, or two shapes beside or above each other, on a plain background:
 

@@ -7,6 +7,9 @@ Writes models/base/ (the base), models/finetuned/ (a LoRA adapter on it) and mod
 two threads whatever the machine has, so that sums are made in one order. Stages lie in demo/out/ in between.
 """
 
+import emudrift.torchvision_mend  # noqa: F401  (before transformers, which the modules below import)
+
+# isort: split
 import argparse
 import json
 import shutil
@@ -15,9 +18,7 @@ from collections.abc import Callable
 from dataclasses import asdict, replace
 from pathlib import Path
 
-import emudrift.torchvision_mend  # noqa: F401  (before transformers)
 import numpy as np
-import scenes
 import torch
 from evaluate import DEMO, evaluate
 from finetune import FinetuneSettings, finetune, write_adapter
@@ -34,6 +35,8 @@ from language import (
 from transformers import Emu3ForConditionalGeneration, Emu3Processor, Emu3VQVAE
 from transformers.utils import logging
 from vq import VQSettings, encode, train_vq
+
+import scenes
 
 BASE_NAME = "demo/models/base"  # from the root of the repository
 SEED = 100
@@ -97,7 +100,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=DEMO / "out", help="where stages lie in between")
     parser.add_argument("--seed", type=int, default=SEED, help=f"default: {SEED}")
     parser.add_argument("--resume", action="store_true", help="take finished stages from --out")
-    parser.add_argument("--quick", action="store_true", help="a fiftieth of the steps: tries the program, not the models")
+    parser.add_argument("--quick", action="store_true", help="a fiftieth of the steps: to try the program")
     options = parser.parse_args()
     if options.seed < 0:
         parser.error(f"--seed {options.seed}: must be 0 or more")

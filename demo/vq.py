@@ -9,11 +9,12 @@ and codes that nobody uses are set on new places while there is time to learn.
 from dataclasses import dataclass
 
 import numpy as np
-import scenes
 import torch
 import torch.nn.functional as F
 from progress import Progress
 from transformers import Emu3VQVAE, Emu3VQVAEConfig
+
+import scenes
 
 EMBED_DIM = 4
 TOKENS = 8  # a side

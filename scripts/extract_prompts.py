@@ -6,7 +6,9 @@ import logging
 import door
 
 from emudrift.experiment import Experiment
-from emudrift.prompts import check_images_exist, prompt_table, write_prompts
+from emudrift.image_list import match_members
+from emudrift.prompts import check_images_exist, write_prompts
+from emudrift.reference import prompt_table_of, scan_reference_images
 
 
 def main() -> None:
@@ -17,19 +19,13 @@ def main() -> None:
 
 def extract(arguments: argparse.Namespace) -> None:
     experiment = Experiment.load(arguments.config)
-    settings = experiment.config.prompts
-    table = prompt_table(
-        settings.source,
-        experiment.path(settings.captions),
-        caption=settings.caption,
-        seed=experiment.config.seed,
-        splits=settings.splits,
-        caption_column=settings.caption_column,
-        image_id_column=settings.image_id_column,
-        file_name_column=settings.file_name_column,
-    )
-    if settings.images is not None:
-        check_images_exist(table, experiment.path(settings.images))
+    table = prompt_table_of(experiment)
+    if experiment.config.prompts.images is not None:
+        images = experiment.path(experiment.config.prompts.images)
+        if images.is_dir():
+            check_images_exist(table, images, follow_links=True)
+        else:
+            match_members(table["file_name"], scan_reference_images(images), images)
     write_prompts(table, arguments.output)
     logging.info("%d prompts written to %s", len(table), arguments.output)
 

@@ -220,10 +220,32 @@ class Experiment:
             settings["list"] = self.reference_list_settings()
         return self.resources / "reference" / f"{extractor.name}-{fingerprint(settings)}"
 
+    def describe_reference(self, extractor: Extractor) -> dict[str, Any]:
+        """The reference in words and its key, for results."""
+        ready = extractor.reference_statistics
+        return {
+            "key": self.reference_base(extractor).name,
+            "images": self._identity(str(self.reference_images) if ready is None else ready),
+            "selection": "same" if self.same_images(extractor) else "full",
+        }
+
     # -- paths of results -----------------------------------------------------------------------------------------
 
     def images(self, arm: str, shard: str, ending: str) -> Path:
         return self.results / "images" / arm / f"{shard}{ending}"
+
+    def fid_files(self) -> list[Path]:
+        """What compute_fid writes for every extractor, arm and N."""
+        return [
+            self.results / "fid" / extractor / arm.name / f"{n}.json"
+            for extractor in self.extractor_names
+            for arm in self.arms()
+            for n in self.config.sample_sizes
+        ]
+
+    def manifests(self) -> list[Path]:
+        """What generate_shard writes for every arm and shard."""
+        return [self.images(arm.name, shard.name, ".json") for arm in self.arms() for shard in self.shards()]
 
     def checkpoint_folder(self, checkpoint: Checkpoint) -> Path:
         """Where a checkpoint's files lie: its own folder, or where the download rule puts them."""

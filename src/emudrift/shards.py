@@ -213,17 +213,22 @@ def read_archive(path: Path) -> Iterator[tuple[str, Image.Image]]:
             yield name.removesuffix(_IMAGE), _decode(path, name, data)
 
 
+def archive_ids(path: Path) -> list[str]:
+    """prompt_ids of an archive, in row order, without reading its images. Raises InputError if it is broken."""
+    return [name.removesuffix(_IMAGE) for name, _ in _members(path, read=False) if name.endswith(_IMAGE)]
+
+
 def write_manifest(path: Path, manifest: dict[str, Any]) -> None:
     write_bytes_atomically(path, (json.dumps(manifest, indent=1, ensure_ascii=False, sort_keys=True) + "\n").encode())
 
 
-def _members(path: Path) -> Iterator[tuple[str, bytes]]:
+def _members(path: Path, read: bool = True) -> Iterator[tuple[str, bytes]]:
     try:
         with tarfile.open(path, "r:") as tar:
             for member in tar:
                 file = tar.extractfile(member)
                 if file is not None:
-                    yield member.name, file.read()
+                    yield member.name, file.read() if read else b""
     except (OSError, tarfile.TarError) as error:
         raise InputError(f"{path}: not a whole archive ({error}); remove it and run its shard again") from error
 

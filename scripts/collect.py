@@ -1,0 +1,25 @@
+"""Collects the distances of all arms, extractors and N in one table."""
+
+import argparse
+from pathlib import Path
+
+import door
+
+from emudrift.comparison import fid_table, load_records, write_table
+from emudrift.experiment import Experiment
+
+
+def main() -> None:
+    parser = door.parser(__doc__)
+    parser.add_argument("--output", required=True, type=Path, help="fid.csv to write")
+    door.enter(collect, parser.parse_args())
+
+
+def collect(arguments: argparse.Namespace) -> None:
+    experiment = Experiment.load(arguments.config)
+    table = fid_table(load_records(experiment.fid_files()), experiment.model_names)
+    write_table(table, arguments.output)
+
+
+if __name__ == "__main__":
+    main()

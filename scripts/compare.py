@@ -1,0 +1,25 @@
+"""Compares every model with the baseline, paired by prompt."""
+
+import argparse
+from pathlib import Path
+
+import door
+
+from emudrift.comparison import compare, load_records, write_table
+from emudrift.experiment import Experiment
+
+
+def main() -> None:
+    parser = door.parser(__doc__)
+    parser.add_argument("--output", required=True, type=Path, help="comparison.csv to write")
+    door.enter(write_comparison, parser.parse_args())
+
+
+def write_comparison(arguments: argparse.Namespace) -> None:
+    experiment = Experiment.load(arguments.config)
+    table = compare(load_records(experiment.fid_files()), experiment.baseline, experiment.model_names)
+    write_table(table, arguments.output)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,309 @@
+"""Differences between arms: the tables of FID and of its differences between models."""
+
+import json
+import math
+from collections.abc import Iterable, Sequence
+from itertools import pairwise
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import pandas as pd
+from pydantic import BaseModel, ConfigDict, FiniteFloat, ValidationError
+
+from emudrift.errors import InputError
+from emudrift.files import atomic_path
+from emudrift.uncertainty import block_edges, paired_difference
+
+Finding = Literal["worse", "better", "no difference found"]
+WORSE: Finding = "worse"
+BETTER: Finding = "better"
+NONE: Finding = "no difference found"
+
+# Columns of fid.csv and comparison.csv with their types; text is never guessed (a model may be called "null" or "007").
+FID_COLUMNS = {
+    "arm": "str",
+    "model": "str",
+    "guidance_scale": "float64",
+    "extractor": "str",
+    "weights": "str",
+    "n": "int64",
+    "dims": "int64",
+    "fid": "float64",
+    "fid_jackknife": "float64",
+    "low": "float64",
+    "high": "float64",
+    "confidence": "float64",
+    "method": "str",
+    "reliable": "bool",
+    "reference": "str",
+    "reference_selection": "str",
+    "reference_n": "Int64",
+    "reference_key": "str",
+}
+COMPARISON_COLUMNS = {
+    "baseline": "str",
+    "model": "str",
+    "guidance_scale": "float64",
+    "baseline_arm": "str",
+    "arm": "str",
+    "extractor": "str",
+    "weights": "str",
+    "n": "int64",
+    "dims": "int64",
+    "difference": "float64",
+    "difference_jackknife": "float64",
+    "low": "float64",
+    "high": "float64",
+    "confidence": "float64",
+    "method": "str",
+    "reliable": "bool",
+    "finding": "str",
+    "reference": "str",
+    "reference_selection": "str",
+    "reference_n": "Int64",
+    "reference_key": "str",
+}
+
+
+class ReferenceRecord(BaseModel):
+    """The real images of one FID. `n` is None where ready statistics do not say how many images they were made from."""
+
+    model_config = ConfigDict(frozen=True)
+
+    key: str
+    images: str
+    selection: Literal["full", "same"]
+    n: int | None
+
+
+class FidRecord(BaseModel):
+    """What compute_fid found for one arm, extractor and N: the content of fid/{extractor}/{arm}/{n}.json."""
+
+    model_config = ConfigDict(frozen=True)
+
+    arm: str
+    model: str
+    guidance_scale: FiniteFloat | None
+    extractor: str
+    random_weights: bool
+    n: int
+    dims: int
+    reference: ReferenceRecord
+    fid: FiniteFloat
+    fid_jackknife: FiniteFloat
+    low: FiniteFloat
+    high: FiniteFloat
+    confidence: FiniteFloat
+    method: str
+    leave_one_out: list[FiniteFloat]
+    reliable: bool
+
+    @property
+    def label(self) -> str:
+        """For people: `base, guidance 3`."""
+        return self.model if self.guidance_scale is None else f"{self.model}, guidance {self.guidance_scale:g}"
+
+    @property
+    def weights(self) -> str:
+        return "random" if self.random_weights else "published"
+
+    def reference_columns(self) -> dict[str, Any]:
+        reference = self.reference
+        return {
+            "reference": reference.images,
+            "reference_selection": reference.selection,
+            "reference_n": reference.n,
+            "reference_key": reference.key,
+        }
+
+
+def load_records(paths: Iterable[str | Path]) -> list[FidRecord]:
+    """Reads what compute_fid wrote. Raises InputError, naming file and key, for a file that is not such a record."""
+    records = []
+    for path in paths:
+        try:
+            records.append(FidRecord.model_validate(json.loads(Path(path).read_text(encoding="utf-8"))))
+        except OSError as error:
+            raise InputError(f"cannot read {path}: {(error.strerror or str(error)).lower()}") from error
+        except ValidationError as error:
+            fault = error.errors()[0]
+            key = ": ".join(str(part) for part in fault["loc"])
+            raise InputError(f"{path}: {key}: {fault['msg']}; remove the file and run compute_fid again") from error
+        except ValueError as error:
+            raise InputError(f"{path}: not JSON ({error}); remove the file and run compute_fid again") from error
+    return records
+
+
+# --- tables ---
+
+
+def fid_table(records: Sequence[FidRecord], model_order: Sequence[str] = ()) -> pd.DataFrame:
+    """All FIDs, one row per extractor, model, guidance scale and N, sorted by these (models as in `model_order`).
+
+    Columns: FID_COLUMNS. `fid` is the plain value; `fid_jackknife` is corrected for the bias of a finite N, and the
+    interval from `low` to `high` belongs to it. `reliable` is False where N < 2 x dims.
+
+    Raises InputError if one of them is there twice.
+    """
+    rows = [
+        {
+            "arm": record.arm,
+            "model": record.model,
+            "guidance_scale": record.guidance_scale,
+            "extractor": record.extractor,
+            "weights": record.weights,
+            "n": record.n,
+            "dims": record.dims,
+            "fid": record.fid,
+            "fid_jackknife": record.fid_jackknife,
+            "low": record.low,
+            "high": record.high,
+            "confidence": record.confidence,
+            "method": record.method,
+            "reliable": record.reliable,
+            **record.reference_columns(),
+        }
+        for record in _in_order(records, model_order)
+    ]
+    return _frame(rows, FID_COLUMNS)
+
+
+def compare(records: Sequence[FidRecord], baseline: str, model_order: Sequence[str] = ()) -> pd.DataFrame:
+    """Every other model against the baseline, for each extractor, guidance scale and N.
+
+    Arms of equal guidance scale are compared; an arm without one is compared with every arm of the other model.
+    Differences are model minus baseline, so above 0 the model is worse. `difference` is that of the plain FIDs;
+    `difference_jackknife` is corrected for bias, which equal N does not cancel (plain differences favour the less
+    diverse model), and the interval belongs to it. `finding` says whether that interval excludes 0.
+
+    Returns:
+        COMPARISON_COLUMNS, sorted by extractor, model, guidance scale and N; no row if there is nothing to compare.
+
+    Raises:
+        InputError: there is no such baseline; or the two arms of a pair differ in their N or their reference.
+    """
+    models = list(dict.fromkeys(record.model for record in records))
+    if baseline not in models:
+        raise InputError(f"baseline: there is no FID of a model {baseline!r}; there are {', '.join(models) or 'none'}")
+    arms: dict[tuple[str, str, float | None], dict[int, FidRecord]] = {}
+    for record in _in_order(records, model_order):
+        arms.setdefault((record.extractor, record.model, record.guidance_scale), {})[record.n] = record
+    rows = []
+    for (extractor, model, scale), ours in arms.items():
+        for (base_extractor, base_model, base_scale), theirs in arms.items():
+            if model == baseline or base_model != baseline or base_extractor != extractor:
+                continue
+            if scale == base_scale or scale is None or base_scale is None:
+                rows += [_difference(a, b) for a, b in _pairs(theirs, ours)]
+    return _frame(rows, COMPARISON_COLUMNS)
+
+
+def write_table(table: pd.DataFrame, path: str | Path) -> None:
+    """Writes fid.csv or comparison.csv, completely or not at all; equal tables give equal bytes."""
+    with atomic_path(path) as temporary:
+        table.to_csv(temporary, index=False, float_format="%.10g", lineterminator="\n", encoding="utf-8")
+
+
+def load_table(path: str | Path) -> pd.DataFrame:
+    """Reads what `write_table` wrote. Raises InputError if the file is missing or is no such table."""
+    try:
+        table = pd.read_csv(path, dtype="str", keep_default_na=False, encoding="utf-8")
+    except OSError as error:
+        raise InputError(f"cannot read {path}: {(error.strerror or str(error)).lower()}") from error
+    except (pd.errors.ParserError, pd.errors.EmptyDataError, UnicodeDecodeError) as error:
+        raise InputError(f"{path}: not a table ({error}); remove the file and run again") from error
+    for columns in (FID_COLUMNS, COMPARISON_COLUMNS):
+        if list(table.columns) == list(columns):
+            return _typed(table, columns, path)
+    raise InputError(f"{path}: neither fid.csv nor comparison.csv; its columns are {', '.join(table.columns)}")
+
+
+def _typed(table: pd.DataFrame, columns: dict[str, str], path: str | Path) -> pd.DataFrame:
+    try:
+        for column, kind in columns.items():
+            if kind == "bool":
+                table[column] = table[column].map({"True": True, "False": False}).astype("bool")
+            elif kind != "str":
+                table[column] = pd.to_numeric(table[column].replace("", None)).astype(kind)
+    except (ValueError, TypeError) as error:
+        raise InputError(f"{path}: column {column}: {error}; remove the file and run again") from error
+    return table
+
+
+def _frame(rows: list[dict[str, Any]], columns: dict[str, str]) -> pd.DataFrame:
+    return pd.DataFrame(rows, columns=list(columns)).astype(columns)
+
+
+def _in_order(records: Sequence[FidRecord], model_order: Sequence[str]) -> list[FidRecord]:
+    rank = {model: index for index, model in enumerate(model_order)}
+
+    def key(record: FidRecord) -> tuple[str, int, str, float, int]:
+        scale = -math.inf if record.guidance_scale is None else record.guidance_scale
+        return record.extractor, rank.get(record.model, len(rank)), record.model, scale, record.n
+
+    ordered = sorted(records, key=key)
+    for one, other in pairwise(ordered):
+        if key(one) == key(other):
+            raise InputError(
+                f"the FID of {one.label} by {one.extractor} at N = {one.n:,} is there twice: {one.arm}, {other.arm}"
+            )
+    return ordered
+
+
+def _pairs(theirs: dict[int, FidRecord], ours: dict[int, FidRecord]) -> list[tuple[FidRecord, FidRecord]]:
+    """(baseline, model) at each N, checked to be comparable."""
+    a, b = next(iter(theirs.values())), next(iter(ours.values()))
+    alone = sorted(set(theirs) ^ set(ours))
+    if alone:
+        arm = b if alone[0] in theirs else a
+        raise InputError(
+            f"{a.label} and {b.label} cannot be compared by {a.extractor}: there is no FID of {arm.label} at "
+            f"N = {', '.join(f'{n:,}' for n in alone if n in (theirs if arm is b else ours))}"
+        )
+    for n in theirs:
+        a, b = theirs[n], ours[n]
+        if a.reference != b.reference:
+            raise InputError(
+                f"{a.label} and {b.label} cannot be compared by {a.extractor} at N = {n:,}: their references differ, "
+                f"{_describe(a.reference)} and {_describe(b.reference)}; compute both with the same one"
+            )
+        if (a.dims, a.random_weights, len(a.leave_one_out)) != (b.dims, b.random_weights, len(b.leave_one_out)):
+            raise InputError(
+                f"{a.label} and {b.label} cannot be compared by {a.extractor} at N = {n:,}: their dimensions, weights "
+                "or jackknife blocks differ; remove both files and run compute_fid again"
+            )
+    return [(theirs[n], ours[n]) for n in theirs]
+
+
+def _describe(reference: ReferenceRecord) -> str:
+    count = "" if reference.n is None else f", {reference.n:,} images"
+    return f"{reference.images} ({reference.selection}{count}, key {reference.key})"
+
+
+def _difference(a: FidRecord, b: FidRecord) -> dict[str, Any]:
+    """One row of the comparison: b, the model, against a, the baseline."""
+    edges = block_edges(a.n, len(a.leave_one_out))
+    estimate = paired_difference(
+        a.fid, np.array(a.leave_one_out), b.fid, np.array(b.leave_one_out), edges, confidence=a.confidence
+    )
+    return {
+        "baseline": a.model,
+        "model": b.model,
+        "guidance_scale": a.guidance_scale if b.guidance_scale is None else b.guidance_scale,
+        "baseline_arm": a.arm,
+        "arm": b.arm,
+        "extractor": b.extractor,
+        "weights": b.weights,
+        "n": b.n,
+        "dims": b.dims,
+        "difference": b.fid - a.fid,
+        "difference_jackknife": estimate.estimate,
+        "low": estimate.low,
+        "high": estimate.high,
+        "confidence": estimate.confidence,
+        "method": estimate.method,
+        "reliable": a.reliable and b.reliable,
+        "finding": WORSE if estimate.low > 0 else BETTER if estimate.high < 0 else NONE,
+        **b.reference_columns(),
+    }

@@ -1,0 +1,188 @@
+"""The real images that generated ones are compared with: in a folder, a .tar or a .zip, and their features."""
+
+import io
+import os
+import tarfile
+import zipfile
+import zlib
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path, PurePosixPath
+
+import numpy as np
+from PIL import Image
+
+from emudrift.errors import InputError
+from emudrift.features import Extractor
+from emudrift.images import load_image
+from emudrift.progress import Progress
+
+IMAGE_ENDINGS = frozenset(".jpg .jpeg .png .webp .bmp .tif .tiff .gif .ppm .pgm .jp2 .avif".split())
+
+# What the standard library raises for broken, encrypted or unsupported members.
+_ARCHIVE_ERRORS = (
+    OSError,
+    EOFError,
+    RuntimeError,
+    NotImplementedError,
+    zipfile.BadZipFile,
+    tarfile.TarError,
+    zlib.error,
+)
+
+
+def scan_reference_images(source: str | Path) -> list[str]:
+    """Names of all images in a folder (with subfolders) or an archive, relative to it, with "/", sorted.
+
+    Hidden files (and what macOS adds to archives) are left out; names are not opened.
+
+    Raises:
+        InputError: there is no such folder or archive, it cannot be read, or it holds no image.
+    """
+    source = Path(source)
+    if source.is_dir():
+        names: Iterable[str] = _names_in_folder(source)
+    else:
+        with _open_archive(source) as (members, _):
+            names = list(members)
+    images = sorted(name for name in names if _is_image(name))
+    if not images:
+        raise InputError(f"{source}: holds no image; expected files that end in {', '.join(sorted(IMAGE_ENDINGS))}")
+    return images
+
+
+def find_reference_images(names: Sequence[str], file_names: Sequence[str], source: str | Path) -> list[str]:
+    """For each of a dataset's file names the name in the source: itself, or the one image of that name in a subfolder.
+
+    Archives of datasets hold a folder (`val2014/COCO_val2014_….jpg`) that captions files leave out.
+
+    Args:
+        names: from `scan_reference_images`.
+
+    Raises:
+        InputError: file names without an image, or with several; the message lists the first of them.
+    """
+    known = set(names)
+    by_base: dict[str, list[str]] = {}
+    for name in names:
+        by_base.setdefault(PurePosixPath(name).name, []).append(name)
+    found = [[name] if name in known else by_base.get(PurePosixPath(name).name, []) for name in file_names]
+    for problem, wrong in (
+        ("has no image for", [name for name, places in zip(file_names, found, strict=True) if not places]),
+        ("has several images for", [name for name, places in zip(file_names, found, strict=True) if len(places) > 1]),
+    ):
+        if wrong:
+            listed = ", ".join(wrong[:10]) + (f" and {len(wrong) - 10:,} more" if len(wrong) > 10 else "")
+            raise InputError(
+                f"{source}: {problem} {len(wrong):,} of the dataset's {len(file_names):,} images: {listed}"
+            )
+    return [places[0] for places in found]
+
+
+def iterate_images(source: str | Path, names: Iterable[str]) -> Iterator[Image.Image]:
+    """The named images, in that order, upright RGB, each loaded when it is asked for.
+
+    Links inside a folder are followed, since the folder is the user's own; names that lead out of it are not.
+
+    Raises:
+        InputError: a name leads outside the source; an image is missing, damaged or none.
+    """
+    source = Path(source)
+    if source.is_dir():
+        for name in names:
+            _refuse_outside(name, source)
+            yield load_image(source / name)
+        return
+    with _open_archive(source) as (members, read):
+        for name in names:
+            _refuse_outside(name, source)
+            if name not in members:
+                raise InputError(f"{source}: has no member {name}; the list of images was made for another archive")
+            try:
+                data = read(name)
+            except _ARCHIVE_ERRORS as error:
+                raise InputError(f"{source}: cannot read {name}: {error}; fetch the archive again") from error
+            yield load_image(io.BytesIO(data), name=f"{source}: {name}")
+
+
+def compute_reference_features(
+    names: Sequence[str], source: str | Path, extractor: Extractor, batch_size: int, progress: Progress | None = None
+) -> np.ndarray:
+    """Features (len(names), dims), float32, one row per name.
+
+    Raises:
+        InputError: as `iterate_images`, or a feature is not finite.
+    """
+
+    def counted() -> Iterator[Image.Image]:
+        for image in iterate_images(source, names):
+            yield image
+            if progress is not None:
+                progress.update()
+
+    return extractor.features(counted(), batch_size)
+
+
+def _names_in_folder(folder: Path) -> Iterator[str]:
+    def fail(error: OSError) -> None:
+        raise InputError(
+            f"{error.filename}: cannot read this folder: {(error.strerror or str(error)).lower()}"
+        ) from error
+
+    for parent, _, files in os.walk(folder, onerror=fail):
+        for name in files:
+            yield Path(parent, name).relative_to(folder).as_posix()
+
+
+@contextmanager
+def _open_archive(path: Path) -> Iterator[tuple[frozenset[str], Callable[[str], bytes]]]:
+    """The names of an archive's files, and the function that reads one.
+
+    Raises InputError where the archive is missing, is neither .zip nor uncompressed .tar, or is damaged.
+    """
+    if not path.exists():
+        raise InputError(f"{path}: there is no such folder or archive of reference images")
+    try:
+        archive = _Zip(path) if zipfile.is_zipfile(path) else _Tar(path)
+    except _ARCHIVE_ERRORS as error:
+        raise InputError(
+            f"{path}: cannot be read ({error}); expected a folder, a .zip, or a .tar without compression"
+        ) from error
+    with archive.file:
+        yield frozenset(archive.names), archive.read
+
+
+class _Zip:
+    def __init__(self, path: Path) -> None:
+        self.file = zipfile.ZipFile(path)
+        self.names = {info.filename for info in self.file.infolist() if not info.is_dir()}
+
+    def read(self, name: str) -> bytes:
+        return self.file.read(name)
+
+
+class _Tar:
+    def __init__(self, path: Path) -> None:
+        # "r:": every image of a compressed tar would be reached by unpacking all before it.
+        self.file = tarfile.open(path, "r:")  # noqa: SIM115
+        # A dict, since tarfile searches its list for every member. Links and devices are not images.
+        self._members = {member.name: member for member in self.file.getmembers() if member.isreg()}
+        self.names = set(self._members)
+
+    def read(self, name: str) -> bytes:
+        file = self.file.extractfile(self._members[name])
+        assert file is not None  # Only regular files are kept.
+        with file:
+            return file.read()
+
+
+def _is_image(name: str) -> bool:
+    path = PurePosixPath(name)
+    hidden = any(part.startswith(".") or part == "__MACOSX" for part in path.parts if part not in (".", ".."))
+    return path.suffix.lower() in IMAGE_ENDINGS and not hidden
+
+
+def _refuse_outside(name: str, source: Path) -> None:
+    path = PurePosixPath(name)
+    if path.is_absolute() or ".." in path.parts or not path.parts:
+        raise InputError(f"{source}: the image name {name!r} leads outside; give names relative to it, without '..'")

@@ -1,0 +1,76 @@
+"""FID records whose truth is known, for the tests of tables, words, figures and the page."""
+
+import math
+from typing import Any
+
+import numpy as np
+
+from emudrift.comparison import FidRecord
+
+BLOCKS = 20
+RANDOM = "inception-random-0a1b2c3d4e5f"
+PUBLISHED = "inception-9f8e7d6c5b4a"
+
+
+def wobble(seed: int) -> np.ndarray:
+    """One number per block, with mean 0 and a jackknife standard error of exactly 1."""
+    values = np.random.default_rng(seed).standard_normal(BLOCKS)
+    values -= values.mean()
+    return values / math.sqrt((BLOCKS - 1) / BLOCKS * (values**2).sum())
+
+
+def record(
+    model: str = "base",
+    scale: float | None = 3.0,
+    n: int = 400,
+    corrected: float = 20.0,
+    *,
+    bias: float = 0.0,
+    error: float = 1.0,
+    seed: int | None = None,
+    **changes: Any,
+) -> FidRecord:
+    """A FID whose jackknife gives `corrected` with standard error `error`; the plain one is higher by `bias`.
+
+    Models have wobbles of their own unless `seed` says otherwise.
+    """
+    seed = sum(map(ord, model)) if seed is None else seed
+    fid = corrected + bias
+    width = 2.093 * error
+    cfg = "" if scale is None else f"-cfg{scale:g}"
+    data: dict[str, Any] = {
+        "arm": f"{model}{cfg}-abcdef012345",
+        "model": model,
+        "guidance_scale": scale,
+        "extractor": PUBLISHED,
+        "extractor_settings": {"name": "inception", "dims": 192, "device": "cpu", "sha256": "6726"},
+        "random_weights": False,
+        "n": n,
+        "dims": 192,
+        "reference": {"key": "inception-00112233", "images": "demo/data/images", "selection": "full", "n": 600},
+        "fid": fid,
+        "fid_jackknife": corrected,
+        "low": corrected - width,
+        "high": corrected + width,
+        "confidence": 0.95,
+        "method": "block jackknife, 20 blocks",
+        "leave_one_out": list(fid + bias / (BLOCKS - 1) + error * wobble(seed)),
+        "reliable": n >= 2 * changes.get("dims", 192),
+    }
+    data |= changes
+    return FidRecord.model_validate(data)
+
+
+def study(
+    scales: tuple[float, ...], sizes: tuple[int, ...], drift: tuple[float, ...], **changes: Any
+) -> list[FidRecord]:
+    """Two models whose corrected FIDs differ by `drift` at each scale; the plain FIDs fall with N as real ones do."""
+    records = []
+    for index, scale in enumerate(scales):
+        for n in sizes:
+            error = 14 / math.sqrt(n)
+            for model, extra in (("base", 0.0), ("finetuned", drift[index])):
+                level = 24 - 4 * index + extra
+                jitter = 0.4 * error * math.sin(n + index)
+                records.append(record(model, scale, n, level + jitter, bias=3500 / n, error=error, **changes))
+    return records
