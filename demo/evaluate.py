@@ -35,9 +35,9 @@ def load_models(folder: Path) -> tuple[Emu3Processor, dict[str, Emu3ForCondition
     for needed in (base / "config.json", adapter / "adapter_config.json"):
         if not needed.is_file():
             raise SystemExit(f"{needed} is missing: run python demo/train.py first")
-    models = {name: Emu3ForConditionalGeneration.from_pretrained(base, dtype=torch.float32) for name in ("a", "b")}
-    merged = PeftModel.from_pretrained(models["b"], str(adapter)).merge_and_unload()
-    return Emu3Processor.from_pretrained(base), {"base": models["a"].eval(), "finetuned": merged.eval()}
+    plain, adapted = (Emu3ForConditionalGeneration.from_pretrained(base, dtype=torch.float32) for _ in range(2))
+    merged = PeftModel.from_pretrained(adapted, str(adapter)).merge_and_unload()
+    return Emu3Processor.from_pretrained(base), {"base": plain.eval(), "finetuned": merged.eval()}
 
 
 @torch.inference_mode()

@@ -198,7 +198,8 @@ def loss_of(model: Emu3ForConditionalGeneration, tokens: torch.Tensor, labels: t
 def train_language_model(model: Emu3ForConditionalGeneration, examples: Examples, settings: LanguageSettings) -> None:
     """Train everything but the image tokenizer, in place.
 
-    The model stays in eval mode: there is no dropout, and train() would let the tokenizer's statistics drift.
+    The model stays in eval mode: there is no dropout, and train() would move BatchNorm statistics in the image
+    tokenizers that have some (those with residual blocks, as the real one).
     """
     model.eval().model.vqmodel.requires_grad_(False)
     parameters = [p for p in model.parameters() if p.requires_grad]

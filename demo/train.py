@@ -96,14 +96,15 @@ def run_stage(out: Path, name: str, settings: dict, resume: bool, make: Callable
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--models", type=Path, default=DEMO / "models", help="where base/ and finetuned/ are written")
+    parser.add_argument("--models", type=Path, help="where base/ and finetuned/ go (default: demo/models)")
     parser.add_argument("--out", type=Path, default=DEMO / "out", help="where stages lie in between")
     parser.add_argument("--seed", type=int, default=SEED, help=f"default: {SEED}")
     parser.add_argument("--resume", action="store_true", help="take finished stages from --out")
-    parser.add_argument("--quick", action="store_true", help="a fiftieth of the steps: to try the program")
+    parser.add_argument("--quick", action="store_true", help="a fiftieth of the steps, into --out: a trial")
     options = parser.parse_args()
     if options.seed < 0:
         parser.error(f"--seed {options.seed}: must be 0 or more")
+    models = options.models or (options.out / "models" if options.quick else DEMO / "models")
     logging.disable_progress_bar()
     torch.set_num_threads(2)
     torch.use_deterministic_algorithms(True)
@@ -136,10 +137,10 @@ def main() -> None:
         lambda folder: train_adapter(folder, base, tuning, min(language.scenes, 8000), options.seed + 2),
     )
     for folder in (base, finetuned):
-        shutil.rmtree(options.models / folder.name, ignore_errors=True)
-        shutil.copytree(folder, options.models / folder.name)
-    quality = evaluate(options.models, captions)
-    (options.models / "quality.json").write_text(json.dumps(quality, indent=2) + "\n")
+        shutil.rmtree(models / folder.name, ignore_errors=True)
+        shutil.copytree(folder, models / folder.name)
+    quality = evaluate(models, captions)
+    (models / "quality.json").write_text(json.dumps(quality, indent=2) + "\n")
 
 
 if __name__ == "__main__":

@@ -36,7 +36,8 @@ rule plot:
     params:
         note=experiment.config.note,
     shell:
-        "python {SCRIPTS}/plot.py --config {CONFIG:q} --log {log:q}"
+        "python {SCRIPTS}/plot.py --config {CONFIG:q} --fid {input.fid:q} --comparison {input.comparison:q}"
+        " --prompts {input.prompts:q} --folder {RESULTS}/figures --log {log:q}"
 
 
 rule report:
@@ -59,4 +60,5 @@ rule report:
     params:
         note=experiment.config.note,
     shell:
-        "python {SCRIPTS}/report.py --config {CONFIG:q} --output {output.page:q} --log {log:q}"
+        "python {SCRIPTS}/report.py --config {CONFIG:q} --fid {input.fid:q} --comparison {input.comparison:q}"
+        " --prompts {input.prompts:q} --figures {RESULTS}/figures --output {output.page:q} --log {log:q}"

@@ -5,10 +5,9 @@ import logging
 
 import door
 
+from emudrift.dataset import check_dataset_images, prompt_table_of
 from emudrift.experiment import Experiment
-from emudrift.image_list import match_members
-from emudrift.prompts import check_images_exist, write_prompts
-from emudrift.reference import prompt_table_of, scan_reference_images
+from emudrift.prompts import write_prompts
 
 
 def main() -> None:
@@ -20,12 +19,7 @@ def main() -> None:
 def extract(arguments: argparse.Namespace) -> None:
     experiment = Experiment.load(arguments.config)
     table = prompt_table_of(experiment)
-    if experiment.config.prompts.images is not None:
-        images = experiment.path(experiment.config.prompts.images)
-        if images.is_dir():
-            check_images_exist(table, images, follow_links=True)
-        else:
-            match_members(table["file_name"], scan_reference_images(images), images)
+    check_dataset_images(experiment, table)
     write_prompts(table, arguments.output)
     logging.info("%d prompts written to %s", len(table), arguments.output)
 

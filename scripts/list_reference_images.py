@@ -6,9 +6,10 @@ from pathlib import Path
 
 import door
 
+from emudrift.dataset import prompt_table_of
 from emudrift.experiment import Experiment
 from emudrift.image_list import ListedImage, match_members, write_image_list
-from emudrift.reference import prompt_table_of, scan_reference_images
+from emudrift.reference import scan_reference_images
 
 
 def main() -> None:

@@ -34,6 +34,7 @@ class Workflow:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
+        folder.mkdir(parents=True)
         for name in WORKFLOW:
             source = ROOT / name
             if source.is_dir():

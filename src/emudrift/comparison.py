@@ -21,7 +21,7 @@ BETTER: Finding = "better"
 NONE: Finding = "no difference found"
 
 # Columns of fid.csv and comparison.csv with their types; text is never guessed (a model may be called "null" or "007").
-FID_COLUMNS = {
+FID_COLUMNS: dict[str, Any] = {
     "arm": "str",
     "model": "str",
     "guidance_scale": "float64",
@@ -41,7 +41,7 @@ FID_COLUMNS = {
     "reference_n": "Int64",
     "reference_key": "str",
 }
-COMPARISON_COLUMNS = {
+COMPARISON_COLUMNS: dict[str, Any] = {
     "baseline": "str",
     "model": "str",
     "guidance_scale": "float64",
@@ -219,7 +219,12 @@ def load_table(path: str | Path) -> pd.DataFrame:
     raise InputError(f"{path}: neither fid.csv nor comparison.csv; its columns are {', '.join(table.columns)}")
 
 
-def _typed(table: pd.DataFrame, columns: dict[str, str], path: str | Path) -> pd.DataFrame:
+def rows_of(table: pd.DataFrame) -> list[Any]:
+    """The rows of either table, with its columns as attributes."""
+    return list(table.itertuples(index=False))
+
+
+def _typed(table: pd.DataFrame, columns: dict[str, Any], path: str | Path) -> pd.DataFrame:
     try:
         for column, kind in columns.items():
             if kind == "bool":
@@ -231,7 +236,7 @@ def _typed(table: pd.DataFrame, columns: dict[str, str], path: str | Path) -> pd
     return table
 
 
-def _frame(rows: list[dict[str, Any]], columns: dict[str, str]) -> pd.DataFrame:
+def _frame(rows: list[dict[str, Any]], columns: dict[str, Any]) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=list(columns)).astype(columns)
 
 

@@ -2,25 +2,31 @@
 
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 from PIL import Image
 
 from emudrift.errors import InputError
 from emudrift.experiment import Experiment
-from emudrift.features import Extractor, load_extractor
-from emudrift.features.preprocessing import Preprocessing
 from emudrift.files import atomic_path
 from emudrift.progress import Progress
 
+if TYPE_CHECKING:
+    from emudrift.features import Extractor
 
-def load_configured_extractor(experiment: Experiment, name: str) -> Extractor:
+
+def load_configured_extractor(experiment: Experiment, name: str) -> "Extractor":
     """The extractor of that full name, as the config describes it.
 
     Raises:
         InputError: the config has no such extractor, its weights are wrong, or the device is not there.
     """
+    # Here, since reading features needs no torch, whose import takes seconds in each of many short jobs.
     import torch
+
+    from emudrift.features import load_extractor
+    from emudrift.features.preprocessing import Preprocessing
 
     settings, device = experiment.extractor(name), experiment.config.device
     if device == "cuda" and not torch.cuda.is_available():
@@ -37,7 +43,7 @@ def load_configured_extractor(experiment: Experiment, name: str) -> Extractor:
 
 
 def write_features(
-    path: Path, images: Iterable[Image.Image], total: int, extractor: Extractor, batch_size: int, label: str
+    path: Path, images: Iterable[Image.Image], total: int, extractor: "Extractor", batch_size: int, label: str
 ) -> None:
     """Writes the features (n, dims), float32, of `total` images with a progress line; all or nothing.
 

@@ -5,7 +5,6 @@ from typing import Any
 
 from emudrift.errors import InputError
 from emudrift.experiment import Experiment
-from emudrift.features.inception import check_weights
 from emudrift.prompts import Prompt
 
 
@@ -29,6 +28,8 @@ def check_experiment(
     for extractor in experiment.config.extractors:
         weights = experiment.weights(extractor)
         if weights is not None:
+            from emudrift.features.inception import check_weights  # imports torch
+
             check_weights(weights, extractor.sha256)
     return {
         "prompts": len(prompts),

@@ -8,16 +8,23 @@ import zlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
+from typing import TYPE_CHECKING
 
 import numpy as np
 from PIL import Image
 
+from emudrift.captions import inside
 from emudrift.errors import InputError
-from emudrift.features import Extractor
 from emudrift.images import load_image
 from emudrift.progress import Progress
 
-IMAGE_ENDINGS = frozenset(".jpg .jpeg .png .webp .bmp .tif .tiff .gif .ppm .pgm .jp2 .avif".split())
+if TYPE_CHECKING:
+    # PyTorch comes with it, which listing images does not need.
+    from emudrift.features import Extractor
+
+IMAGE_ENDINGS = (
+    ".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff", ".gif", ".ppm", ".pgm", ".jp2", ".avif",
+)  # fmt: skip
 
 # What the standard library raises for broken, encrypted or unsupported members.
 _ARCHIVE_ERRORS = (
@@ -47,36 +54,8 @@ def scan_reference_images(source: str | Path) -> list[str]:
             names = list(members)
     images = sorted(name for name in names if _is_image(name))
     if not images:
-        raise InputError(f"{source}: holds no image; expected files that end in {', '.join(sorted(IMAGE_ENDINGS))}")
+        raise InputError(f"{source}: holds no image; expected files that end in {', '.join(IMAGE_ENDINGS)}")
     return images
-
-
-def find_reference_images(names: Sequence[str], file_names: Sequence[str], source: str | Path) -> list[str]:
-    """For each of a dataset's file names the name in the source: itself, or the one image of that name in a subfolder.
-
-    Archives of datasets hold a folder (`val2014/COCO_val2014_….jpg`) that captions files leave out.
-
-    Args:
-        names: from `scan_reference_images`.
-
-    Raises:
-        InputError: file names without an image, or with several; the message lists the first of them.
-    """
-    known = set(names)
-    by_base: dict[str, list[str]] = {}
-    for name in names:
-        by_base.setdefault(PurePosixPath(name).name, []).append(name)
-    found = [[name] if name in known else by_base.get(PurePosixPath(name).name, []) for name in file_names]
-    for problem, wrong in (
-        ("has no image for", [name for name, places in zip(file_names, found, strict=True) if not places]),
-        ("has several images for", [name for name, places in zip(file_names, found, strict=True) if len(places) > 1]),
-    ):
-        if wrong:
-            listed = ", ".join(wrong[:10]) + (f" and {len(wrong) - 10:,} more" if len(wrong) > 10 else "")
-            raise InputError(
-                f"{source}: {problem} {len(wrong):,} of the dataset's {len(file_names):,} images: {listed}"
-            )
-    return [places[0] for places in found]
 
 
 def iterate_images(source: str | Path, names: Iterable[str]) -> Iterator[Image.Image]:
@@ -90,12 +69,12 @@ def iterate_images(source: str | Path, names: Iterable[str]) -> Iterator[Image.I
     source = Path(source)
     if source.is_dir():
         for name in names:
-            _refuse_outside(name, source)
+            inside(name, str(source))
             yield load_image(source / name)
         return
     with _open_archive(source) as (members, read):
         for name in names:
-            _refuse_outside(name, source)
+            inside(name, str(source))
             if name not in members:
                 raise InputError(f"{source}: has no member {name}; the list of images was made for another archive")
             try:
@@ -106,7 +85,7 @@ def iterate_images(source: str | Path, names: Iterable[str]) -> Iterator[Image.I
 
 
 def compute_reference_features(
-    names: Sequence[str], source: str | Path, extractor: Extractor, batch_size: int, progress: Progress | None = None
+    names: Sequence[str], source: str | Path, extractor: "Extractor", batch_size: int, progress: Progress | None = None
 ) -> np.ndarray:
     """Features (len(names), dims), float32, one row per name.
 
@@ -180,9 +159,3 @@ def _is_image(name: str) -> bool:
     path = PurePosixPath(name)
     hidden = any(part.startswith(".") or part == "__MACOSX" for part in path.parts if part not in (".", ".."))
     return path.suffix.lower() in IMAGE_ENDINGS and not hidden
-
-
-def _refuse_outside(name: str, source: Path) -> None:
-    path = PurePosixPath(name)
-    if path.is_absolute() or ".." in path.parts or not path.parts:
-        raise InputError(f"{source}: the image name {name!r} leads outside; give names relative to it, without '..'")

@@ -14,12 +14,12 @@ INPUT_SIZE = 299
 class Preprocessing:
     """Crop and size first, then the step to 299 x 299.
 
-    size and crop "center": the shorter side becomes `size` (PIL bicubic, antialiased), then the central square: with 256
-    the usual COCO protocol. size, no crop: distorted to size x size. crop alone: the largest central square. Neither: the
-    image as it is.
+    size and crop "center": the shorter side becomes `size` pixels (PIL bicubic, antialiased), then the central square;
+    with 256 the usual COCO protocol. size, no crop: distorted to size x size. crop alone: the largest central square.
+    Neither: the image as it is.
 
-    resize "bicubic": to 299 with PIL's antialiased bicubic. "pytorch-fid": bilinear without antialias on floats, which is
-    what pytorch-fid's network does to its input; with crop "none" and size None the whole is pytorch-fid's own pipeline.
+    resize "bicubic": to 299 with PIL's antialiased bicubic. "pytorch-fid": bilinear without antialias on floats, which
+    is what pytorch-fid's network does to its input; with crop "none" and size None it is pytorch-fid's own pipeline.
     """
 
     resize: Literal["bicubic", "pytorch-fid"] = "bicubic"

@@ -7,7 +7,7 @@ from typing import Any
 
 import pandas as pd
 
-from emudrift.comparison import BETTER, NONE, WORSE, Finding
+from emudrift.comparison import BETTER, NONE, WORSE, Finding, rows_of
 
 # --- numbers for people ---
 
@@ -82,7 +82,7 @@ class Verdict:
 def verdict(comparison: pd.DataFrame, fid: pd.DataFrame, baseline: str) -> Verdict:
     """The answer in words, from the two tables."""
     largest = comparison[comparison["n"] == comparison["n"].max()]
-    rows = list(largest.itertuples(index=False))
+    rows = rows_of(largest)
     if not rows:
         return Verdict(_nothing(fid, baseline), [], _caveats_of_fid(fid))
     scales = dict(zip(fid["arm"], fid["guidance_scale"], strict=True))
@@ -160,19 +160,19 @@ def _headline(rows: list[Any]) -> str:
     if len(findings) == 1:
         everywhere = _everywhere(rows, "any" if findings == [NONE] else "every")
         if findings == [NONE]:
-            return f"No difference between {model} and {baseline} was found {everywhere} ({n})."
-        return f"{model} is {findings[0]} than {baseline} {everywhere} ({_range(rows)}{n})."
+            return f"No difference between {model} and {baseline} was found {everywhere}, {n}."
+        spread = _range(rows)
+        measured = f": {spread}, intervals below, {n}" if spread else f" ({n})"
+        return f"{model} is {findings[0]} than {baseline} {everywhere}{measured}."
     across_scales, across_extractors = _differ_across(rows)
     between = [
         word for word, differ in (("guidance scales", across_scales), ("extractors", across_extractors)) if differ
     ]
-    parts = []
-    for finding in (WORSE, BETTER, NONE):
-        found = [row for row in rows if row.finding == finding]
-        if found and finding == NONE:
-            parts.append(f"no difference was found {_places(found, rows)}")
-        elif found:
-            parts.append(f"{model} is {finding} than {baseline} {_places(found, rows)}")
+    places = {finding: _places([row for row in rows if row.finding == finding], rows) for finding in findings}
+    told = [finding for finding in (WORSE, BETTER) if finding in findings]
+    first = f"{model} is {told[0]} than {baseline} {places[told[0]]}"
+    parts = [" and ".join([first, *(f"{finding} {places[finding]}" for finding in told[1:])])]
+    parts += [f"no difference was found {places[NONE]}"] if NONE in findings else []
     return f"The findings differ between {listing(between or ['comparisons'])}: {'; '.join(parts)} ({n})."
 
 
@@ -195,7 +195,7 @@ def _range(rows: list[Any]) -> str:
     smallest, largest = (f(row.difference_jackknife for row in rows) for f in (min, max))
     places = min(decimals(row.high - row.low, row.difference_jackknife) for row in rows)
     places = decimals(10.0 ** (1 - places), smallest, largest)
-    return f"FID {number(smallest, places, signed=True)} to {number(largest, places, signed=True)}, "
+    return f"FID {number(smallest, places, signed=True)} to {number(largest, places, signed=True)}"
 
 
 def _places(found: list[Any], rows: list[Any]) -> str:
@@ -249,20 +249,21 @@ def _not_compared(comparison: pd.DataFrame, fid: pd.DataFrame, baseline: str) ->
         return []
     names = [
         row.model if math.isnan(row.guidance_scale) else f"{row.model} at {_guidance(row.guidance_scale)}"
-        for row in alone.itertuples(index=False)
+        for row in rows_of(alone)
     ]
     return [f"Not compared, for want of an arm at the same guidance scale on the other side: {listing(names)}."]
 
 
 def _caveats_of_differences(rows: list[Any]) -> list[str]:
-    methods = listing(dict.fromkeys(f"{_percent(row)} ({row.method})" for row in rows))
+    methods = listing(dict.fromkeys(f"{_percent(row)}, {row.method}" for row in rows))
     many = (
         "" if len(rows) == 1 else f" They are per comparison, not adjusted for the {len(rows)} comparisons made here."
     )
     return [
         f"A higher FID is worse. Differences are model minus {rows[0].baseline}, both drawn for the same prompts and "
         "corrected for the bias of a finite N; the plain differences are in the table.",
-        f"The intervals of {methods} hold the reference images fixed.{many}",
+        f"Intervals: {methods}. They hold the reference fixed, so they do not cover "
+        f"what other real images would change.{many}",
     ]
 
 

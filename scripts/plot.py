@@ -1,0 +1,34 @@
+"""Draws the figures: FID against N, the differences, the image grid."""
+
+import argparse
+from pathlib import Path
+
+import door
+
+from emudrift.comparison import load_table
+from emudrift.experiment import Experiment
+from emudrift.figures import comparison_figure, fid_curve
+from emudrift.gallery import load_grid_rows
+from emudrift.grid import image_grid, side_by_side
+from emudrift.prompts import load_prompts
+
+
+def main() -> None:
+    parser = door.parser(__doc__)
+    parser.add_argument("--fid", required=True, type=Path, help="fid.csv")
+    parser.add_argument("--comparison", required=True, type=Path, help="comparison.csv")
+    parser.add_argument("--prompts", required=True, type=Path, help="prompts.parquet")
+    parser.add_argument("--folder", required=True, type=Path, help="where the figures go")
+    door.enter(plot, parser.parse_args())
+
+
+def plot(arguments: argparse.Namespace) -> None:
+    experiment, folder = Experiment.load(arguments.config), arguments.folder
+    fid_curve(load_table(arguments.fid), folder / "fid.svg", folder / "fid.png")
+    comparison_figure(load_table(arguments.comparison), folder / "difference.svg", folder / "difference.png")
+    labels = [arm.label for arm in side_by_side(experiment.arms())]
+    image_grid(labels, load_grid_rows(experiment, load_prompts(arguments.prompts)), folder / "grid.png")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,41 @@
+"""Builds the page: the answer in words, figures, images, tables and what was run, in one HTML file."""
+
+import argparse
+from pathlib import Path
+
+import door
+
+from emudrift.comparison import load_table
+from emudrift.experiment import Experiment
+from emudrift.files import write_bytes_atomically
+from emudrift.gallery import load_grid_rows
+from emudrift.prompts import load_prompts
+from emudrift.report import build_report, load_manifests
+
+
+def main() -> None:
+    parser = door.parser(__doc__)
+    parser.add_argument("--fid", required=True, type=Path, help="fid.csv")
+    parser.add_argument("--comparison", required=True, type=Path, help="comparison.csv")
+    parser.add_argument("--prompts", required=True, type=Path, help="prompts.parquet")
+    parser.add_argument("--figures", required=True, type=Path, help="folder of the figures")
+    parser.add_argument("--output", required=True, type=Path, help="HTML to write")
+    door.enter(report, parser.parse_args())
+
+
+def report(arguments: argparse.Namespace) -> None:
+    experiment = Experiment.load(arguments.config)
+    page = build_report(
+        experiment,
+        load_table(arguments.fid),
+        load_table(arguments.comparison),
+        load_manifests(experiment.manifests()),
+        load_grid_rows(experiment, load_prompts(arguments.prompts)),
+        (arguments.figures / "fid.svg").read_bytes(),
+        (arguments.figures / "difference.svg").read_bytes(),
+    )
+    write_bytes_atomically(arguments.output, page.encode())
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,138 @@
+"""Jackknife intervals against a naive loop, the classical t interval, and Gaussians whose FID is known."""
+
+import numpy as np
+import pytest
+from scipy import stats
+
+from emudrift import uncertainty
+from emudrift.errors import InputError
+from emudrift.frechet import Statistics, fid, frechet_distance, reference_root, statistics
+from emudrift.uncertainty import block_edges, jackknife, leave_one_out_fids, paired_difference
+
+
+def features_like(n: int, d: int, seed: int, dead: int = 0) -> np.ndarray:
+    rng = np.random.default_rng(seed)
+    x = np.maximum(rng.standard_normal((n, d)) @ rng.standard_normal((d, d)) / np.sqrt(d) + 0.1 * seed, 0)
+    x[:, :dead] = 0
+    return x.astype(np.float32)
+
+
+@pytest.mark.parametrize(
+    ("n", "blocks", "expected"),
+    [(500, 20, [25] * 20), (10, 20, [2] * 5), (4, 20, [2, 2]), (47, 20, [2] * 13 + [3] * 7), (9, 2, [4, 5])],
+)
+def test_blocks_are_contiguous_near_equal_and_complete(n, blocks, expected):
+    edges = block_edges(n, blocks)
+    assert (edges[0], edges[-1]) == (0, n)
+    assert sorted(np.diff(edges)) == expected
+
+
+def test_too_few_images_have_no_interval():
+    with pytest.raises(InputError, match="at least 4 images, found 3"):
+        block_edges(3)
+
+
+# Eigenvalues are exact where no dimension is dead, good enough where some are, and replaced by an SVD on demand.
+@pytest.mark.parametrize(("dead", "tolerance", "exact_to"), [(0, 1e-8, 1e-9), (40, 1e-8, 1e-7), (40, 1e-12, 1e-9)])
+@pytest.mark.parametrize("n", [4, 13, 40, 61, 64, 66, 70, 301])
+def test_leave_one_out_equals_the_naive_loop(n, dead, tolerance, exact_to, monkeypatch):
+    monkeypatch.setattr(uncertainty, "TOLERANCE", tolerance)
+    # n = 61 to 70 crosses the rank of the reference, with and without the block.
+    root = reference_root(statistics(features_like(200, 64, 1)))
+    features, edges = features_like(n, 64, 2, dead), block_edges(n)
+    naive = [fid(np.delete(features, slice(a, b), axis=0), root) for a, b in zip(edges, edges[1:], strict=False)]
+    np.testing.assert_allclose(leave_one_out_fids(features, root, edges), naive, rtol=exact_to)
+
+
+def test_leave_one_out_of_a_memory_map(tmp_path):
+    root, features, edges = reference_root(statistics(features_like(50, 8, 1))), features_like(30, 8, 2), block_edges(30)
+    np.save(tmp_path / "features.npy", features)
+    mapped = np.load(tmp_path / "features.npy", mmap_mode="r")
+    np.testing.assert_array_equal(leave_one_out_fids(mapped, root, edges), leave_one_out_fids(features, root, edges))
+
+
+def leave_one_out_means(values: np.ndarray, edges: np.ndarray) -> np.ndarray:
+    return np.array([np.delete(values, slice(a, b)).mean() for a, b in zip(edges, edges[1:], strict=False)])
+
+
+@pytest.mark.parametrize("confidence", [0.95, 0.5])
+def test_the_jackknife_of_a_mean_is_the_t_interval_of_its_block_means(confidence):
+    values = np.random.default_rng(0).exponential(size=200)
+    edges = block_edges(200)
+    result = jackknife(values.mean(), leave_one_out_means(values, edges), edges, confidence)
+    block_means = values.reshape(20, 10).mean(axis=1)
+    low, high = stats.t.interval(confidence, 19, loc=block_means.mean(), scale=stats.sem(block_means))
+    assert (result.estimate, result.low, result.high) == pytest.approx((values.mean(), low, high), rel=1e-10)
+    assert result.confidence == confidence
+    assert "20 blocks" in result.method
+
+
+def test_unequal_blocks_leave_the_mean_unbiased_and_its_variance_right():
+    # Blocks of 2 and 3 rows; the variance of a mean of independent values is 1 / n.
+    rng, edges = np.random.default_rng(0), block_edges(47)
+    assert len(set(np.diff(edges))) == 2
+    errors = []
+    for values in rng.standard_normal((3000, 47)):
+        result = jackknife(values.mean(), leave_one_out_means(values, edges), edges)
+        assert result.estimate == pytest.approx(values.mean(), abs=1e-12)
+        errors.append((result.high - result.low) / 2 / stats.t.ppf(0.975, 19))
+    assert np.mean(np.square(errors)) == pytest.approx(1 / 47, rel=0.03)
+
+
+def test_the_jackknife_removes_bias_of_order_one_over_n():
+    # The biased variance Σ(x − x̄)²/n: with blocks of one row the jackknife makes it the unbiased one, exactly.
+    values = np.random.default_rng(0).standard_normal(20)
+    edges = np.arange(21)
+    without = [np.delete(values, i).var() for i in range(20)]
+    assert jackknife(values.var(), np.array(without), edges).estimate == pytest.approx(values.var(ddof=1), rel=1e-10)
+
+
+def test_unlike_shapes_are_refused():
+    with pytest.raises(ValueError, match="one value for each of 20"):
+        jackknife(1.0, np.ones(19), block_edges(100))
+    with pytest.raises(ValueError, match=">= 2 blocks"):
+        jackknife(1.0, np.ones(1), np.array([0, 9]))
+
+
+def test_an_arm_does_not_differ_from_itself():
+    root = reference_root(statistics(features_like(100, 16, 1)))
+    features, edges = features_like(60, 16, 2), block_edges(60)
+    full, without = fid(features, root), leave_one_out_fids(features, root, edges)
+    difference = paired_difference(full, without, full, without, edges)
+    assert (difference.estimate, difference.low, difference.high) == (0, 0, 0)
+
+
+def test_a_paired_difference_is_the_jackknife_of_the_difference():
+    edges, rng = block_edges(40), np.random.default_rng(0)
+    a, b = rng.standard_normal((2, 40))
+    result = paired_difference(a.mean(), leave_one_out_means(a, edges), b.mean(), leave_one_out_means(b, edges), edges)
+    test = stats.ttest_rel(b.reshape(20, 2).mean(1), a.reshape(20, 2).mean(1)).confidence_interval()
+    assert (result.low, result.high) == pytest.approx((test.low, test.high), rel=1e-9)
+
+
+def test_intervals_cover_a_known_fid_and_a_known_difference():
+    """200 repetitions of two arms that share the captions' difficulty; b is less diverse, where plain differences fail."""
+    d, n, rng = 8, 150, np.random.default_rng(1)
+    spread = 4.0 / np.arange(1, d + 1)
+    reference = Statistics(np.zeros(d), np.diag(spread))
+    root, edges = reference_root(reference), block_edges(n)
+    scales, shifts = np.array([[1.0], [0.7]]), np.array([0.3, 0.2])
+    truths = [frechet_distance(Statistics(np.full(d, m), np.diag(s * spread)), reference) for s, m in zip(scales, shifts, strict=True)]
+    assert truths[1] == pytest.approx(d * 0.2**2 + ((1 - np.sqrt(0.7)) ** 2 * spread).sum())
+    covered, plain, centre = np.zeros(3), 0.0, 0.0
+    for _ in range(200):
+        shared = rng.standard_normal((n, d))
+        arms = [
+            (0.6 * shared + 0.8 * rng.standard_normal((n, d))) * np.sqrt(s * spread) + m
+            for s, m in zip(scales, shifts, strict=True)
+        ]
+        full = [fid(arm, root) for arm in arms]
+        without = [leave_one_out_fids(arm, root, edges) for arm in arms]
+        results = [jackknife(f, w, edges) for f, w in zip(full, without, strict=True)]
+        results.append(paired_difference(full[0], without[0], full[1], without[1], edges))
+        for i, (result, truth) in enumerate(zip(results, [*truths, truths[1] - truths[0]], strict=True)):
+            covered[i] += result.low <= truth <= result.high
+        plain += (full[0] - truths[0]) / 200
+        centre += (results[0].estimate - truths[0]) / 200
+    assert ((covered >= 0.88 * 200) & (covered <= 0.99 * 200)).all(), covered / 200
+    assert abs(centre) < plain / 4
