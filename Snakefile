@@ -1,9 +1,9 @@
 """Did fine-tuning cost a text-to-image model generation quality, and by how much?
 
-    snakemake -n                                      plan the experiment of config.yaml
-    snakemake --cores 4                               run it on this machine
-    snakemake --profile slurm                         run it on a cluster
-    snakemake --configfile demo/config.yaml -c 2      another experiment
+snakemake -n                                      plan the experiment of config.yaml
+snakemake --cores 4                               run it on this machine
+snakemake --profile slurm                         run it on a cluster
+snakemake --configfile demo/config.yaml -c 2      another experiment
 """
 
 

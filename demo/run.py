@@ -25,7 +25,9 @@ def main() -> None:
     if run(arguments.cores, log) != 0:
         errors = [line.rstrip() for line in log.open(encoding="utf-8", errors="replace") if "rror" in line]
         print("\n".join(errors[-12:]), file=sys.stderr)
-        sys.exit(f"The demo failed; the whole story is in {log.relative_to(ROOT)}. Run it again: it goes on where it stopped.")
+        sys.exit(
+            f"The demo failed; the whole story is in {log.relative_to(ROOT)}. Run it again: it goes on where it stopped."
+        )
     answer = pd.read_csv(RESULTS / "comparison.csv")
     last = answer[answer["n"] == answer["n"].max()]
     print("\nDemo numbers mean nothing outside the demo (tiny models, random Inception weights).")

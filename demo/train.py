@@ -100,11 +100,12 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=DEMO / "out", help="where stages lie in between")
     parser.add_argument("--seed", type=int, default=SEED, help=f"default: {SEED}")
     parser.add_argument("--resume", action="store_true", help="take finished stages from --out")
-    parser.add_argument("--quick", action="store_true", help="a fiftieth of the steps, into --out: a trial")
+    parser.add_argument("--quick", action="store_true", help="a trial: a fiftieth of the steps, into --out/quick")
     options = parser.parse_args()
     if options.seed < 0:
         parser.error(f"--seed {options.seed}: must be 0 or more")
-    models = options.models or (options.out / "models" if options.quick else DEMO / "models")
+    out = options.out / "quick" if options.quick else options.out
+    models = options.models or (out / "models" if options.quick else DEMO / "models")
     logging.disable_progress_bar()
     torch.set_num_threads(2)
     torch.use_deterministic_algorithms(True)
@@ -118,11 +119,11 @@ def main() -> None:
     # Every stage draws its own scenes; what it was made from is part of its settings.
     made_from: dict = {"seed": options.seed, "vq": asdict(vq)}
     vq_folder = run_stage(
-        options.out, "vq", made_from, options.resume, lambda folder: train_tokenizer(folder, vq, options.seed)
+        out, "vq", made_from, options.resume, lambda folder: train_tokenizer(folder, vq, options.seed)
     )
     made_from = made_from | {"language": asdict(language)}
     base = run_stage(
-        options.out,
+        out,
         "base",
         made_from,
         options.resume,
@@ -130,7 +131,7 @@ def main() -> None:
     )
     made_from = made_from | {"finetune": asdict(tuning)}
     finetuned = run_stage(
-        options.out,
+        out,
         "finetuned",
         made_from,
         options.resume,

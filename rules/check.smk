@@ -5,27 +5,6 @@ Outputs: results/<name>/models/<model>.json, results/<name>/checked.json.
 """
 
 
-def checkpoint_records(wildcards):
-    """Downloads that a model waits for; local folders are looked at by the script."""
-    model = experiment.model(wildcards.model)
-    checkpoints = [getattr(model, "checkpoint", None), getattr(model, "adapter", None)]
-    return [
-        local(experiment.checkpoint_folder(checkpoint)) + ".json"
-        for checkpoint in checkpoints
-        if checkpoint is not None and checkpoint.hub is not None
-    ]
-
-
-def folder_prompts(wildcards):
-    """Only images that exist already must be matched with prompts."""
-    return rules.extract_prompts.output.prompts if experiment.model(wildcards.model).generator == "folder" else []
-
-
-def extractor_weights():
-    paths = [experiment.weights(extractor) for extractor in experiment.config.extractors]
-    return [local(path) for path in paths if path is not None]
-
-
 rule check_model:
     input:
         downloads=checkpoint_records,
@@ -34,9 +13,9 @@ rule check_model:
         model=f"{RESULTS}/models/{{model}}.json",
     log:
         f"{LOGS}/check_model/{{model}}.log",
+    priority: 10
     conda:
         "../envs/emudrift.yaml"
-    priority: 10
     resources:
         mem_mb=4000,
         runtime=60,
@@ -44,7 +23,7 @@ rule check_model:
         model=lambda wildcards: experiment.model(wildcards.model).model_dump_json(),
         prompts=lambda wildcards, input: f"--prompts '{input.prompts}'" if input.prompts else "",
     shell:
-        "python {SCRIPTS}/check_model.py --config {CONFIG:q} --model {wildcards.model} {params.prompts}"
+        "python scripts/check_model.py --model {wildcards.model} {params.prompts}"
         " --output {output.model:q} --log {log:q}"
 
 
@@ -57,14 +36,14 @@ rule check_experiment:
         checked=f"{RESULTS}/checked.json",
     log:
         f"{LOGS}/check_experiment.log",
+    priority: 10
     conda:
         "../envs/emudrift.yaml"
-    priority: 10
     resources:
         mem_mb=4000,
         runtime=30,
     params:
         largest_n=max(experiment.config.sample_sizes),
     shell:
-        "python {SCRIPTS}/check_experiment.py --config {CONFIG:q} --prompts {input.prompts:q} --models {input.models:q}"
+        "python scripts/check_experiment.py --prompts {input.prompts:q} --models {input.models:q}"
         " --output {output.checked:q} --log {log:q}"

@@ -1,4 +1,4 @@
-"""Config to experiment object, and path helpers; nothing else.
+"""Config to experiment object, paths, and the functions that say what a rule needs; nothing else.
 
 The scripts read the config file themselves and look up arms, extractors and references by names that carry their
 fingerprints, so a config edited while jobs wait can never mix settings.
@@ -14,13 +14,16 @@ sys.path.insert(0, os.path.join(workflow.basedir, "src"))
 from emudrift.errors import InputError
 from emudrift.experiment import Experiment
 
-# `python` in a rule is the Python that runs Snakemake, also where its environment is not activated.
-os.environ["PATH"] = os.pathsep.join([os.path.dirname(sys.executable), os.environ["PATH"]])
-
 if len(workflow.configfiles) > 1:
     sys.exit("error: give one --configfile; settings of several files are not merged")
 CONFIG = str(workflow.configfiles[0] if workflow.configfiles else os.path.join(workflow.basedir, "config.yaml"))
-SCRIPTS = os.path.join(workflow.basedir, "scripts")
+os.environ.update(
+    # The scripts find the config here, not in their arguments: another file name, or a setting that does not concern a
+    # job, must not make Snakemake run that job again.
+    EMUDRIFT_CONFIG=CONFIG,
+    # `python` in a rule is the Python that runs Snakemake, also where its environment is not activated.
+    PATH=os.pathsep.join([os.path.dirname(sys.executable), os.environ.get("PATH", os.defpath)]),
+)
 
 try:
     experiment = Experiment.load(CONFIG)
@@ -28,7 +31,9 @@ except InputError as error:
     sys.exit("\n".join(f"error: {line}" for line in str(error).splitlines()))
 with open(CONFIG, encoding="utf-8") as file:
     if config and config != yaml.safe_load(file):
-        sys.exit(f"error: --config cannot change single settings, since every job reads {CONFIG}: change that file, or a copy")
+        sys.exit(
+            f"error: --config cannot change single settings, since every job reads {CONFIG}: change that file, or a copy"
+        )
 
 
 def local(path):
@@ -49,3 +54,75 @@ def existing(path, key):
         sys.exit(f"error: {CONFIG}: {key}: no such file or folder: {path}")
     return local(path)
 
+
+def prompt_inputs(wildcards):
+    settings = experiment.config.prompts
+    inputs = {"captions": existing(experiment.path(settings.captions), "prompts: captions")}
+    if settings.images is not None:
+        # Only that the images exist matters here, never their times.
+        inputs["images"] = ancient(existing(experiment.path(settings.images), "prompts: images"))
+    return inputs
+
+
+def checkpoint_records(wildcards):
+    """Downloads that a model waits for; local folders are looked at by the script."""
+    model = experiment.model(wildcards.model)
+    checkpoints = [getattr(model, "checkpoint", None), getattr(model, "adapter", None)]
+    return [
+        local(experiment.checkpoint_folder(checkpoint)) + ".json"
+        for checkpoint in checkpoints
+        if checkpoint is not None and checkpoint.hub is not None
+    ]
+
+
+def folder_prompts(wildcards):
+    """Only images that exist already must be matched with prompts."""
+    return rules.extract_prompts.output.prompts if experiment.model(wildcards.model).generator == "folder" else []
+
+
+def extractor_weights():
+    paths = [experiment.weights(extractor) for extractor in experiment.config.extractors]
+    return [local(path) for path in paths if path is not None]
+
+
+def model_of_arm(wildcards):
+    return expand(rules.check_model.output.model, model=experiment.arm(wildcards.arm).model)
+
+
+def weights_of_extractor(wildcards):
+    path = experiment.weights(experiment.extractor(wildcards.extractor))
+    return [] if path is None else local(path)
+
+
+def list_inputs(wildcards):
+    inputs = {"images": ancient(existing(experiment.reference_images, "reference: images"))}
+    if experiment.config.reference.images == "dataset":
+        inputs["captions"] = existing(experiment.path(experiment.config.prompts.captions), "prompts: captions")
+    return inputs
+
+
+def statistics_inputs(wildcards):
+    base = f"{RESOURCES}/reference/{wildcards.reference}"
+    if base in READY:
+        return existing(experiment.path(READY[base]), "extractors: reference_statistics")
+    return f"{base}.npy"
+
+
+def fid_inputs(wildcards):
+    extractor = experiment.extractor(wildcards.extractor)
+    base = local(experiment.reference_base(extractor))
+    inputs = {
+        "features": expand(
+            rules.extract_features.output.features,
+            extractor=wildcards.extractor,
+            arm=wildcards.arm,
+            rows=[shard.name for shard in experiment.shards(int(wildcards.n))],
+        )
+    }
+    if experiment.same_images(extractor):
+        return inputs | {
+            "reference": f"{base}.npy",
+            "images": local(experiment.reference_list),
+            "prompts": rules.extract_prompts.output.prompts,
+        }
+    return inputs | {"reference": f"{base}.npz"}

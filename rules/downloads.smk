@@ -52,7 +52,7 @@ rule download_coco:
         sum=lambda wildcards, output: COCO[output[0]]["sum"],
         member=lambda wildcards, output: COCO[output[0]]["member"],
     shell:
-        "python {SCRIPTS}/download_file.py --url {params.url} --sum {params.sum} --member {params.member:q}"
+        "python scripts/download_file.py --url {params.url} --sum {params.sum} --member {params.member:q}"
         " --output {output:q} --log {log:q}"
 
 
@@ -64,9 +64,10 @@ rule download_inception_weights:
     conda:
         "../envs/emudrift.yaml"
     params:
+        url=INCEPTION_URL,
         sum=lambda wildcards, output: f"sha256:{INCEPTION[output[0]]}",
     shell:
-        "python {SCRIPTS}/download_file.py --url {INCEPTION_URL} --sum {params.sum} --output {output:q} --log {log:q}"
+        "python scripts/download_file.py --url {params.url} --sum {params.sum} --output {output:q} --log {log:q}"
 
 
 rule download_model:
@@ -79,6 +80,7 @@ rule download_model:
     params:
         hub=lambda wildcards: HUB[f"{RESOURCES}/models/{wildcards.key}"].hub,
         revision=lambda wildcards: HUB[f"{RESOURCES}/models/{wildcards.key}"].revision,
+        folder=lambda wildcards, output: output[0].removesuffix(".json"),
     shell:
-        "python {SCRIPTS}/download_model.py --hub {params.hub} --revision {params.revision}"
-        " --folder {RESOURCES}/models/{wildcards.key:q} --output {output:q} --log {log:q}"
+        "python scripts/download_model.py --hub {params.hub} --revision {params.revision}"
+        " --folder {params.folder:q} --output {output:q} --log {log:q}"

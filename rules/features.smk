@@ -5,11 +5,6 @@ Outputs: results/<name>/features/<extractor>/<arm>/<rows>.npy.
 """
 
 
-def weights_of_extractor(wildcards):
-    path = experiment.weights(experiment.extractor(wildcards.extractor))
-    return [] if path is None else local(path)
-
-
 rule extract_features:
     input:
         archive=rules.generate_shard.output.archive,
@@ -27,5 +22,5 @@ rule extract_features:
         runtime=60,
         batch_size=experiment.config.resources.feature_batch_size,
     shell:
-        "python {SCRIPTS}/extract_features.py --config {CONFIG:q} --extractor {wildcards.extractor} --archive {input.archive:q}"
+        "python scripts/extract_features.py --extractor {wildcards.extractor} --archive {input.archive:q}"
         " --output {output.features:q} --batch-size {resources.batch_size} --log {log:q}"

@@ -5,26 +5,6 @@ Outputs: results/<name>/fid/<extractor>/<arm>/<n>.json, fid.csv, comparison.csv.
 """
 
 
-def fid_inputs(wildcards):
-    extractor = experiment.extractor(wildcards.extractor)
-    base = local(experiment.reference_base(extractor))
-    inputs = {
-        "features": expand(
-            rules.extract_features.output.features,
-            extractor=wildcards.extractor,
-            arm=wildcards.arm,
-            rows=[shard.name for shard in experiment.shards(int(wildcards.n))],
-        )
-    }
-    if experiment.same_images(extractor):
-        return inputs | {
-            "reference": f"{base}.npy",
-            "images": local(experiment.reference_list),
-            "prompts": rules.extract_prompts.output.prompts,
-        }
-    return inputs | {"reference": f"{base}.npz"}
-
-
 rule compute_fid:
     input:
         unpack(fid_inputs),
@@ -43,7 +23,7 @@ rule compute_fid:
             f"--images '{input.images}' --prompts '{input.prompts}'" if "images" in input.keys() else ""
         ),
     shell:
-        "python {SCRIPTS}/compute_fid.py --config {CONFIG:q} --extractor {wildcards.extractor} --arm {wildcards.arm}"
+        "python scripts/compute_fid.py --extractor {wildcards.extractor} --arm {wildcards.arm}"
         " --n {wildcards.n} --features {input.features:q} --reference {input.reference:q} {params.same}"
         " --output {output.fid:q} --log {log:q}"
 
@@ -71,7 +51,7 @@ rule collect:
     params:
         note=experiment.config.note,
     shell:
-        "python {SCRIPTS}/collect.py --config {CONFIG:q} --output {output.table:q} --log {log:q}"
+        "python scripts/collect.py --output {output.table:q} --log {log:q}"
 
 
 rule compare:
@@ -90,4 +70,4 @@ rule compare:
         baseline=experiment.baseline,
         note=experiment.config.note,
     shell:
-        "python {SCRIPTS}/compare.py --config {CONFIG:q} --output {output.table:q} --log {log:q}"
+        "python scripts/compare.py --output {output.table:q} --log {log:q}"

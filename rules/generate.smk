@@ -6,10 +6,6 @@ rule, because Snakemake deletes the declared outputs of a job that failed.
 """
 
 
-def model_of_arm(wildcards):
-    return expand(rules.check_model.output.model, model=experiment.arm(wildcards.arm).model)
-
-
 rule generate_shard:
     input:
         # ancient: the check of the whole experiment comes first, but its rerun (another model, another N) draws nothing anew.
@@ -30,6 +26,6 @@ rule generate_shard:
         runtime=720,
         batch_size=experiment.config.resources.generation_batch_size,
     shell:
-        "python {SCRIPTS}/generate_shard.py --config {CONFIG:q} --arm {wildcards.arm} --rows {wildcards.rows}"
+        "python scripts/generate_shard.py --arm {wildcards.arm} --rows {wildcards.rows}"
         " --prompts {input.prompts:q} --model {input.model:q} --archive {output.archive:q} --manifest {output.manifest:q}"
         " --batch-size {resources.batch_size} --log {log:q}"

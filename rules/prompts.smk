@@ -5,15 +5,6 @@ Outputs: results/<name>/prompts.parquet.
 """
 
 
-def prompt_inputs(wildcards):
-    settings = experiment.config.prompts
-    inputs = {"captions": existing(experiment.path(settings.captions), "prompts: captions")}
-    if settings.images is not None:
-        # Only that the images exist matters here, never their times.
-        inputs["images"] = ancient(existing(experiment.path(settings.images), "prompts: images"))
-    return inputs
-
-
 rule extract_prompts:
     input:
         unpack(prompt_inputs),
@@ -21,9 +12,9 @@ rule extract_prompts:
         prompts=f"{RESULTS}/prompts.parquet",
     log:
         f"{LOGS}/extract_prompts.log",
+    priority: 10
     conda:
         "../envs/emudrift.yaml"
-    priority: 10
     resources:
         mem_mb=8000,
         runtime=30,
@@ -31,4 +22,4 @@ rule extract_prompts:
         settings=experiment.config.prompts.model_dump_json(exclude={"captions", "images"}),
         seed=experiment.config.seed,
     shell:
-        "python {SCRIPTS}/extract_prompts.py --config {CONFIG:q} --output {output.prompts:q} --log {log:q}"
+        "python scripts/extract_prompts.py --output {output.prompts:q} --log {log:q}"

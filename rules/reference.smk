@@ -5,24 +5,8 @@ Outputs: resources/reference/<key>.images.csv, <key>.npy, <key>.npz. No input he
 another experiment would make them anew.
 """
 
-REFERENCES = {
-    local(experiment.reference_base(extractor)): extractor for extractor in experiment.config.extractors
-}
+REFERENCES = {local(experiment.reference_base(extractor)): extractor for extractor in experiment.config.extractors}
 READY = {base: e.reference_statistics for base, e in REFERENCES.items() if e.reference_statistics is not None}
-
-
-def list_inputs(wildcards):
-    inputs = {"images": ancient(existing(experiment.reference_images, "reference: images"))}
-    if experiment.config.reference.images == "dataset":
-        inputs["captions"] = existing(experiment.path(experiment.config.prompts.captions), "prompts: captions")
-    return inputs
-
-
-def statistics_inputs(wildcards):
-    base = f"{RESOURCES}/reference/{wildcards.reference}"
-    if base in READY:
-        return existing(experiment.path(READY[base]), "extractors: reference_statistics")
-    return f"{base}.npy"
 
 
 rule list_reference_images:
@@ -32,14 +16,14 @@ rule list_reference_images:
         images=local(experiment.reference_list) if experiment.needs_reference_images else [],
     log:
         f"{LOGS}/list_reference_images.log",
+    priority: 10
     conda:
         "../envs/emudrift.yaml"
-    priority: 10
     resources:
         mem_mb=8000,
         runtime=30,
     shell:
-        "python {SCRIPTS}/list_reference_images.py --config {CONFIG:q} --output {output.images:q} --log {log:q}"
+        "python scripts/list_reference_images.py --output {output.images:q} --log {log:q}"
 
 
 rule reference_features:
@@ -63,9 +47,11 @@ rule reference_features:
         runtime=240,
         batch_size=experiment.config.resources.feature_batch_size,
     params:
-        extractor=lambda wildcards: experiment.extractor_name(REFERENCES[f"{RESOURCES}/reference/{wildcards.reference}"]),
+        extractor=lambda wildcards: experiment.extractor_name(
+            REFERENCES[f"{RESOURCES}/reference/{wildcards.reference}"]
+        ),
     shell:
-        "python {SCRIPTS}/reference_features.py --config {CONFIG:q} --extractor {params.extractor} --images {input.images:q}"
+        "python scripts/reference_features.py --extractor {params.extractor} --images {input.images:q}"
         " --output {output.features:q} --batch-size {resources.batch_size} --log {log:q}"
 
 
@@ -76,14 +62,16 @@ rule reference_statistics:
         statistics=f"{RESOURCES}/reference/{{reference}}.npz",
     log:
         f"{RESOURCES}/logs/reference_statistics/{{reference}}.log",
+    priority: 10
     conda:
         "../envs/emudrift.yaml"
-    priority: 10
     resources:
         mem_mb=8000,
         runtime=60,
     params:
-        extractor=lambda wildcards: experiment.extractor_name(REFERENCES[f"{RESOURCES}/reference/{wildcards.reference}"]),
+        extractor=lambda wildcards: experiment.extractor_name(
+            REFERENCES[f"{RESOURCES}/reference/{wildcards.reference}"]
+        ),
     shell:
-        "python {SCRIPTS}/reference_statistics.py --config {CONFIG:q} --extractor {params.extractor} --input {input:q}"
+        "python scripts/reference_statistics.py --extractor {params.extractor} --input {input:q}"
         " --output {output.statistics:q} --log {log:q}"

@@ -35,9 +35,10 @@ rule plot:
         runtime=15,
     params:
         note=experiment.config.note,
+        folder=lambda wildcards, output: os.path.dirname(output[0]),
     shell:
-        "python {SCRIPTS}/plot.py --config {CONFIG:q} --fid {input.fid:q} --comparison {input.comparison:q}"
-        " --prompts {input.prompts:q} --folder {RESULTS}/figures --log {log:q}"
+        "python scripts/plot.py --fid {input.fid:q} --comparison {input.comparison:q} --prompts {input.prompts:q}"
+        " --folder {params.folder:q} --log {log:q}"
 
 
 rule report:
@@ -59,6 +60,7 @@ rule report:
         runtime=15,
     params:
         note=experiment.config.note,
+        folder=lambda wildcards, input: os.path.dirname(input.figures[0]),
     shell:
-        "python {SCRIPTS}/report.py --config {CONFIG:q} --fid {input.fid:q} --comparison {input.comparison:q}"
-        " --prompts {input.prompts:q} --figures {RESULTS}/figures --output {output.page:q} --log {log:q}"
+        "python scripts/report.py --fid {input.fid:q} --comparison {input.comparison:q} --prompts {input.prompts:q}"
+        " --figures {params.folder:q} --output {output.page:q} --log {log:q}"

@@ -20,7 +20,9 @@ def main() -> None:
     parser.add_argument("--arm", required=True, help="full name, with its fingerprint")
     parser.add_argument("--n", required=True, type=int, help="number of images")
     parser.add_argument("--features", required=True, nargs="+", type=Path, help=".npy of the shards, in row order")
-    parser.add_argument("--reference", required=True, type=Path, help="statistics .npz; for reference: same features .npy")
+    parser.add_argument(
+        "--reference", required=True, type=Path, help="statistics .npz; for reference: same features .npy"
+    )
     parser.add_argument("--images", type=Path, help="list of reference images (reference: same)")
     parser.add_argument("--prompts", type=Path, help="prompts.parquet (reference: same)")
     parser.add_argument("--output", required=True, type=Path, help="JSON to write")

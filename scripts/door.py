@@ -10,14 +10,21 @@ from pathlib import Path
 # The scripts run from a clone as it is, in whatever environment a rule gives them.
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "src"))
 
-from emudrift.errors import InputError  # noqa: E402
+from emudrift.errors import InputError
 
 
 def parser(description: str | None, config: bool = True) -> argparse.ArgumentParser:
     """An argument parser with the options that all scripts have."""
     result = argparse.ArgumentParser(description=description, formatter_class=argparse.ArgumentDefaultsHelpFormatter)
     if config:
-        result.add_argument("--config", required=True, type=Path, help="the experiment's config file")
+        given = os.environ.get("EMUDRIFT_CONFIG")
+        result.add_argument(
+            "--config",
+            type=Path,
+            default=given,
+            required=given is None,
+            help="the experiment's config file; the workflow says it in the environment variable EMUDRIFT_CONFIG",
+        )
     result.add_argument("--log", type=Path, help="also write progress and errors to this file")
     return result
 

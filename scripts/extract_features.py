@@ -14,7 +14,9 @@ def main() -> None:
     parser = door.parser(__doc__)
     parser.add_argument("--extractor", required=True, help="full name, with its fingerprint")
     parser.add_argument("--archive", required=True, type=Path, help="tar of the shard")
-    parser.add_argument("--output", required=True, type=Path, help=".npy to write: (images, dims) float32, in row order")
+    parser.add_argument(
+        "--output", required=True, type=Path, help=".npy to write: (images, dims) float32, in row order"
+    )
     parser.add_argument("--batch-size", required=True, type=int, help="images per step")
     door.enter(extract, parser.parse_args())
 

@@ -165,7 +165,7 @@ def test_extractors_and_n_are_never_mixed() -> None:
 )
 def test_a_pair_with_different_references_is_refused(changes: dict[str, object]) -> None:
     reference = record().reference.model_dump() | changes
-    with pytest.raises(InputError, match="base, guidance 3 and finetuned, guidance 3 .* references differ"):
+    with pytest.raises(InputError, match=r"base, guidance 3 and finetuned, guidance 3 .* references differ"):
         compare([record("base"), record("finetuned", reference=reference)], "base")
 
 
@@ -229,7 +229,8 @@ def test_the_answer_is_that_of_the_largest_n() -> None:
 def test_the_same_finding_at_every_scale() -> None:
     worse = answer(pair(1.0, 6) + pair(3.0, 12) + pair(5.0, 9))
     assert worse.headline == (
-        "finetuned is worse than base at every guidance scale (1, 3 and 5): FID +6.0 to +12.0, intervals below, N = 400."
+        "finetuned is worse than base at every guidance scale (1, 3 and 5): FID +6.0 to +12.0, intervals below, "
+        "N = 400."
     )
     assert "differ between" not in worse.text()
     assert "not adjusted for the 3 comparisons" in worse.text()
@@ -242,8 +243,8 @@ def test_the_same_finding_at_every_scale() -> None:
 def test_a_sign_that_flips_across_scales_is_said_plainly() -> None:
     got = answer(pair(1.0, 9) + pair(3.0, -9) + pair(5.0, 0.1))
     assert got.headline == (
-        "The findings differ between guidance scales: finetuned is worse than base at guidance 1 and better at guidance 3; "
-        "no difference was found at guidance 5 (N = 400)."
+        "The findings differ between guidance scales: finetuned is worse than base at guidance 1 and better at "
+        "guidance 3; no difference was found at guidance 5 (N = 400)."
     )
     assert [s.finding for s in got.statements] == ["worse", "better", "no difference found"]
     assert "differ between guidance scales: no single one of them is the answer." in " ".join(got.caveats)

@@ -9,6 +9,7 @@ import pytest
 import scipy.stats
 import torch
 from conftest import MINIATURE
+from safetensors.torch import load_file, save_file
 
 import emudrift.torchvision_mend  # noqa: F401
 from emudrift.config import SUFFIX
@@ -17,7 +18,6 @@ from emudrift.generators.emu3 import Emu3Generator
 from emudrift.generators.emu3.checkpoint import check_emu3, load_emu3
 from emudrift.generators.emu3.sampling import image_uniforms, sample_top_k
 from emudrift.prompts import Prompt
-from safetensors.torch import load_file, save_file
 
 BASE, ADAPTER = MINIATURE / "base", MINIATURE / "finetuned"
 SETTINGS = {

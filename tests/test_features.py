@@ -1,4 +1,4 @@
-"""Features against pytorch-fid's own pipeline, preprocessing against torchvision's, and weights that are not what they claim."""
+"""Features against pytorch-fid's own pipeline, preprocessing against torchvision's, weights that are not what they claim."""
 
 import hashlib
 from functools import partial
@@ -24,7 +24,9 @@ RAW = Preprocessing("pytorch-fid", "none", None)
 def picture(width: int, height: int, seed: int = 0) -> Image.Image:
     """A smooth coloured scene with noise and edges."""
     rng = np.random.default_rng(seed)
-    coarse = Image.fromarray(rng.integers(0, 256, (5, 6, 3), dtype=np.uint8)).resize((width, height), Image.Resampling.BICUBIC)
+    coarse = Image.fromarray(rng.integers(0, 256, (5, 6, 3), dtype=np.uint8)).resize(
+        (width, height), Image.Resampling.BICUBIC
+    )
     pixels = np.asarray(coarse).astype(int) + rng.integers(-20, 20, (height, width, 3))
     pixels[height // 3 : height // 2, width // 4 : width // 2] = rng.integers(0, 256, 3)
     return Image.fromarray(pixels.clip(0, 255).astype(np.uint8))
@@ -59,7 +61,9 @@ def test_equals_pytorch_fid_from_png_to_features(state, dims, tmp_path, monkeypa
     images = [picture(331, 247, seed) for seed in range(3)]
     for i, image in enumerate(images):
         image.save(tmp_path / f"{i}.png")
-    theirs_features = get_activations(sorted(tmp_path.iterdir()), theirs(state, dims, monkeypatch), 3, dims, num_workers=0)
+    theirs_features = get_activations(
+        sorted(tmp_path.iterdir()), theirs(state, dims, monkeypatch), 3, dims, num_workers=0
+    )
     torch.save(state, tmp_path / "weights.pth")
     digest = hashlib.sha256((tmp_path / "weights.pth").read_bytes()).hexdigest()
     ours = load_extractor("inception", dims=dims, weights=tmp_path / "weights.pth", sha256=digest, preprocessing=RAW)
@@ -110,14 +114,16 @@ def test_random_weights_follow_from_the_seed_alone():
 
 
 def test_neither_batch_size_nor_neighbours_nor_order_change_a_feature():
-    sizes = [(640, 480), (299, 299), (64, 64), (31, 500), (500, 31), (1, 1), (256, 256)]
-    images = [picture(*size, seed=i) if min(size) > 5 else Image.new("RGB", size, "red") for i, size in enumerate(sizes)]
+    sizes = [(640, 480), (299, 299), (64, 64), (31, 500), (1, 1)]
+    images = [
+        picture(*size, seed=i) if min(size) > 5 else Image.new("RGB", size, "red") for i, size in enumerate(sizes)
+    ]
     extractor = load_extractor("inception-random", dims=2048)
-    expected = extractor.features(images, 7)
+    expected = extractor.features(images, 5)
     scale = np.abs(expected).max()
-    for batch_size in (1, 3, 50):
+    for batch_size in (1, 3):
         np.testing.assert_allclose(extractor.features(iter(images), batch_size), expected, rtol=1e-5, atol=1e-5 * scale)
-    np.testing.assert_allclose(extractor.features(images[::-1], 3)[::-1], expected, rtol=1e-5, atol=1e-5 * scale)
+    np.testing.assert_allclose(extractor.features(images[::-1], 9)[::-1], expected, rtol=1e-5, atol=1e-5 * scale)
     assert extractor.features([], 3).shape == (0, 2048)
 
 

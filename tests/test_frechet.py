@@ -11,10 +11,20 @@ from pytorch_fid.fid_score import calculate_frechet_distance
 
 from emudrift import frechet
 from emudrift.errors import InputError
-from emudrift.frechet import Statistics, fid, frechet_distance, load_statistics, reference_root, statistics, write_statistics
+from emudrift.frechet import (
+    Statistics,
+    fid,
+    frechet_distance,
+    load_statistics,
+    reference_root,
+    statistics,
+    write_statistics,
+)
 
 
-def inception_like(n: int, d: int, seed: int, *, gain: float = 1.0, decay: float = 1.0, dead: slice = slice(0)) -> np.ndarray:
+def inception_like(
+    n: int, d: int, seed: int, *, gain: float = 1.0, decay: float = 1.0, dead: slice = slice(0)
+) -> np.ndarray:
     """Features (n, d) as Inception's are: none negative, many zero, heavy tails, λ_max about 2 to 5, dead dimensions.
 
     decay: steepness of the spectrum, λ_k ~ k^-decay before the ReLU.
@@ -35,7 +45,9 @@ def by_svd(features: np.ndarray, reference: np.ndarray) -> float:
     a, b = (x - x.mean(0)) / np.sqrt(len(x) - 1), (y - y.mean(0)) / np.sqrt(len(y) - 1)
     # ‖a bᵀ‖_* = tr (Σ_a Σ_b)^½.
     difference = x.mean(0) - y.mean(0)
-    return float(difference @ difference + (a**2).sum() + (b**2).sum() - 2 * np.linalg.svd(a @ b.T, compute_uv=False).sum())
+    return float(
+        difference @ difference + (a**2).sum() + (b**2).sum() - 2 * np.linalg.svd(a @ b.T, compute_uv=False).sum()
+    )
 
 
 @pytest.mark.parametrize(("d", "n", "reference_n"), [(256, 4000, 5000), (64, 2500, 300)])
@@ -82,14 +94,16 @@ def test_commuting_gaussians_have_their_closed_form_distance():
     mu = rng.standard_normal((2, 30))
     expected = ((mu[0] - mu[1]) ** 2).sum() + ((np.sqrt(a) - np.sqrt(b)) ** 2).sum()
     stats = [Statistics(mean, (basis * values) @ basis.T) for mean, values in zip(mu, (a, b), strict=True)]
-    assert frechet_distance(*stats) == pytest.approx(expected, rel=1e-12)
-    assert frechet_distance(*stats) == pytest.approx(frechet_distance(*stats[::-1]), rel=1e-12)
+    assert frechet_distance(*stats) == pytest.approx(expected, rel=1e-10)
+    assert frechet_distance(*stats) == pytest.approx(frechet_distance(*stats[::-1]), rel=1e-10)
 
 
 def test_constant_images_are_at_the_distance_of_a_point():
     real = inception_like(300, 64, 2)
     generated = np.full((50, 64), 0.3, np.float32)
-    expected = ((np.float32(0.3) - real.mean(0, dtype=np.float64)) ** 2).sum() + real.astype(np.float64).var(0, ddof=1).sum()
+    expected = ((np.float32(0.3) - real.mean(0, dtype=np.float64)) ** 2).sum() + real.astype(np.float64).var(
+        0, ddof=1
+    ).sum()
     assert fid(generated, reference_root(statistics(real))) == pytest.approx(expected, rel=1e-12)
     assert fid(real, reference_root(statistics(generated))) == pytest.approx(expected, rel=1e-12)
 
@@ -132,7 +146,7 @@ def test_features_that_have_no_covariance_are_refused(features, message):
 
 
 def test_unlike_dimensions_are_refused_by_both_names():
-    with pytest.raises(InputError, match="3 dimensions.*5"):
+    with pytest.raises(InputError, match=r"3 dimensions.*5"):
         fid(np.eye(4, 3), reference_root(Statistics(np.zeros(5), np.eye(5))))
     with pytest.raises(InputError, match="3 and 5 dimensions"):
         frechet_distance(Statistics(np.zeros(3), np.eye(3)), Statistics(np.zeros(5), np.eye(5)))
@@ -145,7 +159,7 @@ def test_pytorch_fid_reads_what_we_write(tmp_path):
     stats = [statistics(inception_like(400, 32, seed)) for seed in (1, 2)]
     for path, each in zip(paths, stats, strict=True):
         write_statistics(path, each, {"images": "größer"})
-    # A new process, with its download forbidden: the program builds its network even where it needs none.
+    # Its program builds the network, and so downloads, even where it needs none: in a new process with an empty one.
     code = (
         "import emudrift.torchvision_mend, pytorch_fid.fid_score as program, sys;"
         "program.InceptionV3 = type('NoNetwork', (), dict(BLOCK_INDEX_BY_DIM={2048: 3}, __init__=lambda self, blocks: None,"

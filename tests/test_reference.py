@@ -68,6 +68,12 @@ def test_every_kind_of_source_gives_the_same_images(kind, tmp_path):
     assert images[1].getpixel((0, 0)) == (0, 0, 0)
 
 
+def test_tars_made_of_the_folder_dot_work(tmp_path):
+    source = make_source("tar", tmp_path, {"./b/x.png": encoded("x.png", 1)})
+    assert scan_reference_images(source) == ["./b/x.png"]
+    assert next(iterate_images(source, ["./b/x.png"])).size == (9, 9)
+
+
 @pytest.mark.parametrize("kind", ["folder", "tar", "zip"])
 @pytest.mark.parametrize("name", ["../secret.png", "b/../../secret.png", "/etc/secret.png", ""])
 def test_names_that_lead_outside_are_refused_even_if_they_exist(kind, name, tmp_path):
@@ -90,7 +96,7 @@ def test_missing_and_damaged_images_are_named(kind, tmp_path):
 
 @pytest.mark.parametrize("kind", ["folder", "tar", "zip"])
 def test_sources_without_images_are_refused(kind, tmp_path):
-    with pytest.raises(InputError, match="holds no image.*jpg"):
+    with pytest.raises(InputError, match=r"holds no image.*jpg"):
         scan_reference_images(make_source(kind, tmp_path, {"notes.txt": b"", ".hidden.png": b""}))
 
 

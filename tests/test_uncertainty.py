@@ -1,5 +1,7 @@
 """Jackknife intervals against a naive loop, the classical t interval, and Gaussians whose FID is known."""
 
+from itertools import pairwise
+
 import numpy as np
 import pytest
 from scipy import stats
@@ -40,19 +42,23 @@ def test_leave_one_out_equals_the_naive_loop(n, dead, tolerance, exact_to, monke
     # n = 61 to 70 crosses the rank of the reference, with and without the block.
     root = reference_root(statistics(features_like(200, 64, 1)))
     features, edges = features_like(n, 64, 2, dead), block_edges(n)
-    naive = [fid(np.delete(features, slice(a, b), axis=0), root) for a, b in zip(edges, edges[1:], strict=False)]
+    naive = [fid(np.delete(features, slice(a, b), axis=0), root) for a, b in pairwise(edges)]
     np.testing.assert_allclose(leave_one_out_fids(features, root, edges), naive, rtol=exact_to)
 
 
 def test_leave_one_out_of_a_memory_map(tmp_path):
-    root, features, edges = reference_root(statistics(features_like(50, 8, 1))), features_like(30, 8, 2), block_edges(30)
+    root, features, edges = (
+        reference_root(statistics(features_like(50, 8, 1))),
+        features_like(30, 8, 2),
+        block_edges(30),
+    )
     np.save(tmp_path / "features.npy", features)
     mapped = np.load(tmp_path / "features.npy", mmap_mode="r")
     np.testing.assert_array_equal(leave_one_out_fids(mapped, root, edges), leave_one_out_fids(features, root, edges))
 
 
 def leave_one_out_means(values: np.ndarray, edges: np.ndarray) -> np.ndarray:
-    return np.array([np.delete(values, slice(a, b)).mean() for a, b in zip(edges, edges[1:], strict=False)])
+    return np.array([np.delete(values, slice(a, b)).mean() for a, b in pairwise(edges)])
 
 
 @pytest.mark.parametrize("confidence", [0.95, 0.5])
@@ -117,7 +123,10 @@ def test_intervals_cover_a_known_fid_and_a_known_difference():
     reference = Statistics(np.zeros(d), np.diag(spread))
     root, edges = reference_root(reference), block_edges(n)
     scales, shifts = np.array([[1.0], [0.7]]), np.array([0.3, 0.2])
-    truths = [frechet_distance(Statistics(np.full(d, m), np.diag(s * spread)), reference) for s, m in zip(scales, shifts, strict=True)]
+    truths = [
+        frechet_distance(Statistics(np.full(d, m), np.diag(s * spread)), reference)
+        for s, m in zip(scales, shifts, strict=True)
+    ]
     assert truths[1] == pytest.approx(d * 0.2**2 + ((1 - np.sqrt(0.7)) ** 2 * spread).sum())
     covered, plain, centre = np.zeros(3), 0.0, 0.0
     for _ in range(200):

@@ -206,12 +206,13 @@ class Config(Settings):
 
     @model_validator(mode="after")
     def _consistent(self) -> "Config":
-        for key, values in (
+        once: list[tuple[str, list[Any]]] = [
             ("models: name", [m.name for m in self.models]),
             ("guidance_scales:", self.guidance_scales),
             ("sample_sizes:", self.sample_sizes),
             ("extractors:", [e.model_dump_json() for e in self.extractors]),
-        ):
+        ]
+        for key, values in once:
             twice = sorted({str(v) for v in values if values.count(v) > 1})
             if twice:
                 raise ValueError(f"{key} {', '.join(twice)} is given more than once; each must be unique")

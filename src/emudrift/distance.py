@@ -55,9 +55,13 @@ def same_images_statistics(
         InputError: the list does not fit the features, or lacks an image of a prompt.
     """
     if len(listed) != len(features):
-        raise InputError(f"the reference list has {len(listed):,} images, its features {len(features):,}: remove both, run again")
+        raise InputError(
+            f"the reference list has {len(listed):,} images, its features {len(features):,}: remove both, run again"
+        )
     places = {image.file_name: place for place, image in enumerate(listed)}
     missing = [prompt.file_name for prompt in prompts if prompt.file_name not in places]
     if missing:
-        raise InputError(f"reference: same: {len(missing):,} images of prompts are not among the references: {missing[:5]}")
+        raise InputError(
+            f"reference: same: {len(missing):,} images of prompts are not among the references: {missing[:5]}"
+        )
     return statistics(features[[places[prompt.file_name] for prompt in prompts]])

@@ -30,7 +30,9 @@ def load_configured_extractor(experiment: Experiment, name: str) -> "Extractor":
 
     settings, device = experiment.extractor(name), experiment.config.device
     if device == "cuda" and not torch.cuda.is_available():
-        raise InputError("device: cuda is asked for in the config, but torch sees no GPU; set device: cpu to use the CPU")
+        raise InputError(
+            "device: cuda is asked for in the config, but torch sees no GPU; set device: cpu to use the CPU"
+        )
     return load_extractor(
         settings.name,
         dims=settings.dims,
@@ -87,5 +89,7 @@ def load_features(paths: Sequence[Path], n: int | None = None) -> np.ndarray:
     if len(bad):
         start = np.cumsum([0] + [len(part) for part in parts])
         part = int(np.searchsorted(start, bad[0], side="right")) - 1
-        raise InputError(f"{paths[part]}: row {int(bad[0] - start[part])} holds NaN or Inf; remove the file and run again")
+        raise InputError(
+            f"{paths[part]}: row {int(bad[0] - start[part])} holds NaN or Inf; remove the file and run again"
+        )
     return features

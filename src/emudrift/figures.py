@@ -284,7 +284,7 @@ def _scale_label(scale: float | None) -> str:
 def _colours(scales: pd.Series) -> dict[str, Any]:
     """A colour for each guidance scale: dark to light with the scale, so that their order survives grey print."""
     known = sorted(scales.dropna().unique())
-    places = np.linspace(0.0, 0.78, len(known)) if len(known) > 1 else np.array([0.3])
+    places = np.linspace(0.0, 0.78, len(known)) if len(known) > 1 else np.full(len(known), 0.3)
     colours = dict(zip(map(_scale_label, known), matplotlib.colormaps["viridis"](places), strict=True))
     return colours | ({_scale_label(None): _UNGUIDED} if scales.isna().any() else {})
 
@@ -320,10 +320,10 @@ def _short(text: str, length: int) -> str:
     return text if len(text) <= length else f"{text[: length - 1]}…"
 
 
-def save_figure(figure: Figure, svg: str | Path | None, png: str | Path) -> None:
+def save_figure(figure: Figure, svg: str | Path | None, png: str | Path, *, dots_per_inch: int = DOTS_PER_INCH) -> None:
     """Writes without time, version or anything else that varies between runs."""
     if svg is not None:
         with atomic_path(svg) as temporary:
             figure.savefig(temporary, format="svg", metadata={"Date": None, "Creator": None})
     with atomic_path(png) as temporary:
-        figure.savefig(temporary, format="png", dpi=DOTS_PER_INCH, metadata={"Software": None})
+        figure.savefig(temporary, format="png", dpi=dots_per_inch, metadata={"Software": None})

@@ -31,11 +31,11 @@ def load_grid_rows(experiment: Experiment, prompts: Sequence[Prompt], n: int = R
         if list(drawn) != [prompt.prompt_id for prompt in prompts][: len(drawn)]:
             raise InputError(f"{archive}: holds other prompts than the table; run its shard again")
         columns.append(list(drawn.values()))
-    shown = min(len(column) for column in columns)
-    return [
-        GridRow(prompt.prompt_id, prompt.caption, real, images)
-        for prompt, real, images in zip(prompts, _real_images(experiment, prompts[:shown]), zip(*columns), strict=False)
-    ]
+    prompts = prompts[: min(len(column) for column in columns)]
+    rows = []
+    for place, (prompt, real) in enumerate(zip(prompts, _real_images(experiment, prompts), strict=True)):
+        rows.append(GridRow(prompt.prompt_id, prompt.caption, real, [column[place] for column in columns]))
+    return rows
 
 
 def _real_images(experiment: Experiment, prompts: Sequence[Prompt]) -> list[Image.Image | None]:

@@ -103,7 +103,7 @@ def image_grid(labels: Sequence[str], rows: Sequence[GridRow], png: str | Path) 
                 axes.set_anchor("C")
                 axes.set_axis_off()
             top += cell + gap
-        save_figure(figure, None, png)
+        save_figure(figure, None, png, dots_per_inch=300)
 
 
 def _tallest(row: GridRow) -> float:
@@ -123,6 +123,8 @@ class _Measure:
         def fits(line: str) -> bool:
             return self.renderer.get_text_width_height_descent(line, font, False)[0] <= inches * 72
 
+        # A drawn character is wider than a point: the rest of a very long text need not be measured.
+        text = text[: int(inches * 72) * lines + 1]
         broken: list[str] = []
         line = ""
         # Names break after hyphens and the like.

@@ -16,7 +16,7 @@ _SCHEMAS = (
 )
 
 try:
-    import torchvision  # noqa: F401
+    import torchvision
 except RuntimeError as error:
     if "torchvision::" not in str(error):
         raise

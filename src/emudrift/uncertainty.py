@@ -27,8 +27,8 @@ from emudrift.frechet import Projection, ReferenceRoot, combine, nuclear_norm, p
 
 Array = np.ndarray
 BLOCKS = 20
-# As `frechet.TOLERANCE`, but looser: an SVD for each block would take minutes, and 1e-8 of a trace of some hundreds, times
-# the 19 of the pseudo-values, stays far inside any interval.
+# As `frechet.TOLERANCE`, but looser: an SVD for each block would take minutes, and 1e-8 of a trace of some hundreds,
+# times the 19 of the pseudo-values, stays far inside any interval.
 TOLERANCE = 1e-8
 
 

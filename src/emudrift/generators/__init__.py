@@ -32,8 +32,10 @@ class Drawing:
 class Generator(Protocol):
     """Draws images for prompts. An image depends on its prompt, its seed and the arm's settings, on nothing else."""
 
-    size: tuple[int, int] | None
-    """(width, height) in pixels that every image has, or None where images bring their own."""
+    @property
+    def size(self) -> tuple[int, int] | None:
+        """(width, height) in pixels that every image has, or None where images bring their own."""
+        ...
 
     def draw(self, prompts: Sequence[Prompt]) -> Iterator[Drawing]:
         """Yields one drawing per prompt, in their order. The batch is the caller's choice."""

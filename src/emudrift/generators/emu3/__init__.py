@@ -32,7 +32,7 @@ class Emu3Generator:
             raise InputError(
                 "device: cuda is asked for in the config, but torch sees no GPU; set device: cpu to use the CPU"
             )
-        self.size = (settings["width"], settings["height"])
+        self.size: tuple[int, int] = (settings["width"], settings["height"])
         self._device = torch.device(settings["device"])
         self.model = load_emu3(
             checkpoint, adapter, getattr(torch, settings["dtype"]), settings["attention"], self._device

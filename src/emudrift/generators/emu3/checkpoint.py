@@ -6,11 +6,11 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors import SafetensorError, safe_open
+from transformers import Emu3Config, Emu3ForConditionalGeneration, Emu3VQVAE
 
 import emudrift.torchvision_mend  # noqa: F401  (before transformers)
 from emudrift.errors import InputError
-from safetensors import SafetensorError, safe_open
-from transformers import Emu3Config, Emu3ForConditionalGeneration, Emu3VQVAE
 
 Shapes = dict[str, tuple[int, ...]]
 

@@ -8,11 +8,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import torch
+from transformers import BatchFeature, Emu3ForConditionalGeneration, Emu3Processor
 
 import emudrift.torchvision_mend  # noqa: F401  (before transformers)
 from emudrift.errors import InputError
-from transformers import BatchFeature, Emu3ForConditionalGeneration, Emu3Processor
 
 EOL = "<|extra_200|>"
 SPATIAL_FACTOR = 8

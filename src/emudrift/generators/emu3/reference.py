@@ -1,12 +1,14 @@
 """The reference engine: transformers' own `generate`, as its documentation shows it. Slow, plain, and what others equal."""
 
+from collections.abc import Callable
+
 import numpy as np
 import torch
+from transformers import Emu3ForConditionalGeneration, LogitsProcessor, LogitsProcessorList
 
 import emudrift.torchvision_mend  # noqa: F401  (before transformers)
 from emudrift.generators.emu3.recipe import Recipe
 from emudrift.generators.emu3.sampling import image_uniforms, sample_top_k
-from transformers import Emu3ForConditionalGeneration, LogitsProcessor, LogitsProcessorList
 
 
 class SampleByImage(LogitsProcessor):
@@ -24,7 +26,7 @@ class SampleByImage(LogitsProcessor):
     def __init__(self, prompt_length: int, uniforms: torch.Tensor, top_k: int, width: int) -> None:
         self.prompt_length, self.uniforms, self.top_k, self.width = prompt_length, uniforms, top_k, width
 
-    def __call__(self, input_ids: torch.LongTensor, scores: torch.FloatTensor) -> torch.FloatTensor:
+    def __call__(self, input_ids: torch.Tensor, scores: torch.Tensor) -> torch.Tensor:
         row, column = divmod(input_ids.shape[1] - self.prompt_length, self.width + 1)
         drawn = row * self.width + column
         if column == self.width or drawn >= self.uniforms.shape[1]:
@@ -73,7 +75,7 @@ class ReferenceEngine:
         )
         return self._read(output[:, prompt_length:])
 
-    def _allowed(self, prompt_length: int):
+    def _allowed(self, prompt_length: int) -> Callable[[int, torch.Tensor], list[int]]:
         """The grid: which tokens may follow, by position alone."""
         recipe, ids = self.recipe, self.recipe.structure
         visual = list(range(ids.first_visual, ids.first_visual + ids.n_visual))

@@ -3,9 +3,12 @@
 import numpy as np
 import torch
 
+import emudrift.torchvision_mend  # noqa: F401  (before transformers)
+from transformers import Emu3VQVAE
+
 
 @torch.inference_mode()
-def decode_codes(vq: torch.nn.Module, codes: torch.Tensor) -> np.ndarray:
+def decode_codes(vq: Emu3VQVAE, codes: torch.Tensor) -> np.ndarray:
     """Decodes visual tokens to images.
 
     Pixels are rounded to the nearest of 256 values (transformers' postprocess truncates). Images are decoded one by one:

@@ -1,0 +1,300 @@
+"""The page: what it says, what it loads (nothing), and that no caption can break out of it."""
+
+import json
+import math
+from html.parser import HTMLParser
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+from conftest import small_config
+from PIL import Image
+from records import BLOCKS, record
+
+from emudrift.comparison import FidRecord, compare, fid_table, rows_of
+from emudrift.config import parse_config
+from emudrift.errors import InputError
+from emudrift.experiment import Experiment
+from emudrift.grid import GridRow, side_by_side
+from emudrift.report import Manifest, build_report, load_manifests
+from emudrift.report.verdict import verdict
+
+HOSTILE = """<script>alert(1)</script> "><img src=x onerror='alert(2)'> & it's "quoted" {{ 7 * 7 }}"""
+SVG = b"<svg xmlns='http://www.w3.org/2000/svg'/>"
+
+
+class Page(HTMLParser):
+    """The tags of a page with their attributes, and its visible text."""
+
+    def __init__(self, html: str) -> None:
+        super().__init__()
+        self.tags: list[tuple[str, dict[str, str | None]]] = []
+        self.text = ""
+        self.style = ""
+        self.last = ""
+        self.feed(html)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append((tag, dict(attrs)))
+        self.last = tag
+
+    def handle_data(self, data: str) -> None:
+        if self.last == "style":
+            self.style += data
+        else:
+            self.text += data
+
+    def handle_endtag(self, tag: str) -> None:
+        self.last = ""
+
+    def of(self, tag: str) -> list[dict[str, str | None]]:
+        return [attributes for name, attributes in self.tags if name == tag]
+
+
+class Study:
+    """Everything that a page is made of, for two models at two scales; the drift at each scale is known."""
+
+    def __init__(self, drift: tuple[float, float] = (3.0, 9.0), **changes: Any) -> None:
+        config = small_config(**({"sample_sizes": [100, 400], "shard_size": 200} | changes))
+        self.experiment = Experiment(parse_config(config, "test"), Path(__file__).parent / "test.yaml")
+        (extractor,) = self.experiment.extractor_names
+        self.records = [
+            record(
+                arm.model,
+                arm.guidance_scale,
+                n,
+                20 + (drift[arm.guidance_scale != 1] if arm.model == "finetuned" else 0),
+                bias=2,
+                error=0.5,
+                arm=arm.name,
+                extractor=extractor,
+                random_weights=extractor.startswith("inception-random"),
+                dims=64,
+                reliable=n >= 128,
+            )
+            for arm in self.experiment.arms()
+            for n in self.experiment.config.sample_sizes
+        ]
+        self.manifests = [
+            Manifest(
+                arm=arm.name,
+                rows=(shard.start, shard.stop),
+                n_images=shard.stop - shard.start,
+                fingerprint=arm.fingerprint,
+                settings=arm.settings,
+                revisions={"checkpoint": "c0ffee"},
+                versions={"torch": "2.13.0"},
+                device="cpu (2 threads)",
+                seconds=1800.0,
+                attempts=1 + (shard.start == 200),
+                images_per_hour=400.0,
+                batch_size=8,
+            )
+            for arm in self.experiment.arms()
+            for shard in self.experiment.shards()
+        ]
+        arms = len(self.experiment.arms())
+        self.grid = [GridRow("000000000007", "a red circle", small("red"), [small("blue")] * arms)]
+
+    @property
+    def tables(self) -> tuple[pd.DataFrame, pd.DataFrame]:
+        names = self.experiment.model_names
+        return fid_table(self.records, names), compare(self.records, self.experiment.baseline, names)
+
+    def html(self) -> str:
+        return build_report(self.experiment, *self.tables, self.manifests, self.grid, SVG, SVG)
+
+    def page(self) -> Page:
+        return Page(self.html())
+
+
+def small(colour: str, size: tuple[int, int] = (64, 64)) -> Image.Image:
+    return Image.new("RGB", size, colour)
+
+
+def words(text: str) -> str:
+    """Every run of white space, no-break spaces included, as one space."""
+    return " ".join(text.split())
+
+
+def test_the_answer_stands_at_the_top_in_the_words_of_the_verdict() -> None:
+    study = Study()
+    text = words(study.page().text)
+    fid, comparison = study.tables
+    answer = verdict(comparison, fid, "base")
+    assert "finetuned is worse than base at every guidance scale (1 and 3)" in answer.headline
+    for part in (answer.headline, *(s.text for s in answer.statements), *answer.caveats):
+        assert words(part) in text
+    assert text.index(words(answer.headline)) < text.index("FID against N")
+
+
+def test_random_weights_have_a_banner_and_published_ones_none() -> None:
+    page = Study().page()
+    assert "warning" in [attributes.get("class") for attributes in page.of("p")]
+    assert "All FIDs on this page were made with a network of random weights" in words(page.text)
+    published = Study(extractors=[{"name": "inception", "dims": 64}]).page()
+    assert "warning" not in [attributes.get("class") for attributes in published.of("p")]
+    assert "random weights" not in published.text
+
+
+def test_the_page_loads_nothing_from_anywhere() -> None:
+    study = Study()
+    page = study.page()
+    sources = [
+        v for _, attributes in page.tags for k, v in attributes.items() if k in ("src", "href", "srcset", "data")
+    ]
+    assert len(sources) == 2 + 5
+    assert all(source is not None and source.startswith("data:image/") for source in sources)
+    assert not {"script", "link", "iframe", "object", "embed", "base"} & {tag for tag, _ in page.tags}
+    assert page.style
+    assert "@import" not in page.style
+    assert "url(" not in page.style
+    policies = [a["content"] for a in page.of("meta") if a.get("http-equiv") == "Content-Security-Policy"]
+    assert policies == ["default-src 'none'; img-src data:; style-src 'unsafe-inline'"]
+
+
+def test_captions_and_notes_cannot_break_out() -> None:
+    study = Study(note=HOSTILE)
+    plain = [tag for tag, _ in study.page().tags]
+    study.grid = [GridRow('7" onclick="x', HOSTILE, small("red"), study.grid[0].images)]
+    page = study.page()
+    assert [tag for tag, _ in page.tags] == plain
+    assert not [k for _, attributes in page.tags for k in attributes if k.startswith("on")]
+    images = page.of("img")[2:]
+    assert [image["alt"] for image in images] == [HOSTILE] * 5
+    assert page.text.count(HOSTILE) == 2
+    assert "<script" not in study.html()
+
+
+def test_the_grid_begins_with_the_real_image_and_pairs_arms_of_a_scale() -> None:
+    study = Study()
+    arms = side_by_side(study.experiment.arms())
+    shades = [small(colour, (600, 300)) for colour in ("#010000", "#020000", "#030000", "#040000")]
+    study.grid = [GridRow("7", "a red circle", None, shades)]
+    page = study.page()
+    text = words(page.text)
+    labels = ["real image", *(arm.label for arm in arms)]
+    assert labels[1:3] == ["base, guidance 1", "finetuned, guidance 1"]
+    places = [text.index(label, text.index("The same prompts")) for label in labels]
+    assert places == sorted(places)
+    images = page.of("img")[2:]
+    assert len(images) == 4
+    # Thumbnails keep their shape.
+    assert {(image["width"], image["height"]) for image in images} == {("320", "160")}
+    assert all(str(image["src"]).startswith("data:image/jpeg") for image in images)
+
+
+def test_tables_show_every_n_and_arm_with_interval_and_finding() -> None:
+    study = Study(drift=(-9.0, 0.1))
+    fid, comparison = study.tables
+    text = words(study.page().text)
+    for row in rows_of(fid):
+        assert f"{row.fid:.1f}" in text
+        assert f"{row.fid_jackknife:.1f} [{row.low:.1f} to {row.high:.1f}]" in text
+    cells = [
+        f"{r.finding}; plain {'−' if r.difference < 0 else '+'}{abs(r.difference):.1f}" for r in rows_of(comparison)
+    ]
+    assert sum(text.count(cell) for cell in set(cells)) == len(comparison) == 4
+    classes = [attributes.get("class") for attributes in study.page().of("td")]
+    assert classes.count("better unreliable") == classes.count("better") == 1
+    assert classes.count("no unreliable") == classes.count("no") == 1
+
+
+def test_what_was_run_is_told() -> None:
+    study = Study()
+    text = words(study.page().text)
+    for arm in study.experiment.arms():
+        assert arm.fingerprint in text
+    for word in (
+        "demo/models/base",
+        "demo/models/finetuned",
+        "checkpoint c0ffee",
+        "2.13.0",
+        "cpu (2 threads)",
+        "400 in 2",
+        "1 h 0 min",
+        "3 (1 repeated)",
+        "random, seed 0",
+        "600 images",
+        "inception-00112233",
+        "drawn from seed 0",
+    ):
+        assert word in text, word
+    # A setting that all arms share stands once, one that differs for each of them.
+    assert text.count("top_k") == 1
+    assert "Settings in which arms differ" in text
+
+
+def test_shards_that_disagree_are_told_apart() -> None:
+    study = Study()
+    study.manifests[0] = study.manifests[0].model_copy(
+        update={"device": "NVIDIA H200", "versions": {"torch": "2.12.0"}, "images_per_hour": 0.0}
+    )
+    text = words(study.page().text)
+    assert "NVIDIA H200, cpu (2 threads)" in text
+    assert "2.12.0, 2.13.0" in text
+
+
+@pytest.mark.parametrize(("side", "noted"), [(512, True), (720, False), (64, False)])
+def test_emu3_at_512_is_said_to_be_off_its_distribution(side: int, noted: bool) -> None:
+    study = Study(generation={"width": side, "height": side})
+    assert ("off that distribution" in words(study.page().text)) == noted
+
+
+def test_one_model_has_a_page_without_differences() -> None:
+    study = Study(models=small_config()["models"][:1])
+    page = study.page()
+    assert "There is nothing to compare: base is the only model." in page.text
+    assert "Differences" not in page.text
+    assert len([image for image in page.of("img") if "svg" in str(image["src"])]) == 1
+
+
+def test_folder_arms_without_scale_have_a_page() -> None:
+    models = [*small_config()["models"], {"name": "closed", "generator": "folder", "images": "somewhere/closed"}]
+    text = words(Study(models=models).page().text)
+    assert "somewhere/closed" in text
+    assert "closed − base, guidance 1" in text
+
+
+def test_equal_inputs_give_equal_pages() -> None:
+    assert Study().html() == Study().html()
+    assert Study().html() != Study(drift=(3.0, 9.5)).html()
+
+
+def test_an_arm_without_manifest_or_config_is_refused() -> None:
+    study = Study()
+    arm = study.experiment.arms()[-1].name
+    study.manifests = [manifest for manifest in study.manifests if manifest.arm != arm]
+    with pytest.raises(InputError, match=f"arm {arm} has no manifest"):
+        study.html()
+    study = Study()
+    study.records = [FidRecord.model_validate(r.model_dump() | {"arm": f"old-{r.arm}"}) for r in study.records]
+    with pytest.raises(InputError, match="arms that the config has not: old-"):
+        study.html()
+
+
+def test_manifests_are_read_and_faults_are_named(tmp_path: Path) -> None:
+    manifest = Study().manifests[0]
+    data = json.loads(manifest.model_dump_json()) | {"sha256": {"7": "ab"}, "model_digest": "cd"}
+    path = tmp_path / "000000-000200.json"
+    path.write_text(json.dumps(data))
+    assert load_manifests([path]) == [manifest]
+    del data["seconds"]
+    path.write_text(json.dumps(data))
+    with pytest.raises(InputError, match=r"000000-000200\.json: seconds: Field required"):
+        load_manifests([path])
+    path.write_text("{")
+    with pytest.raises(InputError, match=r"000000-000200\.json: not JSON"):
+        load_manifests([path])
+    with pytest.raises(InputError, match=r"absent\.json: no such file"):
+        load_manifests([tmp_path / "absent.json"])
+
+
+def test_the_records_of_these_tests_are_what_they_claim() -> None:
+    """The helper's own truth: its jackknife gives the corrected value and the error that were asked for."""
+    made = record(corrected=20, bias=5, error=2)
+    values = [BLOCKS * made.fid - (BLOCKS - 1) * value for value in made.leave_one_out]
+    mean = sum(values) / BLOCKS
+    error = math.sqrt(sum((value - mean) ** 2 for value in values) / (BLOCKS - 1) / BLOCKS)
+    assert (mean, error) == (pytest.approx(20), pytest.approx(2))
