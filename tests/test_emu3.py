@@ -4,6 +4,8 @@ import json
 import shutil
 from pathlib import Path
 
+import emudrift.torchvision_mend  # noqa: F401
+
 import numpy as np
 import pytest
 import scipy.stats
@@ -11,7 +13,6 @@ import torch
 from conftest import MINIATURE
 from safetensors.torch import load_file, save_file
 
-import emudrift.torchvision_mend  # noqa: F401
 from emudrift.config import SUFFIX
 from emudrift.errors import InputError
 from emudrift.generators.emu3 import Emu3Generator

@@ -162,7 +162,7 @@ def test_pytorch_fid_reads_what_we_write(tmp_path):
     # Its program builds the network, and so downloads, even where it needs none: in a new process with an empty one.
     code = (
         "import emudrift.torchvision_mend, pytorch_fid.fid_score as program, sys;"
-        "program.InceptionV3 = type('NoNetwork', (), dict(BLOCK_INDEX_BY_DIM={2048: 3}, __init__=lambda self, blocks: None,"
+        "program.InceptionV3 = type('Empty', (), dict(BLOCK_INDEX_BY_DIM={2048: 3}, __init__=lambda self, blocks: None,"
         " to=lambda self, device: self)); program.main()"
     )
     result = subprocess.run([sys.executable, "-c", code, *map(str, paths)], capture_output=True, text=True, check=True)

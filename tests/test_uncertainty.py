@@ -117,7 +117,7 @@ def test_a_paired_difference_is_the_jackknife_of_the_difference():
 
 
 def test_intervals_cover_a_known_fid_and_a_known_difference():
-    """200 repetitions of two arms that share the captions' difficulty; b is less diverse, where plain differences fail."""
+    """200 times two arms that share the captions' difficulty; b is less diverse, where plain differences fail."""
     d, n, rng = 8, 150, np.random.default_rng(1)
     spread = 4.0 / np.arange(1, d + 1)
     reference = Statistics(np.zeros(d), np.diag(spread))

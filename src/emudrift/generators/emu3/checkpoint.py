@@ -5,11 +5,12 @@ import json
 from pathlib import Path
 from typing import Any
 
+import emudrift.torchvision_mend  # noqa: F401  (before transformers)
+
 import torch
 from safetensors import SafetensorError, safe_open
 from transformers import Emu3Config, Emu3ForConditionalGeneration, Emu3VQVAE
 
-import emudrift.torchvision_mend  # noqa: F401  (before transformers)
 from emudrift.errors import InputError
 
 Shapes = dict[str, tuple[int, ...]]

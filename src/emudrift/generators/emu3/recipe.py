@@ -8,9 +8,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import emudrift.torchvision_mend  # noqa: F401  (before transformers)
+
 from transformers import BatchFeature, Emu3ForConditionalGeneration, Emu3Processor
 
-import emudrift.torchvision_mend  # noqa: F401  (before transformers)
 from emudrift.errors import InputError
 
 EOL = "<|extra_200|>"

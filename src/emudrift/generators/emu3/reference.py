@@ -2,11 +2,12 @@
 
 from collections.abc import Callable
 
+import emudrift.torchvision_mend  # noqa: F401  (before transformers)
+
 import numpy as np
 import torch
 from transformers import Emu3ForConditionalGeneration, LogitsProcessor, LogitsProcessorList
 
-import emudrift.torchvision_mend  # noqa: F401  (before transformers)
 from emudrift.generators.emu3.recipe import Recipe
 from emudrift.generators.emu3.sampling import image_uniforms, sample_top_k
 

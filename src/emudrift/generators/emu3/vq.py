@@ -1,9 +1,9 @@
 """From visual tokens to pixels: the VQ decoder in float32."""
 
+import emudrift.torchvision_mend  # noqa: F401  (before transformers)
+
 import numpy as np
 import torch
-
-import emudrift.torchvision_mend  # noqa: F401  (before transformers)
 from transformers import Emu3VQVAE
 
 
