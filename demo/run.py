@@ -7,8 +7,10 @@ import subprocess
 import sys
 from pathlib import Path
 
-import pandas as pd
 from tqdm import tqdm
+
+from emudrift.comparison import load_table
+from emudrift.report.verdict import verdict
 
 ROOT = Path(__file__).resolve().parents[1]
 RESULTS = ROOT / "results" / "demo"
@@ -28,15 +30,8 @@ def main() -> None:
         sys.exit(
             f"The demo failed; the whole story is in {log.relative_to(ROOT)}. Run it again: it goes on where it stopped."
         )
-    answer = pd.read_csv(RESULTS / "comparison.csv")
-    last = answer[answer["n"] == answer["n"].max()]
-    print("\nDemo numbers mean nothing outside the demo (tiny models, random Inception weights).")
-    for row in last.itertuples():
-        print(
-            f"guidance {row.guidance_scale:g}: {row.model} is {row.finding} ({row.baseline} to {row.model}: FID "
-            f"{row.difference_jackknife:+.3g}, 95 % interval {row.low:.3g} to {row.high:.3g}, N = {row.n})"
-        )
-    print(f"\nReport: {RESULTS / 'report.html'}")
+    fid, comparison = load_table(RESULTS / "fid.csv"), load_table(RESULTS / "comparison.csv")
+    print(f"\n{verdict(comparison, fid, 'base').text()}\n\nReport: {RESULTS / 'report.html'}")
 
 
 def run(cores: int, log: Path) -> int:

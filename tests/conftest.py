@@ -14,8 +14,8 @@ ROOT = Path(__file__).resolve().parents[1]
 COCO = ROOT.parent / "shared" / "data" / "coco"
 MINIATURE = ROOT / "demo" / "models"
 
-# Tests that run beside each other on few cores are faster with one thread each, and nothing may reach for a network.
-os.environ.setdefault("OMP_NUM_THREADS", "2")
+# Two threads on two busy cores wait for each other: one is several times faster. And nothing may reach for a network.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ["HF_HUB_OFFLINE"] = "1"
 
 WORKFLOW = ("Snakefile", "rules", "scripts", "src", "envs", "config.yaml", "profiles", "pyproject.toml")

@@ -175,7 +175,7 @@ def test_the_grid_takes_any_caption(tmp_path: Path, recwarn: pytest.WarningsReco
         "word " * 300,
         "w" * 2000,
         "日本語の長いキャプションは空白なしで続きます" * 20,
-        "it costs $5 or $x_1$ and {braces} \\alpha % & # _ ^",
+        "no formula: $\\foo{$ or {braces} \\alpha % & # _ ^",
         "مرحبا 👩‍👩‍👧 שלום",
         "",
     ]

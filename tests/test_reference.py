@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 
 from emudrift.errors import InputError
-from emudrift.reference import compute_reference_features, iterate_images, scan_reference_images
+from emudrift.reference import iterate_images, scan_reference_images
 
 NAMES = ["a.PNG", "b/c/deep.png", "b/x.jpeg", "zebra crossing ü.png"]
 OTHERS = ["notes.txt", ".hidden.png", "__MACOSX/._a.png", ".cache/y.png", "b/index"]
@@ -126,22 +126,3 @@ def test_a_damaged_member_of_a_zip_is_named(tmp_path):
     source.write_bytes(bytes(data))
     with pytest.raises(InputError, match=r"cannot read b/c/deep\.png"):
         list(iterate_images(source, NAMES))
-
-
-def test_features_have_one_row_per_name_in_the_order_of_names(tmp_path):
-    class Mean:
-        dims, random_weights = 3, False
-
-        def features(self, images, batch_size):
-            return np.array([np.asarray(image).mean(axis=(0, 1)) for image in images], np.float32)
-
-    class Count:
-        done = 0
-
-        def update(self):
-            self.done += 1
-
-    source, progress = make_source("zip", tmp_path), Count()
-    features = compute_reference_features([NAMES[1], NAMES[3], NAMES[0]], source, Mean(), 2, progress)
-    np.testing.assert_allclose(features, [[10, 0, 245], [30, 0, 225], [0, 0, 0]])
-    assert progress.done == 3

@@ -1,26 +1,19 @@
-"""The real images that generated ones are compared with: in a folder, a .tar or a .zip, and their features."""
+"""The real images that generated ones are compared with: in a folder, a .tar or a .zip."""
 
 import io
 import os
 import tarfile
 import zipfile
 import zlib
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
-from typing import TYPE_CHECKING
 
-import numpy as np
 from PIL import Image
 
 from emudrift.captions import inside
 from emudrift.errors import InputError
 from emudrift.images import load_image
-from emudrift.progress import Progress
-
-if TYPE_CHECKING:
-    # PyTorch comes with it, which listing images does not need.
-    from emudrift.features import Extractor
 
 IMAGE_ENDINGS = (
     ".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff", ".gif", ".ppm", ".pgm", ".jp2", ".avif",
@@ -82,24 +75,6 @@ def iterate_images(source: str | Path, names: Iterable[str]) -> Iterator[Image.I
             except _ARCHIVE_ERRORS as error:
                 raise InputError(f"{source}: cannot read {name}: {error}; fetch the archive again") from error
             yield load_image(io.BytesIO(data), name=f"{source}: {name}")
-
-
-def compute_reference_features(
-    names: Sequence[str], source: str | Path, extractor: "Extractor", batch_size: int, progress: Progress | None = None
-) -> np.ndarray:
-    """Features (len(names), dims), float32, one row per name.
-
-    Raises:
-        InputError: as `iterate_images`, or a feature is not finite.
-    """
-
-    def counted() -> Iterator[Image.Image]:
-        for image in iterate_images(source, names):
-            yield image
-            if progress is not None:
-                progress.update()
-
-    return extractor.features(counted(), batch_size)
 
 
 def _names_in_folder(folder: Path) -> Iterator[str]:
