@@ -24,6 +24,7 @@ include: "rules/report.smk"
 rule all:
     default_target: True
     input:
+        rules.check_experiment.output.checked,
         rules.report.output.page,
         rules.collect.output.table,
         rules.compare.output.table,

@@ -2,7 +2,16 @@
 
 Inputs: models (local folders, or what the download rule fetched), prompts, extractor weights.
 Outputs: results/<name>/models/<model>.json, results/<name>/checked.json.
+
+These rules come first without being inputs of what follows: they run where Snakemake runs, with a higher priority, and take
+all its cores. (An input that is `ancient` would do the same, but where its job is planned Snakemake 9.27 forgets to look for
+other reasons to run what follows: a new N would plan nothing.)
 """
+
+
+localrules:
+    check_model,
+    check_experiment,
 
 
 rule check_model:
@@ -13,9 +22,10 @@ rule check_model:
         model=f"{RESULTS}/models/{{model}}.json",
     log:
         f"{LOGS}/check_model/{{model}}.log",
-    priority: 10
+    priority: CHECKS_FIRST
     conda:
         "../envs/emudrift.yaml"
+    threads: ALL_CORES
     resources:
         mem_mb=4000,
         runtime=60,
@@ -36,9 +46,10 @@ rule check_experiment:
         checked=f"{RESULTS}/checked.json",
     log:
         f"{LOGS}/check_experiment.log",
-    priority: 10
+    priority: CHECKS_FIRST
     conda:
         "../envs/emudrift.yaml"
+    threads: ALL_CORES
     resources:
         mem_mb=4000,
         runtime=30,

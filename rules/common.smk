@@ -45,6 +45,8 @@ def local(path):
 RESULTS = local(experiment.results)
 RESOURCES = local(experiment.resources)
 LOGS = f"{RESULTS}/logs"
+CHECKS_FIRST = 10
+ALL_CORES = 1000  # Snakemake gives a local job as many as there are.
 GPUS = 1 if experiment.config.device == "cuda" else 0
 
 

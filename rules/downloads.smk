@@ -45,6 +45,7 @@ rule download_coco:
         f"{RESOURCES}/coco/{{file}}",
     log:
         f"{RESOURCES}/logs/download_coco/{{file}}.log",
+    priority: CHECKS_FIRST
     conda:
         "../envs/emudrift.yaml"
     params:
@@ -61,6 +62,7 @@ rule download_inception_weights:
         f"{RESOURCES}/weights/inception-{{sha}}.pth",
     log:
         f"{RESOURCES}/logs/download_inception_weights/{{sha}}.log",
+    priority: CHECKS_FIRST
     conda:
         "../envs/emudrift.yaml"
     params:
@@ -75,6 +77,7 @@ rule download_model:
         f"{RESOURCES}/models/{{key}}.json",
     log:
         f"{RESOURCES}/logs/download_model/{{key}}.log",
+    priority: CHECKS_FIRST
     conda:
         "../envs/emudrift.yaml"
     params:

@@ -8,8 +8,6 @@ rule, because Snakemake deletes the declared outputs of a job that failed.
 
 rule generate_shard:
     input:
-        # ancient: the check of the whole experiment comes first, but its rerun (another model, another N) draws nothing anew.
-        checked=ancient(rules.check_experiment.output.checked),
         prompts=rules.extract_prompts.output.prompts,
         model=model_of_arm,
     output:

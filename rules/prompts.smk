@@ -5,6 +5,10 @@ Outputs: results/<name>/prompts.parquet.
 """
 
 
+localrules:
+    extract_prompts,
+
+
 rule extract_prompts:
     input:
         unpack(prompt_inputs),
@@ -12,9 +16,10 @@ rule extract_prompts:
         prompts=f"{RESULTS}/prompts.parquet",
     log:
         f"{LOGS}/extract_prompts.log",
-    priority: 10
+    priority: CHECKS_FIRST
     conda:
         "../envs/emudrift.yaml"
+    threads: ALL_CORES
     resources:
         mem_mb=8000,
         runtime=30,

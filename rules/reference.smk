@@ -5,6 +5,11 @@ Outputs: resources/reference/<key>.images.csv, <key>.npy, <key>.npz. No input he
 another experiment would make them anew.
 """
 
+
+localrules:
+    list_reference_images,
+
+
 REFERENCES = {local(experiment.reference_base(extractor)): extractor for extractor in experiment.config.extractors}
 READY = {base: e.reference_statistics for base, e in REFERENCES.items() if e.reference_statistics is not None}
 
@@ -16,9 +21,10 @@ rule list_reference_images:
         images=local(experiment.reference_list) if experiment.needs_reference_images else [],
     log:
         f"{LOGS}/list_reference_images.log",
-    priority: 10
+    priority: CHECKS_FIRST
     conda:
         "../envs/emudrift.yaml"
+    threads: ALL_CORES
     resources:
         mem_mb=8000,
         runtime=30,
@@ -62,7 +68,7 @@ rule reference_statistics:
         statistics=f"{RESOURCES}/reference/{{reference}}.npz",
     log:
         f"{RESOURCES}/logs/reference_statistics/{{reference}}.log",
-    priority: 10
+    priority: CHECKS_FIRST
     conda:
         "../envs/emudrift.yaml"
     resources:

@@ -13,8 +13,6 @@ import pandas as pd
 import pytest
 from conftest import ROOT, Workflow, small_config
 
-from emudrift.experiment import Experiment
-
 
 @pytest.fixture(scope="session")
 def finished(new_workflow) -> Workflow:
@@ -24,6 +22,12 @@ def finished(new_workflow) -> Workflow:
     workflow.snakemake("--quiet", "rules", config=workflow.config)
     workflow.results = workflow.folder / "results" / "small"
     return workflow
+
+
+def arm_name(workflow: Workflow, prefix: str) -> str:
+    """Full name, with its fingerprint, of a finished arm."""
+    (found,) = (workflow.results / "images").glob(f"{prefix}-*")
+    return found.name
 
 
 def archives(results: Path) -> dict[str, bytes]:
@@ -105,22 +109,22 @@ def test_images_do_not_depend_on_batch_size_or_shard_size(finished, new_workflow
     config = workflow.write_config(
         small_config(shard_size=5, sample_sizes=[10], resources=resources, guidance_scales=[3])
     )
-    arm = next(arm for arm in Experiment.load(config).arms() if arm.model == "base")
-    targets = [f"results/small/images/{arm.name}/{rows}.json" for rows in ("000000-000005", "000005-000010")]
+    arm = arm_name(finished, "base-cfg3")
+    targets = [f"results/small/images/{arm}/{rows}.json" for rows in ("000000-000005", "000005-000010")]
     workflow.snakemake("--quiet", "rules", *targets, config=config)
     split = {}
     for target in targets:
         split |= json.loads((workflow.folder / target).read_text())["sha256"]
-    whole = json.loads((finished.results / "images" / arm.name / "000000-000010.json").read_text())["sha256"]
+    whole = json.loads((finished.results / "images" / arm / "000000-000010.json").read_text())["sha256"]
     assert split == whole
 
 
 def test_a_shard_killed_in_mid_work_gives_the_same_bytes(finished, tmp_path):
     """The shard's own program, the real miniature, SIGKILL after its first image, then again."""
-    arm = next(arm for arm in Experiment.load(finished.config).arms() if arm.label == "finetuned, guidance 3")
+    arm = arm_name(finished, "finetuned-cfg3")
     command = [
         sys.executable, str(finished.folder / "scripts/generate_shard.py"), "--config", str(finished.config),
-        "--arm", arm.name, "--rows", "000000-000010", "--prompts", str(finished.results / "prompts.parquet"),
+        "--arm", arm, "--rows", "000000-000010", "--prompts", str(finished.results / "prompts.parquet"),
         "--model", str(finished.results / "models/finetuned.json"), "--archive", str(tmp_path / "a.tar"),
         "--manifest", str(tmp_path / "a.json"), "--batch-size", "8",
     ]  # fmt: skip
@@ -131,9 +135,7 @@ def test_a_shard_killed_in_mid_work_gives_the_same_bytes(finished, tmp_path):
     assert process.wait() == -signal.SIGKILL, "the shard ended before it was killed: the test proves nothing"
     assert 0 < len(list(tmp_path.glob(".partial/*/[0-9]*.json"))) < 10
     subprocess.run(command, check=True)
-    assert (tmp_path / "a.tar").read_bytes() == (
-        finished.results / "images" / arm.name / "000000-000010.tar"
-    ).read_bytes()
+    assert (tmp_path / "a.tar").read_bytes() == (finished.results / "images" / arm / "000000-000010.tar").read_bytes()
     assert json.loads((tmp_path / "a.json").read_text())["attempts"] == 2
 
 
