@@ -16,11 +16,11 @@ _TARGETS = r".*text_model\..*\.(q_proj|k_proj|v_proj|o_proj|gate_proj|up_proj|do
 
 @dataclass(frozen=True)
 class FinetuneSettings:
-    steps: int = 100
+    steps: int = 220
     batch: int = 32
-    learning_rate: float = 2e-3
-    rank: int = 8
-    alpha: int = 16
+    learning_rate: float = 3e-3
+    rank: int = 16
+    alpha: int = 32
 
 
 def finetune(

@@ -17,7 +17,7 @@ def main() -> None:
 
 def collect(arguments: argparse.Namespace) -> None:
     experiment = Experiment.load(arguments.config)
-    table = fid_table(load_records(experiment.fid_files()), experiment.model_names)
+    table = fid_table(load_records(experiment.fid_files()), experiment.model_names, experiment.config.note)
     write_table(table, arguments.output)
 
 

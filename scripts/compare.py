@@ -17,7 +17,8 @@ def main() -> None:
 
 def write_comparison(arguments: argparse.Namespace) -> None:
     experiment = Experiment.load(arguments.config)
-    table = compare(load_records(experiment.fid_files()), experiment.baseline, experiment.model_names)
+    records = load_records(experiment.fid_files())
+    table = compare(records, experiment.baseline, experiment.model_names, experiment.config.note)
     write_table(table, arguments.output)
 
 

@@ -202,7 +202,7 @@ def test_one_comparison_in_words() -> None:
     assert not statement.random_weights
     caveats = " ".join(got.caveats)
     assert "A higher FID is worse" in caveats
-    assert "hold the reference fixed" in caveats
+    assert "the reference held fixed" in caveats
     assert "multiple" not in caveats
     assert "not adjusted" not in caveats
     assert "unreliable" not in caveats

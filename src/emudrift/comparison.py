@@ -40,6 +40,7 @@ FID_COLUMNS: dict[str, Any] = {
     "reference_selection": "str",
     "reference_n": "Int64",
     "reference_key": "str",
+    "note": "str",
 }
 COMPARISON_COLUMNS: dict[str, Any] = {
     "baseline": "str",
@@ -63,6 +64,7 @@ COMPARISON_COLUMNS: dict[str, Any] = {
     "reference_selection": "str",
     "reference_n": "Int64",
     "reference_key": "str",
+    "note": "str",
 }
 
 
@@ -138,11 +140,12 @@ def load_records(paths: Iterable[str | Path]) -> list[FidRecord]:
 # --- tables ---
 
 
-def fid_table(records: Sequence[FidRecord], model_order: Sequence[str] = ()) -> pd.DataFrame:
+def fid_table(records: Sequence[FidRecord], model_order: Sequence[str] = (), note: str = "") -> pd.DataFrame:
     """All FIDs, one row per extractor, model, guidance scale and N, sorted by these (models as in `model_order`).
 
     Columns: FID_COLUMNS. `fid` is the plain value; `fid_jackknife` is corrected for the bias of a finite N, and the
-    interval from `low` to `high` belongs to it. `reliable` is False where N < 2 x dims.
+    interval from `low` to `high` belongs to it. `reliable` is False where N < 2 x dims. `note` is the experiment's, so that
+    demo numbers stay labelled wherever the table goes.
 
     Raises InputError if one of them is there twice.
     """
@@ -163,13 +166,16 @@ def fid_table(records: Sequence[FidRecord], model_order: Sequence[str] = ()) -> 
             "method": record.method,
             "reliable": record.reliable,
             **record.reference_columns(),
+            "note": note,
         }
         for record in _in_order(records, model_order)
     ]
     return _frame(rows, FID_COLUMNS)
 
 
-def compare(records: Sequence[FidRecord], baseline: str, model_order: Sequence[str] = ()) -> pd.DataFrame:
+def compare(
+    records: Sequence[FidRecord], baseline: str, model_order: Sequence[str] = (), note: str = ""
+) -> pd.DataFrame:
     """Every other model against the baseline, for each extractor, guidance scale and N.
 
     Arms of equal guidance scale are compared; an arm without one is compared with every arm of the other model.
@@ -195,7 +201,7 @@ def compare(records: Sequence[FidRecord], baseline: str, model_order: Sequence[s
             if model == baseline or base_model != baseline or base_extractor != extractor:
                 continue
             if scale == base_scale or scale is None or base_scale is None:
-                rows += [_difference(a, b) for a, b in _pairs(theirs, ours)]
+                rows += [_difference(a, b) | {"note": note} for a, b in _pairs(theirs, ours)]
     return _frame(rows, COMPARISON_COLUMNS)
 
 

@@ -295,7 +295,9 @@ def _line(models: list[str], model: str) -> tuple[Any, str, bool]:
 
 def _title(table: pd.DataFrame) -> str:
     warning = "\nrandom weights: means nothing outside this experiment" if _random(table) else ""
-    return f"{table['extractor'].iloc[0]}{warning}"
+    # The first sentence of the experiment's note: a demo stays labelled where the figure goes alone.
+    note = str(table["note"].iloc[0]).partition(". ")[0]
+    return f"{table['extractor'].iloc[0]}{warning}" + (f"\n{_short(note, 64)}" if note else "")
 
 
 def _random(table: pd.DataFrame) -> bool:

@@ -262,8 +262,7 @@ def _caveats_of_differences(rows: list[Any]) -> list[str]:
     return [
         f"A higher FID is worse. Differences are model minus {rows[0].baseline}, both drawn for the same prompts and "
         "corrected for the bias of a finite N; the plain differences are in the table.",
-        f"Intervals: {methods}. They hold the reference fixed, so they do not cover "
-        f"what other real images would change.{many}",
+        f"Intervals: {methods}, so they do not cover what other real images would change.{many}",
     ]
 
 
