@@ -199,7 +199,7 @@ def train_language_model(model: Emu3ForConditionalGeneration, examples: Examples
     """Train everything but the image tokenizer, in place.
 
     The model stays in eval mode: there is no dropout, and train() would move BatchNorm statistics in the image
-    tokenizers that have some (those with residual blocks, as the real one).
+    tokenizers that have some (those with residual blocks, as the real one has).
     """
     model.eval().model.vqmodel.requires_grad_(False)
     parameters = [p for p in model.parameters() if p.requires_grad]
