@@ -25,6 +25,11 @@ def main() -> None:
     log.parent.mkdir(parents=True, exist_ok=True)
     print(f"The whole study in small; details in {log.relative_to(ROOT)}", flush=True)
     if run(arguments.cores, log) != 0:
+        if "LockException" in log.read_text(encoding="utf-8", errors="replace"):
+            sys.exit(
+                "Another run is using this folder, or one was killed. If none is running, unlock it and run again:\n"
+                "  .venv/bin/snakemake --unlock --configfile demo/config.yaml"
+            )
         errors = [line.rstrip() for line in log.open(encoding="utf-8", errors="replace") if "rror" in line]
         print("\n".join(errors[-12:]), file=sys.stderr)
         sys.exit(

@@ -3,8 +3,8 @@
 Inputs: models (local folders, or what the download rule fetched), prompts, extractor weights.
 Outputs: results/<name>/models/<model>.json, results/<name>/checked.json.
 
-These rules come first without being inputs of what follows: they run where Snakemake runs, with a higher priority, and take
-all its cores. (An input that is `ancient` would do the same, but where its job is planned Snakemake 9.27 forgets to look for
+On one machine these rules come first without being inputs of what follows: they have a higher priority and take all cores.
+On a cluster jobs are submitted beside them: there, run `snakemake check` before. (An input that is `ancient` would do the same, but where its job is planned Snakemake 9.27 forgets to look for
 other reasons to run what follows: a new N would plan nothing.)
 """
 
@@ -23,6 +23,7 @@ rule check_model:
     log:
         f"{LOGS}/check_model/{{model}}.log",
     priority: CHECKS_FIRST
+    retries: 0
     conda:
         "../envs/emudrift.yaml"
     threads: ALL_CORES
@@ -41,12 +42,14 @@ rule check_experiment:
     input:
         prompts=rules.extract_prompts.output.prompts,
         models=expand(rules.check_model.output.model, model=experiment.model_names),
-        weights=extractor_weights(),
+        weights=all_weights,
+        statistics=ready_statistics,
     output:
         checked=f"{RESULTS}/checked.json",
     log:
         f"{LOGS}/check_experiment.log",
     priority: CHECKS_FIRST
+    retries: 0
     conda:
         "../envs/emudrift.yaml"
     threads: ALL_CORES

@@ -82,9 +82,10 @@ def folder_prompts(wildcards):
     return rules.extract_prompts.output.prompts if experiment.model(wildcards.model).generator == "folder" else []
 
 
-def extractor_weights():
-    paths = [experiment.weights(extractor) for extractor in experiment.config.extractors]
-    return [local(path) for path in paths if path is not None]
+def weights_file(extractor):
+    """The weights of an extractor as an input: one path, or none where it draws its own."""
+    path = experiment.weights(extractor)
+    return [] if path is None else [existing(path, "extractors: weights")]
 
 
 def model_of_arm(wildcards):
@@ -92,8 +93,19 @@ def model_of_arm(wildcards):
 
 
 def weights_of_extractor(wildcards):
-    path = experiment.weights(experiment.extractor(wildcards.extractor))
-    return [] if path is None else local(path)
+    return weights_file(experiment.extractor(wildcards.extractor))
+
+
+def weights_of_reference(wildcards):
+    return weights_file(REFERENCES[f"{RESOURCES}/reference/{wildcards.reference}"])
+
+
+def ready_statistics(wildcards):
+    return [existing(experiment.path(path), "extractors: reference_statistics") for path in READY.values()]
+
+
+def all_weights(wildcards):
+    return [path for extractor in experiment.config.extractors for path in weights_file(extractor)]
 
 
 def list_inputs(wildcards):

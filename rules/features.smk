@@ -8,6 +8,7 @@ Outputs: results/<name>/features/<extractor>/<arm>/<rows>.npy.
 rule extract_features:
     input:
         archive=rules.generate_shard.output.archive,
+        manifest=rules.generate_shard.output.manifest,
         weights=weights_of_extractor,
     output:
         features=f"{RESULTS}/features/{{extractor}}/{{arm}}/{{rows}}.npy",
@@ -22,5 +23,5 @@ rule extract_features:
         runtime=60,
         batch_size=experiment.config.resources.feature_batch_size,
     shell:
-        "python scripts/extract_features.py --extractor {wildcards.extractor} --archive {input.archive:q}"
+        "python scripts/extract_features.py --extractor {wildcards.extractor} --archive {input.archive:q} --manifest {input.manifest:q}"
         " --output {output.features:q} --batch-size {resources.batch_size} --log {log:q}"

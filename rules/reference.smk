@@ -35,15 +35,12 @@ rule list_reference_images:
 rule reference_features:
     input:
         images=local(experiment.reference_list) if experiment.needs_reference_images else [],
-        weights=lambda wildcards: [
-            local(path)
-            for path in [experiment.weights(REFERENCES[f"{RESOURCES}/reference/{wildcards.reference}"])]
-            if path is not None
-        ],
+        weights=weights_of_reference,
     output:
         features=f"{RESOURCES}/reference/{{reference}}.npy",
     log:
         f"{RESOURCES}/logs/reference_features/{{reference}}.log",
+    priority: CHECKS_FIRST
     conda:
         "../envs/emudrift.yaml"
     threads: 1

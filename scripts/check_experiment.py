@@ -1,7 +1,6 @@
 """The last look before anything long starts: models, prompts, sample sizes, device."""
 
 import argparse
-import json
 import logging
 from pathlib import Path
 
@@ -23,7 +22,7 @@ def main() -> None:
 
 def check(arguments: argparse.Namespace) -> None:
     experiment = Experiment.load(arguments.config)
-    models = [json.loads(path.read_text()) for path in arguments.models]
+    models = [door.load_json(path) for path in arguments.models]
     write_manifest(arguments.output, check_experiment(experiment, load_prompts(arguments.prompts), models))
     logging.info("experiment %s is ready", experiment.config.name)
 

@@ -5,10 +5,10 @@ from pathlib import Path
 
 import door
 
-from emudrift.distance import compute_fid, same_images_statistics
+from emudrift.distance import compute_fid, features_of_same_images
 from emudrift.experiment import Experiment
 from emudrift.extraction import load_features
-from emudrift.frechet import load_statistics
+from emudrift.frechet import load_statistics, statistics
 from emudrift.image_list import load_image_list
 from emudrift.prompts import load_prompts
 from emudrift.shards import write_manifest
@@ -18,7 +18,7 @@ def main() -> None:
     parser = door.parser(__doc__)
     parser.add_argument("--extractor", required=True, help="full name, with its fingerprint")
     parser.add_argument("--arm", required=True, help="full name, with its fingerprint")
-    parser.add_argument("--n", required=True, type=int, help="number of images")
+    parser.add_argument("--n", required=True, type=door.positive, help="number of images")
     parser.add_argument("--features", required=True, nargs="+", type=Path, help=".npy of the shards, in row order")
     parser.add_argument(
         "--reference", required=True, type=Path, help="statistics .npz; for reference: same features .npy"
@@ -36,9 +36,10 @@ def compute(arguments: argparse.Namespace) -> None:
     if experiment.same_images(extractor):
         prompts = load_prompts(arguments.prompts)[: arguments.n]
         names = load_image_list(arguments.images)
-        statistics = same_images_statistics(prompts, names, load_features([arguments.reference]))
+        partners = features_of_same_images(prompts, names, load_features([arguments.reference]))
+        reference = statistics(partners)
     else:
-        statistics = load_statistics(arguments.reference, extractor.dims)
+        partners, reference = None, load_statistics(arguments.reference, extractor.dims)
     write_manifest(
         arguments.output,
         {
@@ -48,8 +49,8 @@ def compute(arguments: argparse.Namespace) -> None:
             "extractor": arguments.extractor,
             "extractor_settings": experiment.extractor_settings(extractor),
             "random_weights": extractor.name == "inception-random",
-            "reference": experiment.describe_reference(extractor) | {"n": statistics.n},
-            **compute_fid(features, statistics),
+            "reference": experiment.describe_reference(extractor) | {"n": reference.n},
+            **compute_fid(features, reference, partners),
         },
     )
 

@@ -1,11 +1,13 @@
 """What every script shares: the package on the path, logging to terminal and file, and errors of one line."""
 
 import argparse
+import json
 import logging
 import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 # The scripts run from a clone as it is, in whatever environment a rule gives them.
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "src"))
@@ -27,6 +29,22 @@ def parser(description: str | None, config: bool = True) -> argparse.ArgumentPar
         )
     result.add_argument("--log", type=Path, help="also write progress and errors to this file")
     return result
+
+
+def positive(text: str) -> int:
+    """The type of arguments that count something."""
+    value = int(text)
+    if value < 1:
+        raise argparse.ArgumentTypeError(f"{value} is less than 1")
+    return value
+
+
+def load_json(path: Path) -> Any:
+    """What another script wrote. Raises InputError where it is missing or broken."""
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise InputError(f"{path}: cannot be read ({error}); remove it and run the workflow again") from error
 
 
 def enter(work: Callable[[argparse.Namespace], None], arguments: argparse.Namespace) -> None:

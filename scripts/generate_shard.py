@@ -1,7 +1,6 @@
 """Draws the images of one shard of one arm and packs them; goes on where an earlier attempt stopped."""
 
 import argparse
-import json
 import logging
 import platform
 from importlib.metadata import version
@@ -11,7 +10,7 @@ import door
 
 from emudrift.errors import InputError
 from emudrift.experiment import Experiment, Shard
-from emudrift.generators import load_generator
+from emudrift.generators import Generator, check_model, load_generator
 from emudrift.progress import Progress
 from emudrift.prompts import load_prompts
 from emudrift.shards import Identity, PartialShard, draw_shard, write_archive, write_manifest
@@ -27,19 +26,29 @@ def main() -> None:
     parser.add_argument("--model", required=True, type=Path, help="what check_model wrote for the arm's model")
     parser.add_argument("--archive", required=True, type=Path, help="tar to write")
     parser.add_argument("--manifest", required=True, type=Path, help="JSON to write")
-    parser.add_argument("--batch-size", required=True, type=int, help="images drawn together")
+    parser.add_argument("--batch-size", required=True, type=door.positive, help="images drawn together")
     door.enter(generate, parser.parse_args())
 
 
 def generate(arguments: argparse.Namespace) -> None:
     experiment = Experiment.load(arguments.config)
     arm, shard = experiment.arm(arguments.arm), Shard.parse(arguments.rows)
-    model = json.loads(arguments.model.read_text())
-    prompts = load_prompts(arguments.prompts)[shard.start : shard.stop]
+    model = door.load_json(arguments.model)
+    table = load_prompts(arguments.prompts)
+    prompts = table[shard.start : shard.stop]
     if not prompts:
         raise InputError(
             f"{arguments.prompts}: has no row {shard.start:,}; sample_sizes ask for more images than prompts"
         )
+
+    def load() -> Generator:
+        if check_model(experiment, arm.model, table[: model["prompts"]])["digest"] != model["digest"]:
+            raise InputError(
+                f"models: {arm.model}: its files are not those that check_model looked at. If that is meant, remove "
+                f"{arguments.model} and run again: all images of this model are then drawn anew"
+            )
+        return load_generator(experiment, arm)
+
     folder = arguments.archive.parent / ".partial" / shard.name
     partial = PartialShard(folder, Identity(arm.fingerprint, model["digest"]), None)
     attempts = partial.count_attempt()
@@ -47,7 +56,7 @@ def generate(arguments: argparse.Namespace) -> None:
         generator = draw_shard(
             prompts,
             partial,
-            lambda: load_generator(experiment, arm),
+            load,
             arguments.batch_size,
             started=progress.skip,
             progress=progress.update,

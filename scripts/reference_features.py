@@ -16,7 +16,7 @@ def main() -> None:
     parser.add_argument("--extractor", required=True, help="full name, with its fingerprint")
     parser.add_argument("--images", required=True, type=Path, help="list of reference images")
     parser.add_argument("--output", required=True, type=Path, help=".npy to write: (images, dims) float32")
-    parser.add_argument("--batch-size", required=True, type=int, help="images per step")
+    parser.add_argument("--batch-size", required=True, type=door.positive, help="images per step")
     door.enter(extract, parser.parse_args())
 
 

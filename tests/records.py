@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 
 from emudrift.comparison import FidRecord
+from emudrift.uncertainty import METHOD
 
 BLOCKS = 20
 RANDOM = "inception-random-0a1b2c3d4e5f"
@@ -53,7 +54,7 @@ def record(
         "low": corrected - width,
         "high": corrected + width,
         "confidence": 0.95,
-        "method": "block jackknife, 20 blocks",
+        "method": METHOD.format(20),
         "leave_one_out": list(fid + bias / (BLOCKS - 1) + error * wobble(seed)),
         "reliable": n >= 2 * changes.get("dims", 192),
     }

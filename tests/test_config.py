@@ -32,7 +32,11 @@ def with_model(**changes) -> dict:
         ({"extractors": [{"preprocessing": {"resise": 1}}]}, "extractors: [0]: preprocessing: resise: unknown key"),
         ({"models": small_config()["models"][:1] * 2}, "models: name base is given more than once"),
         ({"guidance_scales": [0.5]}, "guidance_scales: [0]: Input should be greater than or equal to 1 (found 0.5)"),
-        ({"guidance_scales": [3, 3]}, "guidance_scales: 3.0 is given more than once"),
+        ({"guidance_scales": [3, 3]}, "guidance_scales: 3 is given more than once"),
+        ({"guidance_scales": [1, 1.0000001]}, "guidance_scales: 1 is given more than once"),
+        (with_model(generator="emu"), "models: [0]: generator: 'emu' is unknown; one of emu3, folder"),
+        ({"models": [{"name": "a"}]}, "models: [0]: generator: this key is missing; one of emu3, folder"),
+        ({"prompts": {"captions": "", "images": "x"}}, "prompts: captions: String should have at least 1 character"),
         ({"generation": {"width": 510}}, "generation: width: 510 is not a multiple of 8"),
         ({"generation": {"height": 0}}, "generation: height"),
         ({"sample_sizes": []}, "sample_sizes: "),
@@ -60,7 +64,7 @@ def test_a_missing_key_is_named():
         parse_config(config, "c.yaml")
 
 
-@pytest.mark.parametrize("content", ["a: [1", "- 1", "", "\xff"])
+@pytest.mark.parametrize("content", ["a: [1", "- 1", "", "\xff", "name: a\nname: b"])
 def test_a_file_that_is_no_yaml_mapping_is_refused(tmp_path, content):
     path = tmp_path / "config.yaml"
     path.write_text(content, encoding="latin-1")
@@ -171,3 +175,9 @@ def test_shards_keep_their_ranges_when_a_larger_n_is_added(tmp_path):
     assert after[:3] == before
     assert experiment(tmp_path, sample_sizes=[10, 25]).shards(10) == [Shard(0, 10)]
     assert Shard.parse(before[2].name) == before[2]
+
+
+def test_two_extractors_that_make_the_same_features_are_refused(tmp_path):
+    extractor = small_config()["extractors"][0]
+    with pytest.raises(InputError, match="two of them make the same features"):
+        experiment(tmp_path, extractors=[extractor, extractor | {"reference_statistics": "x.npz"}])

@@ -205,6 +205,11 @@ def rename_first_factor(weights):
     weights[name.replace("layers.0", "layers.99")] = weights.pop(name)
 
 
+def add_factor(weights):
+    name = next(name for name in weights if "lora_A" in name)
+    weights[name.replace("layers.0", "layers.99")] = weights[name].clone()
+
+
 FAULTS = {
     "no folder": (lambda base, adapter: shutil.rmtree(base), "the checkpoint folder is missing"),
     "no weights": (
@@ -240,11 +245,22 @@ FAULTS = {
     ),
     "adapter of another size": (
         lambda base, adapter: edit_weights(adapter / "adapter_model.safetensors", widen_first_factor),
-        "the adapter belongs to another base model",
+        "1 of the adapter's .* weights belong to another base model, which has other sizes",
     ),
     "adapter of another model": (
         lambda base, adapter: edit_weights(adapter / "adapter_model.safetensors", rename_first_factor),
-        "the base model has no .*layers.99",
+        "1 of the adapter's .* weights are missing",
+    ),
+    "adapter with more than the base": (
+        lambda base, adapter: edit_weights(adapter / "adapter_model.safetensors", add_factor),
+        "1 of the adapter's .* weights belong to another base model, which has other modules; .*layers.99",
+    ),
+    "half an adapter": (
+        lambda base, adapter: edit_weights(
+            adapter / "adapter_model.safetensors",
+            lambda weights: [weights.pop(name) for name in list(weights) if "lora_B" in name],
+        ),
+        "weights are missing; .*lora_B",
     ),
 }
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from emudrift.distance import compute_fid, same_images_statistics
+from emudrift.distance import compute_fid, features_of_same_images
 from emudrift.errors import InputError
 from emudrift.extraction import load_features, write_features
 from emudrift.frechet import statistics
@@ -73,14 +73,11 @@ def test_the_same_images_are_found_by_name_whatever_their_order_in_the_list():
     features = np.random.default_rng(1).normal(size=(6, 4))
     listed = [ListedImage(f"{name}.jpg", f"val/{name}.jpg") for name in "fedcba"]
     prompts = [Prompt(row, name, row, f"{name}.jpg", 1, 1, "x", 0) for row, name in enumerate("bdf")]
-    found = same_images_statistics(prompts, listed, features)
-    np.testing.assert_allclose(found.mu, features[[4, 2, 0]].mean(0))
-    np.testing.assert_allclose(found.sigma, np.cov(features[[4, 2, 0]], rowvar=False))
-    assert found.n == 3
+    np.testing.assert_array_equal(features_of_same_images(prompts, listed, features), features[[4, 2, 0]])
     with pytest.raises(InputError, match="1 images of prompts are not among the references"):
-        same_images_statistics([Prompt(0, "z", 0, "z.jpg", 1, 1, "x", 0), *prompts], listed, features)
+        features_of_same_images([Prompt(0, "z", 0, "z.jpg", 1, 1, "x", 0), *prompts], listed, features)
     with pytest.raises(InputError, match="the reference list has 6 images, its features 5"):
-        same_images_statistics(prompts, listed, features[:5])
+        features_of_same_images(prompts, listed, features[:5])
 
 
 def test_images_are_matched_to_archive_members_and_the_list_survives_the_disk(tmp_path):
@@ -93,3 +90,21 @@ def test_images_are_matched_to_archive_members_and_the_list_survives_the_disk(tm
         match_members(["a.jpg", "z.jpg"], members, tmp_path)
     with pytest.raises(InputError, match=r"a\.jpg is there more than once: val/a\.jpg, x/a\.jpg"):
         match_members(["a.jpg"], [*members, "x/a.jpg"], tmp_path)
+
+
+def test_a_set_against_itself_as_its_own_partners_is_at_distance_zero_with_no_spread():
+    """Against a fixed reference, the same images' jackknife would lie below 0: an image leaves, its partner stays."""
+    features = np.random.default_rng(2).normal(size=(60, 6))
+    paired = compute_fid(features, statistics(features), features)
+    assert max(abs(paired[key]) for key in ("fid", "fid_jackknife", "low", "high")) < 1e-6
+    assert "left out with" in paired["method"]
+    fixed = compute_fid(features, statistics(features))
+    assert fixed["high"] < 0
+    assert "held fixed" in fixed["method"]
+
+
+def test_a_reader_that_ends_early_writes_nothing(tmp_path):
+    images = [Image.new("RGB", (2, 2))] * 3
+    with pytest.raises(InputError, match="3 images were read where 4 were expected"):
+        write_features(tmp_path / "a.npy", iter(images), 4, Mean(), 2, "test")
+    assert list(tmp_path.iterdir()) == []

@@ -19,7 +19,6 @@ from emudrift.prompts import (
     check_images_exist,
     load_prompts,
     normalise_caption,
-    prompt_hash,
     prompt_table,
     write_prompts,
 )
@@ -431,17 +430,6 @@ def test_a_file_that_is_no_prompt_table_is_refused(
     spoil(small_table(tmp_path), tmp_path / "prompts.parquet")
     with pytest.raises(InputError, match=f"prompts.parquet .*{message}|prompts.parquet: {message}"):
         load_prompts(tmp_path / "prompts.parquet")
-
-
-def test_the_prompt_hash_covers_what_is_drawn_and_nothing_else() -> None:
-    prompt = Prompt(3, "a1", 7, "7.jpg", 64, 48, "a cat", 2**64 - 1)
-    assert prompt_hash(prompt) == hashlib.sha256(b'["a1", "a cat", 18446744073709551615]').hexdigest()[:12]
-    same = Prompt(4, "a1", 8, "8.jpg", 0, 0, "a cat", 2**64 - 1)
-    others = [
-        Prompt(3, *values[:1], 7, "7.jpg", 64, 48, *values[1:]) for values in (("a2", "a cat", 1), ("a1", "a  cat", 1))
-    ]
-    assert prompt_hash(same) == prompt_hash(prompt)
-    assert len({prompt_hash(other) for other in [prompt, *others]}) == 3
 
 
 def test_images_are_looked_for_in_the_rows_asked_for_and_never_outside_the_folder(tmp_path: Path) -> None:

@@ -313,7 +313,7 @@ def _difference(a: FidRecord, b: FidRecord) -> dict[str, Any]:
         "low": estimate.low,
         "high": estimate.high,
         "confidence": estimate.confidence,
-        "method": estimate.method,
+        "method": b.method,
         "reliable": a.reliable and b.reliable,
         "finding": WORSE if estimate.low > 0 else BETTER if estimate.high < 0 else NONE,
         **b.reference_columns(),

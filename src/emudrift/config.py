@@ -21,6 +21,7 @@ NEGATIVE_PROMPT = (
 # sha256 of pytorch-fid's published weights, pt_inception-2015-12-05-6726825d.pth.
 INCEPTION_SHA256 = "6726825d0af5f729cebd5821db510b11b1cfad8faad88a03f1befd49fb9129b2"
 
+Text = Annotated[str, Field(min_length=1)]
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]*$", max_length=60)]
 GuidanceScale = Annotated[float, Field(ge=1, le=100, allow_inf_nan=False)]
 
@@ -35,8 +36,8 @@ class Prompts(Settings):
     source: Literal["coco", "karpathy", "table"] = Field(
         "coco", description="Format of the captions file: COCO captions JSON, Karpathy's dataset_coco.json, or a table."
     )
-    captions: str = Field(description="The captions file (JSON; for source: table also .csv, .jsonl or .parquet).")
-    images: str | None = Field(None, description="Folder of the dataset's real images; needed for reference: dataset.")
+    captions: Text = Field(description="The captions file (JSON; for source: table also .csv, .jsonl or .parquet).")
+    images: Text | None = Field(None, description="Folder of the dataset's real images; needed for reference: dataset.")
     splits: list[str] = Field([], description="Splits of Karpathy's file to use, for example [test].")
     caption: Literal["longest", "first", "random"] = Field(
         "longest", description="Which caption of an image is its prompt; longest is the published study's choice."
@@ -55,7 +56,7 @@ class Prompts(Settings):
 class Checkpoint(Settings):
     """Model files: a local folder, or a repository of the Hugging Face hub at a revision."""
 
-    path: str | None = Field(None, description="Local folder with the files.")
+    path: Text | None = Field(None, description="Local folder with the files.")
     hub: str | None = Field(None, pattern=r"^[\w.-]+/[\w.-]+$", description="Hub id, for example BAAI/Emu3-Gen-hf.")
     revision: str | None = Field(
         None, min_length=1, description="Commit (40 hex digits), tag or branch of the hub repository; pin a commit."
@@ -76,7 +77,7 @@ class Emu3Model(Settings):
     """An Emu3 checkpoint in transformers' format, perhaps with a PEFT adapter that is merged into it."""
 
     name: Name
-    generator: Literal["emu3"] = "emu3"
+    generator: Literal["emu3"]
     checkpoint: Checkpoint = Field(description="The base weights, with the processor's files beside them.")
     adapter: Checkpoint | None = Field(None, description="A PEFT adapter that is merged into the base weights.")
 
@@ -86,8 +87,8 @@ class FolderModel(Settings):
 
     name: Name
     generator: Literal["folder"]
-    images: str = Field(description="Folder of the images, named <prompt_id> or like the dataset's files.")
-    table: str | None = Field(
+    images: Text = Field(description="Folder of the images, named <prompt_id> or like the dataset's files.")
+    table: Text | None = Field(
         None, description="CSV with columns prompt_id and file_name, where file names do not say which prompt it is."
     )
     guidance_scale: GuidanceScale | None = Field(
@@ -143,13 +144,13 @@ class Extractor(Settings):
         description="inception: published FID weights; inception-random: seeded random weights, a stand-in.",
     )
     dims: Literal[64, 192, 768, 2048] = Field(2048, description="Layer of the network; 2048 is pool3, the usual FID.")
-    weights: str | None = Field(
+    weights: Text | None = Field(
         None, description="Local file of the published weights; null: downloaded once by its own rule."
     )
     sha256: str = Field(INCEPTION_SHA256, pattern=r"^[0-9a-f]{64}$", description="sha256 of the weights file.")
     seed: int = Field(0, ge=0, description="Seed of the random weights (inception-random).")
     preprocessing: Preprocessing = Field(default_factory=lambda: Preprocessing())
-    reference_statistics: str | None = Field(
+    reference_statistics: Text | None = Field(
         None, description="Ready statistics of the reference (.npz with mu, sigma) in place of reference images."
     )
 
@@ -163,7 +164,7 @@ class Extractor(Settings):
 class Reference(Settings):
     """The real images that generated ones are compared with."""
 
-    images: str = Field("dataset", description="dataset (prompts.images), or a folder, .tar or .zip of images.")
+    images: Text = Field("dataset", description="dataset (prompts.images), or a folder, .tar or .zip of images.")
     selection: Literal["full", "same"] = Field(
         "full", description="full: all its images; same: only the N images whose captions were used."
     )
@@ -208,7 +209,7 @@ class Config(Settings):
     def _consistent(self) -> "Config":
         once: list[tuple[str, list[Any]]] = [
             ("models: name", [m.name for m in self.models]),
-            ("guidance_scales:", self.guidance_scales),
+            ("guidance_scales:", [f"{scale:g}" for scale in self.guidance_scales]),
             ("sample_sizes:", self.sample_sizes),
             ("extractors:", [e.model_dump_json() for e in self.extractors]),
         ]
@@ -234,7 +235,7 @@ def load_config(path: Path) -> Config:
         InputError: the file is missing, is not YAML, or does not fit the models; every fault is listed with its key.
     """
     try:
-        data = yaml.safe_load(path.read_text(encoding="utf-8"))
+        data = yaml.load(path.read_text(encoding="utf-8"), _UniqueKeys)
     except OSError as error:
         raise InputError(f"{path}: cannot read the config file: {error.strerror}") from error
     except (yaml.YAMLError, UnicodeDecodeError) as error:
@@ -242,6 +243,17 @@ def load_config(path: Path) -> Config:
     if not isinstance(data, dict):
         raise InputError(f"{path}: expected keys and values such as 'name: my-experiment', found {type(data).__name__}")
     return parse_config(data, str(path))
+
+
+class _UniqueKeys(yaml.SafeLoader):
+    """YAML lets a key stand twice and takes the last; here that is an error."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        keys = [key.value for key, _ in node.value]
+        for key in keys:
+            if keys.count(key) > 1:
+                raise yaml.constructor.ConstructorError(None, None, f"the key {key!r} is there twice", node.start_mark)
+        return super().construct_mapping(node, deep)
 
 
 def parse_config(data: dict[str, Any], where: str) -> Config:
@@ -267,6 +279,9 @@ def _describe(fault: Any, where: str) -> str:
         return f"{where}: unknown key; {hint}"
     if fault["type"] == "missing":
         return f"{where}: this key is missing"
+    if fault["type"].startswith("union_tag"):
+        given = fault.get("ctx", {}).get("tag")
+        return f"{where}: generator: {'this key is missing' if given is None else f'{given!r} is unknown'}; one of emu3, folder"
     message = fault["msg"].removeprefix("Value error, ")
     given = "" if fault["type"] == "value_error" else f" (found {fault['input']!r})"
     return f"{where}: {message}{given}"

@@ -6,14 +6,20 @@ from typing import Any
 import numpy as np
 
 from emudrift.errors import InputError
-from emudrift.frechet import Statistics, fid, reference_root, statistics
+from emudrift.frechet import Statistics, fid, reference_root
 from emudrift.image_list import ListedImage
 from emudrift.prompts import Prompt
-from emudrift.uncertainty import block_edges, jackknife, leave_one_out_fids
+from emudrift.uncertainty import block_edges, jackknife, leave_one_out_fids, leave_one_out_pairs
+
+FIXED_OR_PAIRED = ("the reference held fixed", "real images left out with those drawn for their captions")
 
 
-def compute_fid(features: np.ndarray, reference: Statistics) -> dict[str, Any]:
+def compute_fid(features: np.ndarray, reference: Statistics, partners: np.ndarray | None = None) -> dict[str, Any]:
     """FID of features (n, d), in row order, against reference statistics.
+
+    Args:
+        partners: (n, d) features of the real images of the same captions, where `reference` is made of just these: they are
+            left out of the jackknife together with their images.
 
     Returns:
         n, dims, fid, leave_one_out (for paired differences), fid_jackknife with low, high, confidence and method, and
@@ -24,8 +30,12 @@ def compute_fid(features: np.ndarray, reference: Statistics) -> dict[str, Any]:
     """
     root, edges = reference_root(reference), block_edges(len(features))
     value = fid(features, root)
-    leave_one_out = leave_one_out_fids(features, root, edges)
+    if partners is None:
+        leave_one_out = leave_one_out_fids(features, root, edges)
+    else:
+        leave_one_out = leave_one_out_pairs(features, partners, edges)
     estimate = jackknife(value, leave_one_out, edges)
+    method = estimate.method if partners is None else estimate.method.replace(*FIXED_OR_PAIRED)
     n, d = features.shape
     return {
         "n": n,
@@ -36,15 +46,15 @@ def compute_fid(features: np.ndarray, reference: Statistics) -> dict[str, Any]:
         "low": estimate.low,
         "high": estimate.high,
         "confidence": estimate.confidence,
-        "method": estimate.method,
+        "method": method,
         "reliable": n >= 2 * d,
     }
 
 
-def same_images_statistics(
+def features_of_same_images(
     prompts: Sequence[Prompt], listed: Sequence[ListedImage], features: np.ndarray
-) -> Statistics:
-    """Statistics of the real images whose captions were used.
+) -> np.ndarray:
+    """Features (N, d) of the real images whose captions were used, in the order of the prompts.
 
     Args:
         prompts: the first N rows.
@@ -64,4 +74,4 @@ def same_images_statistics(
         raise InputError(
             f"reference: same: {len(missing):,} images of prompts are not among the references: {missing[:5]}"
         )
-    return statistics(features[[places[prompt.file_name] for prompt in prompts]])
+    return features[[places[prompt.file_name] for prompt in prompts]]

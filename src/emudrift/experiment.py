@@ -65,6 +65,12 @@ class Experiment:
         self.config_path = config_path.resolve()
         self.results = REPOSITORY / "results" / config.name
         self.resources = REPOSITORY / "resources"
+        twice = {name for name in self.extractor_names if self.extractor_names.count(name) > 1}
+        if twice:
+            raise InputError(
+                f"{config_path}: extractors: two of them make the same features ({', '.join(sorted(twice))}); remove one, or "
+                "give each reference an experiment of its own"
+            )
 
     @classmethod
     def load(cls, config_path: str | Path) -> "Experiment":
@@ -205,6 +211,8 @@ class Experiment:
         if self.config.reference.images == "dataset":
             settings |= {"captions": self._identity(prompts.captions), "source": prompts.source}
             settings |= {"splits": prompts.splits} if prompts.splits else {}
+            if prompts.source == "table":
+                settings |= {"file_name_column": prompts.file_name_column, "image_id_column": prompts.image_id_column}
         return settings
 
     @property

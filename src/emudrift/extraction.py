@@ -60,6 +60,8 @@ def write_features(
                 progress.update()
 
         features = extractor.features(counted(), batch_size)
+    if len(features) != total:
+        raise InputError(f"{path}: {len(features)} images were read where {total} were expected; nothing was written")
     # Through bytes: np.save hides the reason of a write that fails.
     with atomic_path(path) as temporary, temporary.open("wb") as file:
         np.lib.format.write_array_header_1_0(file, np.lib.format.header_data_from_array_1_0(features))

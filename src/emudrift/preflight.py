@@ -3,8 +3,11 @@
 from collections.abc import Sequence
 from typing import Any
 
+from emudrift.config import FolderModel
 from emudrift.errors import InputError
 from emudrift.experiment import Experiment
+from emudrift.frechet import load_statistics
+from emudrift.generators.folder import FolderGenerator
 from emudrift.prompts import Prompt
 
 
@@ -17,7 +20,8 @@ def check_experiment(
         models: what `check_model` found for each.
 
     Raises:
-        InputError: more images are asked for than there are prompts, or the extractor's weights are wrong.
+        InputError: more images are asked for than there are prompts, a folder lacks images of them, or an extractor's weights or
+            ready statistics are wrong.
     """
     largest = max(experiment.config.sample_sizes)
     if largest > len(prompts):
@@ -25,7 +29,13 @@ def check_experiment(
             f"{experiment.config_path}: sample_sizes: N = {largest:,} is more than the {len(prompts):,} prompts of the dataset; "
             f"the largest possible N is {len(prompts):,}"
         )
+    for model in experiment.config.models:
+        if isinstance(model, FolderModel):
+            table = None if model.table is None else experiment.path(model.table)
+            FolderGenerator(experiment.path(model.images), table).find_all(prompts[: experiment.shards()[-1].stop])
     for extractor in experiment.config.extractors:
+        if extractor.reference_statistics is not None:
+            load_statistics(experiment.path(extractor.reference_statistics), extractor.dims)
         weights = experiment.weights(extractor)
         if weights is not None:
             from emudrift.features.inception import check_weights  # imports torch

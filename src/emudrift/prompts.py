@@ -1,7 +1,6 @@
 """The prompt table: which caption of which image is drawn, in which order and from which seed."""
 
 import hashlib
-import json
 import os
 import re
 import unicodedata
@@ -183,12 +182,6 @@ def load_prompts(path: str | Path) -> list[Prompt]:
         if prompt.row != number:
             raise InputError(f"{path}: row {number} is numbered {prompt.row}; rows must be 0..n-1: make the file again")
     return prompts
-
-
-def prompt_hash(prompt: Prompt) -> str:
-    """12 hex digits over what an image is drawn from: prompt_id, caption and seed."""
-    drawn_from = json.dumps([prompt.prompt_id, prompt.caption, prompt.seed])
-    return _sha256(drawn_from).hex()[:12]
 
 
 def check_images_exist(

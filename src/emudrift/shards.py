@@ -90,7 +90,8 @@ class PartialShard:
     def count_attempt(self) -> int:
         """Notes that another attempt begins; returns its number, from 1."""
         path = self.folder / "attempts"
-        attempts = int(path.read_text() or 0) + 1 if path.exists() else 1
+        before = path.read_text() if path.exists() else ""
+        attempts = int(before) + 1 if before.isdigit() else 1
         write_bytes_atomically(path, str(attempts).encode())
         return attempts
 

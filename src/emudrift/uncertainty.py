@@ -23,7 +23,17 @@ import numpy as np
 from scipy.special import stdtrit
 
 from emudrift.errors import InputError
-from emudrift.frechet import Projection, ReferenceRoot, combine, nuclear_norm, project, roots_of_gram
+from emudrift.frechet import (
+    Projection,
+    ReferenceRoot,
+    combine,
+    fid,
+    nuclear_norm,
+    project,
+    reference_root,
+    roots_of_gram,
+    statistics,
+)
 
 Array = np.ndarray
 BLOCKS = 20
@@ -111,6 +121,27 @@ def _fid_without(projection: Projection, gram: Array, block_sum: Array, block: s
     return combine(projection.mean + shift, trace, roots, projection.reference)
 
 
+METHOD = "delete-one-block jackknife, {} blocks, t interval; the reference held fixed"
+
+
+def leave_one_out_pairs(features: Array, real: Array, edges: Array) -> Array:
+    """The FIDs (G,) where image i was drawn for the caption of real image i and is left out together with it.
+
+    Left out alone, an image would leave its real partner behind: the pseudo-values of two identical sets would lie below 0.
+
+    Args:
+        features, real: (n, d), row i of both belonging together.
+
+    Raises:
+        InputError: as `frechet.project`.
+    """
+    values = []
+    for start, stop in pairwise(edges):
+        kept = np.r_[:start, stop : len(features)]
+        values.append(fid(features[kept], reference_root(statistics(real[kept]))))
+    return np.array(values)
+
+
 def jackknife(full: float, leave_one_out: Array, edges: Array, confidence: float = 0.95) -> Estimate:
     """Bias-corrected estimate and t interval with G - 1 degrees of freedom.
 
@@ -136,8 +167,7 @@ def jackknife(full: float, leave_one_out: Array, edges: Array, confidence: float
     estimate = float(np.sum(pseudo_values / h))
     error = float(np.sqrt(np.mean((pseudo_values - estimate) ** 2 / (h - 1))))
     half_width = float(stdtrit(groups - 1, (1 + confidence) / 2)) * error
-    method = f"delete-one-block jackknife, {groups} blocks, t interval; the reference held fixed"
-    return Estimate(estimate, estimate - half_width, estimate + half_width, confidence, method)
+    return Estimate(estimate, estimate - half_width, estimate + half_width, confidence, METHOD.format(groups))
 
 
 def paired_difference(

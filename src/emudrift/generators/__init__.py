@@ -53,7 +53,8 @@ def check_model(experiment: Experiment, name: str, prompts: Sequence[Prompt]) ->
         prompts: the rows that will be drawn (the folder generator needs an image for each).
 
     Returns:
-        What the model is: `digest` (sha256 over all files that can change a pixel), `files` and `revisions`.
+        What the model is: `prompts` (how many were looked at), `digest` (sha256 over all files that can change a pixel),
+        `files` and `revisions`.
 
     Raises:
         InputError: something is missing or does not fit.
@@ -68,7 +69,7 @@ def check_model(experiment: Experiment, name: str, prompts: Sequence[Prompt]) ->
         from emudrift.generators.folder import check_folder
 
         found = check_folder(experiment.path(model.images), _optional(experiment, model.table), prompts)
-    return {"model": name, "generator": model.generator} | found
+    return {"model": name, "generator": model.generator, "prompts": len(prompts)} | found
 
 
 def load_generator(experiment: Experiment, arm: Arm) -> Generator:

@@ -12,8 +12,7 @@ from emudrift.errors import InputError
 from emudrift.generators import Drawing
 from emudrift.images import load_image
 from emudrift.prompts import Prompt
-
-IMAGE_ENDINGS = {".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff", ".gif"}
+from emudrift.reference import IMAGE_ENDINGS
 
 
 class FolderGenerator:
@@ -60,9 +59,10 @@ class FolderGenerator:
 
 
 def check_folder(images: Path, table: Path | None, prompts: Sequence[Prompt]) -> dict[str, Any]:
-    """Finds the image of every prompt and hashes it. Raises InputError where one is missing."""
+    """Finds the image of every prompt, decodes and hashes it. Raises InputError where one is missing or broken."""
     digest = hashlib.sha256()
     for path, prompt in zip(FolderGenerator(images, table).find_all(prompts), prompts, strict=True):
+        load_image(path)
         digest.update(f"{prompt.prompt_id} {hashlib.sha256(path.read_bytes()).hexdigest()}\n".encode())
     return {"digest": digest.hexdigest(), "files": {"images": len(prompts)}, "revisions": {}}
 

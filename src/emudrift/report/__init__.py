@@ -131,7 +131,7 @@ def build_report(
         fid_tables=_fid_tables(fid, arms),
         comparison_tables=_comparison_tables(comparison),
         off_distribution=[arm.model for arm in _off_distribution(arms)],
-        experiment_facts=_experiment_facts(experiment),
+        experiment_facts=_experiment_facts(experiment, fid),
         run_tables=[
             _models_table(experiment, shards),
             _arms_table(arms, shards),
@@ -234,11 +234,12 @@ def _extractor_title(extractor: str, table: pd.DataFrame) -> str:
 # --- what was run ---
 
 
-def _experiment_facts(experiment: Experiment) -> list[tuple[str, str]]:
+def _experiment_facts(experiment: Experiment, fid: pd.DataFrame) -> list[tuple[str, str]]:
     config = experiment.config
+    chosen = {"full": "all of them", "same": "only the N images whose captions were used"}
+    pairs = fid[["reference", "reference_selection"]].drop_duplicates().itertuples(index=False)
+    references = [f"{images}: {chosen[selection]}" for images, selection in pairs]
     source = config.prompts
-    images = "the dataset's" if config.reference.images == "dataset" else config.reference.images
-    chosen = "all of them" if config.reference.selection == "full" else "only the N images whose captions were used"
     return [
         ("Prompts", f"{source.captions} ({source.source}), {source.caption} caption of each image"),
         (
@@ -246,7 +247,7 @@ def _experiment_facts(experiment: Experiment) -> list[tuple[str, str]]:
             f"drawn from seed {config.seed}; each image has a random number generator of its own",
         ),
         ("N", ", ".join(f"{n:,}" for n in sorted(config.sample_sizes))),
-        ("Reference images", f"{images}: {chosen}"),
+        ("Reference", "; ".join(references)),
         ("Baseline", experiment.baseline),
     ]
 

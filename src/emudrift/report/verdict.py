@@ -256,13 +256,14 @@ def _not_compared(comparison: pd.DataFrame, fid: pd.DataFrame, baseline: str) ->
 
 def _caveats_of_differences(rows: list[Any]) -> list[str]:
     methods = listing(dict.fromkeys(f"{_percent(row)}, {row.method}" for row in rows))
+    fixed = " They do not cover what other real images would change." if "held fixed" in methods else ""
     many = (
         "" if len(rows) == 1 else f" They are per comparison, not adjusted for the {len(rows)} comparisons made here."
     )
     return [
         f"A higher FID is worse. Differences are model minus {rows[0].baseline}, both drawn for the same prompts and "
         "corrected for the bias of a finite N; the plain differences are in the table.",
-        f"Intervals: {methods}, so they do not cover what other real images would change.{many}",
+        f"Intervals: {methods}.{fixed}{many}",
     ]
 
 

@@ -40,12 +40,12 @@ def check_emu3(checkpoint: Path, adapter: Path | None) -> dict[str, Any]:
     config = _read_json(checkpoint, "config.json", "checkpoint")
     if config.get("model_type") != "emu3":
         raise InputError(f"{checkpoint}/config.json: model_type is {config.get('model_type')!r}, expected 'emu3'")
-    wanted = _model_shapes(checkpoint)
+    wanted = {name: tuple(tensor.shape) for name, tensor in _meta_model(checkpoint).state_dict().items()}
     found = _shapes_of_files(_weight_files(checkpoint))
     _compare_base(checkpoint, wanted, {_renamed(name): shape for name, shape in found.items()})
     folders = {"checkpoint": checkpoint}
     if adapter is not None:
-        _compare_adapter(adapter, wanted)
+        _compare_adapter(adapter, checkpoint)
         folders["adapter"] = adapter
     files = {role: _hash_files(folder) for role, folder in folders.items()}
     digest = hashlib.sha256(
@@ -144,15 +144,14 @@ def _shapes_of_files(files: list[Path]) -> Shapes:
     return shapes
 
 
-def _model_shapes(checkpoint: Path) -> Shapes:
-    """Shapes that the config asks for, from a model without memory (torch's meta device)."""
+def _meta_model(checkpoint: Path) -> Emu3ForConditionalGeneration:
+    """The model that the config asks for, without memory for its weights (torch's meta device)."""
     try:
         config = Emu3Config.from_pretrained(checkpoint, local_files_only=True)
         with torch.device("meta"):
-            model = Emu3ForConditionalGeneration(config)
+            return Emu3ForConditionalGeneration(config)
     except (OSError, ValueError, TypeError, KeyError) as error:
         raise InputError(f"{checkpoint}/config.json: not a config of Emu3: {error}") from error
-    return {name: tuple(tensor.shape) for name, tensor in model.state_dict().items()}
 
 
 def _compare_base(checkpoint: Path, wanted: Shapes, found: Shapes) -> None:
@@ -169,29 +168,38 @@ def _compare_base(checkpoint: Path, wanted: Shapes, found: Shapes) -> None:
         )
 
 
-def _compare_adapter(adapter: Path, base: Shapes) -> None:
-    """LoRA factors must have the outer sizes of the weights that they change. Other PEFT types are checked by loading."""
-    config = _read_json(adapter, "adapter_config.json", "adapter")
+def _compare_adapter(adapter: Path, checkpoint: Path) -> None:
+    """The adapter's file must hold exactly the weights that its config puts on this base, in these shapes.
+
+    peft itself loads what fits and says nothing, or only warns, about the rest: half an adapter would pass for a whole one.
+    """
+    from peft import PeftConfig, get_peft_model, get_peft_model_state_dict
+
+    _read_json(adapter, "adapter_config.json", "adapter")
     path = adapter / "adapter_model.safetensors"
     if not path.is_file():
         raise InputError(f"{adapter}: the adapter's weights are missing: {path.name}")
-    shapes = _shapes_of_files([path])
-    if not shapes:
-        raise InputError(f"{path}: holds no weights")
-    if config.get("peft_type") != "LORA":
-        return
-    for name, shape in shapes.items():
-        module, _, factor = name.removeprefix("base_model.model.").rpartition(".lora_")
-        if not factor.startswith(("A.", "B.")) or len(shape) != 2:
-            continue
-        weight = base.get(f"{module}.weight")
-        if weight is None:
-            raise InputError(f"{path}: {name}: the base model has no {module}; the adapter belongs to another model")
-        inner = 1 if factor.startswith("A.") else 0
-        if shape[inner] != weight[inner]:
+    found = _shapes_of_files([path])
+    try:
+        config = PeftConfig.from_pretrained(str(adapter))
+        with torch.device("meta"):
+            expected = get_peft_model_state_dict(
+                get_peft_model(_meta_model(checkpoint), config), save_embedding_layers=False
+            )
+    except (OSError, ValueError, TypeError, KeyError) as error:
+        raise InputError(f"{adapter}: the adapter does not fit the base model: {error}") from error
+    wanted = {name: tuple(tensor.shape) for name, tensor in expected.items()}
+    wrong = {
+        "are missing": sorted(set(wanted) - set(found)),
+        "belong to another base model, which has other modules": sorted(set(found) - set(wanted)),
+        "belong to another base model, which has other sizes": sorted(
+            name for name in set(wanted) & set(found) if wanted[name] != found[name]
+        ),
+    }
+    for fault, names in wrong.items():
+        if names:
             raise InputError(
-                f"{path}: {name}: shape {shape} does not fit {module}.weight of shape {weight}; "
-                "the adapter belongs to another base model"
+                f"{path}: {len(names)} of the adapter's {len(wanted)} weights {fault}; {names[0]} is the first of them"
             )
 
 
@@ -209,4 +217,4 @@ def _hash_files(folder: Path) -> dict[str, dict[str, Any]]:
 
 def _hub_commit(folder: Path) -> str | None:
     record = folder.with_name(folder.name + ".json")
-    return json.loads(record.read_text())["commit"] if record.is_file() else None
+    return json.loads(record.read_text()).get("commit") if record.is_file() else None
