@@ -104,7 +104,10 @@ def test_the_corrected_points_lie_inside_the_picture(tmp_path: Path) -> None:
 def test_captions_say_whose_the_interval_is() -> None:
     caption = fid_caption(fid_table(RECORDS))
     assert "plain FID" in caption
-    assert "corrected for that bias at the largest N, with its 95 % interval (delete-one-block jackknife, 20 blocks" in caption
+    assert (
+        "corrected for that bias at the largest N, with its 95 % interval (delete-one-block jackknife, 20 blocks"
+        in caption
+    )
     assert "random weights" in caption
     assert "Shaded" in caption
     assert "random" not in fid_caption(fid_table([record()]))

@@ -106,7 +106,9 @@ class Generation(Settings):
     height: Annotated[int, Field(ge=8)] = Field(512, description="Pixels; a multiple of 8.")
     dtype: Literal["float32", "bfloat16", "float16"] = Field("bfloat16", description="Of the language model.")
     attention: Literal["sdpa", "eager", "flash_attention_2"] = Field("sdpa", description="Attention implementation.")
-    engine: Literal["reference"] = Field("reference", description="reference: transformers' own generate.")
+    engine: Literal["grid", "reference"] = Field(
+        "grid", description="grid: one batched forward per token; reference: transformers' own generate, slow."
+    )
     top_k: Annotated[int, Field(ge=1)] = Field(2048, description="Sample among the top_k likeliest visual tokens.")
     suffix: str = Field(SUFFIX, description="Appended to every caption (after one space is not added: write it).")
     suffix_overrides: dict[GuidanceScale, str] = Field(

@@ -9,6 +9,7 @@ import torch
 from emudrift.errors import InputError
 from emudrift.generators import Drawing
 from emudrift.generators.emu3.checkpoint import load_emu3
+from emudrift.generators.emu3.engine import GridEngine
 from emudrift.generators.emu3.recipe import Recipe
 from emudrift.generators.emu3.reference import ReferenceEngine
 from emudrift.generators.emu3.vq import decode_codes
@@ -38,7 +39,8 @@ class Emu3Generator:
             checkpoint, adapter, getattr(torch, settings["dtype"]), settings["attention"], self._device
         )
         self.recipe = Recipe(checkpoint, self.model, settings)
-        self.engine = ReferenceEngine(self.model, self.recipe)
+        engine = GridEngine if settings["engine"] == "grid" else ReferenceEngine
+        self.engine: GridEngine | ReferenceEngine = engine(self.model, self.recipe)
 
     def codes(self, prompts: Sequence[Prompt]) -> torch.Tensor:
         """Visual tokens as codes of the codebook, (batch, h, w) int64."""
