@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor
 from torch.nn.functional import linear, scaled_dot_product_attention
-from transformers import Emu3ForConditionalGeneration
+from transformers import Emu3ForConditionalGeneration, Emu3TextModel
 from transformers.models.emu3.modeling_emu3 import apply_rotary_pos_emb
 
 from emudrift.generators.emu3.recipe import Recipe
@@ -80,7 +80,7 @@ class _State:
         new: how many tokens will follow the prompt.
     """
 
-    def __init__(self, text: torch.nn.Module, attended: Tensor, new: int) -> None:
+    def __init__(self, text: Emu3TextModel, attended: Tensor, new: int) -> None:
         self.text, self.filled = text, 0
         rows, length = attended.shape
         total, config = length + new, text.config
