@@ -132,12 +132,12 @@ def test_a_token_out_of_place_is_never_decoded(generator):
     good = torch.full((1, recipe.new_tokens), ids.first_visual)
     good[0, 8:-3:9] = ids.eol
     good[0, -3:] = torch.tensor([ids.eof, ids.eoi, ids.eos])
-    assert generator.engine._read(good).shape == (1, 8, 8)
+    assert generator.engine.read(good).shape == (1, 8, 8)
     for place, token in ((3, ids.eol), (0, ids.first_visual - 1), (8, ids.first_visual), (-1, ids.first_visual)):
         bad = good.clone()
         bad[0, place] = token
         with pytest.raises(RuntimeError, match="left the token grid"):
-            generator.engine._read(bad)
+            generator.engine.read(bad)
 
 
 def test_sampling_follows_the_softmax_over_the_top_k():

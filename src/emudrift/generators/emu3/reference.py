@@ -71,12 +71,12 @@ class ReferenceEngine:
             **guidance,
             do_sample=False,
             max_new_tokens=recipe.new_tokens,
-            prefix_allowed_tokens_fn=self._allowed(prompt_length),
+            prefix_allowed_tokens_fn=self.grid(prompt_length),
             logits_processor=LogitsProcessorList([sampler]),
         )
-        return self._read(output[:, prompt_length:])
+        return self.read(output[:, prompt_length:])
 
-    def _allowed(self, prompt_length: int) -> Callable[[int, torch.Tensor], list[int]]:
+    def grid(self, prompt_length: int) -> Callable[[int, torch.Tensor], list[int]]:
         """The grid: which tokens may follow, by position alone."""
         recipe, ids = self.recipe, self.recipe.structure
         visual = list(range(ids.first_visual, ids.first_visual + ids.n_visual))
@@ -91,7 +91,7 @@ class ReferenceEngine:
 
         return allowed
 
-    def _read(self, new: torch.Tensor) -> torch.Tensor:
+    def read(self, new: torch.Tensor) -> torch.Tensor:
         """Takes the visual tokens out of the grid and checks that every token is where it must be."""
         recipe, ids = self.recipe, self.recipe.structure
         lines = new[:, :-3].view(len(new), recipe.h, recipe.w + 1)
