@@ -10,10 +10,10 @@ import door
 
 from emudrift.errors import InputError
 from emudrift.experiment import Experiment, Shard
-from emudrift.generators import Generator, check_model, load_generator
+from emudrift.generators import Generator, fixes_batch, is_unchanged, load_generator
 from emudrift.progress import Progress
 from emudrift.prompts import load_prompts
-from emudrift.shards import Identity, PartialShard, draw_shard, write_archive, write_manifest
+from emudrift.shards import Identity, PartialShard, draw_shard, fixed_batch_size, write_archive, write_manifest
 
 PACKAGES = ("torch", "transformers", "peft", "numpy", "pillow")
 
@@ -42,13 +42,16 @@ def generate(arguments: argparse.Namespace) -> None:
         )
 
     def load() -> Generator:
-        if check_model(experiment, arm.model, table[: model["prompts"]])["digest"] != model["digest"]:
+        if not is_unchanged(experiment, model, table):
             raise InputError(
                 f"models: {arm.model}: its files are not those that check_model looked at. If that is meant, remove "
                 f"{arguments.model} and run again: all images of this model are then drawn anew"
             )
-        return load_generator(experiment, arm)
+        return load_generator(experiment, arm, batch_size, [prompt.caption for prompt in table])
 
+    batch_size = arguments.batch_size
+    if fixes_batch(arm):
+        batch_size = fixed_batch_size(arguments.archive.parent / "batch.json", batch_size)
     folder = arguments.archive.parent / ".partial" / shard.name
     partial = PartialShard(folder, Identity(arm.fingerprint, model["digest"]), None)
     attempts = partial.count_attempt()
@@ -57,7 +60,7 @@ def generate(arguments: argparse.Namespace) -> None:
             prompts,
             partial,
             load,
-            arguments.batch_size,
+            batch_size,
             started=progress.skip,
             progress=progress.update,
         )
@@ -75,7 +78,7 @@ def generate(arguments: argparse.Namespace) -> None:
             "revisions": model["revisions"],
             "versions": {name: version(name) for name in PACKAGES} | {"python": platform.python_version()},
             "device": "none (all images were there)" if generator is None else generator.device(),
-            "batch_size": arguments.batch_size,
+            "batch_size": batch_size,
             "attempts": attempts,
             "seconds": round(seconds, 2),
             "images_per_hour": round(rate * 3600, 1),

@@ -38,6 +38,7 @@ def with_model(**changes) -> dict:
         ({"models": [{"name": "a"}]}, "models: [0]: generator: this key is missing; one of emu3, folder"),
         ({"prompts": {"captions": "", "images": "x"}}, "prompts: captions: String should have at least 1 character"),
         ({"generation": {"width": 510}}, "generation: width: 510 is not a multiple of 8"),
+        ({"generation": {"attention": "eager"}}, "generation: engine: grid uses attention: sdpa"),
         ({"generation": {"height": 0}}, "generation: height"),
         ({"sample_sizes": []}, "sample_sizes: "),
         ({"sample_sizes": [5]}, "sample_sizes: [0]: Input should be greater than or equal to 10 (found 5)"),
@@ -120,7 +121,7 @@ GENERATION = small_config()["generation"]
         {"device": "cuda"},
         {"prompts": small_config()["prompts"] | {"caption": "first"}},
         *({"generation": GENERATION | {key: value}} for key, value in [
-            ("width", 72), ("height", 72), ("dtype", "float16"), ("top_k", 5), ("suffix", "x"), ("attention", "eager")
+            ("width", 72), ("height", 72), ("dtype", "float16"), ("top_k", 5), ("suffix", "x"), ("engine", "reference")
         ]),
     ],
 )  # fmt: skip

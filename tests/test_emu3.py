@@ -1,6 +1,7 @@
 """The Emu3 generator on the miniature: the recipe, images that belong to their seed alone, checkpoints that are refused."""
 
 import json
+import os
 import shutil
 from pathlib import Path
 
@@ -16,7 +17,7 @@ from safetensors.torch import load_file, save_file
 from emudrift.config import SUFFIX
 from emudrift.errors import InputError
 from emudrift.generators.emu3 import Emu3Generator
-from emudrift.generators.emu3.checkpoint import check_emu3, load_emu3
+from emudrift.generators.emu3.checkpoint import check_emu3, have_same_times, load_emu3
 from emudrift.generators.emu3.sampling import image_uniforms, sample_top_k
 from emudrift.prompts import Prompt
 
@@ -283,6 +284,19 @@ def test_the_digest_covers_weights_and_adapter_and_not_the_readme(copies):
     assert check_emu3(base, None)["digest"] != whole
     edit_weights(adapter / "adapter_model.safetensors", lambda w: w[next(iter(w))].add_(1))
     assert check_emu3(base, adapter)["digest"] != whole
+
+
+def test_changed_files_are_seen_and_touched_or_copied_ones_are_not_mistaken_for_changed(copies):
+    folders = dict(zip(("checkpoint", "adapter"), copies, strict=True))
+    recorded = check_emu3(*copies)
+    assert have_same_times(recorded["files"], folders)
+    weights = copies[1] / "adapter_model.safetensors"
+    os.utime(weights, ns=(1, 1))
+    assert not have_same_times(recorded["files"], folders)
+    assert check_emu3(*copies)["digest"] == recorded["digest"]
+    edit_weights(weights, lambda w: w[next(iter(w))].add_(1))
+    assert not have_same_times(recorded["files"], folders)
+    assert check_emu3(*copies)["digest"] != recorded["digest"]
 
 
 def test_weights_are_accepted_under_the_names_of_the_modules_and_of_the_published_checkpoint(copies):

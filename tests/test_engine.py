@@ -39,3 +39,14 @@ def test_an_image_is_the_same_alone_in_a_batch_of_eight_and_in_another_order():
     together = generator.codes(eight)
     for order in ([5], [7, 0, 3], list(range(7, -1, -1))):
         assert torch.equal(generator.codes([eight[i] for i in order]), together[order])
+
+
+@pytest.mark.parametrize("scale", [1.0, 3.0])
+def test_in_sixteen_bit_a_fixed_batch_and_padding_make_images_independent_of_their_neighbours(scale):
+    settings = SETTINGS | {"engine": "grid", "dtype": "bfloat16", "guidance_scale": scale}
+    captions = [prompt.caption for prompt in SEVERAL]
+    generator = Emu3Generator(settings, BASE, None, 4, captions)
+    first = generator.codes(SEVERAL[:4])
+    assert torch.equal(generator.codes(SEVERAL[1:3]), first[1:3])
+    assert torch.equal(generator.codes([SEVERAL[3], SEVERAL[5], SEVERAL[0]])[[2, 0]], first[[0, 3]])
+    assert generator.recipe.longest(captions) == generator.recipe.positive(captions)["input_ids"].shape[1]

@@ -19,7 +19,15 @@ from emudrift import files
 from emudrift.errors import InputError
 from emudrift.generators import Drawing
 from emudrift.prompts import Prompt
-from emudrift.shards import Identity, PartialShard, check_archive, draw_shard, read_archive, write_archive
+from emudrift.shards import (
+    Identity,
+    PartialShard,
+    check_archive,
+    draw_shard,
+    fixed_batch_size,
+    read_archive,
+    write_archive,
+)
 
 IDENTITY = Identity("0123456789ab", "d" * 64)
 PROMPTS = [Prompt(row, f"{row:012d}", row, f"{row}.png", 8, 8, f"caption {row} é", 7 * row + 1) for row in range(10)]
@@ -100,6 +108,12 @@ def test_a_resumed_batch_holds_the_same_rows_as_an_undisturbed_one(tmp_path, und
         (tmp_path / "partial" / f"{PROMPTS[row].prompt_id}.png").unlink()
     assert make(tmp_path, painter := Painter()) == undisturbed
     assert painter.asked == [[0, 1, 2, 3], [8, 9]]
+
+
+def test_the_first_shard_fixes_the_batch_size_of_its_arm(tmp_path):
+    assert fixed_batch_size(tmp_path / "arm" / "batch.json", 20) == 20
+    assert fixed_batch_size(tmp_path / "arm" / "batch.json", 8) == 20
+    assert [path.name for path in (tmp_path / "arm").iterdir()] == ["batch.json"]
 
 
 def truncate(path: Path) -> None:

@@ -116,6 +116,12 @@ class Generation(Settings):
     )
     negative_prompt: str = Field(NEGATIVE_PROMPT, description="The unconditional half of guidance; carries the header.")
 
+    @model_validator(mode="after")
+    def _grid_uses_sdpa(self) -> "Generation":
+        if self.engine == "grid" and self.attention != "sdpa":
+            raise ValueError(f"engine: grid uses attention: sdpa; {self.attention} belongs to engine: reference")
+        return self
+
     @field_validator("width", "height")
     @classmethod
     def _multiple_of_eight(cls, value: int) -> int:

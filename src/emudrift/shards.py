@@ -1,10 +1,14 @@
 """Shards: resumable archives of the images of one arm. Work in progress survives any death; the archive is exact."""
 
+import contextlib
 import hashlib
 import io
 import json
+import logging
+import os
 import shutil
 import tarfile
+import uuid
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +22,8 @@ from emudrift.files import TEMPORARY_PREFIX, atomic_path, write_bytes_atomically
 from emudrift.generators import Drawing, Generator
 from emudrift.images import encode_png
 from emudrift.prompts import Prompt
+
+logger = logging.getLogger(__name__)
 
 _IMAGE, _TOKENS, _RECORD = ".png", ".tokens.npy", ".json"
 
@@ -101,6 +107,25 @@ class PartialShard:
     def _check_size(self, prompt: Prompt, size: tuple[int, ...]) -> None:
         if self.size is not None and tuple(size) != self.size:
             raise InputError(f"image {prompt.prompt_id}: is {size[0]} x {size[1]} pixels, {self.size} were asked for")
+
+
+def fixed_batch_size(path: Path, wanted: int) -> int:
+    """The batch size that the first shard of an arm chose; every later one keeps it.
+
+    Args:
+        path: JSON beside the arm's shards.
+        wanted: what the config asks for now; taken if nobody chose before.
+    """
+    mine = path.with_name(f"{TEMPORARY_PREFIX}{uuid.uuid4().hex}-{path.name}")
+    write_bytes_atomically(mine, json.dumps({"batch_size": wanted}).encode())
+    # Of several jobs that start together one makes the link; the others find it, whole.
+    with contextlib.suppress(FileExistsError):
+        os.link(mine, path)
+    mine.unlink()
+    chosen = int(json.loads(path.read_text())["batch_size"])
+    if chosen != wanted:
+        logger.info("batch size %d, which %s fixed for this arm, not the config's %d", chosen, path, wanted)
+    return chosen
 
 
 def draw_shard(

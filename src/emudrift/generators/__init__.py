@@ -72,8 +72,41 @@ def check_model(experiment: Experiment, name: str, prompts: Sequence[Prompt]) ->
     return {"model": name, "generator": model.generator, "prompts": len(prompts)} | found
 
 
-def load_generator(experiment: Experiment, arm: Arm) -> Generator:
+def is_unchanged(experiment: Experiment, recorded: dict[str, Any], prompts: Sequence[Prompt]) -> bool:
+    """Whether a model's files are still those that `check_model` looked at.
+
+    Files of the same size and time are taken as the same; others are hashed again, since a copy may have another time.
+
+    Args:
+        recorded: what `check_model` found.
+        prompts: the prompt table.
+
+    Raises:
+        InputError: as `check_model`.
+    """
+    model = experiment.model(recorded["model"])
+    if isinstance(model, Emu3Model):
+        from emudrift.generators.emu3.checkpoint import have_same_times
+
+        folders = {"checkpoint": experiment.checkpoint_folder(model.checkpoint)}
+        if model.adapter is not None:
+            folders["adapter"] = experiment.checkpoint_folder(model.adapter)
+        if have_same_times(recorded["files"], folders):
+            return True
+    return check_model(experiment, model.name, prompts[: recorded["prompts"]])["digest"] == recorded["digest"]
+
+
+def fixes_batch(arm: Arm) -> bool:
+    """Whether the batch size belongs to an arm's images: in 16 bit it moves roundings, and so tokens."""
+    return arm.settings.get("dtype", "float32") != "float32"
+
+
+def load_generator(experiment: Experiment, arm: Arm, batch_size: int, captions: Sequence[str]) -> Generator:
     """Loads the generator of an arm.
+
+    Args:
+        batch_size: how many prompts at most will be drawn together.
+        captions: of the whole prompt table; the longest of them sets the padding where the arm needs it fixed.
 
     Raises:
         InputError: the device is not there, or the model cannot be loaded.
@@ -83,7 +116,8 @@ def load_generator(experiment: Experiment, arm: Arm) -> Generator:
         from emudrift.generators.emu3 import Emu3Generator
 
         adapter = None if model.adapter is None else experiment.checkpoint_folder(model.adapter)
-        return Emu3Generator(arm.settings, experiment.checkpoint_folder(model.checkpoint), adapter)
+        fixed = (batch_size, captions) if fixes_batch(arm) else ()
+        return Emu3Generator(arm.settings, experiment.checkpoint_folder(model.checkpoint), adapter, *fixed)
     from emudrift.generators.folder import FolderGenerator
 
     return FolderGenerator(experiment.path(model.images), _optional(experiment, model.table))

@@ -23,12 +23,21 @@ class Emu3Generator:
         settings: those of the arm (`Arm.settings`).
         checkpoint: folder of the base model and its processor.
         adapter: folder of a PEFT adapter that is merged into it, or None.
+        batch_size: fill every batch up to this size with dummy rows, and pad all prompts to the longest of `captions`. In 16
+            bit both move roundings, and so tokens; in float32 they change nothing and are not needed (None).
 
     Raises:
         InputError: no such device, or files that cannot be loaded.
     """
 
-    def __init__(self, settings: dict[str, Any], checkpoint: Path, adapter: Path | None) -> None:
+    def __init__(
+        self,
+        settings: dict[str, Any],
+        checkpoint: Path,
+        adapter: Path | None,
+        batch_size: int | None = None,
+        captions: Sequence[str] = (),
+    ) -> None:
         if settings["device"] == "cuda" and not torch.cuda.is_available():
             raise InputError(
                 "device: cuda is asked for in the config, but torch sees no GPU; set device: cpu to use the CPU"
@@ -39,12 +48,20 @@ class Emu3Generator:
             checkpoint, adapter, getattr(torch, settings["dtype"]), settings["attention"], self._device
         )
         self.recipe = Recipe(checkpoint, self.model, settings)
-        engine = GridEngine if settings["engine"] == "grid" else ReferenceEngine
-        self.engine: GridEngine | ReferenceEngine = engine(self.model, self.recipe)
+        self.batch_size = batch_size
+        self.engine: GridEngine | ReferenceEngine
+        if settings["engine"] == "grid":
+            length = 0 if batch_size is None else self.recipe.longest(list(captions))
+            self.engine = GridEngine(self.model, self.recipe, length)
+        else:
+            self.engine = ReferenceEngine(self.model, self.recipe)
 
     def codes(self, prompts: Sequence[Prompt]) -> torch.Tensor:
         """Visual tokens as codes of the codebook, (batch, h, w) int64."""
-        return self.engine.codes([prompt.caption for prompt in prompts], [prompt.seed for prompt in prompts])
+        rows = list(prompts)
+        if self.batch_size is not None:
+            rows += [rows[-1]] * (self.batch_size - len(rows))
+        return self.engine.codes([row.caption for row in rows], [row.seed for row in rows])[: len(prompts)]
 
     def draw(self, prompts: Sequence[Prompt]) -> Iterator[Drawing]:
         codes = self.codes(prompts)

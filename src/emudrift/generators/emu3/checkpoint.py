@@ -205,14 +205,30 @@ def _compare_adapter(adapter: Path, checkpoint: Path) -> None:
 
 def _hash_files(folder: Path) -> dict[str, dict[str, Any]]:
     files = {}
-    for path in sorted(folder.iterdir()):
-        if path.suffix in _ENDINGS and path.is_file():
-            with path.open("rb") as file:
-                files[path.name] = {
-                    "bytes": path.stat().st_size,
-                    "sha256": hashlib.file_digest(file, "sha256").hexdigest(),
-                }
+    for path in _relevant_files(folder):
+        with path.open("rb") as file:
+            sha256 = hashlib.file_digest(file, "sha256").hexdigest()
+        stat = path.stat()
+        files[path.name] = {"bytes": stat.st_size, "mtime_ns": stat.st_mtime_ns, "sha256": sha256}
     return files
+
+
+def have_same_times(recorded: dict[str, dict[str, Any]], folders: dict[str, Path]) -> bool:
+    """Whether all files have the sizes and times that `check_emu3` recorded, without reading them."""
+    for role, folder in folders.items():
+        now = {path.name: path.stat() for path in _relevant_files(folder)}
+        then = recorded.get(role, {})
+        if {name: (stat.st_size, stat.st_mtime_ns) for name, stat in now.items()} != {
+            name: (file["bytes"], file["mtime_ns"]) for name, file in then.items()
+        }:
+            return False
+    return True
+
+
+def _relevant_files(folder: Path) -> list[Path]:
+    if not folder.is_dir():
+        raise InputError(f"{folder}: the folder is missing; is its path right, or was it not downloaded yet?")
+    return [path for path in sorted(folder.iterdir()) if path.suffix in _ENDINGS and path.is_file()]
 
 
 def _hub_commit(folder: Path) -> str | None:

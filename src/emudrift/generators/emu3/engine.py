@@ -20,9 +20,14 @@ from emudrift.generators.emu3.sampling import image_uniforms, sample_top_k
 
 
 class GridEngine:
-    """Draws visual tokens, one forward per token for a whole batch. Same interface as `ReferenceEngine`."""
+    """Draws visual tokens, one forward per token for a whole batch. Same interface as `ReferenceEngine`.
 
-    def __init__(self, model: Emu3ForConditionalGeneration, recipe: Recipe) -> None:
+    Args:
+        prompt_length: pad prompts to at least this many tokens; in 16 bit the padding moves roundings.
+    """
+
+    def __init__(self, model: Emu3ForConditionalGeneration, recipe: Recipe, prompt_length: int = 0) -> None:
+        self.prompt_length = prompt_length
         self.recipe, self.text = recipe, model.model.text_model
         ids = recipe.structure
         # A view: logits are computed for the visual vocabulary alone.
@@ -65,7 +70,7 @@ class GridEngine:
         inputs = [self.recipe.positive(captions)]
         if self.recipe.guidance_scale != 1:
             inputs.append(self.recipe.negative(len(captions)))
-        length = max(each["input_ids"].shape[1] for each in inputs)
+        length = max(self.prompt_length, *(each["input_ids"].shape[1] for each in inputs))
         pad = self.recipe.structure.pad
         tokens = [_pad_left(each["input_ids"], length, pad) for each in inputs]
         attended = [_pad_left(each["attention_mask"], length, 0) for each in inputs]

@@ -61,6 +61,13 @@ class Recipe:
         """h rows of w visual tokens and an end of line each, then end of file, of image and of sequence."""
         return self.h * (self.w + 1) + 3
 
+    def longest(self, captions: list[str]) -> int:
+        """Tokens of the longest prompt among all captions and, with guidance, the negative prompt."""
+        texts = [caption + self.suffix for caption in captions] + [self.negative_prompt] * (self.guidance_scale != 1)
+        tokenizer = self.processor.tokenizer
+        ends = self._encode([""])["input_ids"].shape[1]  # What the recipe itself puts around a text.
+        return ends + max(len(ids) for ids in tokenizer(texts, add_special_tokens=False)["input_ids"])
+
     def positive(self, captions: list[str]) -> BatchFeature:
         """Left-padded `input_ids` and `attention_mask`, (batch, length), each ending in the image header."""
         return self._encode([caption + self.suffix for caption in captions])
