@@ -23,16 +23,12 @@ def load_configured_extractor(experiment: Experiment, name: str) -> "Extractor":
         InputError: the config has no such extractor, its weights are wrong, or the device is not there.
     """
     # Here, since reading features needs no torch, whose import takes seconds in each of many short jobs.
-    import torch
-
+    from emudrift.devices import torch_device
     from emudrift.features import load_extractor
     from emudrift.features.preprocessing import Preprocessing
 
     settings, device = experiment.extractor(name), experiment.config.device
-    if device == "cuda" and not torch.cuda.is_available():
-        raise InputError(
-            "device: cuda is asked for in the config, but torch sees no GPU; set device: cpu to use the CPU"
-        )
+    torch_device(device)
     return load_extractor(
         settings.name,
         dims=settings.dims,

@@ -6,7 +6,7 @@ from typing import Any
 
 import torch
 
-from emudrift.errors import InputError
+from emudrift.devices import torch_device
 from emudrift.generators import Drawing
 from emudrift.generators.emu3.checkpoint import load_emu3
 from emudrift.generators.emu3.engine import GridEngine
@@ -38,12 +38,8 @@ class Emu3Generator:
         batch_size: int | None = None,
         captions: Sequence[str] = (),
     ) -> None:
-        if settings["device"] == "cuda" and not torch.cuda.is_available():
-            raise InputError(
-                "device: cuda is asked for in the config, but torch sees no GPU; set device: cpu to use the CPU"
-            )
+        self._device = torch_device(settings["device"])
         self.size: tuple[int, int] = (settings["width"], settings["height"])
-        self._device = torch.device(settings["device"])
         self.model = load_emu3(
             checkpoint, adapter, getattr(torch, settings["dtype"]), settings["attention"], self._device
         )
