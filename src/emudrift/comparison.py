@@ -1,6 +1,5 @@
 """Differences between arms: the tables of FID and of its differences between models."""
 
-import json
 import math
 from collections.abc import Iterable, Sequence
 from itertools import pairwise
@@ -9,10 +8,11 @@ from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
-from pydantic import BaseModel, ConfigDict, FiniteFloat, ValidationError
+from pydantic import BaseModel, ConfigDict, FiniteFloat
 
 from emudrift.errors import InputError
 from emudrift.files import atomic_path
+from emudrift.records import load_record
 from emudrift.uncertainty import block_edges, paired_difference
 
 Finding = Literal["worse", "better", "no difference found"]
@@ -122,19 +122,8 @@ class FidRecord(BaseModel):
 
 def load_records(paths: Iterable[str | Path]) -> list[FidRecord]:
     """Reads what compute_fid wrote. Raises InputError, naming file and key, for a file that is not such a record."""
-    records = []
-    for path in paths:
-        try:
-            records.append(FidRecord.model_validate(json.loads(Path(path).read_text(encoding="utf-8"))))
-        except OSError as error:
-            raise InputError(f"cannot read {path}: {(error.strerror or str(error)).lower()}") from error
-        except ValidationError as error:
-            fault = error.errors()[0]
-            key = ": ".join(str(part) for part in fault["loc"])
-            raise InputError(f"{path}: {key}: {fault['msg']}; remove the file and run compute_fid again") from error
-        except ValueError as error:
-            raise InputError(f"{path}: not JSON ({error}); remove the file and run compute_fid again") from error
-    return records
+    remedy = "remove the file and run compute_fid again"
+    return [load_record(path, FidRecord, remedy) for path in paths]
 
 
 # --- tables ---

@@ -20,6 +20,7 @@ from emudrift.errors import InputError
 from emudrift.experiment import Arm, Experiment
 from emudrift.figures import comparison_caption, fid_caption
 from emudrift.grid import GridRow, side_by_side
+from emudrift.records import load_record
 from emudrift.report.verdict import decimals, interval_text, number, verdict
 
 # Pixels of the longer side of a thumbnail: twice what the page shows, for dense screens.
@@ -47,19 +48,7 @@ class Manifest(BaseModel):
 
 def load_manifests(paths: Iterable[str | Path]) -> list[Manifest]:
     """Reads the manifests of shards. Raises InputError, naming file and key, for a file that is none."""
-    manifests = []
-    for path in paths:
-        try:
-            manifests.append(Manifest.model_validate(json.loads(Path(path).read_text(encoding="utf-8"))))
-        except OSError as error:
-            raise InputError(f"cannot read {path}: {(error.strerror or str(error)).lower()}") from error
-        except ValidationError as error:
-            fault = error.errors()[0]
-            key = ": ".join(str(part) for part in fault["loc"])
-            raise InputError(f"{path}: {key}: {fault['msg']}; remove it with its archive and run again") from error
-        except ValueError as error:
-            raise InputError(f"{path}: not JSON ({error}); remove it with its archive and run again") from error
-    return manifests
+    return [load_record(path, Manifest, "remove it with its archive and run again") for path in paths]
 
 
 @dataclass(frozen=True)
