@@ -3,6 +3,7 @@
 import argparse
 import logging
 import platform
+from collections import Counter
 from importlib.metadata import version
 from pathlib import Path
 
@@ -10,10 +11,11 @@ import door
 
 from emudrift.errors import InputError
 from emudrift.experiment import Experiment, Shard
-from emudrift.generators import Generator, fixes_batch, is_unchanged, load_generator
+from emudrift.drawing import draw_shard
+from emudrift.generators import Generator, TokenGenerator, fixes_batch, is_unchanged, load_generator
 from emudrift.progress import Progress
 from emudrift.prompts import load_prompts
-from emudrift.shards import Identity, PartialShard, draw_shard, fixed_batch_size, write_archive, write_manifest
+from emudrift.shards import Identity, PartialShard, chosen_batching, fixed_batching, write_archive, write_manifest
 
 PACKAGES = ("torch", "transformers", "peft", "numpy", "pillow")
 
@@ -26,8 +28,12 @@ def main() -> None:
     parser.add_argument("--model", required=True, type=Path, help="what check_model wrote for the arm's model")
     parser.add_argument("--archive", required=True, type=Path, help="tar to write")
     parser.add_argument("--manifest", required=True, type=Path, help="JSON to write")
-    parser.add_argument("--batch-size", required=True, type=door.positive, help="images drawn together")
+    parser.add_argument("--batch-size", required=True, type=batch_size, help="images drawn together, or auto")
     door.enter(generate, parser.parse_args())
+
+
+def batch_size(text: str) -> int | None:
+    return None if text == "auto" else door.positive(text)
 
 
 def generate(arguments: argparse.Namespace) -> None:
@@ -41,30 +47,30 @@ def generate(arguments: argparse.Namespace) -> None:
             f"{arguments.prompts}: has no row {shard.start:,}; sample_sizes ask for more images than prompts"
         )
 
-    def load() -> Generator:
+    def load() -> Generator | TokenGenerator:
         if not is_unchanged(experiment, model, table):
             raise InputError(
                 f"models: {arm.model}: its files are not those that check_model looked at. If that is meant, remove "
                 f"{arguments.model} and run again: all images of this model are then drawn anew"
             )
-        return load_generator(experiment, arm, batch_size, [prompt.caption for prompt in table])
+        generator = load_generator(experiment, arm)
+        if isinstance(generator, TokenGenerator):
+            captions = [prompt.caption for prompt in table]
+            batching = generator.plan(captions, experiment.config.shard_size, arguments.batch_size)
+            if fixes_batch(arm):
+                batching = fixed_batching(batching_of_arm, batching)
+            generator.batching = batching
+        return generator
 
-    batch_size = arguments.batch_size
-    if fixes_batch(arm):
-        batch_size = fixed_batch_size(arguments.archive.parent / "batch.json", batch_size)
+    batching_of_arm = arguments.archive.parent / "batch.json"
     folder = arguments.archive.parent / ".partial" / shard.name
     partial = PartialShard(folder, Identity(arm.fingerprint, model["digest"]), None)
     attempts = partial.count_attempt()
     with Progress(f"{arm.name} {shard.name}", len(prompts), "image") as progress:
-        generator = draw_shard(
-            prompts,
-            partial,
-            load,
-            batch_size,
-            started=progress.skip,
-            progress=progress.update,
-        )
+        generator = draw_shard(prompts, partial, load, started=progress.skip, progress=progress.update)
         seconds, rate = progress.seconds(), progress.rate()
+    fixed = chosen_batching(batching_of_arm) if fixes_batch(arm) else None
+    together = Counter(tokens.drawn_together for tokens in partial.read_tokens(prompts).values())
     sums = write_archive(arguments.archive, prompts, partial)
     write_manifest(
         arguments.manifest,
@@ -78,7 +84,9 @@ def generate(arguments: argparse.Namespace) -> None:
             "revisions": model["revisions"],
             "versions": {name: version(name) for name in PACKAGES} | {"python": platform.python_version()},
             "device": "none (all images were there)" if generator is None else generator.device(),
-            "batch_size": batch_size,
+            "vq": model.get("vq"),
+            "batch_size": None if fixed is None else fixed.batch_size,
+            "drawn_together": {str(size): count for size, count in sorted(together.items())},
             "attempts": attempts,
             "seconds": round(seconds, 2),
             "images_per_hour": round(rate * 3600, 1),

@@ -90,6 +90,8 @@ class Study:
                 attempts=1 + (shard.start == 200),
                 images_per_hour=400.0,
                 batch_size=8,
+                drawn_together={8: shard.stop - shard.start},
+                vq="a" * 64,
             )
             for arm in self.experiment.arms()
             for shard in self.experiment.shards()
@@ -298,3 +300,24 @@ def test_the_records_of_these_tests_are_what_they_claim() -> None:
     mean = sum(values) / BLOCKS
     error = math.sqrt(sum((value - mean) ** 2 for value in values) / (BLOCKS - 1) / BLOCKS)
     assert (mean, error) == (pytest.approx(20), pytest.approx(2))
+
+
+def test_another_vq_than_the_baselines_is_said_beside_the_verdict() -> None:
+    study = Study()
+    warning = "turns its tokens into pixels with another VQ than base"
+    assert warning not in words(study.page().text)
+    other = next(arm.model for arm in study.experiment.arms() if arm.model != "base")
+    study.manifests = [m.model_copy(update={"vq": "b" * 64}) if m.arm.startswith(other) else m for m in study.manifests]
+    assert f"{other} {warning}" in words(study.page().text)
+
+
+def test_smaller_batches_that_memory_forced_are_said_and_counted() -> None:
+    study = Study()
+    said = "images were drawn in smaller batches than the rest"
+    assert said not in words(study.page().text)
+    first = study.manifests[0]
+    study.manifests[0] = first.model_copy(update={"drawn_together": {8: first.n_images - 30, 4: 30}})
+    assert f"memory ran out, and 30 {said}" in words(study.page().text)
+    # In float32 nothing was fixed, and nothing changes.
+    study.manifests[0] = study.manifests[0].model_copy(update={"batch_size": None})
+    assert said not in words(study.page().text)

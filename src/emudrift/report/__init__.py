@@ -2,6 +2,7 @@
 
 import base64
 import io
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from importlib.resources import files
@@ -42,7 +43,14 @@ class Manifest(BaseModel):
     seconds: float
     attempts: int
     images_per_hour: float
-    batch_size: int
+    batch_size: int | None
+    drawn_together: dict[int, int]
+    vq: str | None
+
+    @property
+    def forced(self) -> int:
+        """Images that were drawn with fewer neighbours than their arm fixed, because memory ran out."""
+        return sum(count for size, count in self.drawn_together.items() if self.batch_size not in (None, size))
 
 
 def load_manifests(paths: Iterable[str | Path]) -> list[Manifest]:
@@ -119,6 +127,13 @@ def build_report(
         fid_tables=_fid_tables(fid, arms),
         comparison_tables=_comparison_tables(comparison),
         off_distribution=[arm.model for arm in _off_distribution(arms)],
+        baseline=experiment.baseline,
+        other_vqs=_other_vqs(experiment, shards),
+        forced=[
+            (_label(arm), sum(m.forced for m in shards[arm.name]))
+            for arm in arms
+            if any(m.forced for m in shards[arm.name])
+        ],
         experiment_facts=_experiment_facts(experiment, fid),
         run_tables=[
             _models_table(experiment, shards),
@@ -276,11 +291,31 @@ def _arms_table(arms: Sequence[Arm], shards: dict[str, list[Manifest]]) -> _Tabl
             _duration(sum(m.seconds for m in ours)),
             f"{counted / sum(hours):,.0f}" if hours else "–",
             f"{attempts:,}" + (f" ({attempts - len(ours):,} repeated)" if attempts > len(ours) else ""),
-            _values(str(m.batch_size) for m in ours),
+            _batch_sizes(ours),
         ]
         rows.append([_Cell(text, style="code" if text == arm.fingerprint else "") for text in cells])
     head = ["arm", "fingerprint", "images in shards", "device", "time", "images per hour", "attempts", "batch size"]
     return _Table("Arms", head, rows)
+
+
+def _batch_sizes(manifests: Sequence[Manifest]) -> str:
+    """How many images were drawn together, the usual number first."""
+    counts: Counter[int] = Counter()
+    for manifest in manifests:
+        counts.update(manifest.drawn_together)
+    if not counts:
+        return "–"
+    (usual, _), *others = counts.most_common()
+    return "; ".join([f"{usual}", *(f"{size} for {count:,} images" for size, count in others)])
+
+
+def _other_vqs(experiment: Experiment, shards: dict[str, list[Manifest]]) -> list[str]:
+    """Models whose tokens another VQ turned into pixels than the baseline's."""
+    found = {
+        arm.model: {m.vq for m in shards[arm.name] if m.vq is not None} for arm in experiment.arms() if shards[arm.name]
+    }
+    ours = found.get(experiment.baseline, set())
+    return [model for model, vqs in found.items() if ours and vqs - ours]
 
 
 def _settings_tables(arms: Sequence[Arm]) -> list[_Table]:
