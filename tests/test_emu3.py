@@ -138,6 +138,18 @@ def test_a_size_of_another_shape_draws_another_grid():
     assert generator.decode(tokens).shape == (1, 48, 80, 3)
 
 
+@pytest.mark.parametrize(
+    ("width", "height"), [(512, 512), (720, 720), (512, 768), (768, 512), (960, 544), (1280, 720), (8, 64)]
+)
+def test_the_header_asks_for_the_grid_of_the_size(width, height):
+    """transformers' processor works the grid out from a ratio and an area; 720 x 720 are 8,193 new tokens."""
+    recipe = new_generator(width=width, height=height).recipe
+    (ids,) = recipe.positive(["a"])["input_ids"]
+    assert recipe.processor.tokenizer.decode(ids).endswith(f"<|image start|>{height // 8}*{width // 8}<|image token|>")
+    assert recipe.new_tokens == (height // 8) * (width // 8 + 1) + 3
+    assert (width != 720) or recipe.new_tokens == 8193
+
+
 def test_a_token_out_of_place_is_never_decoded(generator):
     recipe, ids = generator.recipe, generator.recipe.structure
     good = torch.full((1, recipe.new_tokens), ids.first_visual)
