@@ -4,6 +4,7 @@ import argparse
 import logging
 import platform
 from collections import Counter
+from dataclasses import asdict
 from importlib.metadata import version
 from pathlib import Path
 
@@ -13,9 +14,21 @@ from emudrift.errors import InputError
 from emudrift.experiment import Experiment, Shard
 from emudrift.drawing import draw_shard
 from emudrift.generators import Generator, TokenGenerator, fixes_batch, is_unchanged, load_generator
+from emudrift.history import History, Recording
+from emudrift.jobs import Walltime, end_of_job, stoppable
+from emudrift.locks import Lock
 from emudrift.progress import Progress
 from emudrift.prompts import load_prompts
-from emudrift.shards import Identity, PartialShard, chosen_batching, fixed_batching, write_archive, write_manifest
+from emudrift.shards import (
+    Identity,
+    PartialShard,
+    chosen_batching,
+    fixed_batching,
+    is_finished,
+    lock_of,
+    write_archive,
+    write_manifest,
+)
 
 PACKAGES = ("torch", "transformers", "peft", "numpy", "pillow")
 
@@ -63,38 +76,52 @@ def generate(arguments: argparse.Namespace) -> None:
         return generator
 
     batching_of_arm = arguments.archive.parent / "batch.json"
-    folder = arguments.archive.parent / ".partial" / shard.name
-    partial = PartialShard(folder, Identity(arm.fingerprint, model["digest"]), None)
-    attempts = partial.count_attempt()
-    with Progress(f"{arm.name} {shard.name}", len(prompts), "image") as progress:
-        generator = draw_shard(prompts, partial, load, started=progress.skip, progress=progress.update)
-        seconds, rate = progress.seconds(), progress.rate()
-    fixed = chosen_batching(batching_of_arm) if fixes_batch(arm) else None
-    together = Counter(tokens.drawn_together for tokens in partial.read_tokens(prompts).values())
-    sums = write_archive(arguments.archive, prompts, partial)
-    write_manifest(
-        arguments.manifest,
-        {
-            "arm": arm.name,
-            "rows": [shard.start, shard.start + len(prompts)],
-            "n_images": len(prompts),
-            "fingerprint": arm.fingerprint,
-            "settings": arm.settings,
-            "model_digest": model["digest"],
-            "revisions": model["revisions"],
-            "versions": {name: version(name) for name in PACKAGES} | {"python": platform.python_version()},
-            "device": "none (all images were there)" if generator is None else generator.device(),
-            "vq": model.get("vq"),
-            "batch_size": None if fixed is None else fixed.batch_size,
-            "drawn_together": {str(size): count for size, count in sorted(together.items())},
-            "attempts": attempts,
-            "seconds": round(seconds, 2),
-            "images_per_hour": round(rate * 3600, 1),
-            "sha256": sums,
-        },
-    )
-    partial.remove()
-    logging.info("%s %s: %d images packed", arm.name, shard.name, len(prompts))
+    work = arguments.archive.parent / ".partial" / shard.name
+    label = f"{arm.name} {shard.name}"
+    with stoppable(), Lock(lock_of(work), label) as lock:
+        partial = PartialShard(work, Identity(arm.fingerprint, model["digest"]), None)
+        if is_finished(arguments.archive, arguments.manifest, prompts, partial.identity):
+            logging.info("%s: another job made it meanwhile", label)
+            return
+        progress = Progress(label, len(prompts), "image")
+        history = History(arguments.archive.with_suffix(".attempts.jsonl"))
+        walltime = Walltime(end_of_job())
+        with progress, Recording(history, lock.job, progress) as recording:
+
+            def started(done: int) -> None:
+                recording.begin(done, partial.newest())
+                progress.skip(done)
+
+            def loaded() -> Generator | TokenGenerator:
+                generator = load()
+                recording.device = generator.device()
+                return generator
+
+            draw_shard(prompts, partial, loaded, started, progress.update, walltime.check)
+            fixed = chosen_batching(batching_of_arm) if fixes_batch(arm) else None
+            together = Counter(tokens.drawn_together for tokens in partial.read_tokens(prompts).values())
+            sums = write_archive(arguments.archive, prompts, partial)
+        write_manifest(
+            arguments.manifest,
+            {
+                "arm": arm.name,
+                "rows": [shard.start, shard.start + len(prompts)],
+                "n_images": len(prompts),
+                "fingerprint": arm.fingerprint,
+                "settings": arm.settings,
+                "model_digest": model["digest"],
+                "revisions": model["revisions"],
+                "versions": {name: version(name) for name in PACKAGES} | {"python": platform.python_version()},
+                "vq": model.get("vq"),
+                "batch_size": None if fixed is None else fixed.batch_size,
+                "drawn_together": {str(size): count for size, count in sorted(together.items())},
+                "images_per_hour": round(progress.rate() * 3600, 1),
+                "attempts": [asdict(attempt) for attempt in history.attempts()],
+                "sha256": sums,
+            },
+        )
+        partial.tidy()
+        logging.info("%s: %d images packed", label, len(prompts))
 
 
 if __name__ == "__main__":

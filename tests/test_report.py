@@ -2,6 +2,7 @@
 
 import json
 import math
+from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
@@ -17,7 +18,9 @@ from emudrift.config import parse_config
 from emudrift.errors import InputError
 from emudrift.experiment import Experiment
 from emudrift.grid import GridRow, side_by_side
-from emudrift.report import Manifest, build_report, load_manifests
+from emudrift.history import Attempt
+from emudrift.report import build_report
+from emudrift.report.run import Manifest, load_manifests
 from emudrift.report.verdict import verdict
 
 HOSTILE = """<script>alert(1)</script> "><img src=x onerror='alert(2)'> & it's "quoted" {{ 7 * 7 }}"""
@@ -50,6 +53,14 @@ class Page(HTMLParser):
 
     def of(self, tag: str) -> list[dict[str, str | None]]:
         return [attributes for name, attributes in self.tags if name == tag]
+
+
+def attempts(n: int, images: int) -> list[Attempt]:
+    """All but the last were killed by their walltime; half an hour together."""
+    device, begun = "cpu (2 threads)", 1_800_000_000.0
+    killed = [Attempt("41", "node7", device, begun, begun + 600, 0, 50, "walltime: 20 s are left")] * (n - 1)
+    last = Attempt("42", "node8", device, begun + 1000, begun + 2800 - 600 * (n - 1), 50 * (n - 1), images, "finished")
+    return [*killed, last]
 
 
 class Study:
@@ -85,9 +96,7 @@ class Study:
                 settings=arm.settings,
                 revisions={"checkpoint": "c0ffee"},
                 versions={"torch": "2.13.0"},
-                device="cpu (2 threads)",
-                seconds=1800.0,
-                attempts=1 + (shard.start == 200),
+                attempts=attempts(1 + (shard.start == 200), shard.stop - shard.start),
                 images_per_hour=400.0,
                 batch_size=8,
                 drawn_together={8: shard.stop - shard.start},
@@ -231,7 +240,11 @@ def test_what_was_run_is_told() -> None:
 def test_shards_that_disagree_are_told_apart() -> None:
     study = Study()
     study.manifests[0] = study.manifests[0].model_copy(
-        update={"device": "NVIDIA H200", "versions": {"torch": "2.12.0"}, "images_per_hour": 0.0}
+        update={
+            "attempts": [replace(study.manifests[0].attempts[0], device="NVIDIA H200")],
+            "versions": {"torch": "2.12.0"},
+            "images_per_hour": 0.0,
+        }
     )
     text = words(study.page().text)
     assert "NVIDIA H200, cpu (2 threads)" in text
@@ -282,9 +295,9 @@ def test_manifests_are_read_and_faults_are_named(tmp_path: Path) -> None:
     path = tmp_path / "000000-000200.json"
     path.write_text(json.dumps(data))
     assert load_manifests([path]) == [manifest]
-    del data["seconds"]
+    del data["images_per_hour"]
     path.write_text(json.dumps(data))
-    with pytest.raises(InputError, match=r"000000-000200\.json: seconds: Field required"):
+    with pytest.raises(InputError, match=r"000000-000200\.json: images_per_hour: Field required"):
         load_manifests([path])
     path.write_text("{")
     with pytest.raises(InputError, match=r"000000-000200\.json: not JSON"):

@@ -8,6 +8,7 @@ from types import TracebackType
 import numpy as np
 
 from emudrift.generators import Drawing, Generator, TokenGenerator
+from emudrift.jobs import Stopped
 from emudrift.prompts import Prompt
 from emudrift.shards import PartialShard
 
@@ -23,6 +24,7 @@ def draw_shard(
     load: Callable[[], Generator | TokenGenerator],
     started: Callable[[int], None] = lambda done: None,
     progress: Callable[[int], None] = lambda done: None,
+    before_batch: Callable[[], None] = lambda: None,
 ) -> Generator | TokenGenerator | None:
     """Makes every missing sample of a shard.
 
@@ -33,6 +35,7 @@ def draw_shard(
         load: loads the generator; not called if nothing is missing.
         started: called once, with the number of samples that an earlier attempt finished.
         progress: called with the number of samples just written.
+        before_batch: called before each batch; may raise `Stopped`. Samples that wait to be written are written then.
 
     Returns:
         The generator, or None if nothing was missing.
@@ -48,24 +51,33 @@ def draw_shard(
     partial.size = generator.size
     with _Writer(partial, progress) as writer:
         if isinstance(generator, TokenGenerator):
-            _draw_tokens(prompts, partial, generator, missing, writer)
+            batches = _grid(prompts, generator.batching.batch_size, missing, before_batch)
+            _draw_tokens(batches, prompts, partial, generator, missing, writer)
         else:
-            _draw_images(prompts, generator, missing, writer)
+            _draw_images(_grid(prompts, generator.batch_size, missing, before_batch), generator, missing, writer)
     return generator
 
 
-def _draw_images(prompts: Sequence[Prompt], generator: Generator, missing: set[str], writer: "_Writer") -> None:
-    for batch in _grid(prompts, generator.batch_size, missing):
+Batches = Iterator[Sequence[Prompt]]
+
+
+def _draw_images(batches: Batches, generator: Generator, missing: set[str], writer: "_Writer") -> None:
+    for batch in batches:
         for prompt, drawing in zip(batch, generator.draw(batch), strict=True):
             if prompt.prompt_id in missing:
                 writer.write(prompt, drawing)
 
 
 def _draw_tokens(
-    prompts: Sequence[Prompt], partial: PartialShard, generator: TokenGenerator, missing: set[str], writer: "_Writer"
+    batches: Batches,
+    prompts: Sequence[Prompt],
+    partial: PartialShard,
+    generator: TokenGenerator,
+    missing: set[str],
+    writer: "_Writer",
 ) -> None:
     kept = partial.read_tokens(prompts)
-    for batch in _grid(prompts, generator.batching.batch_size, missing):
+    for batch in batches:
         if all(prompt.prompt_id in kept for prompt in batch):
             codes = np.stack([kept[prompt.prompt_id].codes for prompt in batch])
         else:
@@ -77,11 +89,12 @@ def _draw_tokens(
                 writer.write(prompt, Drawing(image, code.astype(np.uint16)))
 
 
-def _grid(prompts: Sequence[Prompt], size: int, missing: set[str]) -> Iterator[Sequence[Prompt]]:
+def _grid(prompts: Sequence[Prompt], size: int, missing: set[str], before: Callable[[], None]) -> Batches:
     """The batches of which anything is missing."""
     for start in range(0, len(prompts), size):
         batch = prompts[start : start + size]
         if any(prompt.prompt_id in missing for prompt in batch):
+            before()
             yield batch
 
 
@@ -110,7 +123,8 @@ class _Writer:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         try:
-            while kind is None and self._waiting:
+            # Also when the job is told to end: what was drawn is kept.
+            while (kind is None or kind is Stopped) and self._waiting:
                 self._settle()
         finally:
             self._pool.shutdown(cancel_futures=True)

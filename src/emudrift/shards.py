@@ -23,6 +23,7 @@ from emudrift.errors import InputError
 from emudrift.files import TEMPORARY_PREFIX, atomic_path, write_bytes_atomically
 from emudrift.generators import Batching, Drawing
 from emudrift.images import encode_png
+from emudrift.locks import holder_of
 from emudrift.prompts import Prompt
 from emudrift.records import load_record
 
@@ -142,16 +143,21 @@ class PartialShard:
                     found[record["prompt_id"]] = Tokens(code, together)
         return found
 
-    def count_attempt(self) -> int:
-        """Notes that another attempt begins; returns its number, from 1."""
-        path = self.folder / "attempts"
-        before = path.read_text() if path.exists() else ""
-        attempts = int(before) + 1 if before.isdigit() else 1
-        write_bytes_atomically(path, str(attempts).encode())
-        return attempts
+    def newest(self) -> float | None:
+        """When the last sample was written, in seconds since the epoch."""
+        return max((path.stat().st_mtime for path in self.folder.glob(f"[!.]*{_RECORD}")), default=None)
 
-    def remove(self) -> None:
-        shutil.rmtree(self.folder)
+    def tidy(self) -> None:
+        """Removes the samples of a finished shard. Its tokens stay until the whole workflow has succeeded.
+
+        A driver that was killed knows nothing of jobs that finish afterwards: the next one has such a shard made again, and
+        then nothing has to be drawn.
+        """
+        for path in self.folder.iterdir():
+            if path.name != _TOKEN_FOLDER:
+                path.unlink()
+        if not (self.folder / _TOKEN_FOLDER).is_dir():
+            self.folder.rmdir()
 
     def _check_size(self, prompt: Prompt, size: tuple[int, ...]) -> None:
         if self.size is not None and tuple(size) != self.size:
@@ -258,6 +264,37 @@ def check_archive(path: Path, prompts: Sequence[Prompt], identity: Identity) -> 
                 f"{path}: image {prompt_id} was made by other settings, weights or prompts; remove the archive"
             )
     return images
+
+
+def is_finished(archive: Path, manifest: Path, prompts: Sequence[Prompt], identity: Identity) -> bool:
+    """Whether a shard is there, whole and of this identity."""
+    try:
+        content = json.loads(manifest.read_text(encoding="utf-8"))
+        check_archive(archive, prompts, identity)
+    except (InputError, OSError, ValueError):
+        return False
+    return (content.get("fingerprint"), content.get("model_digest")) == (identity.fingerprint, identity.digest)
+
+
+def forget_finished(images: Path) -> None:
+    """Removes what `PartialShard.tidy` left, of every shard that has its archive and manifest.
+
+    Args:
+        images: folder with a folder per arm.
+    """
+    for folder in images.glob("*/.partial/*/"):
+        shard = folder.parents[1] / folder.name
+        if (
+            shard.with_suffix(".tar").exists()
+            and shard.with_suffix(".json").exists()
+            and holder_of(lock_of(folder)) is None
+        ):
+            shutil.rmtree(folder)
+
+
+def lock_of(partial: Path) -> Path:
+    """The lock of a shard, beside the folder of its work in progress."""
+    return partial.with_name(f"{partial.name}.lock")
 
 
 def read_archive(path: Path) -> Iterator[tuple[str, Image.Image]]:
