@@ -276,6 +276,11 @@ def is_finished(archive: Path, manifest: Path, prompts: Sequence[Prompt], identi
     return (content.get("fingerprint"), content.get("model_digest")) == (identity.fingerprint, identity.digest)
 
 
+def count_samples(partial: Path) -> int:
+    """Finished samples in a folder of work in progress, by their names alone."""
+    return sum(1 for _ in partial.glob(f"[!.]*{_RECORD}"))
+
+
 def forget_finished(images: Path) -> None:
     """Removes what `PartialShard.tidy` left, of every shard that has its archive and manifest.
 

@@ -1,0 +1,280 @@
+"""What of an experiment is done and what is still to do, read from the disk alone: nothing is run, nothing is changed."""
+
+import shutil
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import pandas as pd
+
+from emudrift.errors import InputError
+from emudrift.experiment import Arm, Experiment, Shard
+from emudrift.history import FINISHED, RUNNING, Attempt, History
+from emudrift.locks import holder_of
+from emudrift.shards import count_samples, lock_of
+
+ASSUMED_RATE = 400.0
+"""Images of 512 x 512 per GPU and hour, assumed until a shard has finished and says better. Not measured."""
+BYTES_PER_PIXEL = 1.8
+"""A PNG of a photograph, tar headers included, assumed until an archive is there."""
+
+
+@dataclass(frozen=True)
+class ShardState:
+    """A shard as it lies on the disk.
+
+    Attributes:
+        total: images that it will hold.
+        images: whole images that are there.
+        done: its archive and manifest are there.
+        rate: images per hour, of its last attempt that made any; None if there was none.
+        worker: who works on it, in words; None if nobody holds its lock.
+        error: how its last attempt ended, where that was neither its end nor one by plan.
+        seconds: of all attempts.
+        size: bytes of its archive; 0 until it is done.
+    """
+
+    shard: Shard
+    total: int
+    images: int
+    done: bool
+    rate: float | None
+    worker: str | None
+    error: str | None
+    seconds: float
+    size: int
+
+
+@dataclass(frozen=True)
+class ArmState:
+    arm: Arm
+    shards: list[ShardState]
+
+    @property
+    def total(self) -> int:
+        return sum(shard.total for shard in self.shards)
+
+    @property
+    def images(self) -> int:
+        return sum(shard.images for shard in self.shards)
+
+    def count(self, state: str) -> int:
+        """Shards that are `done`, `partial` or `to do`."""
+        names = ["done" if each.done else "partial" if each.images or each.worker else "to do" for each in self.shards]
+        return names.count(state)
+
+
+@dataclass(frozen=True)
+class Rate:
+    """Images per hour on one device, and where the number is from."""
+
+    images_per_hour: float
+    source: str
+
+
+def survey(experiment: Experiment) -> list[ArmState]:
+    """The state of all arms. Raises InputError for a broken history."""
+    n = max(experiment.config.sample_sizes)
+    prompts = experiment.results / "prompts.parquet"
+    rows = len(pd.read_parquet(prompts, columns=[])) if prompts.exists() else None
+    states = []
+    for arm in experiment.arms():
+        shards = [_shard_state(experiment, arm, shard, rows) for shard in experiment.shards(n)]
+        states.append(ArmState(arm, shards))
+    return states
+
+
+def _shard_state(experiment: Experiment, arm: Arm, shard: Shard, rows: int | None) -> ShardState:
+    archive, manifest = (experiment.images(arm.name, shard.name, ending) for ending in (".tar", ".json"))
+    partial = archive.parent / ".partial" / shard.name
+    total = shard.stop - shard.start if rows is None else max(0, min(shard.stop, rows) - shard.start)
+    attempts = History(archive.with_suffix(".attempts.jsonl")).attempts()
+    done = archive.exists() and manifest.exists()
+    images = total if done else count_samples(partial)
+    holder = holder_of(lock_of(partial))
+    # Of a machine that is not ours only its signs of life tell, which takes minutes to see; its word is taken here.
+    alive = holder is not None and (not holder.is_here() or holder.is_alive())
+    return ShardState(
+        shard,
+        total,
+        images,
+        done,
+        _rate(attempts, images),
+        str(holder) if alive else None,
+        None if done or alive else _error(attempts),
+        sum(attempt.seconds for attempt in attempts),
+        archive.stat().st_size if done else 0,
+    )
+
+
+def _rate(attempts: Sequence[Attempt], images: int) -> float | None:
+    for attempt in reversed(attempts):
+        made, seconds = attempt.images, attempt.seconds
+        if attempt.reason == RUNNING:
+            made, seconds = images - attempt.images_before, time.time() - attempt.start
+        if made > 0 and seconds > 0:
+            return 3600 * made / seconds
+    return None
+
+
+def _error(attempts: Sequence[Attempt]) -> str | None:
+    if not attempts or attempts[-1].reason == FINISHED:
+        return None
+    return "killed: it left no word" if attempts[-1].reason == RUNNING else attempts[-1].reason
+
+
+def expected_rate(arm: Arm, states: Sequence[ArmState]) -> Rate:
+    """How fast an arm will be drawn: as its own shards were, else as another arm's of the same size, else as assumed."""
+
+    def measured(state: ArmState) -> float | None:
+        rates = [shard.rate for shard in state.shards if shard.rate is not None]
+        return len(rates) / sum(1 / rate for rate in rates) if rates else None
+
+    size = _tokens(arm)
+    for state in states:
+        if state.arm.name == arm.name and (own := measured(state)):
+            return Rate(own, "measured")
+    for state in states:
+        if _tokens(state.arm) == size and (other := measured(state)):
+            return Rate(other, f"as {state.arm.label}")
+    # The work for a token grows with the tokens before it; up to this size it is mostly that of reading the weights.
+    return Rate(ASSUMED_RATE * 4096 / size, "assumed") if size else Rate(float("inf"), "no drawing")
+
+
+def _tokens(arm: Arm) -> int:
+    """Visual tokens of an image; 0 for images that are there already."""
+    return arm.settings.get("width", 0) * arm.settings.get("height", 0) // 64
+
+
+def expected_bytes(arm: Arm, states: Sequence[ArmState]) -> float:
+    """Bytes of an image in its archive: as in those that are there, else by its pixels."""
+    archives = [shard for state in states if state.arm.name == arm.name for shard in state.shards if shard.done]
+    if archives and sum(shard.images for shard in archives):
+        return sum(shard.size for shard in archives) / sum(shard.images for shard in archives)
+    return arm.settings.get("width", 512) * arm.settings.get("height", 512) * BYTES_PER_PIXEL + 4096
+
+
+def plan_text(experiment: Experiment, states: Sequence[ArmState]) -> str:
+    """What `snakemake plan` prints."""
+    rows, hours, needed = [], 0.0, 0.0
+    for state in states:
+        rate, left = expected_rate(state.arm, states), state.total - state.images
+        hours += left / rate.images_per_hour
+        needed += left * expected_bytes(state.arm, states)
+        rows.append(
+            {
+                "arm": state.arm.label,
+                "done": state.count("done"),
+                "partial": state.count("partial"),
+                "to do": state.count("to do"),
+                "images": f"{state.images:,} of {state.total:,}",
+                "images/h": f"{rate.images_per_hour:,.0f} ({rate.source})",
+                _device_hours(experiment): f"{left / rate.images_per_hour:,.1f}",
+            }
+        )
+    free = shutil.disk_usage(_existing(experiment.results)).free
+    features = sum(state.total for state in states) * sum(e.dims for e in experiment.config.extractors) * 4
+    needed += features
+    lines = [
+        _table(rows),
+        "",
+        f"{_device_hours(experiment)} left for drawing: {hours:,.1f}",
+        f"disk space still needed: {needed / 1e9:,.1f} GB of {free / 1e9:,.1f} GB free in {_existing(experiment.results)}",
+    ]
+    if needed > free:
+        lines.append(
+            "WARNING: that is more than is free; shards stop when the disk is full, and go on when there is space"
+        )
+    if any(expected_rate(state.arm, states).source == "assumed" for state in states):
+        lines.append(
+            f"assumed: {ASSUMED_RATE:,.0f} images of 512 x 512 an hour on one GPU, until a shard has finished and says better"
+        )
+    return "\n".join(lines)
+
+
+def status_text(experiment: Experiment, states: Sequence[ArmState]) -> str:
+    """What `snakemake status` prints."""
+    rows, failed, working = [], [], []
+    for state in states:
+        busy = [shard for shard in state.shards if shard.worker and not shard.done]
+        speed = sum(shard.rate or 0 for shard in busy)
+        left = state.total - state.images
+        rows.append(
+            {
+                "arm": state.arm.label,
+                "done": state.count("done"),
+                "partial": state.count("partial"),
+                "to do": state.count("to do"),
+                "images": f"{state.images:,} of {state.total:,}",
+                "working": len(busy),
+                "images/h": f"{speed:,.0f}" if speed else "–",
+                "time left": "done" if not left else _duration(3600 * left / speed) if speed else "–",
+            }
+        )
+        working += [f"  {state.arm.label}, {shard.shard.name}: {shard.worker}" for shard in busy]
+        failed += [f"  {state.arm.label}, {shard.shard.name}: {shard.error}" for shard in state.shards if shard.error]
+    lines = [_table(rows)]
+    lines += ["", f"at work ({len(working)}):", *working] if working else []
+    lines += ["", f"stopped before their end, and not at work now ({len(failed)}):", *failed] if failed else []
+    lines += ["", f"logs: {experiment.results / 'logs'}"] if failed else []
+    return "\n".join(lines)
+
+
+def remove_images(experiment: Experiment, arm: str, rows: str | None) -> list[str]:
+    """Removes the images of an arm, or of one of its shards, finished or not, so that they are drawn anew.
+
+    Args:
+        arm: its name, with or without its fingerprint.
+        rows: name of a shard, or None for all.
+
+    Returns:
+        The names of the shards that were removed.
+
+    Raises:
+        InputError: no such arm or shard, or a job is at work on it.
+    """
+    names = [
+        each.name for each in experiment.arms() if arm in (each.name, each.name.removesuffix(f"-{each.fingerprint}"))
+    ]
+    if not names:
+        raise InputError(f"there is no arm {arm!r}; the arms are {', '.join(a.name for a in experiment.arms())}")
+    folder = experiment.results / "images" / names[0]
+    there = {path.name.split(".")[0] for path in folder.glob("*-*.*")} | {
+        path.name for path in folder.glob(".partial/*/")
+    }
+    chosen = sorted(there) if rows is None else [rows]
+    if rows is not None and rows not in there:
+        raise InputError(f"{folder}: has no shard {rows!r}; there are {', '.join(sorted(there)) or 'none'}")
+    for shard in chosen:
+        holder = holder_of(lock_of(folder / ".partial" / shard))
+        if holder is not None and (not holder.is_here() or holder.is_alive()):
+            raise InputError(f"{folder / shard}: {holder} is at work on it; end that first")
+    for shard in chosen:
+        for ending in (".tar", ".json", ".attempts.jsonl"):
+            (folder / f"{shard}{ending}").unlink(missing_ok=True)
+        shutil.rmtree(folder / ".partial" / shard, ignore_errors=True)
+    if rows is None:
+        (folder / "batch.json").unlink(missing_ok=True)
+    return chosen
+
+
+def _device_hours(experiment: Experiment) -> str:
+    return "GPU-hours" if experiment.config.device == "cuda" else "CPU-hours"
+
+
+def _existing(path: Path) -> Path:
+    """The path, or the nearest folder above it that is there."""
+    return path if path.exists() else _existing(path.parent)
+
+
+def _table(rows: list[dict[str, object]]) -> str:
+    return pd.DataFrame(rows).to_string(index=False)
+
+
+def _duration(seconds: float) -> str:
+    minutes = max(1, round(seconds / 60))
+    days, hours = minutes // 1440, minutes // 60 % 24
+    if days:
+        return f"{days} d {hours} h"
+    return f"{hours} h {minutes % 60} min" if hours else f"{minutes} min"

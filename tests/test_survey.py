@@ -1,0 +1,144 @@
+"""Plan and status: what the disk holds, what it costs to finish, who works, what stopped and why; and starting over."""
+
+import json
+import os
+import shutil
+import time
+from dataclasses import replace
+
+import pytest
+from conftest import ROOT, small_config
+
+from emudrift import survey as module
+from emudrift.config import parse_config
+from emudrift.errors import InputError
+from emudrift.experiment import Experiment
+from emudrift.history import FINISHED, History, Recording
+from emudrift.jobs import this_job
+from emudrift.locks import Lock
+from emudrift.progress import Progress
+from emudrift.shards import lock_of
+from emudrift.survey import expected_rate, plan_text, remove_images, status_text, survey
+
+
+@pytest.fixture
+def experiment(tmp_path) -> Experiment:
+    """Four arms of four shards of ten, none begun."""
+    config = parse_config(small_config(sample_sizes=[40]), "test")
+    experiment = Experiment(config, ROOT / "test.yaml")
+    experiment.results = tmp_path / "results"
+    experiment.results.mkdir()
+    return experiment
+
+
+def shard_path(experiment: Experiment, arm: int, shard: int):
+    return experiment.images(experiment.arms()[arm].name, experiment.shards()[shard].name, "")
+
+
+def finish(experiment: Experiment, arm: int, shard: int, seconds: float = 36.0) -> None:
+    """Ten images in so many seconds, 1,000 bytes each."""
+    path = shard_path(experiment, arm, shard)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.with_suffix(".tar").write_bytes(b"x" * 10_000)
+    path.with_suffix(".json").write_text("{}")
+    history = History(path.with_suffix(".attempts.jsonl"))
+    history.begin(this_job(), 0, None)
+    (attempt,) = history.attempts()
+    history._write([replace(attempt, end=attempt.start + seconds, images=10, reason=FINISHED)])
+
+
+def draw(experiment: Experiment, arm: int, shard: int, images: int) -> None:
+    partial = lock_of(shard_path(experiment, arm, shard).parent / ".partial" / experiment.shards()[shard].name)
+    folder = partial.with_suffix("")
+    folder.mkdir(parents=True, exist_ok=True)
+    for i in range(images):
+        (folder / f"{i:012d}.json").write_text("{}")
+
+
+def stop(experiment: Experiment, arm: int, shard: int, error: Exception) -> None:
+    history = History(shard_path(experiment, arm, shard).with_suffix(".attempts.jsonl"))
+    with pytest.raises(type(error)), Recording(history, this_job(), Progress("a", 10, "image")) as recording:
+        recording.begin(0, None)
+        raise error
+
+
+def row(text: str, label: str) -> list[str]:
+    line = next(line for line in text.splitlines() if line.strip().startswith(label))
+    return line.split(label)[1].split()
+
+
+def test_a_plan_counts_shards_images_hours_and_bytes(experiment):
+    for shard in (0, 1):
+        finish(experiment, 0, shard)
+    draw(experiment, 0, 2, 5)
+    text = plan_text(experiment, survey(experiment))
+    # 1,000 images an hour measured: 15 of 40 are left; the other arms are as large and are expected to be as fast.
+    assert row(text, "base, guidance 1") == ["2", "1", "1", "25", "of", "40", "1,000", "(measured)", "0.0"]
+    assert row(text, "finetuned, guidance 3")[:6] == ["0", "0", "4", "0", "of", "40"]
+    assert "1,000 (as base, guidance 1)" in text
+    assert "CPU-hours left for drawing: 0.1" in text
+    assert "assumed" not in text
+
+
+def test_without_a_finished_shard_the_rate_is_said_to_be_assumed(experiment):
+    states = survey(experiment)
+    assert expected_rate(experiment.arms()[0], states).images_per_hour == module.ASSUMED_RATE * 64
+    assert "assumed: 400 images of 512 x 512 an hour" in plan_text(experiment, states)
+
+
+def test_a_disk_that_will_not_suffice_is_warned_of(experiment, monkeypatch):
+    usage = shutil.disk_usage(experiment.results)
+    assert "WARNING" not in plan_text(experiment, survey(experiment))
+    monkeypatch.setattr(module.shutil, "disk_usage", lambda path: usage._replace(free=1000))
+    assert "WARNING: that is more than is free" in plan_text(experiment, survey(experiment))
+
+
+def test_status_names_who_works_and_the_last_error_of_what_stopped(experiment):
+    finish(experiment, 1, 0)
+    draw(experiment, 1, 1, 4)
+    stop(experiment, 1, 1, InputError("cannot write a.tar: no space left on device"))
+    path = lock_of(shard_path(experiment, 2, 0).parent / ".partial" / "000000-000010")
+    with Lock(path, "a"):
+        history = History(shard_path(experiment, 2, 0).with_suffix(".attempts.jsonl"))
+        history.begin(this_job(), 2, None)
+        (attempt,) = history.attempts()
+        history._write([replace(attempt, start=time.time() - 36)])
+        draw(experiment, 2, 0, 8)
+        text = status_text(experiment, survey(experiment))
+    # Six images in 36 s: 600 an hour, and 32 of 40 are left.
+    assert row(text, "finetuned, guidance 1")[:8] == ["0", "1", "3", "8", "of", "40", "1", "600"]
+    assert row(text, "finetuned, guidance 1")[8:] == ["3", "min"]
+    assert f"finetuned, guidance 1, 000000-000010: process {os.getpid()} on" in text
+    assert "stopped before their end, and not at work now (1):" in text
+    assert "base, guidance 3, 000010-000020: error: cannot write a.tar: no space left on device" in text
+    after = status_text(experiment, survey(experiment))
+    assert "at work" not in after.partition("stopped before")[0]
+    assert "finetuned, guidance 1, 000000-000010: killed: it left no word" in after
+
+
+def test_starting_over_removes_one_shard_or_one_arm_and_nothing_else(experiment):
+    for arm in (0, 1):
+        for shard in (0, 1):
+            finish(experiment, arm, shard)
+    draw(experiment, 0, 2, 3)
+    name = experiment.arms()[0].name
+    folder = experiment.results / "images" / name
+    (folder / "batch.json").write_text(json.dumps({"batch_size": 4, "prompt_length": 9}))
+    assert remove_images(experiment, "base-cfg1", "000010-000020") == ["000010-000020"]
+    assert sorted(p.name for p in folder.glob("*.tar")) == ["000000-000010.tar"]
+    assert (folder / "batch.json").exists()
+    assert remove_images(experiment, name, None) == ["000000-000010", "000020-000030"]
+    assert [p for p in folder.rglob("*") if p.is_file()] == []
+    assert survey(experiment)[1].images == 20
+
+
+def test_starting_over_refuses_what_is_not_there_and_what_is_being_made(experiment):
+    finish(experiment, 0, 0)
+    with pytest.raises(InputError, match="there is no arm 'bose'; the arms are base-cfg1-"):
+        remove_images(experiment, "bose", None)
+    with pytest.raises(InputError, match="has no shard '000030-000040'; there are 000000-000010"):
+        remove_images(experiment, "base-cfg1", "000030-000040")
+    path = lock_of(shard_path(experiment, 0, 0).parent / ".partial" / "000000-000010")
+    with Lock(path, "a"), pytest.raises(InputError, match="is at work on it; end that first"):
+        remove_images(experiment, "base-cfg1", None)
+    assert survey(experiment)[0].count("done") == 1
