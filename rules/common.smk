@@ -4,6 +4,7 @@ The scripts read the config file themselves and look up arms, extractors and ref
 fingerprints, so a config edited while jobs wait can never mix settings.
 """
 
+import functools
 import os
 import sys
 
@@ -94,8 +95,14 @@ def model_of_arm(wildcards):
     return expand(rules.check_model.output.model, model=experiment.arm(wildcards.arm).model)
 
 
+@functools.cache
+def weights_by_name(extractor):
+    """Looked for once, and not for each of thousands of shards."""
+    return weights_file(experiment.extractor(extractor))
+
+
 def weights_of_extractor(wildcards):
-    return weights_file(experiment.extractor(wildcards.extractor))
+    return weights_by_name(wildcards.extractor)
 
 
 def weights_of_reference(wildcards):

@@ -4,11 +4,16 @@ Inputs: fid.csv, comparison.csv, prompts, the first shard of every arm (for the 
 Outputs: results/<name>/figures/, results/<name>/report.html.
 """
 
-MANIFESTS = expand(
-    rules.generate_shard.output.manifest,
-    arm=[arm.name for arm in experiment.arms()],
-    rows=[shard.name for shard in experiment.shards()],
-)
+
+def all_manifests(wildcards):
+    """A function, since Snakemake 9.27 hashes a long list of inputs once for each of its items."""
+    return expand(
+        rules.generate_shard.output.manifest,
+        arm=[arm.name for arm in experiment.arms()],
+        rows=[shard.name for shard in experiment.shards()],
+    )
+
+
 FIRST_ARCHIVES = expand(
     rules.generate_shard.output.archive,
     arm=[arm.name for arm in experiment.arms()],
@@ -47,7 +52,7 @@ rule report:
         comparison=rules.compare.output.table,
         prompts=rules.extract_prompts.output.prompts,
         archives=FIRST_ARCHIVES,
-        manifests=MANIFESTS,
+        manifests=all_manifests,
         figures=rules.plot.output,
     output:
         page=f"{RESULTS}/report.html",

@@ -50,10 +50,12 @@ class Workflow:
         path.write_text(yaml.safe_dump(config, sort_keys=False))
         return path
 
-    def snakemake(self, *arguments: str, config: Path | str, check: bool = True) -> subprocess.CompletedProcess[str]:
+    def snakemake(
+        self, *arguments: str, config: Path | str, check: bool = True, environment: dict[str, str] | None = None
+    ) -> subprocess.CompletedProcess[str]:
         """Runs Snakemake as a user does; its output in `stdout`."""
         command = [sys.executable, "-m", "snakemake", "--configfile", str(config), "--cores", "2", *arguments]
-        environment = os.environ | {"OMP_NUM_THREADS": "1"}
+        environment = os.environ | {"OMP_NUM_THREADS": "1"} | (environment or {})
         result = subprocess.run(
             command,
             cwd=self.folder,

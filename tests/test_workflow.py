@@ -49,6 +49,37 @@ def test_the_experiment_makes_every_output(finished):
     assert not list(finished.results.glob("images/*/.partial/*")), "work in progress was left behind"
 
 
+def test_a_shard_that_is_started_over_is_drawn_again_with_what_follows(finished, new_workflow):
+    """On a copy: only its own jobs are planned, and the bytes come out the same."""
+    workflow = new_workflow("over")
+    shutil.copytree(finished.folder / "results", workflow.folder / "results", copy_function=shutil.copy2)
+    shutil.copytree(finished.folder / "resources", workflow.folder / "resources", copy_function=shutil.copy2)
+    shutil.copytree(finished.folder / ".snakemake", workflow.folder / ".snakemake", copy_function=shutil.copy2)
+    config = workflow.write_config(small_config())
+    before = archives(workflow.folder / "results/small")
+    assert workflow.planned(config=config) == {}
+    said = workflow.snakemake("remove_images", config=config, environment={"ARM": "base-cfg3", "ROWS": "000010-000020"})
+    assert "removed 1 shards of base-cfg3: 000010-000020" in said.stdout
+    plan = workflow.planned(config=config)
+    assert set(plan) == {"generate_shard", "extract_features", "compute_fid"} | AFTERWARDS
+    assert {rule: len(plan[rule]) for rule in ("generate_shard", "compute_fid")} == {
+        "generate_shard": 2,
+        "compute_fid": 1,
+    }
+    workflow.snakemake("--quiet", "rules", config=config)
+    assert archives(workflow.folder / "results/small") == before
+    refused = workflow.snakemake("remove_images", config=config, check=False)
+    assert refused.returncode != 0
+    assert "say which arm" in refused.stdout
+
+
+def test_plan_and_status_can_be_asked_at_any_time(finished):
+    for target in ("plan", "status"):
+        text = finished.snakemake(target, "--quiet", "all", config=finished.config).stdout
+        assert text.count("20 of 20") == 4, text
+    assert finished.planned(config=finished.config) == {}, "asking made something stale"
+
+
 def test_nothing_is_planned_when_nothing_changed(finished):
     assert finished.planned(config=finished.config) == {}
 

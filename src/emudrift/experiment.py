@@ -3,6 +3,7 @@
 import hashlib
 import json
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -107,13 +108,17 @@ class Experiment:
         return [model.name for model in self.config.models]
 
     def arms(self) -> list[Arm]:
-        return [arm for model in self.config.models for arm in self._arms_of(model)]
+        return list(self._arms.values())
+
+    @cached_property
+    def _arms(self) -> dict[str, Arm]:
+        """By name. Looked up once for each of thousands of shards, so worked out once."""
+        return {arm.name: arm for model in self.config.models for arm in self._arms_of(model)}
 
     def arm(self, name: str) -> Arm:
         """The arm of that name; its fingerprint makes sure that the settings are still those that were planned."""
-        for arm in self.arms():
-            if arm.name == name:
-                return arm
+        if name in self._arms:
+            return self._arms[name]
         raise InputError(
             f"{self.config_path}: has no arm {name!r}; were its settings changed since it was planned? "
             f"Its arms are {', '.join(a.name for a in self.arms())}"
@@ -168,10 +173,13 @@ class Experiment:
     def extractor_names(self) -> list[str]:
         return [self.extractor_name(extractor) for extractor in self.config.extractors]
 
+    @cached_property
+    def _extractors(self) -> dict[str, Extractor]:
+        return {self.extractor_name(extractor): extractor for extractor in self.config.extractors}
+
     def extractor(self, name: str) -> Extractor:
-        for extractor in self.config.extractors:
-            if self.extractor_name(extractor) == name:
-                return extractor
+        if name in self._extractors:
+            return self._extractors[name]
         raise InputError(
             f"{self.config_path}: has no extractor {name!r}; were its settings changed since it was planned? "
             f"Its extractors are {', '.join(self.extractor_names)}"

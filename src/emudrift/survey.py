@@ -222,7 +222,9 @@ def status_text(experiment: Experiment, states: Sequence[ArmState]) -> str:
 
 
 def remove_images(experiment: Experiment, arm: str, rows: str | None) -> list[str]:
-    """Removes the images of an arm, or of one of its shards, finished or not, so that they are drawn anew.
+    """Removes the images of an arm, or of one of its shards, finished or not, and what was made of them.
+
+    The next run draws them anew. Without its features, distances and tables Snakemake would not miss an archive.
 
     Args:
         arm: its name, with or without its fingerprint.
@@ -254,6 +256,13 @@ def remove_images(experiment: Experiment, arm: str, rows: str | None) -> list[st
         for ending in (".tar", ".json", ".attempts.jsonl"):
             (folder / f"{shard}{ending}").unlink(missing_ok=True)
         shutil.rmtree(folder / ".partial" / shard, ignore_errors=True)
+        for path in experiment.results.glob(f"features/*/{folder.name}/{shard}.*"):
+            path.unlink()
+        for path in experiment.results.glob(f"fid/*/{folder.name}/*.json"):
+            if not path.stem.isdigit() or int(path.stem) > Shard.parse(shard).start:
+                path.unlink()
+    for name in ("fid.csv", "comparison.csv", "report.html"):
+        (experiment.results / name).unlink(missing_ok=True)
     if rows is None:
         (folder / "batch.json").unlink(missing_ok=True)
     return chosen
