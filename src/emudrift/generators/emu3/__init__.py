@@ -123,6 +123,7 @@ class Emu3Generator:
                 "engine: reference (the published study used 20)"
             )
         self.engine.prompt_length = prompt_length
+        torch.cuda.empty_cache()
         free = torch.cuda.mem_get_info(self.weights.device)[0]
         decoding = vq.TOGETHER * vq.BYTES_PER_PIXEL * self.size[0] * self.size[1]
         fits, batch_size = equal_batches(free - SPARE - decoding, self.engine.bytes_per_image(), shard_size)

@@ -50,8 +50,9 @@ class GridEngine:
 
     @property
     def capacity(self) -> int:
-        """Tokens of a row: the prompt, and h rows of w visual tokens and an end of line each."""
-        return self.prompt_length + self.recipe.h * (self.recipe.w + 1)
+        """Slots of a row of the cache: the prompt, and h rows of w visual tokens and an end of line each, rounded up."""
+        filled = self.prompt_length + self.recipe.h * (self.recipe.w + 1)
+        return -(-filled // self.slots) * self.slots
 
     @property
     def rows_per_image(self) -> int:
@@ -104,7 +105,7 @@ class GridEngine:
         """How many slots a step looks at, when the longest row has `filled`. FlashAttention is told the lengths itself."""
         if self.language.attention == "flash":
             return self.capacity
-        return min(-(-filled // self.slots) * self.slots, self.capacity)
+        return -(-filled // self.slots) * self.slots
 
     def choose(self, hidden: Tensor, uniforms: Tensor) -> Tensor:
         """From last hidden states (rows, hidden) and one uniform per image to codes (batch,) int64."""
