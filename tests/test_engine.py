@@ -240,6 +240,12 @@ def test_batches_are_as_large_as_memory_takes_and_equal_within_a_shard():
     assert equal_batches(700, 1, 200) == (256, 200)
 
 
+def test_auto_is_a_moderate_number_on_a_cpu():
+    generator = new_generator(engine="grid")
+    assert generator.plan(CAPTIONS, 20, None).batch_size == 10
+    assert generator.plan(CAPTIONS, 500, None).batch_size == 16
+
+
 def test_the_memory_of_an_image_counts_the_published_models_cache():
     """FACTS of the 8B model: 128 KiB per token, 1.10 GB per 512 x 512 image with guidance."""
     generator = new_generator(engine="grid", width=512, height=512)

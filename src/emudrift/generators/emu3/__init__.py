@@ -116,7 +116,7 @@ class Emu3Generator:
 
     def _largest_batch(self, prompt_length: int, shard_size: int) -> int:
         if self.weights.device.type != "cuda":
-            return BATCH_ON_CPU
+            return equal_batches(BATCH_ON_CPU, 1, shard_size)[1]
         if not isinstance(self.engine, GridEngine):
             raise InputError(
                 "resources: generation_batch_size: auto knows the memory of engine: grid only; give a number for "
