@@ -1,0 +1,270 @@
+"""The shipped profile and the unmodified executor plugin on a real SLURM cluster with two GPU nodes of two (fake) A100s.
+
+Whatever befalls a run, its archives must be the bytes that the undisturbed run on this machine made. Images are drawn on the
+CPU (device: cpu), while the profile asks SLURM for a GPU for each GPU rule, as it always does.
+"""
+
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import cluster as throwaway
+import pytest
+from cluster import Cluster, is_alive, wait_until
+from conftest import Workflow, archives, arm_name, small_config
+
+GPU_RULES = ("generate_shard", "extract_features", "reference_features")
+CPU_JOBS = ("reference_statistics", "distances", "page")
+ROWS = ("000000-000010", "000010-000020")
+
+
+@pytest.fixture(scope="session", params=[False], ids=["squeue"])
+def cluster(request: pytest.FixtureRequest):
+    """One cluster at a time; `accounting` decides whether sacct answers."""
+    reason = throwaway.why_not(accounting=request.param)
+    if reason:
+        message = f"SLURM NOT TESTED: {reason}"
+        pytest.fail(message) if os.environ.get("EMUDRIFT_REQUIRE_SLURM") else pytest.skip(message)
+    with throwaway.alone():
+        running = Cluster(accounting=request.param)
+        try:
+            running.start()
+            yield running
+        finally:
+            throwaway.stop()
+
+
+with_accounting = pytest.mark.parametrize("cluster", [True], ids=["sacct"], indirect=True)
+
+
+class Driver:
+    """A running `snakemake --profile slurm`, in the folder of a workflow."""
+
+    def __init__(self, workflow: Workflow, *arguments: str) -> None:
+        self.log = workflow.folder / f"driver-{time.monotonic_ns()}.log"
+        command = [
+            sys.executable, "-m", "snakemake", "--profile", "slurm", "--configfile", "test.yaml",
+            # The plugin's first look is after 40 s whatever is set; the next ones need not wait as long here.
+            "--slurm-init-seconds-before-status-checks", "3", "--latency-wait", "10", *arguments,
+        ]  # fmt: skip
+        with open(self.log, "w") as log:
+            self.process = subprocess.Popen(
+                command, cwd=workflow.folder, stdout=log, stderr=log, env=os.environ | {"OMP_NUM_THREADS": "1"}
+            )
+
+    def said(self) -> str:
+        return self.log.read_text()
+
+    def kill(self, sign: signal.Signals) -> int:
+        """Sends a signal; returns how the driver ended."""
+        self.process.send_signal(sign)
+        return self.process.wait(60)
+
+    def finish(self, seconds: float) -> None:
+        """Waits for the end, which must be a good one."""
+        try:
+            code = self.process.wait(seconds)
+        except subprocess.TimeoutExpired:
+            self.kill(signal.SIGKILL)
+            pytest.fail(f"still running after {seconds:.0f} s:\n{self.said()[-6000:]}")
+        assert code == 0, self.said()[-6000:]
+
+
+@pytest.fixture
+def new_run(cluster, new_workflow):
+    """Makes fresh copies of the workflow; afterwards no job of the test is left in the queue."""
+
+    def make(name: str, **changes) -> Workflow:
+        # One image at a time: the same bytes (float32), and more moments to be disturbed at.
+        resources = {"generation_batch_size": 1, "feature_batch_size": 16}
+        workflow = new_workflow(name)
+        workflow.write_config(small_config(resources=resources, **changes))
+        workflow.results = workflow.folder / "results/small"
+        return workflow
+
+    yield make
+    cluster.cancel_all()
+
+
+def payloads(workflow: Workflow) -> dict[str, tuple[int, dict[str, str]]]:
+    """SLURM job id to process id and environment of every generate_shard.py that runs for this workflow."""
+    found = {}
+    for process in Path("/proc").glob("[0-9]*"):
+        try:
+            arguments = (process / "cmdline").read_text().split("\0")
+            if arguments[1:2] == ["scripts/generate_shard.py"] and (process / "cwd").readlink() == workflow.folder:
+                environment = dict(
+                    line.split("=", 1) for line in (process / "environ").read_text().split("\0") if "=" in line
+                )
+                found[environment["SLURM_JOB_ID"]] = int(process.name), environment
+        except OSError:  # it ended meanwhile
+            continue
+    return found
+
+
+def shard_of(job: dict[str, str]) -> tuple[str, str] | None:
+    """Arm and rows that a job draws."""
+    found = re.fullmatch(r"rule_generate_shard_wildcards_(.+)_(\d+-\d+)", job.get("Comment", ""))
+    return (found[1], found[2]) if found else None
+
+
+def in_mid_work(cluster: Cluster, workflow: Workflow, jobs_hit: set[str]) -> dict[str, str] | None:
+    """A running job, not hit before, whose shard has some of its images but not all."""
+    running = payloads(workflow)
+    for job in cluster.jobs():
+        shard = shard_of(job)
+        if shard is None or job["JobState"] != "RUNNING" or job["JobId"] in jobs_hit or job["JobId"] not in running:
+            continue
+        partial = workflow.results / "images" / shard[0] / ".partial" / shard[1]
+        if 0 < len({path.name.partition(".")[0] for path in partial.glob("[0-9]*")}) < 10:
+            return job
+    return None
+
+
+def wait_for_mid_work(cluster: Cluster, workflow: Workflow, jobs_hit: set[str]) -> dict[str, str]:
+    found = []
+    wait_until(lambda: found.append(in_mid_work(cluster, workflow, jobs_hit)) or found[-1], 120, "a shard in mid-work")
+    return found[-1]
+
+
+def state(cluster: Cluster, job: dict[str, str]) -> dict[str, str]:
+    (now,) = (each for each in cluster.jobs() if each["JobId"] == job["JobId"])
+    return now
+
+
+def targets(workflow: Workflow, arm: str) -> list[str]:
+    return [f"results/small/images/{arm}/{rows}.tar" for rows in ROWS]
+
+
+def assert_same_bytes(workflow: Workflow, finished: Workflow, arms: set[str] | None = None) -> None:
+    expected = {
+        path: data
+        for path, data in archives(finished.results).items()
+        if arms is None or path.split("/")[1] in arms
+    }  # fmt: skip
+    made = archives(workflow.results)
+    assert list(made) == list(expected)
+    assert [path for path in expected if made[path] != expected[path]] == []
+
+
+def test_every_rule_lands_where_it_belongs_and_the_images_are_those_of_a_local_run(cluster, new_run, finished):
+    workflow = new_run("whole", guidance_scales=[3])
+    driver = Driver(workflow)
+    most, devices = 0, {}
+    limit = time.monotonic() + 300
+    while driver.process.poll() is None and time.monotonic() < limit:
+        running = [job for job in cluster.jobs() if job["JobState"] == "RUNNING" and job["Partition"] == "gpu"]
+        used = [(job["BatchHost"], job["GRES"]) for job in running if job.get("GRES")]
+        assert len(used) == len(set(used)) <= 4, "two jobs on one device"
+        most = max(most, len(used))
+        seen = {job["JobId"]: job for job in running if job.get("GRES")}
+        for job_id, (_, environment) in payloads(workflow).items():
+            if job_id in seen:
+                devices[job_id] = environment["CUDA_VISIBLE_DEVICES"], seen[job_id]["GRES"]
+        time.sleep(0.3)
+    driver.finish(10)
+    assert most == 4, "four devices were free, but they were never all used"
+    assert len(devices) == 4
+    assert all(gres == f"gpu:a100:1(IDX:{index})" for index, gres in devices.values())
+
+    jobs = cluster.jobs()
+    for job in jobs:
+        rule = job["Comment"].removeprefix("rule_").split("_wildcards_")[0]
+        if rule in GPU_RULES:
+            assert (job["Partition"], job["JOB_GRES"]) == ("gpu", "gpu:a100:1")
+        else:
+            assert rule.startswith(CPU_JOBS), rule
+            assert (job["Partition"], job.get("JOB_GRES")) == ("cpu", None)
+        assert job["JobState"] == "COMPLETED"
+    assert sum(job["Partition"] == "gpu" for job in jobs) == 1 + 4 + 4
+    assert sum(job["Partition"] == "cpu" for job in jobs) == 1 + 1 + 1, "short jobs go together"
+    assert (workflow.results / "report.html").stat().st_size
+    assert_same_bytes(workflow, finished, {arm_name(finished, "base-cfg3"), arm_name(finished, "finetuned-cfg3")})
+
+
+def test_cancelled_killed_requeued_and_preempted_shards_end_as_the_same_bytes(cluster, new_run, finished):
+    """Eight shards; each fault hits one that has drawn some of its images."""
+    workflow = new_run("faults")
+    arms = {Path(path).parent.name for path in archives(finished.results)}
+    driver = Driver(workflow, *(path for arm in sorted(arms) for path in targets(workflow, arm)))
+    hit: set[str] = set()
+
+    def all_busy() -> bool:
+        return sum(job["JobState"] == "RUNNING" and job["Partition"] == "gpu" for job in cluster.jobs()) == 4
+
+    def restarted() -> set[str]:
+        return {job["JobId"] for job in cluster.jobs() if int(job["Restarts"]) > 0}
+
+    wait_until(all_busy, 120, "four shards at once")
+    wait_for_mid_work(cluster, workflow, hit)
+    throwaway.run("sbatch", "-p", "urgent", "--gpus=a100:1", "-o", "/dev/null", "--wrap", "sleep 2")
+    wait_until(restarted, 30, "a preempted shard")
+    preempted = restarted()
+    hit |= preempted
+
+    cancelled = wait_for_mid_work(cluster, workflow, hit)
+    hit.add(cancelled["JobId"])
+    throwaway.run("scancel", cancelled["JobId"])
+
+    killed = wait_for_mid_work(cluster, workflow, hit)
+    hit.add(killed["JobId"])
+    os.kill(payloads(workflow)[killed["JobId"]][0], signal.SIGKILL)
+
+    requeued = wait_for_mid_work(cluster, workflow, hit)
+    throwaway.run("scontrol", "requeue", requeued["JobId"])
+
+    driver.finish(300)
+    assert state(cluster, cancelled)["JobState"] == "CANCELLED"
+    assert state(cluster, killed)["JobState"] == "FAILED"
+    assert preempted | {requeued["JobId"]} <= restarted()
+    for job in (cancelled, killed):
+        others = [each for each in cluster.jobs() if each.get("Comment") == job["Comment"] and each != job]
+        assert "COMPLETED" in {each["JobState"] for each in others}, "Snakemake did not submit the shard again"
+    assert_same_bytes(workflow, finished)
+
+
+@with_accounting
+def test_with_accounting_sacct_is_asked_and_the_account_of_the_profile_pays(cluster, new_run, finished):
+    workflow = new_run("accounting")
+    profile = workflow.folder / "profiles/slurm/config.yaml"
+    profile.write_text(profile.read_text().replace('account = "" ', f'account = "{throwaway.ACCOUNT}" '))
+    arm = arm_name(finished, "base-cfg3")
+    driver = Driver(workflow, "--verbose", *targets(workflow, arm))
+    cancelled = wait_for_mid_work(cluster, workflow, set())
+    throwaway.run("scancel", cancelled["JobId"])
+    driver.finish(200)
+    assert "command=sacct" in driver.said()
+    assert "SLURM status is: 'CANCELLED" in driver.said()
+    shards = [job for job in cluster.jobs() if shard_of(job)]
+    assert sorted(job["JobState"] for job in shards) == ["CANCELLED", "COMPLETED", "COMPLETED"]
+    assert {job["Account"] for job in shards} == {throwaway.ACCOUNT}
+    assert_same_bytes(workflow, finished, {arm})
+
+
+@with_accounting
+def test_a_killed_driver_can_be_started_again(cluster, new_run, finished):
+    """SIGINT cancels the jobs. SIGKILL leaves them running and the folder locked; the next run submits them once more."""
+    workflow = new_run("driver")
+    arm = arm_name(finished, "finetuned-cfg3")
+    driver = Driver(workflow, *targets(workflow, arm))
+    job = wait_for_mid_work(cluster, workflow, set())
+    assert driver.kill(signal.SIGINT) != 0
+    wait_until(
+        lambda: state(cluster, job)["JobState"] == "CANCELLED", 30, "the interrupted driver's jobs to be cancelled"
+    )
+    wait_until(lambda: not payloads(workflow), 30, "their processes to end")
+
+    driver = Driver(workflow, *targets(workflow, arm))
+    orphan = wait_for_mid_work(cluster, workflow, set())
+    assert driver.kill(signal.SIGKILL) == -signal.SIGKILL
+    assert is_alive(payloads(workflow)[orphan["JobId"]][0]), "the orphan ended before it could be met"
+    refused = Driver(workflow, *targets(workflow, arm))
+    assert refused.process.wait(60) != 0
+    assert "Directory cannot be locked" in refused.said()
+    assert Driver(workflow, "--unlock").process.wait(60) == 0
+    Driver(workflow, *targets(workflow, arm)).finish(250)
+    assert_same_bytes(workflow, finished, {arm})
