@@ -11,6 +11,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import ClassVar
 
 import cluster as throwaway
 import pytest
@@ -44,6 +45,8 @@ with_accounting = pytest.mark.parametrize("cluster", [True], ids=["sacct"], indi
 class Driver:
     """A running `snakemake --profile slurm`, in the folder of a workflow."""
 
+    running: ClassVar[list[subprocess.Popen]] = []
+
     def __init__(self, workflow: Workflow, *arguments: str) -> None:
         self.log = workflow.folder / f"driver-{time.monotonic_ns()}.log"
         command = [
@@ -55,6 +58,7 @@ class Driver:
             self.process = subprocess.Popen(
                 command, cwd=workflow.folder, stdout=log, stderr=log, env=os.environ | {"OMP_NUM_THREADS": "1"}
             )
+        self.running.append(self.process)
 
     def said(self) -> str:
         return self.log.read_text()
@@ -69,14 +73,13 @@ class Driver:
         try:
             code = self.process.wait(seconds)
         except subprocess.TimeoutExpired:
-            self.kill(signal.SIGKILL)
             pytest.fail(f"still running after {seconds:.0f} s:\n{self.said()[-6000:]}")
         assert code == 0, self.said()[-6000:]
 
 
 @pytest.fixture
 def new_run(cluster, new_workflow):
-    """Makes fresh copies of the workflow; afterwards no job of the test is left in the queue."""
+    """Makes fresh copies of the workflow; afterwards no driver and no job of the test is left."""
 
     def make(name: str, **changes) -> Workflow:
         # One image at a time: the same bytes (float32), and more moments to be disturbed at.
@@ -87,6 +90,8 @@ def new_run(cluster, new_workflow):
         return workflow
 
     yield make
+    while Driver.running:
+        Driver.running.pop().kill()
     cluster.cancel_all()
 
 
@@ -234,13 +239,14 @@ def test_with_accounting_sacct_is_asked_and_the_account_of_the_profile_pays(clus
     profile.write_text(profile.read_text().replace('account = "" ', f'account = "{throwaway.ACCOUNT}" '))
     arm = arm_name(finished, "base-cfg3")
     driver = Driver(workflow, "--verbose", *targets(workflow, arm))
-    cancelled = wait_for_mid_work(cluster, workflow, set())
-    throwaway.run("scancel", cancelled["JobId"])
+    killed = wait_for_mid_work(cluster, workflow, set())
+    os.kill(payloads(workflow)[killed["JobId"]][0], signal.SIGKILL)
     driver.finish(200)
     assert "command=sacct" in driver.said()
-    assert "SLURM status is: 'CANCELLED" in driver.said()
+    assert "command=squeue" not in driver.said()
+    assert f"SLURM-job '{killed['JobId']}' failed, SLURM status is: 'FAILED'" in driver.said()
     shards = [job for job in cluster.jobs() if shard_of(job)]
-    assert sorted(job["JobState"] for job in shards) == ["CANCELLED", "COMPLETED", "COMPLETED"]
+    assert sorted(job["JobState"] for job in shards) == ["COMPLETED", "COMPLETED", "FAILED"]
     assert {job["Account"] for job in shards} == {throwaway.ACCOUNT}
     assert_same_bytes(workflow, finished, {arm})
 
