@@ -54,8 +54,9 @@ class Driver:
         """Waits for the end, which must be a good one."""
         try:
             code = self.process.wait(seconds)
-        except subprocess.TimeoutExpired:
-            raise AssertionError(f"still running after {seconds:.0f} s:\n{self.said()[-6000:]}") from None
+        except subprocess.TimeoutExpired as error:
+            error.add_note(self.said()[-6000:])
+            raise
         assert code == 0, self.said()[-6000:]
 
 
