@@ -35,3 +35,7 @@ rule check:
     """Look everything over, draw nothing."""
     input:
         rules.check_experiment.output.checked,
+
+
+onsuccess:
+    forget_finished(experiment.results / "images")

@@ -13,6 +13,7 @@ sys.path.insert(0, os.path.join(workflow.basedir, "src"))
 
 from emudrift.errors import InputError
 from emudrift.experiment import Experiment
+from emudrift.shards import forget_finished
 
 if len(workflow.configfiles) > 1:
     sys.exit("error: give one --configfile; settings of several files are not merged")
@@ -69,11 +70,12 @@ def prompt_inputs(wildcards):
 def checkpoint_records(wildcards):
     """Downloads that a model waits for; local folders are looked at by the script."""
     model = experiment.model(wildcards.model)
-    checkpoints = [getattr(model, "checkpoint", None), getattr(model, "adapter", None)]
+    if model.generator != "emu3":
+        return []
     return [
         local(experiment.checkpoint_folder(checkpoint)) + ".json"
-        for checkpoint in checkpoints
-        if checkpoint is not None and checkpoint.hub is not None
+        for checkpoint in experiment.checkpoints(model).values()
+        if checkpoint.hub is not None
     ]
 
 

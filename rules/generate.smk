@@ -17,7 +17,7 @@ rule generate_shard:
         f"{LOGS}/generate_shard/{{arm}}/{{rows}}.log",
     conda:
         "../envs/emudrift.yaml"
-    threads: 1
+    threads: 2 if GPUS else 1  # On a GPU images are written while the next are drawn.
     resources:
         gpu=GPUS,
         mem_mb=48000 if GPUS else 4000,

@@ -13,6 +13,7 @@ from typing import Any
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "src"))
 
 from emudrift.errors import InputError
+from emudrift.jobs import Stopped
 
 
 def parser(description: str | None, config: bool = True) -> argparse.ArgumentParser:
@@ -65,3 +66,6 @@ def enter(work: Callable[[argparse.Namespace], None], arguments: argparse.Namesp
         for line in str(error).splitlines():
             logging.error("error: %s", line)
         sys.exit(1)
+    except Stopped as reason:
+        logging.error("stopped (%s); what was made is kept, and the next run goes on from there", reason)
+        sys.exit(143)

@@ -3,6 +3,8 @@
 import argparse
 import logging
 import platform
+from collections import Counter
+from dataclasses import asdict
 from importlib.metadata import version
 from pathlib import Path
 
@@ -10,10 +12,23 @@ import door
 
 from emudrift.errors import InputError
 from emudrift.experiment import Experiment, Shard
-from emudrift.generators import Generator, fixes_batch, is_unchanged, load_generator
+from emudrift.drawing import draw_shard
+from emudrift.generators import Generator, TokenGenerator, fixes_batch, is_unchanged, load_generator
+from emudrift.history import History, Recording
+from emudrift.jobs import Walltime, end_of_job, stoppable
+from emudrift.locks import Lock
 from emudrift.progress import Progress
 from emudrift.prompts import load_prompts
-from emudrift.shards import Identity, PartialShard, draw_shard, fixed_batch_size, write_archive, write_manifest
+from emudrift.shards import (
+    Identity,
+    PartialShard,
+    chosen_batching,
+    fixed_batching,
+    is_finished,
+    lock_of,
+    write_archive,
+    write_manifest,
+)
 
 PACKAGES = ("torch", "transformers", "peft", "numpy", "pillow")
 
@@ -26,8 +41,12 @@ def main() -> None:
     parser.add_argument("--model", required=True, type=Path, help="what check_model wrote for the arm's model")
     parser.add_argument("--archive", required=True, type=Path, help="tar to write")
     parser.add_argument("--manifest", required=True, type=Path, help="JSON to write")
-    parser.add_argument("--batch-size", required=True, type=door.positive, help="images drawn together")
+    parser.add_argument("--batch-size", required=True, type=batch_size, help="images drawn together, or auto")
     door.enter(generate, parser.parse_args())
+
+
+def batch_size(text: str) -> int | None:
+    return None if text == "auto" else door.positive(text)
 
 
 def generate(arguments: argparse.Namespace) -> None:
@@ -41,52 +60,68 @@ def generate(arguments: argparse.Namespace) -> None:
             f"{arguments.prompts}: has no row {shard.start:,}; sample_sizes ask for more images than prompts"
         )
 
-    def load() -> Generator:
+    def load() -> Generator | TokenGenerator:
         if not is_unchanged(experiment, model, table):
             raise InputError(
                 f"models: {arm.model}: its files are not those that check_model looked at. If that is meant, remove "
                 f"{arguments.model} and run again: all images of this model are then drawn anew"
             )
-        return load_generator(experiment, arm, batch_size, [prompt.caption for prompt in table])
+        generator = load_generator(experiment, arm)
+        if isinstance(generator, TokenGenerator):
+            captions = [prompt.caption for prompt in table]
+            batching = generator.plan(captions, experiment.config.shard_size, arguments.batch_size)
+            if fixes_batch(arm):
+                batching = fixed_batching(batching_of_arm, batching)
+            generator.batching = batching
+        return generator
 
-    batch_size = arguments.batch_size
-    if fixes_batch(arm):
-        batch_size = fixed_batch_size(arguments.archive.parent / "batch.json", batch_size)
-    folder = arguments.archive.parent / ".partial" / shard.name
-    partial = PartialShard(folder, Identity(arm.fingerprint, model["digest"]), None)
-    attempts = partial.count_attempt()
-    with Progress(f"{arm.name} {shard.name}", len(prompts), "image") as progress:
-        generator = draw_shard(
-            prompts,
-            partial,
-            load,
-            batch_size,
-            started=progress.skip,
-            progress=progress.update,
+    batching_of_arm = arguments.archive.parent / "batch.json"
+    work = arguments.archive.parent / ".partial" / shard.name
+    label = f"{arm.name} {shard.name}"
+    with stoppable(), Lock(lock_of(work), label) as lock:
+        partial = PartialShard(work, Identity(arm.fingerprint, model["digest"]), None)
+        if is_finished(arguments.archive, arguments.manifest, prompts, partial.identity):
+            logging.info("%s: another job made it meanwhile", label)
+            return
+        progress = Progress(label, len(prompts), "image")
+        history = History(arguments.archive.with_suffix(".attempts.jsonl"))
+        walltime = Walltime(end_of_job())
+        with progress, Recording(history, lock.job, progress) as recording:
+
+            def started(done: int) -> None:
+                recording.begin(done, partial.newest())
+                progress.skip(done)
+
+            def loaded() -> Generator | TokenGenerator:
+                generator = load()
+                recording.device = generator.device()
+                return generator
+
+            draw_shard(prompts, partial, loaded, started, progress.update, walltime.check)
+            fixed = chosen_batching(batching_of_arm) if fixes_batch(arm) else None
+            together = Counter(tokens.drawn_together for tokens in partial.read_tokens(prompts).values())
+            sums = write_archive(arguments.archive, prompts, partial)
+        write_manifest(
+            arguments.manifest,
+            {
+                "arm": arm.name,
+                "rows": [shard.start, shard.start + len(prompts)],
+                "n_images": len(prompts),
+                "fingerprint": arm.fingerprint,
+                "settings": arm.settings,
+                "model_digest": model["digest"],
+                "revisions": model["revisions"],
+                "versions": {name: version(name) for name in PACKAGES} | {"python": platform.python_version()},
+                "vq": model.get("vq"),
+                "batch_size": None if fixed is None else fixed.batch_size,
+                "drawn_together": {str(size): count for size, count in sorted(together.items())},
+                "images_per_hour": round(progress.rate() * 3600, 1),
+                "attempts": [asdict(attempt) for attempt in history.attempts()],
+                "sha256": sums,
+            },
         )
-        seconds, rate = progress.seconds(), progress.rate()
-    sums = write_archive(arguments.archive, prompts, partial)
-    write_manifest(
-        arguments.manifest,
-        {
-            "arm": arm.name,
-            "rows": [shard.start, shard.start + len(prompts)],
-            "n_images": len(prompts),
-            "fingerprint": arm.fingerprint,
-            "settings": arm.settings,
-            "model_digest": model["digest"],
-            "revisions": model["revisions"],
-            "versions": {name: version(name) for name in PACKAGES} | {"python": platform.python_version()},
-            "device": "none (all images were there)" if generator is None else generator.device(),
-            "batch_size": batch_size,
-            "attempts": attempts,
-            "seconds": round(seconds, 2),
-            "images_per_hour": round(rate * 3600, 1),
-            "sha256": sums,
-        },
-    )
-    partial.remove()
-    logging.info("%s %s: %d images packed", arm.name, shard.name, len(prompts))
+        partial.tidy()
+        logging.info("%s: %d images packed", label, len(prompts))
 
 
 if __name__ == "__main__":

@@ -10,7 +10,8 @@ from emudrift.experiment import Experiment
 from emudrift.files import write_bytes_atomically
 from emudrift.gallery import load_grid_rows
 from emudrift.prompts import load_prompts
-from emudrift.report import build_report, load_manifests
+from emudrift.report import build_report
+from emudrift.report.run import load_manifests
 
 
 def main() -> None:

@@ -4,6 +4,7 @@ import json
 import os
 import shutil
 from pathlib import Path
+from typing import Any
 
 import emudrift.torchvision_mend  # noqa: F401
 
@@ -11,12 +12,15 @@ import numpy as np
 import pytest
 import scipy.stats
 import torch
-from conftest import MINIATURE
+from conftest import MINIATURE, ROOT, small_config
+from peft import LoraConfig, get_peft_model
 from safetensors.torch import load_file, save_file
+from transformers import Emu3VQVAE, Emu3VQVAEConfig
 
-from emudrift.config import SUFFIX
+from emudrift.config import SUFFIX, parse_config
 from emudrift.errors import InputError
-from emudrift.generators.emu3 import Emu3Generator
+from emudrift.experiment import Experiment
+from emudrift.generators.emu3 import Emu3Generator, Emu3Weights, vq
 from emudrift.generators.emu3.checkpoint import check_emu3, have_same_times, load_emu3
 from emudrift.generators.emu3.sampling import image_uniforms, sample_top_k
 from emudrift.prompts import Prompt
@@ -44,17 +48,22 @@ CAPTIONS = [
 PROMPTS = [Prompt(i, f"{i:012d}", i, "", 64, 64, caption, 1000 + i) for i, caption in enumerate(CAPTIONS)]
 
 
+def new_generator(adapter: Path | None = None, **changes: Any) -> Emu3Generator:
+    """A generator of the miniature; `changes` are of the arm's settings."""
+    settings = SETTINGS | changes
+    return Emu3Generator(settings, Emu3Weights(settings, BASE, adapter))
+
+
 @pytest.fixture(scope="module")
 def generator() -> Emu3Generator:
-    return Emu3Generator(SETTINGS, BASE, None)
+    return new_generator()
 
 
 @pytest.mark.parametrize("scale", [1.0, 3.0])
 def test_tokens_equal_a_plain_loop_without_cache_batch_or_padding(scale):
     """An independent implementation: whole sequence forward per token, one image, guidance on the logits, inverse CDF."""
-    settings = SETTINGS | {"guidance_scale": scale, "top_k": 20, "suffix": " masterpiece", "negative_prompt": "blurry"}
-    generator = Emu3Generator(settings, BASE, None)
-    model, tokenizer = generator.model, generator.recipe.processor.tokenizer
+    generator = new_generator(guidance_scale=scale, top_k=20, suffix=" masterpiece", negative_prompt="blurry")
+    model, tokenizer = generator.weights.model, generator.recipe.processor.tokenizer
     visual = [tokenizer.convert_tokens_to_ids(f"<|visual token {i:06d}|>") for i in range(256)]
     eol = tokenizer.convert_tokens_to_ids("<|extra_200|>")
     header = "<|image start|>8*8<|image token|>"
@@ -88,13 +97,14 @@ def test_tokens_equal_a_plain_loop_without_cache_batch_or_padding(scale):
 
 
 def test_an_image_does_not_depend_on_its_batch(generator):
-    together = list(generator.draw(PROMPTS))
+    tokens = generator.codes(PROMPTS)
+    images = generator.decode(tokens)
     for order in ([4, 2, 0], [3], [1, 3]):
-        for i, drawing in zip(order, generator.draw([PROMPTS[i] for i in order]), strict=True):
-            np.testing.assert_array_equal(drawing.tokens, together[i].tokens)
-            np.testing.assert_array_equal(drawing.image, together[i].image)
-    assert together[0].image.shape == (64, 64, 3)
-    assert together[0].tokens.shape == (8, 8)
+        some = generator.codes([PROMPTS[i] for i in order])
+        np.testing.assert_array_equal(some, tokens[order])
+        np.testing.assert_array_equal(generator.decode(some), images[order])
+    assert images.shape == (5, 64, 64, 3)
+    assert tokens.shape == (5, 8, 8)
 
 
 def test_seed_caption_guidance_and_adapter_each_change_the_image(generator):
@@ -103,15 +113,15 @@ def test_seed_caption_guidance_and_adapter_each_change_the_image(generator):
     others = {
         "seed": generator.codes([Prompt(**(vars(prompt) | {"seed": 5}))]),
         "caption": generator.codes([Prompt(**(vars(prompt) | {"caption": CAPTIONS[2]}))]),
-        "guidance": Emu3Generator(SETTINGS | {"guidance_scale": 1.0}, BASE, None).codes([prompt]),
-        "adapter": Emu3Generator(SETTINGS, BASE, ADAPTER).codes([prompt]),
+        "guidance": new_generator(guidance_scale=1.0).codes([prompt]),
+        "adapter": new_generator(ADAPTER).codes([prompt]),
     }
-    assert {name: torch.equal(first, other) for name, other in others.items()} == dict.fromkeys(others, False)
-    assert torch.equal(first, generator.codes([prompt]))
+    assert {name: np.array_equal(first, other) for name, other in others.items()} == dict.fromkeys(others, False)
+    assert np.array_equal(first, generator.codes([prompt]))
 
 
 def test_both_prompts_end_in_the_image_header_and_the_suffix_follows_the_caption():
-    generator = Emu3Generator(SETTINGS | {"suffix": SUFFIX, "negative_prompt": "lowres"}, BASE, None)
+    generator = new_generator(suffix=SUFFIX, negative_prompt="lowres")
     recipe, header = generator.recipe, "<|image start|>8*8<|image token|>"
     decode = recipe.processor.tokenizer.decode
     positive, negative = recipe.positive(CAPTIONS[:2]), recipe.negative(2)
@@ -122,10 +132,22 @@ def test_both_prompts_end_in_the_image_header_and_the_suffix_follows_the_caption
 
 
 def test_a_size_of_another_shape_draws_another_grid():
-    generator = Emu3Generator(SETTINGS | {"width": 80, "height": 48}, BASE, None)
-    drawing = next(generator.draw(PROMPTS[:1]))
-    assert drawing.tokens.shape == (6, 10)
-    assert drawing.image.shape == (48, 80, 3)
+    generator = new_generator(width=80, height=48)
+    tokens = generator.codes(PROMPTS[:1])
+    assert tokens.shape == (1, 6, 10)
+    assert generator.decode(tokens).shape == (1, 48, 80, 3)
+
+
+@pytest.mark.parametrize(
+    ("width", "height"), [(512, 512), (720, 720), (512, 768), (768, 512), (960, 544), (1280, 720), (8, 64)]
+)
+def test_the_header_asks_for_the_grid_of_the_size(width, height):
+    """transformers' processor works the grid out from a ratio and an area; 720 x 720 are 8,193 new tokens."""
+    recipe = new_generator(width=width, height=height).recipe
+    (ids,) = recipe.positive(["a"])["input_ids"]
+    assert recipe.processor.tokenizer.decode(ids).endswith(f"<|image start|>{height // 8}*{width // 8}<|image token|>")
+    assert recipe.new_tokens == (height // 8) * (width // 8 + 1) + 3
+    assert (width != 720) or recipe.new_tokens == 8193
 
 
 def test_a_token_out_of_place_is_never_decoded(generator):
@@ -319,4 +341,78 @@ def test_weights_are_accepted_under_the_names_of_the_modules_and_of_the_publishe
 @pytest.mark.skipif(torch.cuda.is_available(), reason="a GPU is here")
 def test_a_gpu_that_is_not_there_is_never_replaced_by_the_cpu():
     with pytest.raises(InputError, match="torch sees no GPU; set device: cpu"):
-        Emu3Generator(SETTINGS | {"device": "cuda"}, BASE, None)
+        new_generator(device="cuda")
+
+
+# --- the VQ ---
+
+
+def test_decoding_the_first_frame_alone_equals_transformers_decode():
+    """A VQ as the published one: it makes four frames in time and an image is the first."""
+    torch.manual_seed(0)
+    config = Emu3VQVAEConfig(
+        codebook_size=32,
+        base_channels=32,
+        channel_multiplier=[1, 1, 1, 2],
+        hidden_size=64,
+        attn_resolutions=[],
+        temporal_downsample_factor=4,
+        num_res_blocks=2,
+    )
+    model = Emu3VQVAE(config).eval()
+    for name, buffer in model.named_buffers():
+        if name.endswith("running_mean"):
+            buffer.normal_(std=0.3)
+    codes = torch.randint(0, 32, (3, 4, 6))
+    with torch.inference_mode():
+        expected, got = model.decode(codes), vq.first_frame(model, codes)
+    assert got.shape == (3, 3, 32, 48)
+    torch.testing.assert_close(got, expected, rtol=1e-4, atol=1e-4 * float(expected.std()))
+    assert float(expected.std()) > 1e-3
+
+
+def test_a_moved_vq_is_seen_and_the_bases_can_take_its_place(copies):
+    """Training can move the statistics of the VQ's normalisation; the same values in another dtype are no difference."""
+    base, _ = copies
+    own = check_emu3(BASE)["vq"]
+    edit_weights(base / "model.safetensors", lambda w: w.update({n: t.float() for n, t in w.items() if "vqmodel" in n}))
+    assert check_emu3(base)["vq"] == own
+    edit_weights(base / "model.safetensors", move_vq)
+    moved = check_emu3(base)
+    replaced = check_emu3(base, vq=BASE)
+    assert (moved["vq"] == own, replaced["vq"] == own) == (False, True)
+    assert moved["digest"] != replaced["digest"]
+    tokens = new_generator().codes(PROMPTS[:2])
+    images = [
+        Emu3Generator(SETTINGS, Emu3Weights(SETTINGS, folder, vq_checkpoint=other)).decode(tokens)
+        for folder, other in ((BASE, None), (base, None), (base, BASE))
+    ]
+    assert not np.array_equal(images[0], images[1])
+    np.testing.assert_array_equal(images[0], images[2])
+
+
+def move_vq(weights):
+    name = next(name for name in weights if "vqmodel.decoder" in name and name.endswith("conv_out.bias"))
+    weights[name] = weights[name] + 0.3
+
+
+def test_an_adapter_that_reaches_into_the_vq_does_not_change_the_pixels(tmp_path):
+    """Naming q_proj alone as a target also meets the attention of the VQ."""
+    base = load_emu3(BASE, None, torch.float32, "sdpa", torch.device("cpu"))
+    adapted = get_peft_model(base, LoraConfig(target_modules=["q_proj"], r=2, init_lora_weights=False))
+    adapted.save_pretrained(tmp_path)
+    assert any("vqmodel" in name for name in load_file(tmp_path / "adapter_model.safetensors"))
+    check_emu3(BASE, tmp_path)
+    tokens = new_generator().codes(PROMPTS[:1])
+    np.testing.assert_array_equal(new_generator(tmp_path).decode(tokens), new_generator().decode(tokens))
+
+
+def test_arms_of_one_model_share_one_load_and_another_model_takes_its_place():
+    from emudrift.generators import load_generator
+
+    experiment = Experiment(parse_config(small_config(), "test"), ROOT / "test.yaml")
+    first, second, other = (load_generator(experiment, experiment.arms()[i]) for i in (0, 1, 2))
+    assert first.recipe.guidance_scale != second.recipe.guidance_scale
+    assert first.weights is second.weights
+    assert other.weights is not first.weights
+    assert second.weights.language is first.weights.language

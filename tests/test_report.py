@@ -2,6 +2,7 @@
 
 import json
 import math
+from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
@@ -17,7 +18,9 @@ from emudrift.config import parse_config
 from emudrift.errors import InputError
 from emudrift.experiment import Experiment
 from emudrift.grid import GridRow, side_by_side
-from emudrift.report import Manifest, build_report, load_manifests
+from emudrift.history import Attempt
+from emudrift.report import build_report
+from emudrift.report.run import Manifest, load_manifests
 from emudrift.report.verdict import verdict
 
 HOSTILE = """<script>alert(1)</script> "><img src=x onerror='alert(2)'> & it's "quoted" {{ 7 * 7 }}"""
@@ -50,6 +53,14 @@ class Page(HTMLParser):
 
     def of(self, tag: str) -> list[dict[str, str | None]]:
         return [attributes for name, attributes in self.tags if name == tag]
+
+
+def attempts(n: int, images: int) -> list[Attempt]:
+    """All but the last were killed by their walltime; half an hour together."""
+    device, begun = "cpu (2 threads)", 1_800_000_000.0
+    killed = [Attempt("41", "node7", device, begun, begun + 600, 0, 50, "walltime: 20 s are left")] * (n - 1)
+    last = Attempt("42", "node8", device, begun + 1000, begun + 2800 - 600 * (n - 1), 50 * (n - 1), images, "finished")
+    return [*killed, last]
 
 
 class Study:
@@ -85,11 +96,11 @@ class Study:
                 settings=arm.settings,
                 revisions={"checkpoint": "c0ffee"},
                 versions={"torch": "2.13.0"},
-                device="cpu (2 threads)",
-                seconds=1800.0,
-                attempts=1 + (shard.start == 200),
+                attempts=attempts(1 + (shard.start == 200), shard.stop - shard.start),
                 images_per_hour=400.0,
                 batch_size=8,
+                drawn_together={8: shard.stop - shard.start},
+                vq="a" * 64,
             )
             for arm in self.experiment.arms()
             for shard in self.experiment.shards()
@@ -229,7 +240,11 @@ def test_what_was_run_is_told() -> None:
 def test_shards_that_disagree_are_told_apart() -> None:
     study = Study()
     study.manifests[0] = study.manifests[0].model_copy(
-        update={"device": "NVIDIA H200", "versions": {"torch": "2.12.0"}, "images_per_hour": 0.0}
+        update={
+            "attempts": [replace(study.manifests[0].attempts[0], device="NVIDIA H200")],
+            "versions": {"torch": "2.12.0"},
+            "images_per_hour": 0.0,
+        }
     )
     text = words(study.page().text)
     assert "NVIDIA H200, cpu (2 threads)" in text
@@ -280,9 +295,9 @@ def test_manifests_are_read_and_faults_are_named(tmp_path: Path) -> None:
     path = tmp_path / "000000-000200.json"
     path.write_text(json.dumps(data))
     assert load_manifests([path]) == [manifest]
-    del data["seconds"]
+    del data["images_per_hour"]
     path.write_text(json.dumps(data))
-    with pytest.raises(InputError, match=r"000000-000200\.json: seconds: Field required"):
+    with pytest.raises(InputError, match=r"000000-000200\.json: images_per_hour: Field required"):
         load_manifests([path])
     path.write_text("{")
     with pytest.raises(InputError, match=r"000000-000200\.json: not JSON"):
@@ -298,3 +313,24 @@ def test_the_records_of_these_tests_are_what_they_claim() -> None:
     mean = sum(values) / BLOCKS
     error = math.sqrt(sum((value - mean) ** 2 for value in values) / (BLOCKS - 1) / BLOCKS)
     assert (mean, error) == (pytest.approx(20), pytest.approx(2))
+
+
+def test_another_vq_than_the_baselines_is_said_beside_the_verdict() -> None:
+    study = Study()
+    warning = "turns its tokens into pixels with another VQ than base"
+    assert warning not in words(study.page().text)
+    other = next(arm.model for arm in study.experiment.arms() if arm.model != "base")
+    study.manifests = [m.model_copy(update={"vq": "b" * 64}) if m.arm.startswith(other) else m for m in study.manifests]
+    assert f"{other} {warning}" in words(study.page().text)
+
+
+def test_smaller_batches_that_memory_forced_are_said_and_counted() -> None:
+    study = Study()
+    said = "images were drawn in smaller batches than the rest"
+    assert said not in words(study.page().text)
+    first = study.manifests[0]
+    study.manifests[0] = first.model_copy(update={"drawn_together": {8: first.n_images - 30, 4: 30}})
+    assert f"memory ran out, and 30 {said}" in words(study.page().text)
+    # In float32 nothing was fixed, and nothing changes.
+    study.manifests[0] = study.manifests[0].model_copy(update={"batch_size": None})
+    assert said not in words(study.page().text)

@@ -16,15 +16,15 @@ import numpy as np
 import pytest
 
 from emudrift import files
+from emudrift.drawing import draw_shard
 from emudrift.errors import InputError
-from emudrift.generators import Drawing
+from emudrift.generators import Batching, Drawing
 from emudrift.prompts import Prompt
 from emudrift.shards import (
     Identity,
     PartialShard,
     check_archive,
-    draw_shard,
-    fixed_batch_size,
+    fixed_batching,
     read_archive,
     write_archive,
 )
@@ -37,6 +37,7 @@ class Painter:
     """Draws noise from the seed and counts what it is asked for."""
 
     size = (8, 16)
+    batch_size = 4
 
     def __init__(self, pause: float = 0) -> None:
         self.pause, self.asked = pause, []
@@ -56,7 +57,7 @@ class Painter:
 
 def make(folder: Path, painter: Painter, prompts=PROMPTS, identity=IDENTITY) -> bytes:
     partial = PartialShard(folder / "partial", identity, None)
-    draw_shard(prompts, partial, lambda: painter, batch_size=4)
+    draw_shard(prompts, partial, lambda: painter)
     write_archive(folder / "a.tar", prompts, partial)
     return (folder / "a.tar").read_bytes()
 
@@ -111,9 +112,12 @@ def test_a_resumed_batch_holds_the_same_rows_as_an_undisturbed_one(tmp_path, und
 
 
 def test_the_first_shard_fixes_the_batch_size_of_its_arm(tmp_path):
-    assert fixed_batch_size(tmp_path / "arm" / "batch.json", 20) == 20
-    assert fixed_batch_size(tmp_path / "arm" / "batch.json", 8) == 20
+    path = tmp_path / "arm" / "batch.json"
+    assert fixed_batching(path, Batching(20, 50)) == Batching(20, 50)
+    assert fixed_batching(path, Batching(8, 50)) == Batching(20, 50)
     assert [path.name for path in (tmp_path / "arm").iterdir()] == ["batch.json"]
+    with pytest.raises(InputError, match="padded to 50 tokens, and now there is one of 51: the captions were changed"):
+        fixed_batching(path, Batching(20, 51))
 
 
 def truncate(path: Path) -> None:
@@ -188,7 +192,7 @@ def test_a_full_disk_while_packing_is_one_error_and_the_images_stay(tmp_path, un
     try:
         with pytest.raises(InputError, match="no space left on device") as error:
             partial = PartialShard(tmp_path / "partial", IDENTITY, None)
-            draw_shard(many, partial, Painter, batch_size=4)
+            draw_shard(many, partial, Painter)
             write_archive(disk / "a.tar", many, partial)
         assert error.value.__cause__.errno == errno.ENOSPC
         assert list(disk.iterdir()) == []

@@ -15,6 +15,7 @@ import pytest
 from conftest import ROOT, archives, arm_name, small_config
 
 from emudrift.frechet import Statistics, write_statistics
+from emudrift.history import KILLED
 
 
 def test_the_experiment_makes_every_output(finished):
@@ -119,7 +120,7 @@ def test_a_shard_killed_in_mid_work_gives_the_same_bytes(finished, tmp_path):
     assert 0 < len(list(tmp_path.glob(".partial/*/[0-9]*.json"))) < 10
     subprocess.run(command, check=True)
     assert (tmp_path / "a.tar").read_bytes() == (finished.results / "images" / arm / "000000-000010.tar").read_bytes()
-    assert json.loads((tmp_path / "a.json").read_text())["attempts"] == 2
+    assert json.loads((tmp_path / "a.json").read_text())["attempts"][0]["reason"] == KILLED
 
 
 # -- what a user can get wrong, through the front door ---------------------------------------------------------------

@@ -80,6 +80,11 @@ class Emu3Model(Settings):
     generator: Literal["emu3"]
     checkpoint: Checkpoint = Field(description="The base weights, with the processor's files beside them.")
     adapter: Checkpoint | None = Field(None, description="A PEFT adapter that is merged into the base weights.")
+    vq: str | None = Field(
+        None,
+        description="Name of another model whose VQ turns this one's tokens into pixels (training can move the VQ's "
+        "statistics unawares); default: its own.",
+    )
 
 
 class FolderModel(Settings):
@@ -105,7 +110,11 @@ class Generation(Settings):
     width: Annotated[int, Field(ge=8)] = Field(512, description="Pixels; a multiple of 8.")
     height: Annotated[int, Field(ge=8)] = Field(512, description="Pixels; a multiple of 8.")
     dtype: Literal["float32", "bfloat16", "float16"] = Field("bfloat16", description="Of the language model.")
-    attention: Literal["sdpa", "eager", "flash_attention_2"] = Field("sdpa", description="Attention implementation.")
+    attention: Literal["sdpa", "flash", "eager", "flash_attention_2"] = Field(
+        "sdpa",
+        description="engine: grid knows sdpa (everywhere) and flash (torch's own variable-length FlashAttention; GPU, 16 bit); "
+        "engine: reference knows sdpa, eager and flash_attention_2.",
+    )
     engine: Literal["grid", "reference"] = Field(
         "grid", description="grid: one batched forward per token; reference: transformers' own generate, slow."
     )
@@ -117,9 +126,14 @@ class Generation(Settings):
     negative_prompt: str = Field(NEGATIVE_PROMPT, description="The unconditional half of guidance; carries the header.")
 
     @model_validator(mode="after")
-    def _grid_uses_sdpa(self) -> "Generation":
-        if self.engine == "grid" and self.attention != "sdpa":
-            raise ValueError(f"engine: grid uses attention: sdpa; {self.attention} belongs to engine: reference")
+    def _engine_knows_attention(self) -> "Generation":
+        known = {"grid": ("sdpa", "flash"), "reference": ("sdpa", "eager", "flash_attention_2")}[self.engine]
+        if self.attention not in known:
+            raise ValueError(
+                f"engine: {self.engine} knows attention: {', '.join(known)}; {self.attention} belongs to the other engine"
+            )
+        if self.attention == "flash" and self.dtype == "float32":
+            raise ValueError("attention: flash needs dtype: bfloat16 or float16; with float32 use attention: sdpa")
         return self
 
     @field_validator("width", "height")
@@ -187,7 +201,9 @@ class Reference(Settings):
 class Resources(Settings):
     """What changes the speed and nothing else: a change here reruns nothing."""
 
-    generation_batch_size: Annotated[int, Field(ge=1)] = Field(20, description="Images drawn together.")
+    generation_batch_size: Annotated[int, Field(ge=1)] | Literal["auto"] = Field(
+        "auto", description="Images drawn together; auto: as many as the GPU's free memory takes (16 on a CPU)."
+    )
     feature_batch_size: Annotated[int, Field(ge=1)] = Field(64, description="Images per step of the extractor.")
 
 
@@ -227,6 +243,16 @@ class Config(Settings):
                 raise ValueError(f"{key} {', '.join(twice)} is given more than once; each must be unique")
         if self.baseline is not None and self.baseline not in [m.name for m in self.models]:
             raise ValueError(f"baseline: {self.baseline!r} is none of the models {[m.name for m in self.models]}")
+        for model in self.models:
+            if isinstance(model, Emu3Model) and model.vq is not None:
+                others = {m.name: m for m in self.models if isinstance(m, Emu3Model) and m.vq is None}
+                if model.vq not in others:
+                    raise ValueError(
+                        f"models: {model.name}: vq: {model.vq!r} is no emu3 model with a VQ of its own; there are "
+                        f"{sorted(others)}"
+                    )
+        if self.generation.attention == "flash" and self.device != "cuda":
+            raise ValueError("generation: attention: flash needs device: cuda; on a CPU use attention: sdpa")
         needs_images = any(e.reference_statistics is None for e in self.extractors)
         if self.reference.images == "dataset" and self.prompts.images is None and needs_images:
             raise ValueError("reference: images: dataset needs prompts: images, the folder of the dataset's images")

@@ -132,9 +132,9 @@ class Experiment:
             settings = (
                 shared
                 | generation
+                | {"adapter": None}
+                | {role: self._checkpoint_identity(each) for role, each in self.checkpoints(model).items()}
                 | {
-                    "checkpoint": self._checkpoint_identity(model.checkpoint),
-                    "adapter": None if model.adapter is None else self._checkpoint_identity(model.adapter),
                     "guidance_scale": scale,
                     "suffix": suffix,
                     "device": self.config.device,
@@ -254,6 +254,21 @@ class Experiment:
     def manifests(self) -> list[Path]:
         """What generate_shard writes for every arm and shard."""
         return [self.images(arm.name, shard.name, ".json") for arm in self.arms() for shard in self.shards()]
+
+    def checkpoints(self, model: Emu3Model) -> dict[str, Checkpoint]:
+        """What a model is made of, by role: checkpoint, adapter, and vq where another model's VQ decodes its tokens."""
+        found = {"checkpoint": model.checkpoint}
+        if model.adapter is not None:
+            found["adapter"] = model.adapter
+        if model.vq is not None:
+            other = self.model(model.vq)
+            assert isinstance(other, Emu3Model)  # The config was checked for it.
+            found["vq"] = other.checkpoint
+        return found
+
+    def checkpoint_folders(self, model: Emu3Model) -> dict[str, Path]:
+        """The same as folders."""
+        return {role: self.checkpoint_folder(checkpoint) for role, checkpoint in self.checkpoints(model).items()}
 
     def checkpoint_folder(self, checkpoint: Checkpoint) -> Path:
         """Where a checkpoint's files lie: its own folder, or where the download rule puts them."""

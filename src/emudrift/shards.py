@@ -9,23 +9,28 @@ import os
 import shutil
 import tarfile
 import uuid
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+import zipfile
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from PIL import Image
+from pydantic import BaseModel, ConfigDict, Field
 
 from emudrift.errors import InputError
 from emudrift.files import TEMPORARY_PREFIX, atomic_path, write_bytes_atomically
-from emudrift.generators import Drawing, Generator
+from emudrift.generators import Batching, Drawing
 from emudrift.images import encode_png
+from emudrift.locks import holder_of
 from emudrift.prompts import Prompt
+from emudrift.records import load_record
 
 logger = logging.getLogger(__name__)
 
 _IMAGE, _TOKENS, _RECORD = ".png", ".tokens.npy", ".json"
+_TOKEN_FOLDER = "tokens"
 
 
 @dataclass(frozen=True)
@@ -49,6 +54,19 @@ class Identity:
             "fingerprint": self.fingerprint,
             "model_digest": self.digest,
         }
+
+
+@dataclass(frozen=True)
+class Tokens:
+    """The visual tokens of an image, not decoded yet.
+
+    Attributes:
+        codes: (h, w) integers.
+        drawn_together: how many images were in the batch.
+    """
+
+    codes: np.ndarray
+    drawn_together: int
 
 
 class PartialShard:
@@ -93,81 +111,97 @@ class PartialShard:
         """prompt_ids of the samples that are still to be made."""
         return {prompt.prompt_id for prompt in prompts if self.read(prompt) is None}
 
-    def count_attempt(self) -> int:
-        """Notes that another attempt begins; returns its number, from 1."""
-        path = self.folder / "attempts"
-        before = path.read_text() if path.exists() else ""
-        attempts = int(before) + 1 if before.isdigit() else 1
-        write_bytes_atomically(path, str(attempts).encode())
-        return attempts
+    def write_tokens(self, prompts: Sequence[Prompt], codes: np.ndarray, drawn_together: int) -> None:
+        """Keeps the tokens of a batch, before anything is decoded.
 
-    def remove(self) -> None:
-        shutil.rmtree(self.folder)
+        Args:
+            codes: (batch, h, w) integers.
+            drawn_together: how many images the generator drew together.
+
+        Raises:
+            InputError: the disk is full.
+        """
+        records = json.dumps([self.identity.record(prompt) for prompt in prompts])
+        buffer = io.BytesIO()
+        np.savez(buffer, codes=codes, records=np.array(records), drawn_together=drawn_together)
+        name = f"{prompts[0].row:06d}-{prompts[-1].row + 1:06d}.npz"
+        write_bytes_atomically(self.folder / _TOKEN_FOLDER / name, buffer.getvalue())
+
+    def read_tokens(self, prompts: Sequence[Prompt]) -> dict[str, Tokens]:
+        """prompt_id to the tokens that earlier attempts kept; broken files and those of other settings count as absent."""
+        wanted = {prompt.prompt_id: self.identity.record(prompt) for prompt in prompts}
+        found = {}
+        for path in sorted((self.folder / _TOKEN_FOLDER).glob("[0-9]*.npz")):
+            try:
+                with np.load(path, allow_pickle=False) as file:
+                    codes, records = file["codes"], json.loads(str(file["records"]))
+                    together = int(file["drawn_together"])
+            except (OSError, EOFError, KeyError, ValueError, zipfile.BadZipFile):
+                continue
+            for record, code in zip(records, codes, strict=True):
+                if record == wanted.get(record["prompt_id"]):
+                    found[record["prompt_id"]] = Tokens(code, together)
+        return found
+
+    def newest(self) -> float | None:
+        """When the last sample was written, in seconds since the epoch."""
+        return max((path.stat().st_mtime for path in self.folder.glob(f"[!.]*{_RECORD}")), default=None)
+
+    def tidy(self) -> None:
+        """Removes the samples of a finished shard. Its tokens stay until the whole workflow has succeeded.
+
+        A driver that was killed knows nothing of jobs that finish afterwards: the next one has such a shard made again, and
+        then nothing has to be drawn.
+        """
+        for path in self.folder.iterdir():
+            if path.name != _TOKEN_FOLDER:
+                path.unlink()
+        if not (self.folder / _TOKEN_FOLDER).is_dir():
+            self.folder.rmdir()
 
     def _check_size(self, prompt: Prompt, size: tuple[int, ...]) -> None:
         if self.size is not None and tuple(size) != self.size:
             raise InputError(f"image {prompt.prompt_id}: is {size[0]} x {size[1]} pixels, {self.size} were asked for")
 
 
-def fixed_batch_size(path: Path, wanted: int) -> int:
-    """The batch size that the first shard of an arm chose; every later one keeps it.
+def fixed_batching(path: Path, wanted: Batching) -> Batching:
+    """The batching that the first shard of an arm chose; every later one keeps it.
 
     Args:
         path: JSON beside the arm's shards.
-        wanted: what the config asks for now; taken if nobody chose before.
+        wanted: taken if nobody chose before.
+
+    Raises:
+        InputError: prompts have grown longer than what was chosen.
     """
     mine = path.with_name(f"{TEMPORARY_PREFIX}{uuid.uuid4().hex}-{path.name}")
-    write_bytes_atomically(mine, json.dumps({"batch_size": wanted}).encode())
+    write_bytes_atomically(mine, json.dumps(asdict(wanted)).encode())
     # Of several jobs that start together one makes the link; the others find it, whole.
     with contextlib.suppress(FileExistsError):
         os.link(mine, path)
     mine.unlink()
-    chosen = int(json.loads(path.read_text())["batch_size"])
-    if chosen != wanted:
-        logger.info("batch size %d, which %s fixed for this arm, not the config's %d", chosen, path, wanted)
+    chosen = chosen_batching(path)
+    if chosen.prompt_length < wanted.prompt_length:
+        raise InputError(
+            f"{path}: prompts are padded to {chosen.prompt_length} tokens, and now there is one of {wanted.prompt_length}: the "
+            f"captions were changed. Remove {path.parent}, then all images of the arm are drawn anew"
+        )
+    if chosen.batch_size != wanted.batch_size:
+        logger.info("batch size %d, which %s fixed for this arm, not %d", chosen.batch_size, path, wanted.batch_size)
     return chosen
 
 
-def draw_shard(
-    prompts: Sequence[Prompt],
-    partial: PartialShard,
-    load: Callable[[], Generator],
-    batch_size: int,
-    started: Callable[[int], None] = lambda done: None,
-    progress: Callable[[int], None] = lambda done: None,
-) -> Generator | None:
-    """Makes every missing sample of a shard.
+def chosen_batching(path: Path) -> Batching:
+    """What `fixed_batching` fixed. Raises InputError if the file is missing or broken."""
+    chosen = load_record(path, _Chosen, "remove it, and the arm's images with it")
+    return Batching(chosen.batch_size, chosen.prompt_length)
 
-    Batches are cut on a fixed grid of rows. A batch of which anything is missing is drawn whole, so a resumed shard puts
-    the same rows together as an undisturbed one and gives the same bytes even where a model's roundings depend on its batch.
 
-    Args:
-        load: loads the generator; not called if nothing is missing.
-        started: called once, with the number of samples that an earlier attempt finished.
-        progress: called with the number of samples just made.
+class _Chosen(BaseModel):
+    model_config = ConfigDict(extra="forbid")
 
-    Returns:
-        The generator, or None if nothing was missing.
-
-    Raises:
-        InputError: whatever the generator or the disk refuses.
-    """
-    missing = partial.missing(prompts)
-    started(len(prompts) - len(missing))
-    if not missing:
-        return None
-    generator = load()
-    partial.size = generator.size
-    for start in range(0, len(prompts), batch_size):
-        batch = prompts[start : start + batch_size]
-        wanted = [prompt for prompt in batch if prompt.prompt_id in missing]
-        if not wanted:
-            continue
-        for prompt, drawing in zip(batch, generator.draw(batch), strict=True):
-            if prompt.prompt_id in missing:
-                partial.write(prompt, drawing)
-                progress(1)
-    return generator
+    batch_size: int = Field(ge=1)
+    prompt_length: int = Field(ge=0)
 
 
 def write_archive(path: Path, prompts: Sequence[Prompt], partial: PartialShard) -> dict[str, str]:
@@ -230,6 +264,37 @@ def check_archive(path: Path, prompts: Sequence[Prompt], identity: Identity) -> 
                 f"{path}: image {prompt_id} was made by other settings, weights or prompts; remove the archive"
             )
     return images
+
+
+def is_finished(archive: Path, manifest: Path, prompts: Sequence[Prompt], identity: Identity) -> bool:
+    """Whether a shard is there, whole and of this identity."""
+    try:
+        content = json.loads(manifest.read_text(encoding="utf-8"))
+        check_archive(archive, prompts, identity)
+    except (InputError, OSError, ValueError):
+        return False
+    return (content.get("fingerprint"), content.get("model_digest")) == (identity.fingerprint, identity.digest)
+
+
+def forget_finished(images: Path) -> None:
+    """Removes what `PartialShard.tidy` left, of every shard that has its archive and manifest.
+
+    Args:
+        images: folder with a folder per arm.
+    """
+    for folder in images.glob("*/.partial/*/"):
+        shard = folder.parents[1] / folder.name
+        if (
+            shard.with_suffix(".tar").exists()
+            and shard.with_suffix(".json").exists()
+            and holder_of(lock_of(folder)) is None
+        ):
+            shutil.rmtree(folder)
+
+
+def lock_of(partial: Path) -> Path:
+    """The lock of a shard, beside the folder of its work in progress."""
+    return partial.with_name(f"{partial.name}.lock")
 
 
 def read_archive(path: Path) -> Iterator[tuple[str, Image.Image]]:

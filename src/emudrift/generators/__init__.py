@@ -1,13 +1,13 @@
 """Who draws: one small interface that every generator meets, and the registry of them.
 
-A generator is loaded once per job and asked for batches of prompts. A diffusers pipeline or an external command fits the
-same two methods: `draw` may yield as slowly as it likes, and nothing else is asked of it.
+A generator is loaded once per job and asked for batches of prompts. There are two kinds: one draws images, and may be as
+slow about it as it likes; the other draws visual tokens, which are kept before they are turned into images.
 """
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 
@@ -37,13 +37,57 @@ class Generator(Protocol):
         """(width, height) in pixels that every image has, or None where images bring their own."""
         ...
 
+    @property
+    def batch_size(self) -> int:
+        """How many prompts `draw` is given at once."""
+        ...
+
     def draw(self, prompts: Sequence[Prompt]) -> Iterator[Drawing]:
-        """Yields one drawing per prompt, in their order. The batch is the caller's choice."""
+        """Yields one drawing per prompt, in their order."""
         ...
 
     def device(self) -> str:
         """The device in words, for the manifest."""
         ...
+
+
+@dataclass(frozen=True)
+class Batching:
+    """How prompts are put together. In 16 bit both numbers move roundings, and so tokens: an arm then keeps them.
+
+    Attributes:
+        batch_size: images drawn together.
+        prompt_length: tokens that every prompt is padded to.
+    """
+
+    batch_size: int
+    prompt_length: int
+
+
+@runtime_checkable
+class TokenGenerator(Protocol):
+    """Draws visual tokens first and turns them into pixels afterwards, so that the costly half is never done twice."""
+
+    batching: Batching
+    drawn_together: int
+    """Images that were really drawn together in the last batch: fewer than `batching` says where memory ran out."""
+
+    @property
+    def size(self) -> tuple[int, int]: ...
+
+    def plan(self, captions: Sequence[str], shard_size: int, batch_size: int | None) -> Batching:
+        """How prompts should be put together; `batch_size` None: as many as the device takes."""
+        ...
+
+    def codes(self, prompts: Sequence[Prompt]) -> np.ndarray:
+        """Visual tokens, (batch, h, w) integers, one image per prompt."""
+        ...
+
+    def decode(self, codes: np.ndarray) -> np.ndarray:
+        """Images (batch, height, width, 3) uint8 of visual tokens."""
+        ...
+
+    def device(self) -> str: ...
 
 
 def check_model(experiment: Experiment, name: str, prompts: Sequence[Prompt]) -> dict[str, Any]:
@@ -63,8 +107,7 @@ def check_model(experiment: Experiment, name: str, prompts: Sequence[Prompt]) ->
     if isinstance(model, Emu3Model):
         from emudrift.generators.emu3.checkpoint import check_emu3
 
-        adapter = None if model.adapter is None else experiment.checkpoint_folder(model.adapter)
-        found = check_emu3(experiment.checkpoint_folder(model.checkpoint), adapter)
+        found = check_emu3(**experiment.checkpoint_folders(model))
     else:
         from emudrift.generators.folder import check_folder
 
@@ -88,10 +131,7 @@ def is_unchanged(experiment: Experiment, recorded: dict[str, Any], prompts: Sequ
     if isinstance(model, Emu3Model):
         from emudrift.generators.emu3.checkpoint import have_same_times
 
-        folders = {"checkpoint": experiment.checkpoint_folder(model.checkpoint)}
-        if model.adapter is not None:
-            folders["adapter"] = experiment.checkpoint_folder(model.adapter)
-        if have_same_times(recorded["files"], folders):
+        if have_same_times(recorded["files"], experiment.checkpoint_folders(model)):
             return True
     return check_model(experiment, model.name, prompts[: recorded["prompts"]])["digest"] == recorded["digest"]
 
@@ -101,26 +141,29 @@ def fixes_batch(arm: Arm) -> bool:
     return arm.settings.get("dtype", "float32") != "float32"
 
 
-def load_generator(experiment: Experiment, arm: Arm, batch_size: int, captions: Sequence[str]) -> Generator:
-    """Loads the generator of an arm.
-
-    Args:
-        batch_size: how many prompts at most will be drawn together.
-        captions: of the whole prompt table; the longest of them sets the padding where the arm needs it fixed.
+def load_generator(experiment: Experiment, arm: Arm) -> Generator | TokenGenerator:
+    """Loads the generator of an arm. Arms of one model that are loaded one after another share its weights.
 
     Raises:
         InputError: the device is not there, or the model cannot be loaded.
     """
     model = experiment.model(arm.model)
     if isinstance(model, Emu3Model):
-        from emudrift.generators.emu3 import Emu3Generator
+        from emudrift.generators.emu3 import Emu3Generator, Emu3Weights
 
-        adapter = None if model.adapter is None else experiment.checkpoint_folder(model.adapter)
-        fixed = (batch_size, captions) if fixes_batch(arm) else ()
-        return Emu3Generator(arm.settings, experiment.checkpoint_folder(model.checkpoint), adapter, *fixed)
+        folders = experiment.checkpoint_folders(model)
+        places = folders["checkpoint"], folders.get("adapter"), folders.get("vq")
+        if not (_loaded and _loaded[0].key == Emu3Weights.key_of(arm.settings, *places)):
+            _loaded.clear()  # First, so that two models never need memory together.
+            _loaded.append(Emu3Weights(arm.settings, *places))
+        return Emu3Generator(arm.settings, _loaded[0])
     from emudrift.generators.folder import FolderGenerator
 
     return FolderGenerator(experiment.path(model.images), _optional(experiment, model.table))
+
+
+_loaded: list[Any] = []
+"""The Emu3Weights that this process loaded last, if any."""
 
 
 def _optional(experiment: Experiment, text: str | None) -> Path | None:

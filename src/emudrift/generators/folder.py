@@ -23,6 +23,7 @@ class FolderGenerator:
     """
 
     size = None
+    batch_size = 32
 
     def __init__(self, images: Path, table: Path | None) -> None:
         self.images, self.table = images, table

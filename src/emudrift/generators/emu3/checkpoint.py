@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -28,11 +29,15 @@ _RENAMED = (
 )
 
 
-def check_emu3(checkpoint: Path, adapter: Path | None) -> dict[str, Any]:
-    """Looks over a checkpoint and its adapter without loading weights: files, names and shapes.
+def check_emu3(checkpoint: Path, adapter: Path | None = None, vq: Path | None = None) -> dict[str, Any]:
+    """Looks over a checkpoint and its adapter without loading the language model: files, names and shapes.
+
+    Args:
+        vq: folder of the checkpoint whose VQ decodes the tokens; default: `checkpoint`.
 
     Returns:
-        `digest` (one sha256 over all files), `files` (name to size and sha256) and `revisions` (hub commits, if known).
+        `digest` (one sha256 over all files), `files` (name to size and sha256), `revisions` (hub commits, if known) and
+        `vq` (sha256 over the weights of the VQ that decodes).
 
     Raises:
         InputError: a file is missing or broken, or the adapter does not fit the base.
@@ -47,18 +52,36 @@ def check_emu3(checkpoint: Path, adapter: Path | None) -> dict[str, Any]:
     if adapter is not None:
         _compare_adapter(adapter, checkpoint)
         folders["adapter"] = adapter
+    if vq is not None:
+        folders["vq"] = vq
     files = {role: _hash_files(folder) for role, folder in folders.items()}
     digest = hashlib.sha256(
         json.dumps({r: {n: f["sha256"] for n, f in fs.items()} for r, fs in files.items()}).encode()
     )
     revisions = {role: commit for role, folder in folders.items() if (commit := _hub_commit(folder))}
-    return {"digest": digest.hexdigest(), "files": files, "revisions": revisions}
+    return {
+        "digest": digest.hexdigest(),
+        "files": files,
+        "revisions": revisions,
+        "vq": _vq_digest(checkpoint if vq is None else vq),
+    }
 
 
 def load_emu3(
-    checkpoint: Path, adapter: Path | None, dtype: torch.dtype, attention: str, device: torch.device
+    checkpoint: Path,
+    adapter: Path | None,
+    dtype: torch.dtype,
+    attention: str,
+    device: torch.device,
+    vq: Path | None = None,
 ) -> Emu3ForConditionalGeneration:
     """Loads a checkpoint, merges its adapter and keeps the VQ in float32.
+
+    The VQ is always a checkpoint's own: an adapter that reaches into it (its attention has projections of the same names)
+    does not change it, so that all arms of a base model decode alike.
+
+    Args:
+        vq: folder of the checkpoint whose VQ decodes; default: `checkpoint`.
 
     Raises:
         InputError: files that cannot be loaded, or an adapter that does not fit.
@@ -71,9 +94,9 @@ def load_emu3(
         raise InputError(f"{checkpoint}: the checkpoint cannot be loaded: {error}") from error
     if adapter is not None:
         model = _merge_adapter(model, adapter)
-    if dtype != torch.float32:
+    if dtype != torch.float32 or adapter is not None or vq is not None:
         # Rounding the VQ's weights to 16 bits changes pixels; it is small, so it is read again in float32.
-        model.model.vqmodel = _load_vq(checkpoint, model.config)
+        model.model.vqmodel = _load_vq(checkpoint if vq is None else vq)
     # Everything that decides what is generated is said explicitly; nothing of the checkpoint's own defaults is used.
     model.generation_config.temperature = model.generation_config.top_p = model.generation_config.top_k = None
     return model.to(device).eval()
@@ -89,16 +112,34 @@ def _merge_adapter(model: Emu3ForConditionalGeneration, adapter: Path) -> Emu3Fo
     return merged
 
 
-def _load_vq(checkpoint: Path, config: Emu3Config) -> Emu3VQVAE:
-    prefix, weights = "model.vqmodel.", {}
+def _load_vq(checkpoint: Path) -> Emu3VQVAE:
+    """The VQ of a checkpoint in float32."""
+    config = Emu3Config.from_pretrained(checkpoint, local_files_only=True)
+    vq = Emu3VQVAE(config.vq_config)
+    try:
+        vq.load_state_dict(dict(_vq_weights(checkpoint)))
+    except RuntimeError as error:
+        raise InputError(f"{checkpoint}: the VQ's weights do not fit its config.json: {error}") from error
+    return vq
+
+
+def _vq_digest(checkpoint: Path) -> str:
+    """sha256 over the VQ's weights as float32: equal for equal VQs, in whatever files and dtype they are kept."""
+    sums = {
+        name: hashlib.sha256(tensor.contiguous().numpy().tobytes()).hexdigest()
+        for name, tensor in _vq_weights(checkpoint)
+        if not name.endswith("num_batches_tracked")  # Counts training steps; decoding does not read it.
+    }
+    return hashlib.sha256(json.dumps(sums, sort_keys=True).encode()).hexdigest()
+
+
+def _vq_weights(checkpoint: Path) -> Iterator[tuple[str, torch.Tensor]]:
+    prefix = "model.vqmodel."
     for path in _weight_files(checkpoint):
         with safe_open(path, framework="pt") as file:
             for name in file.keys():  # noqa: SIM118  (safe_open is no mapping)
                 if _renamed(name).startswith(prefix):
-                    weights[_renamed(name).removeprefix(prefix)] = file.get_tensor(name).float()
-    vq = Emu3VQVAE(config.vq_config)
-    vq.load_state_dict(weights)
-    return vq
+                    yield _renamed(name).removeprefix(prefix), file.get_tensor(name).float()
 
 
 def _renamed(name: str) -> str:

@@ -1,8 +1,8 @@
 """The grid engine: both halves of guidance in one batch, only visual tokens scored, only the filled cache read.
 
 The token grid is known in advance, so all images of a batch have one length: no end-of-sequence test, no padding at the end,
-no prefix function. The language model of Emu3 is Llama's, so a step is written out here over the model's own modules; the
-cache is allocated once and attention sees a view of what is filled, without repeated key-value heads.
+no prefix function. Every shape of a step is fixed and every counter lives on the device, so that on a GPU a step is one CUDA
+graph and the host only starts it. The language model itself is in `language.py`.
 Its tokens equal those of `ReferenceEngine` (tests/test_engine.py).
 """
 
@@ -11,27 +11,64 @@ import emudrift.torchvision_mend  # noqa: F401  (before transformers)
 import numpy as np
 import torch
 from torch import Tensor
-from torch.nn.functional import linear, scaled_dot_product_attention
-from transformers import Emu3ForConditionalGeneration, Emu3TextModel
-from transformers.models.emu3.modeling_emu3 import apply_rotary_pos_emb
+from torch.nn.functional import linear
+from transformers import BatchFeature, Emu3ForConditionalGeneration
 
+from emudrift.generators.emu3.graphs import Graphs
+from emudrift.generators.emu3.language import LanguageModel
 from emudrift.generators.emu3.recipe import Recipe
 from emudrift.generators.emu3.sampling import image_uniforms, sample_top_k
+
+GRAPH_SLOTS = 256
+"""On a GPU attention reads the cache up to a multiple of this: one graph each, and at most this much read in vain."""
 
 
 class GridEngine:
     """Draws visual tokens, one forward per token for a whole batch. Same interface as `ReferenceEngine`.
 
     Args:
-        prompt_length: pad prompts to at least this many tokens; in 16 bit the padding moves roundings.
+        language: the language model of `model`; several engines may share it.
+        prompt_length: pad prompts to at least this many tokens. In 16 bit the padding moves roundings; on a GPU another
+            padding needs new graphs.
+        slots: the cache is read up to a multiple of this many tokens; default 1 on a CPU, `GRAPH_SLOTS` on a GPU.
     """
 
-    def __init__(self, model: Emu3ForConditionalGeneration, recipe: Recipe, prompt_length: int = 0) -> None:
-        self.prompt_length = prompt_length
-        self.recipe, self.text = recipe, model.model.text_model
+    def __init__(
+        self,
+        model: Emu3ForConditionalGeneration,
+        language: LanguageModel,
+        recipe: Recipe,
+        prompt_length: int = 0,
+        slots: int | None = None,
+    ) -> None:
+        self.language, self.recipe, self.prompt_length = language, recipe, prompt_length
+        self.slots = slots or (GRAPH_SLOTS if language.device.type == "cuda" else 1)
         ids = recipe.structure
         # A view: logits are computed for the visual vocabulary alone.
         self.head = model.lm_head.weight[ids.first_visual : ids.first_visual + ids.n_visual]
+        self._batch: _Batch | None = None
+
+    @property
+    def capacity(self) -> int:
+        """Tokens of a row: the prompt, and h rows of w visual tokens and an end of line each."""
+        return self.prompt_length + self.recipe.h * (self.recipe.w + 1)
+
+    @property
+    def rows_per_image(self) -> int:
+        return 1 if self.recipe.guidance_scale == 1 else 2
+
+    def bytes_per_image(self) -> int:
+        """Device memory that one more image of a batch takes: cache, logits, and what sampling needs."""
+        vocabulary = self.recipe.structure.n_visual
+        # Per row float32 logits and a copy for guidance; per image sorting: values, 64-bit indices and probabilities.
+        scoring = vocabulary * (self.rows_per_image * 8 + 4 + 8) + min(self.recipe.top_k, vocabulary) * 48
+        return self.rows_per_image * self.capacity * self.language.bytes_per_token + scoring
+
+    def release(self) -> None:
+        """Gives the cache and the graphs back; the next batch makes new ones."""
+        self._batch = None
+        if self.language.device.type == "cuda":
+            torch.cuda.empty_cache()
 
     @torch.inference_mode()
     def codes(self, captions: list[str], seeds: list[int]) -> Tensor:
@@ -42,101 +79,111 @@ class GridEngine:
             seeds: one per caption; an image's tokens depend on its caption and seed alone.
 
         Returns:
-            (batch, h, w) int64 codes of the codebook.
+            (batch, h, w) int64 codes of the codebook, on the device.
+
+        Raises:
+            torch.OutOfMemoryError: the batch is too large for the device; `release` and draw fewer together.
         """
-        recipe, ids, batch = self.recipe, self.recipe.structure, len(captions)
-        tokens, attended = self._prompts(captions)
-        places = recipe.h * recipe.w
-        uniforms = torch.from_numpy(np.stack([image_uniforms(seed, places) for seed in seeds])).to(tokens.device)
-        state = _State(self.text, attended, recipe.h * (recipe.w + 1))
-        drawn = torch.empty(batch, places, dtype=torch.long, device=tokens.device)
-        end_of_line = torch.full((batch, 1), ids.eol, device=tokens.device)
-        for place in range(places):
-            logits = linear(state.forward(tokens), self.head).float()
-            if recipe.guidance_scale != 1:
-                conditional, unconditional = logits[:batch], logits[batch:]
-                logits = unconditional + recipe.guidance_scale * (conditional - unconditional)
-            drawn[:, place] = sample_top_k(logits, uniforms[:, place], recipe.top_k)
-            tokens = drawn[:, place : place + 1] + ids.first_visual
-            if (place + 1) % recipe.w == 0:
-                # The end of a line is written, not drawn: it goes through the model together with the token before it.
-                tokens = torch.cat([tokens, end_of_line], 1)
-            if recipe.guidance_scale != 1:
-                tokens = tokens.repeat(2, 1)
-        return drawn.view(batch, recipe.h, recipe.w)
+        recipe, n_places = self.recipe, self.recipe.h * self.recipe.w
+        tokens, lengths = self._prompts(captions)
+        self.prompt_length = max(self.prompt_length, tokens.shape[1])
+        if self._batch is None or not self._batch.fits(len(captions), self.capacity):
+            self.release()
+            self._batch = _Batch(self, len(captions))
+        batch = self._batch
+        batch.start(tokens, lengths, np.stack([image_uniforms(seed, n_places) for seed in seeds]))
+        filled = tokens.shape[1]
+        for place in range(1, n_places):
+            # The end of a line is written, not drawn: it goes through the model together with the token before it.
+            new = 2 if place % recipe.w == 0 else 1
+            filled += new
+            batch.step(new, self._read(filled))
+        return batch.drawn.view(len(captions), recipe.h, recipe.w).clone()
+
+    def _read(self, filled: int) -> int:
+        """How many slots a step looks at, when the longest row has `filled`. FlashAttention is told the lengths itself."""
+        if self.language.attention == "flash":
+            return self.capacity
+        return min(-(-filled // self.slots) * self.slots, self.capacity)
+
+    def choose(self, hidden: Tensor, uniforms: Tensor) -> Tensor:
+        """From last hidden states (rows, hidden) and one uniform per image to codes (batch,) int64."""
+        logits = linear(hidden, self.head).float()
+        if self.rows_per_image == 2:
+            conditional, unconditional = logits.chunk(2)
+            logits = unconditional + self.recipe.guidance_scale * (conditional - unconditional)
+        return sample_top_k(logits, uniforms, self.recipe.top_k)
 
     def _prompts(self, captions: list[str]) -> tuple[Tensor, Tensor]:
-        """Token ids and attention mask (rows, length), left-padded; with guidance the negative prompts stand below."""
-        inputs = [self.recipe.positive(captions)]
-        if self.recipe.guidance_scale != 1:
-            inputs.append(self.recipe.negative(len(captions)))
-        length = max(self.prompt_length, *(each["input_ids"].shape[1] for each in inputs))
-        pad = self.recipe.structure.pad
-        tokens = [_pad_left(each["input_ids"], length, pad) for each in inputs]
-        attended = [_pad_left(each["attention_mask"], length, 0) for each in inputs]
-        return torch.cat(tokens), torch.cat(attended).bool()
+        """Right-padded token ids (rows, length) and the rows' lengths; with guidance the negative prompts stand below."""
+        recipe = self.recipe
+        inputs = [recipe.positive(captions)]
+        if self.rows_per_image == 2:
+            inputs.append(recipe.negative(len(captions)))
+        rows = [row for each in inputs for row in _without_padding(each)]
+        length = max(self.prompt_length, *(len(row) for row in rows))
+        tokens = torch.full((len(rows), length), recipe.structure.pad)
+        for row, ids in zip(tokens, rows, strict=True):
+            row[: len(ids)] = ids
+        lengths = torch.tensor([len(row) for row in rows])
+        return tokens.to(recipe.device), lengths.to(recipe.device)
 
 
-class _State:
-    """Keys and values of a batch of growing sequences, and the step that makes them grow.
+class _Batch:
+    """The device's memory of a batch in the making: fixed tensors that every step reads and writes in place.
 
-    Args:
-        attended: (rows, length) which prompt tokens are real.
-        new: how many tokens will follow the prompt.
+    Attributes:
+        drawn: (batch, places) int64 codes.
+        tokens: (rows, 2) int64, what the next step feeds: the last visual token, and an end of line.
+        filled: (rows,) int64, how many slots of the cache hold a token.
+        place: (1,) int64, the place that the next step draws.
     """
 
-    def __init__(self, text: Emu3TextModel, attended: Tensor, new: int) -> None:
-        self.text, self.filled = text, 0
-        rows, length = attended.shape
-        total, config = length + new, text.config
-        first = text.layers[0].self_attn
-        heads = config.num_key_value_heads
-        weight = first.k_proj.weight
-        shape = (rows, heads, total, first.head_dim)
-        self.keys = [weight.new_empty(shape) for _ in text.layers]
-        self.values = [weight.new_empty(shape) for _ in text.layers]
-        self.visible = torch.cat([attended, attended.new_ones(rows, new)], 1)
-        # Positions count real tokens only, so padding on the left moves nothing.
-        positions = (self.visible.cumsum(1) - 1).clamp(min=0)
-        self.cos, self.sin = text.rotary_emb(weight.new_empty(0), positions)
-        self.padded = not bool(attended.all())
+    def __init__(self, engine: GridEngine, images: int) -> None:
+        recipe, language = engine.recipe, engine.language
+        self.engine, self.images, self.capacity = engine, images, engine.capacity
+        rows, places = images * engine.rows_per_image, recipe.h * recipe.w
+        self.cache = language.new_cache(rows, self.capacity)
+        new = {"dtype": torch.long, "device": language.device}
+        self.drawn = torch.zeros(images, places, **new)
+        self.tokens = torch.full((rows, 2), recipe.structure.eol, **new)
+        self.filled = torch.zeros(rows, **new)
+        self.place = torch.zeros(1, **new)
+        self.uniforms = torch.zeros(images, places, dtype=torch.float64, device=language.device)
+        self.graphs = Graphs(language.device, (self.tokens, self.filled, self.place))
 
-    def forward(self, tokens: Tensor) -> Tensor:
-        """Appends tokens (rows, n) and returns the last hidden state (rows, hidden)."""
-        rows, n = tokens.shape
-        start, end = self.filled, self.filled + n
-        mask = self._mask(start, end)
-        cos, sin = self.cos[:, start:end], self.sin[:, start:end]
-        hidden = self.text.embed_tokens(tokens)
-        for layer, keys, values in zip(self.text.layers, self.keys, self.values, strict=True):
-            attention, normed = layer.self_attn, layer.input_layernorm(hidden)
-            query, key, value = (
-                projection(normed).view(rows, n, -1, attention.head_dim).transpose(1, 2)
-                for projection in (attention.q_proj, attention.k_proj, attention.v_proj)
-            )
-            query, keys[:, :, start:end] = apply_rotary_pos_emb(query, key, cos, sin)
-            values[:, :, start:end] = value
-            seen = scaled_dot_product_attention(
-                query, keys[:, :, :end], values[:, :, :end], attn_mask=mask, enable_gqa=True
-            )
-            hidden = hidden + attention.o_proj(seen.transpose(1, 2).reshape(rows, n, -1))
-            hidden = hidden + layer.mlp(layer.post_attention_layernorm(hidden))
-        self.filled = end
-        return self.text.norm(hidden[:, -1])
+    def fits(self, images: int, capacity: int) -> bool:
+        return self.images == images and self.capacity == capacity
 
-    def _mask(self, start: int, end: int) -> Tensor | None:
-        """(rows, 1, n, end): which keys each new token sees; None where it sees all."""
-        n = end - start
-        if n == 1 and not self.padded:
-            return None
-        visible = self.visible[:, None, None, :end]
-        if n == 1:
-            return visible
-        new = torch.arange(start, end, device=visible.device)[:, None]
-        old = torch.arange(end, device=visible.device)[None]
-        # A padding token sees itself: a row of nothing would make NaN of the softmax.
-        return (visible & (old <= new)) | (old == new)
+    def start(self, tokens: Tensor, lengths: Tensor, uniforms: np.ndarray) -> None:
+        """Reads the prompts and draws the first place."""
+        self.uniforms.copy_(torch.from_numpy(uniforms))
+        self.filled.copy_(lengths)
+        self.place.zero_()
+        self._draw(self.engine.language.read(tokens, lengths, self.cache))
+
+    def step(self, new: int, read: int) -> None:
+        """Feeds the last `new` tokens (1, or 2 at the end of a line) and draws a place.
+
+        Args:
+            read: how many slots of the cache attention looks at; those that are not filled yet are masked.
+        """
+        self.graphs.run((new, read), lambda: self._step(new, read))
+
+    def _step(self, new: int, read: int) -> None:
+        hidden = self.engine.language.step(self.tokens[:, :new], self.filled, self.cache, read)
+        self.filled += new
+        self._draw(hidden)
+
+    def _draw(self, hidden: Tensor) -> None:
+        uniforms = self.uniforms.index_select(1, self.place).squeeze(1)
+        codes = self.engine.choose(hidden, uniforms)
+        self.drawn.index_copy_(1, self.place, codes.unsqueeze(1))
+        visual = codes + self.engine.recipe.structure.first_visual
+        self.tokens[:, 0] = visual.repeat(self.engine.rows_per_image)
+        self.place += 1
 
 
-def _pad_left(rows: Tensor, length: int, value: int) -> Tensor:
-    return torch.nn.functional.pad(rows, (length - rows.shape[1], 0), value=value)
+def _without_padding(inputs: BatchFeature) -> list[Tensor]:
+    pairs = zip(inputs["input_ids"].cpu(), inputs["attention_mask"].cpu().bool(), strict=True)
+    return [ids[attended] for ids, attended in pairs]

@@ -1,0 +1,245 @@
+"""What was run: the tables at the end of the page, from what the shards wrote beside their archives."""
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+from pydantic import BaseModel, ConfigDict
+
+from emudrift.config import AnyModel, Checkpoint, Emu3Model
+from emudrift.experiment import Arm, Experiment
+from emudrift.history import Attempt
+from emudrift.records import load_record
+from emudrift.report.table import Cell, Table, label_of
+
+
+class Manifest(BaseModel):
+    """What generate_shard wrote beside an archive, as far as the page shows it."""
+
+    model_config = ConfigDict(frozen=True)
+
+    arm: str
+    rows: tuple[int, int]
+    n_images: int
+    fingerprint: str
+    settings: dict[str, Any]
+    revisions: dict[str, str | None]
+    versions: dict[str, str]
+    images_per_hour: float
+    attempts: list[Attempt]
+    batch_size: int | None
+    drawn_together: dict[int, int]
+    vq: str | None
+
+    @property
+    def devices(self) -> list[str]:
+        """Those that images were drawn on."""
+        return [attempt.device for attempt in self.attempts if attempt.images and attempt.device]
+
+    @property
+    def forced(self) -> int:
+        """Images that were drawn with fewer neighbours than their arm fixed, because memory ran out."""
+        return sum(count for size, count in self.drawn_together.items() if self.batch_size not in (None, size))
+
+
+def load_manifests(paths: Iterable[str | Path]) -> list[Manifest]:
+    """Reads the manifests of shards. Raises InputError, naming file and key, for a file that is none."""
+    return [load_record(path, Manifest, "remove it with its archive and run again") for path in paths]
+
+
+def run_tables(
+    experiment: Experiment, arms: Sequence[Arm], shards: dict[str, list[Manifest]], fid: pd.DataFrame
+) -> list[Table]:
+    """All of them, in the order of the page.
+
+    Args:
+        shards: the manifests of each arm, by its name.
+        fid: fid.csv.
+    """
+    return [
+        _models_table(experiment, shards),
+        _arms_table(arms, shards),
+        *_attempts_table(arms, shards),
+        *_settings_tables(arms),
+        _extractors_table(experiment, fid),
+        _versions_table([manifest for arm in arms for manifest in shards[arm.name]]),
+    ]
+
+
+def experiment_facts(experiment: Experiment, fid: pd.DataFrame) -> list[tuple[str, str]]:
+    config = experiment.config
+    chosen = {"full": "all of them", "same": "only the N images whose captions were used"}
+    pairs = fid[["reference", "reference_selection"]].drop_duplicates().itertuples(index=False)
+    references = [f"{images}: {chosen[selection]}" for images, selection in pairs]
+    source = config.prompts
+    return [
+        ("Prompts", f"{source.captions} ({source.source}), {source.caption} caption of each image"),
+        (
+            "Order and random numbers",
+            f"drawn from seed {config.seed}; each image has a random number generator of its own",
+        ),
+        ("N", ", ".join(f"{n:,}" for n in sorted(config.sample_sizes))),
+        ("Reference", "; ".join(references)),
+        ("Baseline", experiment.baseline),
+    ]
+
+
+def _models_table(experiment: Experiment, shards: dict[str, list[Manifest]]) -> Table:
+    rows = []
+    for model in experiment.config.models:
+        ours = [m for arm in experiment.arms() if arm.model == model.name for m in shards[arm.name]]
+        roles = sorted({role for manifest in ours for role in manifest.revisions})
+        found = {role: _values(m.revisions.get(role) for m in ours) for role in roles}
+        revisions = "; ".join(f"{role} {revision}" for role, revision in found.items()) or "none recorded"
+        rows.append([Cell(model.name), Cell(model.generator), *map(Cell, _weights(model)), Cell(revisions)])
+    return Table("Models", ["model", "generator", "checkpoint or images", "adapter", "resolved revisions"], rows)
+
+
+def _weights(model: AnyModel) -> tuple[str, str]:
+    if not isinstance(model, Emu3Model):
+        return model.images, "–"
+    return _checkpoint(model.checkpoint), "–" if model.adapter is None else _checkpoint(model.adapter)
+
+
+def _checkpoint(checkpoint: Checkpoint) -> str:
+    return str(checkpoint.path) if checkpoint.hub is None else f"{checkpoint.hub} at {checkpoint.revision}"
+
+
+def _arms_table(arms: Sequence[Arm], shards: dict[str, list[Manifest]]) -> Table:
+    rows = []
+    for arm in arms:
+        ours = shards[arm.name]
+        hours = [m.n_images / m.images_per_hour for m in ours if m.images_per_hour > 0]
+        counted = sum(m.n_images for m in ours if m.images_per_hour > 0)
+        attempts = sum(len(m.attempts) for m in ours)
+        cells = [
+            label_of(arm),
+            arm.fingerprint,
+            f"{sum(m.n_images for m in ours):,} in {len(ours):,}",
+            _values(device for m in ours for device in m.devices) or "none",
+            _duration(sum(attempt.seconds for m in ours for attempt in m.attempts)),
+            f"{counted / sum(hours):,.0f}" if hours else "–",
+            f"{attempts:,}" + (f" ({attempts - len(ours):,} repeated)" if attempts > len(ours) else ""),
+            _batch_sizes(ours),
+        ]
+        rows.append([Cell(text, style="code" if text == arm.fingerprint else "") for text in cells])
+    head = ["arm", "fingerprint", "images in shards", "device", "time", "images per hour", "attempts", "batch size"]
+    return Table("Arms", head, rows)
+
+
+def _attempts_table(arms: Sequence[Arm], shards: dict[str, list[Manifest]]) -> list[Table]:
+    """Every attempt at a shard that took more than one; no table where there is none."""
+    rows = []
+    for arm in arms:
+        for manifest in shards[arm.name]:
+            for nth, attempt in enumerate(manifest.attempts if len(manifest.attempts) > 1 else [], start=1):
+                cells = [
+                    f"{label_of(arm)}, rows {manifest.rows[0]:,} to {manifest.rows[1]:,}",
+                    f"{nth}",
+                    attempt.job or "–",
+                    attempt.node,
+                    attempt.device or "–",
+                    _clock(attempt.start),
+                    _clock(attempt.end),
+                    f"{attempt.images:,}",
+                    attempt.reason,
+                ]
+                rows.append([Cell(cell) for cell in cells])
+    head = ["shard", "attempt", "job", "node", "device", "start (UTC)", "end (UTC)", "images made", "how it ended"]
+    return [Table("Shards that took more than one attempt", head, rows)] if rows else []
+
+
+def _clock(seconds: float) -> str:
+    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%d %H:%M:%S")
+
+
+def _batch_sizes(manifests: Sequence[Manifest]) -> str:
+    """How many images were drawn together, the usual number first."""
+    counts: Counter[int] = Counter()
+    for manifest in manifests:
+        counts.update(manifest.drawn_together)
+    if not counts:
+        return "–"
+    (usual, _), *others = counts.most_common()
+    return "; ".join([f"{usual}", *(f"{size} for {count:,} images" for size, count in others)])
+
+
+def other_vqs(experiment: Experiment, shards: dict[str, list[Manifest]]) -> list[str]:
+    """Models whose tokens another VQ turned into pixels than the baseline's."""
+    found = {
+        arm.model: {m.vq for m in shards[arm.name] if m.vq is not None} for arm in experiment.arms() if shards[arm.name]
+    }
+    ours = found.get(experiment.baseline, set())
+    return [model for model, vqs in found.items() if ours and vqs - ours]
+
+
+def _settings_tables(arms: Sequence[Arm]) -> list[Table]:
+    """The settings that all arms share, and those in which they differ."""
+    keys = list(dict.fromkeys(key for arm in arms for key in arm.settings))
+    texts = {key: [_setting(arm.settings[key]) if key in arm.settings else "–" for arm in arms] for key in keys}
+    shared = [[Cell(key), Cell(values[0])] for key, values in texts.items() if len(set(values)) == 1]
+    differing = {key: values for key, values in texts.items() if len(set(values)) > 1}
+    tables = [Table("Settings of all arms", ["setting", "value"], shared)] if shared else []
+    if differing:
+        rows = [[Cell(label_of(arm)), *(Cell(v[i]) for v in differing.values())] for i, arm in enumerate(arms)]
+        tables.append(Table("Settings in which arms differ", ["arm", *differing], rows))
+    return tables
+
+
+def _extractors_table(experiment: Experiment, fid: pd.DataFrame) -> Table:
+    rows = []
+    for extractor in experiment.config.extractors:
+        name = experiment.extractor_name(extractor)
+        settings = experiment.extractor_settings(extractor)
+        table = fid[fid["extractor"] == name]
+        counts = [f"{n:,}" for n in sorted(set(table["reference_n"].dropna()))]
+        references = [
+            f"{_values(table['reference'])}: {_values(table['reference_selection'])}",
+            f"{counts[0]} to {counts[-1]} images" if len(counts) > 1 else f"{counts[0]} images" if counts else "",
+            f"key {_values(table['reference_key'])}" if table["reference_key"].nunique() == 1 else "",
+        ]
+        weights = f"random, seed {settings['seed']}" if "seed" in settings else f"sha256 {settings['sha256']}"
+        preprocessing = "; ".join(f"{key} {_setting(value)}" for key, value in settings["preprocessing"].items())
+        cells = [name, weights, f"{settings['dims']:,}", preprocessing, settings["device"]]
+        rows.append([*(Cell(str(cell)) for cell in cells), Cell(", ".join(filter(None, references)))])
+    head = ["extractor", "weights", "dimensions", "preprocessing", "device", "reference"]
+    return Table("Extractors and their reference", head, rows)
+
+
+def _versions_table(manifests: Sequence[Manifest]) -> Table:
+    packages = sorted({package for manifest in manifests for package in manifest.versions})
+    rows = [[Cell(p), Cell(_values(m.versions.get(p, "none") for m in manifests))] for p in packages]
+    return Table("Versions", ["package", "version"], rows)
+
+
+def off_distribution(arms: Sequence[Arm]) -> list[Arm]:
+    """Arms of Emu3 at 512 x 512: it was trained at areas near 720 x 720."""
+    found = {
+        arm.model: arm
+        for arm in arms
+        if arm.settings.get("generator") == "emu3" and (arm.settings["width"], arm.settings["height"]) == (512, 512)
+    }
+    return list(found.values())
+
+
+def _values(values: Iterable[Any]) -> str:
+    """All different values, in order of appearance."""
+    return ", ".join(dict.fromkeys("unknown" if value is None else str(value) for value in values))
+
+
+def _setting(value: Any) -> str:
+    if value is None:
+        return "none"
+    if isinstance(value, str):
+        return value if value.strip() == value and value else f"“{value}”"
+    return f"{value:g}" if isinstance(value, float) else str(value)
+
+
+def _duration(seconds: float) -> str:
+    if seconds < 60:
+        return f"{seconds:.1f} s"
+    minutes, hours = round(seconds / 60), round(seconds / 60) // 60
+    return f"{hours:,} h {minutes % 60} min" if hours else f"{minutes} min"

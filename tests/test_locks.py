@@ -1,0 +1,167 @@
+"""Locks of shards: one job at a time, the dead recognised, the living waited for and named. Real processes, real kills."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from emudrift import locks
+from emudrift.jobs import Stopped, stoppable, this_job
+from emudrift.locks import Lock, holder_of
+
+SOURCE = Path(__file__).parents[1] / "src"
+
+
+def start(body: str, *arguments: object, **environment: str) -> subprocess.Popen[str]:
+    """A Python process with emudrift at hand; `path` is its first argument."""
+    program = (
+        f"import sys; sys.path.insert(0, {str(SOURCE)!r})\n"
+        "import logging, time, os; from pathlib import Path\n"
+        "from emudrift import locks, jobs; from emudrift.locks import Lock\n"
+        "logging.basicConfig(level='INFO'); path = Path(sys.argv[1])\n" + body
+    )
+    command = [sys.executable, "-c", program, *map(str, arguments)]
+    return subprocess.Popen(
+        command, env=os.environ | environment, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
+    )
+
+
+HOLD = "with Lock(path, 'shard'):\n    print('held', flush=True)\n    time.sleep(600)"
+
+
+@pytest.fixture(autouse=True)
+def quick(monkeypatch):
+    monkeypatch.setattr(locks, "LOOK", 0.02)
+
+
+def holding(path: Path, **environment: str) -> subprocess.Popen[str]:
+    process = start(HOLD, path, **environment)
+    assert process.stdout is not None
+    assert process.stdout.readline() == "held\n"
+    return process
+
+
+def kill(process: subprocess.Popen[str]) -> None:
+    process.kill()
+    process.communicate()
+
+
+def test_a_lock_is_given_back(tmp_path):
+    with Lock(tmp_path / "a.lock", "a"):
+        assert holder_of(tmp_path / "a.lock") == this_job()
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_the_lock_of_a_killed_process_is_taken_over_at_once(tmp_path, caplog):
+    kill(holding(tmp_path / "a.lock", SLURM_JOB_ID="77"))
+    assert holder_of(tmp_path / "a.lock").slurm_id == "77"
+    with caplog.at_level("INFO"), Lock(tmp_path / "a.lock", "a shard"):
+        assert holder_of(tmp_path / "a.lock") == this_job()
+    assert "a shard was being made by SLURM job 77" in caplog.text
+    assert "which is dead" in caplog.text
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_pid_that_now_belongs_to_another_process_is_not_its_holder(tmp_path):
+    """Ours, with another start time, as after a reboot."""
+    (tmp_path / "a.lock.1").write_text(json.dumps(vars(replace(this_job(), started="1"))))
+    with Lock(tmp_path / "a.lock", "a"):
+        pass
+
+
+def test_a_living_holder_is_waited_for_and_named(tmp_path):
+    holder = holding(tmp_path / "a.lock", SLURM_JOB_ID="4711")
+    waiting = start("locks.LOOK = .02\n" + HOLD, tmp_path / "a.lock")
+    assert waiting.stdout is not None
+    said = waiting.stdout.readline()
+    assert "shard is being made by SLURM job 4711 on" in said
+    assert "scancel 4711" in said
+    assert waiting.poll() is None
+    kill(holder)
+    assert "dead" in waiting.stdout.readline()
+    assert waiting.stdout.readline() == "held\n"
+    kill(waiting)
+
+
+def test_of_many_that_find_a_dead_holder_one_goes_on(tmp_path):
+    """Each writes its entry and its exit; no two may overlap."""
+    kill(holding(tmp_path / "a.lock"))
+    body = (
+        "locks.LOOK = .01\nwith Lock(path, 'a'):\n    log = open(sys.argv[2], 'a')\n    print('in', file=log, flush=True)\n"
+        "    time.sleep(.05)\n    print('out', file=log, flush=True)"
+    )
+    crowd = [start(body, tmp_path / "a.lock", tmp_path / "log") for _ in range(6)]
+    for process in crowd:
+        assert process.wait(60) == 0, process.communicate()
+    assert (tmp_path / "log").read_text().split() == ["in", "out"] * 6
+    assert not list(tmp_path.glob("*.lock*"))
+
+
+ELSEWHERE = {"host": "another-node"}
+
+
+def foreign(path: Path, slurm_id: str | None = "5") -> None:
+    path.write_text(json.dumps(vars(replace(this_job(), slurm_id=slurm_id, **ELSEWHERE))))
+
+
+def test_a_silent_holder_on_another_machine_counts_as_dead_after_a_while(tmp_path, monkeypatch):
+    foreign(tmp_path / "a.lock.3")
+    monkeypatch.setattr(locks, "SILENCE", 0.3)
+    begun = time.monotonic()
+    with Lock(tmp_path / "a.lock", "a"):
+        assert [path.name for path in tmp_path.iterdir()] == ["a.lock.4"]
+    assert time.monotonic() - begun > 0.3
+
+
+def test_a_holder_on_another_machine_that_gives_signs_of_life_is_waited_for(tmp_path, monkeypatch):
+    """However wrong its clock is: its times lie in 1970."""
+    foreign(tmp_path / "a.lock.1")
+    monkeypatch.setattr(locks, "SILENCE", 0.3)
+    looks = []
+
+    def look(seconds: float) -> None:
+        looks.append(seconds)
+        os.utime(tmp_path / "a.lock.1", (len(looks), len(looks)))
+        if len(looks) == 40:
+            raise Stopped("enough")
+
+    real = time.sleep
+    monkeypatch.setattr(locks.time, "sleep", lambda seconds: (real(0.02), look(seconds)))
+    with pytest.raises(Stopped), Lock(tmp_path / "a.lock", "a"):
+        pytest.fail("took the lock of a living holder")
+    assert len(looks) == 40
+
+
+def test_a_job_that_slurm_started_again_elsewhere_does_not_wait_for_itself(tmp_path, monkeypatch):
+    foreign(tmp_path / "a.lock.1", slurm_id="9")
+    monkeypatch.setenv("SLURM_JOB_ID", "9")
+    with Lock(tmp_path / "a.lock", "a"):
+        pass
+
+
+def test_a_holder_that_was_only_asleep_leaves_when_its_lock_was_taken_over(tmp_path, monkeypatch, caplog):
+    monkeypatch.setattr(locks, "BEAT", 0.05)
+    with pytest.raises(Stopped, match="SIGTERM"), stoppable(), Lock(tmp_path / "a.lock", "a shard"):
+        foreign(tmp_path / "a.lock.2")
+        (tmp_path / "a.lock.1").unlink()
+        time.sleep(20)
+    assert "another job took a shard over" in caplog.text
+    assert [path.name for path in tmp_path.iterdir()] == ["a.lock.2"], "it gave back what was not its own"
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGUSR1, signal.SIGINT])
+def test_a_process_that_is_told_to_end_gives_its_lock_back(tmp_path, number):
+    process = start(
+        "with jobs.stoppable(), Lock(path, 'a'):\n    print('held', flush=True)\n    time.sleep(600)", tmp_path / "a"
+    )
+    assert process.stdout is not None
+    assert process.stdout.readline() == "held\n"
+    process.send_signal(number)
+    assert process.wait(20) != 0
+    assert list(tmp_path.iterdir()) == []
