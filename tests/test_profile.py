@@ -1,5 +1,6 @@
 """What the SLURM profile asks for, as Snakemake plans it; no SLURM needed. tests/slurm runs it on a cluster."""
 
+import os
 import re
 import subprocess
 import sys
@@ -85,19 +86,39 @@ def test_the_block_at_the_top_sets_everything_that_differs_between_clusters(work
 
 
 @pytest.mark.parametrize(
-    ("storage", "remembers", "command"),
-    [("slurmdbd", 300, "squeue"), ("slurmdbd", 60, "sacct"), ("none", 300, "squeue"), ("none", 60, "squeue")],
+    ("squeue", "sacct", "answer"),
+    [
+        ("7|RUNNING 8|COMPLETED", "7|PENDING 6|COMPLETED", "7|RUNNING 6|COMPLETED 8|COMPLETED"),  # squeue counts
+        (None, "7|CANCELLED_by_1000 8|TIMEOUT", "7|CANCELLED 8|TIMEOUT"),  # in one word, as the plugin knows it
+        ("7|PREEMPTED", None, "7|CANCELLED"),  # SLURM will not start it again
+        (None, "7|PREEMPTED", "7|PREEMPTED"),  # it may
+        ("7|RUNNING", None, "7|RUNNING"),  # no accounting
+        ("", "", ""),  # no jobs yet: an answer, too
+        (None, None, None),
+    ],
 )
-def test_the_status_command_suits_the_cluster(tmp_path, monkeypatch, storage, remembers, command):
-    """squeue where it shows finished jobs long enough; sacct else, unless it could never answer."""
-    scontrol = tmp_path / "scontrol"
-    scontrol.write_text(
-        f"#!/bin/sh\necho 'AccountingStorageType   = accounting_storage/{storage}'\n"
-        f"echo 'MinJobAge               = {remembers} sec'\n"
+def test_our_sacct_answers_from_squeue_and_the_real_one(tmp_path, squeue, sacct, answer):
+    for name, rows in (("squeue", squeue), ("sacct", sacct)):
+        lines = "\n".join((rows or "").split()).replace("_", " ")
+        (tmp_path / name).write_text(f"#!/bin/sh\necho '{lines}'\nexit {int(rows is None)}\n")
+        (tmp_path / name).chmod(0o755)
+    path = f"{ROOT / 'scripts/slurm'}:{tmp_path}:{os.environ['PATH']}"
+    result = subprocess.run(
+        ["sacct", "-X", "--parsable2", "--name", "run"], env=os.environ | {"PATH": path}, text=True, capture_output=True
     )
-    scontrol.chmod(0o755)
-    monkeypatch.setenv("PATH", str(tmp_path), prepend=":")
-    assert yte.process_yaml((ROOT / "profiles/slurm/config.yaml").read_text())["slurm-status-command"] == command
+    if answer is None:
+        assert result.returncode != 0
+        assert "neither squeue nor sacct answers" in result.stderr
+    else:
+        assert sorted(result.stdout.split()) == sorted(answer.split())
+
+
+def test_our_sacct_passes_other_questions_on(tmp_path):
+    (tmp_path / "sacct").write_text("#!/bin/sh\necho real $*\n")
+    (tmp_path / "sacct").chmod(0o755)
+    path = f"{ROOT / 'scripts/slurm'}:{tmp_path}:{os.environ['PATH']}"
+    result = subprocess.run(["sacct", "-j", "7"], env=os.environ | {"PATH": path}, text=True, capture_output=True)
+    assert result.stdout == "real -j 7\n"
 
 
 def test_the_link_that_makes_the_short_name_work_is_there():

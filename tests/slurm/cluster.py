@@ -54,7 +54,7 @@ SlurmdParameters=config_overrides
 ReturnToService=2
 GresTypes=gpu
 JobAcctGatherType=jobacct_gather/none
-MinJobAge={remembers}
+MinJobAge=3600
 SlurmctldTimeout=30
 SlurmdTimeout=20
 KillWait=2
@@ -133,9 +133,7 @@ class Cluster:
         for index in (0, 1):
             (ROOM / f"gpu{index}").symlink_to("/dev/null")
         accounting = (ACCOUNTING if self.accounting else NO_ACCOUNTING).format(room=ROOM)
-        # Where squeue forgets finished jobs early, the profile asks sacct.
-        settings = {"accounting": accounting, "remembers": 200 if self.accounting else 3600}
-        (ETC / "slurm.conf").write_text(OURS + SLURM_CONF.format(host=host, room=ROOM, **settings))
+        (ETC / "slurm.conf").write_text(OURS + SLURM_CONF.format(host=host, room=ROOM, accounting=accounting))
         (ETC / "gres.conf").write_text(f"{OURS}NodeName=gpu[1-2] Name=gpu Type=a100 File={ROOM}/gpu[0-1]\n")
         key = ROOM / "munge.key"
         key.touch(0o600)

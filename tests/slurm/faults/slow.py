@@ -1,9 +1,9 @@
 """Faults on the throw-away cluster that are too slow for CI. docs/slurm-faults.md says how they ended.
 
-    python tests/slurm/faults/slow.py walltime | node | controller | preempt-cancel | sacct-cancel [--default-checks]
+    python tests/slurm/faults/slow.py walltime | node | controller | preempt-cancel | sacct-cancel [--plain squeue | sacct]
 
 Two shards are drawn with the shipped profile, the fault hits one in mid-work, and the archives must be those of an undisturbed
-run on this machine. --default-checks takes back what the profile sets about status checks, to show what that is good for.
+run on this machine. --plain lets the plugin ask as it does by itself, without scripts/slurm/sacct.
 """
 
 import argparse
@@ -22,7 +22,7 @@ from cluster import Cluster, is_alive, wait_until  # noqa: E402
 from conftest import Workflow, archives  # noqa: E402
 from drive import Driver, payloads, prepare, state, targets, wait_for_mid_work  # noqa: E402
 
-DEFAULT_CHECKS = ("--slurm-status-attempts", "5", "--max-status-checks-per-second", "10")
+PLAIN = ("--slurm-status-attempts", "5", "--max-status-checks-per-second", "10", "--slurm-status-command")
 HANGS = 180  # seconds without an end, when an undisturbed run takes 50, are called a hang
 
 
@@ -31,10 +31,12 @@ class Scene:
 
     def __init__(self, cluster: Cluster, arguments: argparse.Namespace) -> None:
         self.cluster = cluster
-        self.extra = DEFAULT_CHECKS if arguments.default_checks else ()
+        self.extra = (*PLAIN, arguments.plain) if arguments.plain else ()
         room = Path(tempfile.mkdtemp(prefix="emudrift-fault-"))
         undisturbed = prepare(Workflow(room / "undisturbed"))
         self.workflow = prepare(Workflow(room / "emudrift"))
+        if arguments.plain:
+            (self.workflow.folder / "scripts/slurm/sacct").unlink()
         config = undisturbed.folder / "test.yaml"
         plan = undisturbed.planned(config=config)["generate_shard"]
         self.arm = next(path.split("/")[-2] for path in plan if "base-cfg3" in path)
@@ -120,7 +122,7 @@ FAULTS = {
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("fault", choices=FAULTS)
-    parser.add_argument("--default-checks", action="store_true")
+    parser.add_argument("--plain", choices=("squeue", "sacct"), help="ask as the plugin does by itself")
     arguments = parser.parse_args()
     accounting = arguments.fault == "sacct-cancel"
     if reason := throwaway.why_not(accounting):
