@@ -1,5 +1,5 @@
 # make demo   the whole study in small: minutes on a laptop, report in results/demo/report.html
-# make test   the tests
+# make test   the tests; as root on Debian or Ubuntu also those on a real SLURM cluster, which it installs
 # Both set up their own environment in .venv first, from nothing but Python 3.11 or newer, pip and make.
 
 PYTHON ?= python3
@@ -8,7 +8,7 @@ VENV := .venv
 BIN := $(CURDIR)/$(VENV)/bin
 export PATH := $(BIN):$(PATH)
 
-.PHONY: demo test lint clean
+.PHONY: demo test test-slurm lint clean
 .DELETE_ON_ERROR:
 
 $(VENV)/ready: pyproject.toml
@@ -21,7 +21,12 @@ demo: $(VENV)/ready
 	"$(BIN)/python" demo/run.py --cores $(CORES)
 
 test: $(VENV)/ready
+	tests/slurm/install.sh
 	"$(BIN)/python" -m pytest
+
+test-slurm: $(VENV)/ready
+	tests/slurm/install.sh
+	"$(BIN)/python" -m pytest tests/slurm
 
 lint: $(VENV)/ready
 	"$(BIN)/ruff" format --check .

@@ -18,7 +18,7 @@ MINIATURE = ROOT / "demo" / "models"
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ["HF_HUB_OFFLINE"] = "1"
 
-WORKFLOW = ("Snakefile", "rules", "scripts", "src", "envs", "config.yaml", "profiles", "pyproject.toml")
+WORKFLOW = ("Snakefile", "rules", "scripts", "src", "envs", "config.yaml", "profiles", "slurm", "pyproject.toml")
 
 
 @pytest.fixture(scope="session")
@@ -37,7 +37,9 @@ class Workflow:
         folder.mkdir(parents=True)
         for name in WORKFLOW:
             source = ROOT / name
-            if source.is_dir():
+            if source.is_symlink():
+                (folder / name).symlink_to(source.readlink())
+            elif source.is_dir():
                 shutil.copytree(source, folder / name, ignore=shutil.ignore_patterns("__pycache__", "*.egg-info"))
             elif source.exists():
                 shutil.copy(source, folder / name)
@@ -87,6 +89,27 @@ class Workflow:
 def new_workflow(tmp_path_factory: pytest.TempPathFactory):
     """Makes fresh copies of the workflow."""
     return lambda name="workflow": Workflow(tmp_path_factory.mktemp(name) / "emudrift")
+
+
+@pytest.fixture(scope="session")
+def finished(new_workflow) -> Workflow:
+    """The smallest experiment, run to its end on this machine."""
+    workflow = new_workflow("finished")
+    workflow.config = workflow.write_config(small_config())
+    workflow.snakemake("--quiet", "rules", config=workflow.config)
+    workflow.results = workflow.folder / "results" / "small"
+    return workflow
+
+
+def arm_name(workflow: Workflow, prefix: str) -> str:
+    """Full name, with its fingerprint, of a finished arm."""
+    (found,) = (workflow.results / "images").glob(f"{prefix}-*")
+    return found.name
+
+
+def archives(results: Path) -> dict[str, bytes]:
+    """Every archive of an experiment, by its path inside it."""
+    return {str(path.relative_to(results)): path.read_bytes() for path in sorted(results.glob("images/*/*.tar"))}
 
 
 def small_config(**changes: Any) -> dict[str, Any]:

@@ -12,30 +12,10 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from conftest import ROOT, Workflow, small_config
+from conftest import ROOT, archives, arm_name, small_config
 
 from emudrift.frechet import Statistics, write_statistics
 from emudrift.history import KILLED
-
-
-@pytest.fixture(scope="session")
-def finished(new_workflow) -> Workflow:
-    """The smallest experiment, run to its end."""
-    workflow = new_workflow("finished")
-    workflow.config = workflow.write_config(small_config())
-    workflow.snakemake("--quiet", "rules", config=workflow.config)
-    workflow.results = workflow.folder / "results" / "small"
-    return workflow
-
-
-def arm_name(workflow: Workflow, prefix: str) -> str:
-    """Full name, with its fingerprint, of a finished arm."""
-    (found,) = (workflow.results / "images").glob(f"{prefix}-*")
-    return found.name
-
-
-def archives(results: Path) -> dict[str, bytes]:
-    return {str(path.relative_to(results)): path.read_bytes() for path in sorted(results.glob("images/*/*.tar"))}
 
 
 def test_the_experiment_makes_every_output(finished):

@@ -1,0 +1,110 @@
+"""Drives the workflow on the throw-away cluster as a user does, and looks at what its jobs are doing."""
+
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import ClassVar
+
+from cluster import Cluster, wait_until
+from conftest import Workflow, small_config
+
+ROWS = ("000000-000010", "000010-000020")
+
+
+def prepare(workflow: Workflow, **changes) -> Workflow:
+    """Gives a fresh copy the small experiment: images drawn one at a time (the same bytes, since float32), so that there
+    are more moments to be disturbed at."""
+    resources = {"generation_batch_size": 1, "feature_batch_size": 16}
+    workflow.write_config(small_config(resources=resources, **changes))
+    workflow.results = workflow.folder / "results/small"
+    return workflow
+
+
+class Driver:
+    """A running `snakemake --profile slurm`, in the folder of a workflow."""
+
+    running: ClassVar[list[subprocess.Popen]] = []
+
+    def __init__(self, workflow: Workflow, *arguments: str) -> None:
+        self.log = workflow.folder / f"driver-{time.monotonic_ns()}.log"
+        command = [
+            sys.executable, "-m", "snakemake", "--profile", "slurm", "--configfile", "test.yaml",
+            # The plugin's first look is after 40 s whatever is set; the next ones need not wait as long here.
+            "--slurm-init-seconds-before-status-checks", "3", "--latency-wait", "10", *arguments,
+        ]  # fmt: skip
+        with open(self.log, "w") as log:
+            self.process = subprocess.Popen(
+                command, cwd=workflow.folder, stdout=log, stderr=log, env=os.environ | {"OMP_NUM_THREADS": "1"}
+            )
+        self.running.append(self.process)
+
+    def said(self) -> str:
+        return self.log.read_text()
+
+    def kill(self, sign: signal.Signals) -> int:
+        """Sends a signal; returns how the driver ended."""
+        self.process.send_signal(sign)
+        return self.process.wait(60)
+
+    def finish(self, seconds: float) -> None:
+        """Waits for the end, which must be a good one."""
+        try:
+            code = self.process.wait(seconds)
+        except subprocess.TimeoutExpired as error:
+            error.add_note(self.said()[-6000:])
+            raise
+        assert code == 0, self.said()[-6000:]
+
+
+def payloads(workflow: Workflow) -> dict[str, tuple[int, dict[str, str]]]:
+    """SLURM job id to process id and environment of every generate_shard.py that runs for this workflow."""
+    found = {}
+    for process in Path("/proc").glob("[0-9]*"):
+        try:
+            arguments = (process / "cmdline").read_text().split("\0")
+            if arguments[1:2] == ["scripts/generate_shard.py"] and (process / "cwd").readlink() == workflow.folder:
+                environment = dict(
+                    line.split("=", 1) for line in (process / "environ").read_text().split("\0") if "=" in line
+                )
+                found[environment["SLURM_JOB_ID"]] = int(process.name), environment
+        except OSError:  # it ended meanwhile
+            continue
+    return found
+
+
+def shard_of(job: dict[str, str]) -> tuple[str, str] | None:
+    """Arm and rows that a job draws."""
+    found = re.fullmatch(r"rule_generate_shard_wildcards_(.+)_(\d+-\d+)", job.get("Comment", ""))
+    return (found[1], found[2]) if found else None
+
+
+def in_mid_work(cluster: Cluster, workflow: Workflow, jobs_hit: set[str]) -> dict[str, str] | None:
+    """A running job, not hit before, whose shard has some of its images but not all."""
+    running = payloads(workflow)
+    for job in cluster.jobs():
+        shard = shard_of(job)
+        if shard is None or job["JobState"] != "RUNNING" or job["JobId"] in jobs_hit or job["JobId"] not in running:
+            continue
+        partial = workflow.results / "images" / shard[0] / ".partial" / shard[1]
+        if 0 < len({path.name.partition(".")[0] for path in partial.glob("[0-9]*")}) < 10:
+            return job
+    return None
+
+
+def wait_for_mid_work(cluster: Cluster, workflow: Workflow, jobs_hit: set[str]) -> dict[str, str]:
+    found = []
+    wait_until(lambda: found.append(in_mid_work(cluster, workflow, jobs_hit)) or found[-1], 120, "a shard in mid-work")
+    return found[-1]
+
+
+def state(cluster: Cluster, job: dict[str, str]) -> dict[str, str]:
+    (now,) = (each for each in cluster.jobs() if each["JobId"] == job["JobId"])
+    return now
+
+
+def targets(workflow: Workflow, arm: str) -> list[str]:
+    return [f"results/small/images/{arm}/{rows}.tar" for rows in ROWS]

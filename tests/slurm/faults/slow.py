@@ -1,0 +1,159 @@
+"""Faults on the throw-away cluster that are too slow for CI. docs/slurm-faults.md says how they ended.
+
+    python tests/slurm/faults/slow.py walltime | node | controller | preempt-cancel | sacct-cancel [--plain squeue | sacct]
+
+Two shards are drawn with the shipped profile, the fault hits one in mid-work, and the archives must be those of an undisturbed
+run on this machine. --plain lets the plugin ask as it does by itself, without scripts/slurm/sacct.
+"""
+
+import argparse
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+sys.path[:0] = [str(folder) for folder in Path(__file__).resolve().parents[1:3]]
+
+import cluster as throwaway  # noqa: E402
+from cluster import Cluster, is_alive, wait_until  # noqa: E402
+from conftest import Workflow, archives  # noqa: E402
+from drive import Driver, payloads, prepare, state, targets, wait_for_mid_work  # noqa: E402
+
+PLAIN = ("--slurm-status-attempts", "5", "--max-status-checks-per-second", "10", "--slurm-status-command")
+HANGS = 180  # seconds without an end, when an undisturbed run takes 50, are called a hang
+
+
+class Scene:
+    """Two shards of one arm on the cluster, and the archives that they must become."""
+
+    def __init__(self, cluster: Cluster, arguments: argparse.Namespace) -> None:
+        self.cluster = cluster
+        self.extra = (*PLAIN, arguments.plain) if arguments.plain else ()
+        room = Path(tempfile.mkdtemp(prefix="emudrift-fault-"))
+        undisturbed = prepare(Workflow(room / "undisturbed"))
+        self.workflow = prepare(Workflow(room / "emudrift"))
+        if arguments.plain:
+            (self.workflow.folder / "scripts/slurm/sacct").unlink()
+        config = undisturbed.folder / "test.yaml"
+        plan = undisturbed.planned(config=config)["generate_shard"]
+        self.arm = next(path.split("/")[-2] for path in plan if "base-cfg3" in path)
+        undisturbed.snakemake(*targets(undisturbed, self.arm), "--quiet", "all", config=config)
+        self.expected = archives(undisturbed.results)
+
+    def drive(self) -> Driver:
+        return Driver(self.workflow, "--verbose", *self.extra, *targets(self.workflow, self.arm))
+
+    def mid_work(self) -> dict[str, str]:
+        return wait_for_mid_work(self.cluster, self.workflow, set())
+
+    def jobs(self) -> str:
+        return ", ".join(
+            f"{job['JobId']}: {job['JobState']} on {job.get('NodeList', '-')}, {job['Restarts']} restarts, "
+            f"limit {job['TimeLimit']}"
+            for job in self.cluster.jobs()
+        )
+
+
+def walltime(scene: Scene) -> Driver:
+    """The shard stands still, so that it runs into its time, one minute; the next attempt gets two."""
+    profile = scene.workflow.folder / "profiles/slurm/config.yaml"
+    profile.write_text(profile.read_text().replace("gpu_time(240)", "gpu_time(1)"))
+    driver = scene.drive()
+    job = scene.mid_work()
+    os.kill(payloads(scene.workflow)[job["JobId"]][0], signal.SIGSTOP)
+    wait_until(lambda: state(scene.cluster, job)["JobState"] == "TIMEOUT", 150, "the job to run into its time")
+    return driver
+
+
+def node(scene: Scene) -> Driver:
+    """A node dies: its slurmd, the keepers of its jobs, and the jobs."""
+    driver = scene.drive()
+    job = scene.mid_work()
+    scene.cluster.kill(f"slurmd-{job['NodeList']}")
+    lost = {each["JobId"] for each in scene.cluster.jobs() if each.get("NodeList") == job["NodeList"]}
+    for process in Path("/proc").glob("[0-9]*"):
+        name = (process / "cmdline").read_text() if is_alive(int(process.name)) else ""
+        if name.startswith(tuple(f"slurmstepd: [{job_id}." for job_id in lost)):
+            os.kill(int(process.name), signal.SIGKILL)
+    for job_id, (pid, _) in payloads(scene.workflow).items():
+        if job_id in lost:
+            os.kill(pid, signal.SIGKILL)
+    return driver
+
+
+def controller(scene: Scene) -> Driver:
+    """slurmctld is away for 90 s, so that questions about the jobs fail."""
+    driver = scene.drive()
+    scene.mid_work()
+    scene.cluster.kill("slurmctld")
+    time.sleep(90)
+    scene.cluster.start_controller()
+    return driver
+
+
+def preempt_cancel(scene: Scene) -> Driver:
+    """Preempted on a cluster that cancels preempted jobs instead of queuing them again."""
+    throwaway.run("scontrol", "update", "PartitionName=gpu", "PreemptMode=CANCEL")
+    driver = scene.drive()
+    scene.mid_work()
+    throwaway.run("sbatch", "-p", "urgent", "--gpus=a100:4", "-N2", "-o", "/dev/null", "--wrap", "sleep 2")
+    return driver
+
+
+def sacct_cancel(scene: Scene) -> Driver:
+    """scancel where sacct is asked, which says "CANCELLED by 0"."""
+    driver = scene.drive()
+    throwaway.run("scancel", scene.mid_work()["JobId"])
+    return driver
+
+
+FAULTS = {
+    "walltime": walltime,
+    "node": node,
+    "controller": controller,
+    "preempt-cancel": preempt_cancel,
+    "sacct-cancel": sacct_cancel,
+}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("fault", choices=FAULTS)
+    parser.add_argument("--plain", choices=("squeue", "sacct"), help="ask as the plugin does by itself")
+    arguments = parser.parse_args()
+    accounting = arguments.fault == "sacct-cancel"
+    if reason := throwaway.why_not(accounting):
+        sys.exit(f"error: no throw-away SLURM cluster here: {reason}")
+    with throwaway.alone():
+        try:
+            cluster = Cluster(accounting)
+            cluster.start()
+            scene = Scene(cluster, arguments)
+            began = time.monotonic()
+            driver = FAULTS[arguments.fault](scene)
+            try:
+                driver.finish(HANGS)
+                outcome = "the run completed"
+            except subprocess.TimeoutExpired:
+                outcome = "the run hung"
+            print(
+                f"{arguments.fault}: {outcome} after {time.monotonic() - began:.0f} s; jobs: {scene.jobs()}", flush=True
+            )
+            if driver.process.poll() is None:
+                driver.kill(signal.SIGINT)
+                began = time.monotonic()
+                scene.drive().finish(HANGS)
+                print(f"{arguments.fault}: Ctrl-C; the next run completed after {time.monotonic() - began:.0f} s")
+            assert archives(scene.workflow.results) == scene.expected, "other bytes"
+            print(f"{arguments.fault}: the bytes are those of the undisturbed run")
+        finally:
+            while Driver.running:
+                Driver.running.pop().kill()
+            throwaway.stop()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,190 @@
+"""The shipped profile and the unmodified executor plugin on a real SLURM cluster with two GPU nodes of two (fake) A100s.
+
+Whatever befalls a run, its archives must be the bytes that the undisturbed run on this machine made. Images are drawn on the
+CPU (device: cpu), while the profile asks SLURM for a GPU for each GPU rule, as it always does.
+"""
+
+import os
+import signal
+import time
+from pathlib import Path
+
+import cluster as throwaway
+import pytest
+from cluster import Cluster, is_alive, wait_until
+from conftest import Workflow, archives, arm_name
+from drive import Driver, payloads, prepare, shard_of, state, targets, wait_for_mid_work
+
+GPU_RULES = ("generate_shard", "extract_features", "reference_features")
+CPU_JOBS = ("reference_statistics", "distances", "page")
+
+
+@pytest.fixture(scope="session", params=[False], ids=["squeue"])
+def cluster(request: pytest.FixtureRequest):
+    """One cluster at a time; `accounting` decides whether sacct answers."""
+    reason = throwaway.why_not(accounting=request.param)
+    if reason:
+        message = f"SLURM NOT TESTED: {reason}"
+        pytest.fail(message) if os.environ.get("EMUDRIFT_REQUIRE_SLURM") else pytest.skip(message)
+    with throwaway.alone():
+        running = Cluster(accounting=request.param)
+        try:
+            running.start()
+            yield running
+        finally:
+            throwaway.stop()
+
+
+with_accounting = pytest.mark.parametrize("cluster", [True], ids=["sacct"], indirect=True)
+
+
+@pytest.fixture
+def new_run(cluster, new_workflow):
+    """Makes fresh copies of the workflow; afterwards no driver and no job of the test is left."""
+
+    yield lambda name, **changes: prepare(new_workflow(name), **changes)
+    while Driver.running:
+        Driver.running.pop().kill()
+    cluster.cancel_all()
+
+
+def assert_same_bytes(workflow: Workflow, finished: Workflow, arms: set[str] | None = None) -> None:
+    expected = {
+        path: data
+        for path, data in archives(finished.results).items()
+        if arms is None or path.split("/")[1] in arms
+    }  # fmt: skip
+    made = archives(workflow.results)
+    assert list(made) == list(expected)
+    assert [path for path in expected if made[path] != expected[path]] == []
+
+
+def test_every_rule_lands_where_it_belongs_and_the_images_are_those_of_a_local_run(cluster, new_run, finished):
+    workflow = new_run("whole", guidance_scales=[3])
+    driver = Driver(workflow)
+    most, devices = 0, {}
+    limit = time.monotonic() + 300
+    while driver.process.poll() is None and time.monotonic() < limit:
+        running = [job for job in cluster.jobs() if job["JobState"] == "RUNNING" and job["Partition"] == "gpu"]
+        used = [(job["BatchHost"], job["GRES"]) for job in running if job.get("GRES")]
+        assert len(used) == len(set(used)) <= 4, "two jobs on one device"
+        most = max(most, len(used))
+        seen = {job["JobId"]: job for job in running if job.get("GRES")}
+        for job_id, (_, environment) in payloads(workflow).items():
+            if job_id in seen:
+                devices[job_id] = environment["CUDA_VISIBLE_DEVICES"], seen[job_id]["GRES"]
+        time.sleep(0.3)
+    driver.finish(10)
+    assert most == 4, "four devices were free, but they were never all used"
+    assert len(devices) == 4
+    assert all(gres == f"gpu:a100:1(IDX:{index})" for index, gres in devices.values())
+
+    jobs = cluster.jobs()
+    for job in jobs:
+        rule = job["Comment"].removeprefix("rule_").split("_wildcards_")[0]
+        if rule in GPU_RULES:
+            assert (job["Partition"], job["JOB_GRES"]) == ("gpu", "gpu:a100:1")
+        else:
+            assert rule.startswith(CPU_JOBS), rule
+            assert (job["Partition"], job.get("JOB_GRES")) == ("cpu", None)
+        assert job["JobState"] == "COMPLETED"
+    assert sum(job["Partition"] == "gpu" for job in jobs) == 1 + 4 + 4
+    assert sum(job["Partition"] == "cpu" for job in jobs) == 1 + 1 + 1, "short jobs go together"
+    assert (workflow.results / "report.html").stat().st_size
+    assert_same_bytes(workflow, finished, {arm_name(finished, "base-cfg3"), arm_name(finished, "finetuned-cfg3")})
+
+
+def test_cancelled_killed_requeued_and_preempted_shards_end_as_the_same_bytes(cluster, new_run, finished):
+    """Eight shards; each fault hits one that has drawn some of its images."""
+    workflow = new_run("faults")
+    arms = {Path(path).parent.name for path in archives(finished.results)}
+    driver = Driver(workflow, *(path for arm in sorted(arms) for path in targets(workflow, arm)))
+    hit: set[str] = set()
+
+    def all_busy() -> bool:
+        return sum(job["JobState"] == "RUNNING" and job["Partition"] == "gpu" for job in cluster.jobs()) == 4
+
+    def restarted() -> set[str]:
+        return {job["JobId"] for job in cluster.jobs() if int(job["Restarts"]) > 0}
+
+    wait_until(all_busy, 120, "four shards at once")
+    wait_for_mid_work(cluster, workflow, hit)
+    throwaway.run("sbatch", "-p", "urgent", "--gpus=a100:1", "-o", "/dev/null", "--wrap", "sleep 2")
+    wait_until(restarted, 30, "a preempted shard")
+    preempted = restarted()
+    hit |= preempted
+
+    cancelled = wait_for_mid_work(cluster, workflow, hit)
+    hit.add(cancelled["JobId"])
+    throwaway.run("scancel", cancelled["JobId"])
+
+    killed = wait_for_mid_work(cluster, workflow, hit)
+    hit.add(killed["JobId"])
+    os.kill(payloads(workflow)[killed["JobId"]][0], signal.SIGKILL)
+
+    requeued = wait_for_mid_work(cluster, workflow, hit)
+    throwaway.run("scontrol", "requeue", requeued["JobId"])
+
+    driver.finish(300)
+    assert state(cluster, cancelled)["JobState"] == "CANCELLED"
+    assert state(cluster, killed)["JobState"] == "FAILED"
+    assert preempted | {requeued["JobId"]} <= restarted()
+    for job in (cancelled, killed):
+        others = [each for each in cluster.jobs() if each.get("Comment") == job["Comment"] and each != job]
+        assert "COMPLETED" in {each["JobState"] for each in others}, "Snakemake did not submit the shard again"
+    assert_same_bytes(workflow, finished)
+
+
+@with_accounting
+def test_with_accounting_the_account_of_the_profile_pays_and_an_absent_scheduler_is_waited_for(
+    cluster, new_run, finished
+):
+    """One shard is cancelled, one is killed, and then neither controller nor database answers for longer than the plugin's
+    default would bear."""
+    workflow = new_run("accounting")
+    profile = workflow.folder / "profiles/slurm/config.yaml"
+    profile.write_text(profile.read_text().replace('account = "" ', f'account = "{throwaway.ACCOUNT}" '))
+    arm = arm_name(finished, "base-cfg3")
+    # The profile's ten seconds between questions that fail are one second here.
+    driver = Driver(workflow, "--verbose", "--max-status-checks-per-second", "1", *targets(workflow, arm))
+    killed = wait_for_mid_work(cluster, workflow, set())
+    os.kill(payloads(workflow)[killed["JobId"]][0], signal.SIGKILL)
+    cancelled = wait_for_mid_work(cluster, workflow, {killed["JobId"]})
+    throwaway.run("scancel", cancelled["JobId"])
+    wait_until(lambda: state(cluster, cancelled)["JobState"] == "CANCELLED", 30, "the job to be cancelled")
+    cluster.kill("slurmdbd")
+    cluster.kill("slurmctld")
+    wait_until(lambda: driver.said().count("could not check status of job") > 5, 200, "questions without an answer")
+    cluster.start_accounting()
+    cluster.start_controller()
+    driver.finish(200)
+    assert "SLURM status is: 'CANCELLED'" in driver.said()
+    shards = [job for job in cluster.jobs() if shard_of(job)]
+    assert sorted(job["JobState"] for job in shards) == ["CANCELLED", "COMPLETED", "COMPLETED", "FAILED"]
+    assert {job["Account"] for job in shards} == {throwaway.ACCOUNT}
+    assert_same_bytes(workflow, finished, {arm})
+
+
+@with_accounting
+def test_a_killed_driver_can_be_started_again(cluster, new_run, finished):
+    """SIGINT cancels the jobs. SIGKILL leaves them running and the folder locked; the next run submits them once more."""
+    workflow = new_run("driver")
+    arm = arm_name(finished, "finetuned-cfg3")
+    driver = Driver(workflow, *targets(workflow, arm))
+    job = wait_for_mid_work(cluster, workflow, set())
+    assert driver.kill(signal.SIGINT) != 0
+    wait_until(
+        lambda: state(cluster, job)["JobState"] == "CANCELLED", 30, "the interrupted driver's jobs to be cancelled"
+    )
+    wait_until(lambda: not payloads(workflow), 30, "their processes to end")
+
+    driver = Driver(workflow, *targets(workflow, arm))
+    orphan = wait_for_mid_work(cluster, workflow, set())
+    assert driver.kill(signal.SIGKILL) == -signal.SIGKILL
+    assert is_alive(payloads(workflow)[orphan["JobId"]][0]), "the orphan ended before it could be met"
+    refused = Driver(workflow, *targets(workflow, arm))
+    assert refused.process.wait(60) != 0
+    assert "Directory cannot be locked" in refused.said()
+    assert Driver(workflow, "--unlock").process.wait(60) == 0
+    Driver(workflow, *targets(workflow, arm)).finish(250)
+    assert_same_bytes(workflow, finished, {arm})
