@@ -137,3 +137,10 @@ def small_config(**changes: Any) -> dict[str, Any]:
         "resources": {"generation_batch_size": 8, "feature_batch_size": 16},
     }
     return config | changes
+
+
+@pytest.fixture
+def copies(tmp_path) -> tuple[Path, Path]:
+    return shutil.copytree(MINIATURE / "base", tmp_path / "base"), shutil.copytree(
+        MINIATURE / "finetuned", tmp_path / "adapter"
+    )
