@@ -152,8 +152,8 @@ def test_with_accounting_the_account_of_the_profile_pays_and_an_absent_scheduler
     cancelled = wait_for_mid_work(cluster, workflow, {killed["JobId"]})
     throwaway.run("scancel", cancelled["JobId"])
     wait_until(lambda: state(cluster, cancelled)["JobState"] == "CANCELLED", 30, "the job to be cancelled")
-    cluster.kill("slurmdbd")
-    cluster.kill("slurmctld")
+    for daemon in ("slurmdbd", "slurmctld"):  # told to end, so that they write down what they know
+        throwaway.end(cluster.pid(daemon))
     wait_until(lambda: driver.said().count("could not check status of job") > 5, 200, "questions without an answer")
     cluster.start_accounting()
     cluster.start_controller()
