@@ -156,3 +156,12 @@ def fid_inputs(wildcards):
             "prompts": rules.extract_prompts.output.prompts,
         }
     return inputs | {"reference": f"{base}.npz"}
+
+
+def all_manifests(wildcards):
+    """A function, since Snakemake 9.27 hashes a long list of inputs once for each of its items."""
+    return expand(
+        rules.generate_shard.output.manifest,
+        arm=[arm.name for arm in experiment.arms()],
+        rows=[shard.name for shard in experiment.shards()],
+    )

@@ -4,16 +4,6 @@ Inputs: fid.csv, comparison.csv, prompts, the first shard of every arm (for the 
 Outputs: results/<name>/figures/, results/<name>/report.html.
 """
 
-
-def all_manifests(wildcards):
-    """A function, since Snakemake 9.27 hashes a long list of inputs once for each of its items."""
-    return expand(
-        rules.generate_shard.output.manifest,
-        arm=[arm.name for arm in experiment.arms()],
-        rows=[shard.name for shard in experiment.shards()],
-    )
-
-
 FIRST_ARCHIVES = expand(
     rules.generate_shard.output.archive,
     arm=[arm.name for arm in experiment.arms()],

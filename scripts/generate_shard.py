@@ -14,7 +14,7 @@ from emudrift.errors import InputError
 from emudrift.experiment import Experiment, Shard
 from emudrift.drawing import draw_shard
 from emudrift.generators import Generator, TokenGenerator, fixes_batch, is_unchanged, load_generator
-from emudrift.history import History, Recording
+from emudrift.history import History, Recording, images_per_hour
 from emudrift.jobs import Walltime, end_of_job, stoppable
 from emudrift.locks import Lock
 from emudrift.progress import Progress
@@ -115,7 +115,7 @@ def generate(arguments: argparse.Namespace) -> None:
                 "vq": model.get("vq"),
                 "batch_size": None if fixed is None else fixed.batch_size,
                 "drawn_together": {str(size): count for size, count in sorted(together.items())},
-                "images_per_hour": round(progress.rate() * 3600, 1),
+                "images_per_hour": round(images_per_hour(history.attempts()) or 0, 1),
                 "attempts": [asdict(attempt) for attempt in history.attempts()],
                 "sha256": sums,
             },

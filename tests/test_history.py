@@ -11,7 +11,7 @@ from test_shards import IDENTITY, PROMPTS
 from emudrift import jobs
 from emudrift.drawing import draw_shard
 from emudrift.errors import InputError
-from emudrift.history import FINISHED, KILLED, RUNNING, History, Recording
+from emudrift.history import FINISHED, KILLED, RUNNING, Attempt, History, Recording, images_per_hour
 from emudrift.jobs import Stopped, Walltime, end_of_job, stoppable, this_job
 from emudrift.progress import Progress
 from emudrift.shards import PartialShard
@@ -59,6 +59,17 @@ def test_a_killed_attempt_is_completed_by_the_next_from_what_it_left(tmp_path):
     killed, running = history.attempts()
     assert (killed.reason, killed.images, killed.end) == (KILLED, 5, later)
     assert (running.reason, running.images_before) == (RUNNING, 7)
+
+
+def test_the_rate_is_that_of_drawing_and_not_of_decoding_what_was_drawn_before():
+    def one(images: int, seconds: float) -> Attempt:
+        return Attempt(None, "n", "d", 0.0, seconds, 0, images, FINISHED)
+
+    assert images_per_hour([one(100, 360)]) == 1000
+    assert images_per_hour([one(10, 3600), one(90, 360), one(0, 5)]) == 900
+    assert images_per_hour([one(100, 360), one(100, 6)]) == 1000
+    assert images_per_hour([one(0, 10)]) is None
+    assert images_per_hour([]) is None
 
 
 def test_a_broken_history_is_one_error(tmp_path):

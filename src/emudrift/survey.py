@@ -3,14 +3,14 @@
 import shutil
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pandas as pd
 
 from emudrift.errors import InputError
 from emudrift.experiment import Arm, Experiment, Shard
-from emudrift.history import FINISHED, RUNNING, Attempt, History
+from emudrift.history import FINISHED, RUNNING, Attempt, History, images_per_hour
 from emudrift.locks import holder_of
 from emudrift.shards import count_samples, lock_of
 
@@ -28,7 +28,7 @@ class ShardState:
         total: images that it will hold.
         images: whole images that are there.
         done: its archive and manifest are there.
-        rate: images per hour, of its last attempt that made any; None if there was none.
+        rate: images per hour, of the attempt that made most of it; None if none made any.
         worker: who works on it, in words; None if nobody holds its lock.
         error: how its last attempt ended, where that was neither its end nor one by plan.
         seconds: of all attempts.
@@ -109,13 +109,11 @@ def _shard_state(experiment: Experiment, arm: Arm, shard: Shard, rows: int | Non
 
 
 def _rate(attempts: Sequence[Attempt], images: int) -> float | None:
-    for attempt in reversed(attempts):
-        made, seconds = attempt.images, attempt.seconds
-        if attempt.reason == RUNNING:
-            made, seconds = images - attempt.images_before, time.time() - attempt.start
-        if made > 0 and seconds > 0:
-            return 3600 * made / seconds
-    return None
+    """As `images_per_hour`; an attempt that still runs counts up to now."""
+    if attempts and attempts[-1].reason == RUNNING:
+        last = attempts[-1]
+        attempts = [*attempts[:-1], replace(last, end=time.time(), images=max(0, images - last.images_before))]
+    return images_per_hour(attempts)
 
 
 def _error(attempts: Sequence[Attempt]) -> str | None:

@@ -1,6 +1,6 @@
 """Faults on the throw-away cluster that are too slow for CI. docs/slurm-faults.md says how they ended.
 
-    python tests/slurm/faults/slow.py walltime | node | controller | preempt-cancel | sacct-cancel [--plain squeue | sacct]
+    python tests/slurm/faults/slow.py FAULT [--plain squeue | sacct]
 
 Two shards are drawn with the shipped profile, the fault hits one in mid-work, and the archives must be those of an undisturbed
 run on this machine. --plain lets the plugin ask as it does by itself, without scripts/slurm/sacct.
@@ -68,6 +68,15 @@ def walltime(scene: Scene) -> Driver:
     return driver
 
 
+def memory(scene: Scene) -> Driver:
+    """The job asks for less memory than it takes, and SLURM ends it; the next attempts get more."""
+    profile = scene.workflow.folder / "profiles/slurm/config.yaml"
+    profile.write_text(profile.read_text().replace("memory(48000)", "memory(400)"))
+    driver = scene.drive()
+    wait_until(lambda: "OUT_OF_MEMORY" in scene.jobs(), 150, "a job to run out of its memory")
+    return driver
+
+
 def node(scene: Scene) -> Driver:
     """A node dies: its slurmd, the keepers of its jobs, and the jobs."""
     driver = scene.drive()
@@ -112,6 +121,7 @@ def sacct_cancel(scene: Scene) -> Driver:
 
 FAULTS = {
     "walltime": walltime,
+    "memory": memory,
     "node": node,
     "controller": controller,
     "preempt-cancel": preempt_cancel,
@@ -129,7 +139,7 @@ def main() -> None:
         sys.exit(f"error: no throw-away SLURM cluster here: {reason}")
     with throwaway.alone():
         try:
-            cluster = Cluster(accounting)
+            cluster = Cluster(accounting, enforce_memory=arguments.fault == "memory")
             cluster.start()
             scene = Scene(cluster, arguments)
             began = time.monotonic()
