@@ -78,7 +78,7 @@ def prompt_inputs(wildcards):
 def checkpoint_records(wildcards):
     """Downloads that a model waits for; local folders are looked at by the script."""
     model = experiment.model(wildcards.model)
-    if model.generator != "emu3":
+    if model.generator == "folder":
         return []
     return [
         local(experiment.checkpoint_folder(checkpoint)) + ".json"
@@ -164,4 +164,10 @@ def all_manifests(wildcards):
         rules.generate_shard.output.manifest,
         arm=[arm.name for arm in experiment.arms()],
         rows=[shard.name for shard in experiment.shards()],
+    )
+
+
+def archives_of_arm(wildcards):
+    return expand(
+        rules.generate_shard.output.archive, arm=wildcards.arm, rows=[shard.name for shard in experiment.shards()]
     )

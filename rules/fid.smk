@@ -71,3 +71,22 @@ rule compare:
         note=experiment.config.note,
     shell:
         "python scripts/compare.py --output {output.table:q} --log {log:q}"
+
+
+rule tokenizer_quality:
+    input:
+        archives=archives_of_arm,
+        prompts=rules.extract_prompts.output.prompts,
+    output:
+        table=f"{RESULTS}/tokenizer/{{arm}}.csv",
+    log:
+        f"{LOGS}/tokenizer_quality/{{arm}}.log",
+    conda:
+        "../envs/emudrift.yaml"
+    threads: 1
+    resources:
+        mem_mb=8000,
+        runtime=60,
+    shell:
+        "python scripts/tokenizer_quality.py --arm {wildcards.arm} --prompts {input.prompts:q}"
+        " --archives {input.archives:q} --output {output.table:q} --log {log:q}"

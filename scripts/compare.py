@@ -17,7 +17,7 @@ def main() -> None:
 
 def write_comparison(arguments: argparse.Namespace) -> None:
     experiment = Experiment.load(arguments.config)
-    records = load_records(experiment.fid_files())
+    records = [record for record in load_records(experiment.fid_files()) if record.model not in experiment.floors]
     table = compare(records, experiment.baseline, experiment.model_names, experiment.config.note)
     write_table(table, arguments.output)
 

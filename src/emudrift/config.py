@@ -21,6 +21,8 @@ NEGATIVE_PROMPT = (
 # sha256 of pytorch-fid's published weights, pt_inception-2015-12-05-6726825d.pth.
 INCEPTION_SHA256 = "6726825d0af5f729cebd5821db510b11b1cfad8faad88a03f1befd49fb9129b2"
 
+GENERATORS = ("emu3", "folder", "tokenizer")
+
 Text = Annotated[str, Field(min_length=1)]
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]*$", max_length=60)]
 GuidanceScale = Annotated[float, Field(ge=1, le=100, allow_inf_nan=False)]
@@ -101,7 +103,15 @@ class FolderModel(Settings):
     )
 
 
-AnyModel = Annotated[Emu3Model | FolderModel, Field(discriminator="generator")]
+class TokenizerModel(Settings):
+    """The dataset's own images through a model's VQ and back: the best FID that the model's arms can reach."""
+
+    name: Name
+    generator: Literal["tokenizer"]
+    of: str = Field(description="Name of the emu3 model whose VQ is used.")
+
+
+AnyModel = Annotated[Emu3Model | FolderModel | TokenizerModel, Field(discriminator="generator")]
 
 
 class Generation(Settings):
@@ -241,6 +251,16 @@ class Config(Settings):
             twice = sorted({str(v) for v in values if values.count(v) > 1})
             if twice:
                 raise ValueError(f"{key} {', '.join(twice)} is given more than once; each must be unique")
+        for model in self.models:
+            if isinstance(model, TokenizerModel):
+                drawing = [m.name for m in self.models if isinstance(m, Emu3Model)]
+                if model.of not in drawing:
+                    raise ValueError(f"models: {model.name}: of: {model.of!r} is no emu3 model; there are {drawing}")
+                if self.prompts.images is None:
+                    raise ValueError(f"models: {model.name}: needs prompts: images, the dataset's images")
+        baseline = self.baseline or self.models[0].name
+        if any(isinstance(model, TokenizerModel) and model.name == baseline for model in self.models):
+            raise ValueError(f"baseline: {baseline!r} (default: the first model) draws nothing; name a model that does")
         if self.baseline is not None and self.baseline not in [m.name for m in self.models]:
             raise ValueError(f"baseline: {self.baseline!r} is none of the models {[m.name for m in self.models]}")
         for model in self.models:
@@ -303,7 +323,7 @@ def parse_config(data: dict[str, Any], where: str) -> Config:
 
 def _describe(fault: Any, where: str) -> str:
     # A discriminated union puts its tag into the location: models.0.emu3.name.
-    location = [part for part in fault["loc"] if part not in ("emu3", "folder")]
+    location = [part for part in fault["loc"] if part not in GENERATORS]
     key = ": ".join(f"[{part}]" if isinstance(part, int) else str(part) for part in location)
     where = f"{where}: {key}" if key else where
     if fault["type"] == "extra_forbidden":
@@ -315,7 +335,8 @@ def _describe(fault: Any, where: str) -> str:
         return f"{where}: this key is missing"
     if fault["type"].startswith("union_tag"):
         given = fault.get("ctx", {}).get("tag")
-        return f"{where}: generator: {'this key is missing' if given is None else f'{given!r} is unknown'}; one of emu3, folder"
+        said = "this key is missing" if given is None else f"{given!r} is unknown"
+        return f"{where}: generator: {said}; one of {', '.join(GENERATORS)}"
     message = fault["msg"].removeprefix("Value error, ")
     given = "" if fault["type"] == "value_error" else f" (found {fault['input']!r})"
     return f"{where}: {message}{given}"

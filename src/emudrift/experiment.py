@@ -7,7 +7,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from emudrift.config import REPOSITORY, AnyModel, Checkpoint, Config, Emu3Model, Extractor, load_config
+from emudrift.config import REPOSITORY, AnyModel, Checkpoint, Config, Emu3Model, Extractor, TokenizerModel, load_config
 from emudrift.errors import InputError
 
 
@@ -126,6 +126,12 @@ class Experiment:
 
     def _arms_of(self, model: AnyModel) -> list[Arm]:
         shared = {"seed": self.config.seed, "caption": self.config.prompts.caption, "generator": model.generator}
+        if isinstance(model, TokenizerModel):
+            size = {"width": self.config.generation.width, "height": self.config.generation.height}
+            vq = {role: self._checkpoint_identity(each) for role, each in self.checkpoints(model).items()}
+            images = self._identity(str(self.config.prompts.images))
+            whole = {"generator": model.generator, "images": images, "device": self.config.device} | size | vq
+            return [Arm(model.name, None, whole)]
         if not isinstance(model, Emu3Model):
             table = None if model.table is None else self._identity(model.table)
             settings = shared | {"images": self._identity(model.images), "table": table}
@@ -263,8 +269,18 @@ class Experiment:
         """What generate_shard writes for every arm and shard."""
         return [self.images(arm.name, shard.name, ".json") for arm in self.arms() for shard in self.shards()]
 
-    def checkpoints(self, model: Emu3Model) -> dict[str, Checkpoint]:
+    @property
+    def floors(self) -> list[str]:
+        """Models that draw nothing and are compared with nothing: the floors of tokenizers."""
+        return [model.name for model in self.config.models if isinstance(model, TokenizerModel)]
+
+    def checkpoints(self, model: Emu3Model | TokenizerModel) -> dict[str, Checkpoint]:
         """What a model is made of, by role: checkpoint, adapter, and vq where another model's VQ decodes its tokens."""
+        if isinstance(model, TokenizerModel):
+            other = self.model(model.of)
+            assert isinstance(other, Emu3Model)  # The config was checked for it.
+            roles = self.checkpoints(other)
+            return {"checkpoint": roles.get("vq", roles["checkpoint"])}
         found = {"checkpoint": model.checkpoint}
         if model.adapter is not None:
             found["adapter"] = model.adapter
@@ -274,7 +290,7 @@ class Experiment:
             found["vq"] = other.checkpoint
         return found
 
-    def checkpoint_folders(self, model: Emu3Model) -> dict[str, Path]:
+    def checkpoint_folders(self, model: Emu3Model | TokenizerModel) -> dict[str, Path]:
         """The same as folders."""
         return {role: self.checkpoint_folder(checkpoint) for role, checkpoint in self.checkpoints(model).items()}
 

@@ -11,7 +11,7 @@ from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 
-from emudrift.config import Emu3Model
+from emudrift.config import Emu3Model, FolderModel, TokenizerModel
 from emudrift.experiment import Arm, Experiment
 from emudrift.prompts import Prompt
 
@@ -104,7 +104,7 @@ def check_model(experiment: Experiment, name: str, prompts: Sequence[Prompt]) ->
         InputError: something is missing or does not fit.
     """
     model = experiment.model(name)
-    if isinstance(model, Emu3Model):
+    if not isinstance(model, FolderModel):
         from emudrift.generators.emu3.checkpoint import check_emu3
 
         found = check_emu3(**experiment.checkpoint_folders(model))
@@ -128,7 +128,7 @@ def is_unchanged(experiment: Experiment, recorded: dict[str, Any], prompts: Sequ
         InputError: as `check_model`.
     """
     model = experiment.model(recorded["model"])
-    if isinstance(model, Emu3Model):
+    if not isinstance(model, FolderModel):
         from emudrift.generators.emu3.checkpoint import have_same_times
 
         if have_same_times(recorded["files"], experiment.checkpoint_folders(model)):
@@ -157,6 +157,11 @@ def load_generator(experiment: Experiment, arm: Arm) -> Generator | TokenGenerat
             _loaded.clear()  # First, so that two models never need memory together.
             _loaded.append(Emu3Weights(arm.settings, *places))
         return Emu3Generator(arm.settings, _loaded[0])
+    if isinstance(model, TokenizerModel):
+        from emudrift.generators.tokenizer import TokenizerGenerator
+
+        images = experiment.path(str(experiment.config.prompts.images))
+        return TokenizerGenerator(arm.settings, experiment.checkpoint_folders(model)["checkpoint"], images)
     from emudrift.generators.folder import FolderGenerator
 
     return FolderGenerator(experiment.path(model.images), _optional(experiment, model.table))

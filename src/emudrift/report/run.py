@@ -9,7 +9,7 @@ from typing import Any
 import pandas as pd
 from pydantic import BaseModel, ConfigDict
 
-from emudrift.config import AnyModel, Checkpoint, Emu3Model
+from emudrift.config import AnyModel, Checkpoint, Emu3Model, TokenizerModel
 from emudrift.experiment import Arm, Experiment
 from emudrift.history import Attempt
 from emudrift.records import load_record
@@ -99,6 +99,8 @@ def _models_table(experiment: Experiment, shards: dict[str, list[Manifest]]) -> 
 
 
 def _weights(model: AnyModel) -> tuple[str, str]:
+    if isinstance(model, TokenizerModel):
+        return f"the VQ of {model.of}, given the dataset's images", "–"
     if not isinstance(model, Emu3Model):
         return model.images, "–"
     return _checkpoint(model.checkpoint), "–" if model.adapter is None else _checkpoint(model.adapter)

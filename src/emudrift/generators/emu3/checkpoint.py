@@ -96,7 +96,7 @@ def load_emu3(
         model = _merge_adapter(model, adapter)
     if dtype != torch.float32 or adapter is not None or vq is not None:
         # Rounding the VQ's weights to 16 bits changes pixels; it is small, so it is read again in float32.
-        model.model.vqmodel = _load_vq(checkpoint if vq is None else vq)
+        model.model.vqmodel = load_vq(checkpoint if vq is None else vq)
     # Everything that decides what is generated is said explicitly; nothing of the checkpoint's own defaults is used.
     model.generation_config.temperature = model.generation_config.top_p = model.generation_config.top_k = None
     return model.to(device).eval()
@@ -112,8 +112,8 @@ def _merge_adapter(model: Emu3ForConditionalGeneration, adapter: Path) -> Emu3Fo
     return merged
 
 
-def _load_vq(checkpoint: Path) -> Emu3VQVAE:
-    """The VQ of a checkpoint in float32."""
+def load_vq(checkpoint: Path) -> Emu3VQVAE:
+    """The VQ of a checkpoint in float32. Raises InputError if its files are missing or do not fit."""
     config = Emu3Config.from_pretrained(checkpoint, local_files_only=True)
     vq = Emu3VQVAE(config.vq_config)
     try:

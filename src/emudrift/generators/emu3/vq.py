@@ -1,4 +1,4 @@
-"""From visual tokens to pixels: the VQ decoder in float32."""
+"""Between visual tokens and pixels: the VQ in float32."""
 
 import emudrift.torchvision_mend  # noqa: F401  (before transformers)
 
@@ -38,6 +38,27 @@ def decode_codes(vq: Emu3VQVAE, codes: Tensor) -> Tensor:
             scaled = ((pixels.clamp(-1, 1) + 1) * 127.5).round().to(torch.uint8)
             images.append(scaled.permute(0, 2, 3, 1).cpu())
     return torch.cat(images)
+
+
+@torch.inference_mode()
+def encode_pixels(vq: Emu3VQVAE, pixels: Tensor) -> Tensor:
+    """Encodes images to visual tokens, always `TOGETHER` at a time, like decoding.
+
+    Args:
+        vq: `Emu3VQVAE` in float32.
+        pixels: (batch, height, width, 3) uint8.
+
+    Returns:
+        (batch, h, w) int64 codes, on the CPU.
+    """
+    codes = []
+    with torch.backends.cudnn.flags(enabled=True, benchmark=False, deterministic=True, allow_tf32=False):
+        for start in range(0, len(pixels), TOGETHER):
+            part = pixels[start : start + TOGETHER].to(vq.device).permute(0, 3, 1, 2).float() / 127.5 - 1
+            filled = torch.cat([part, part[-1:].expand(TOGETHER - len(part), -1, -1, -1)])
+            sizes = torch.tensor([filled.shape[-2:]] * TOGETHER)
+            codes += [tokens.cpu() for tokens in vq.encode(filled, sizes).image_tokens[: len(part)]]
+    return torch.stack(codes)
 
 
 def first_frame(vq: Emu3VQVAE, codes: Tensor) -> Tensor:
