@@ -16,6 +16,7 @@ import argparse
 import json
 import os
 import time
+from dataclasses import fields
 from typing import Any
 
 # Before NumPy is imported.
@@ -114,13 +115,13 @@ def summary(estimates: list[Estimate], truth: float) -> dict[str, float]:
 
 
 def infinity(arm: Resampled, edges: np.ndarray) -> Estimate:
-    assert arm.halves is not None and arm.halves_without is not None
+    assert arm.halves is not None
+    assert arm.halves_without is not None
     return fid_infinity(arm.full, arm.without, arm.halves, arm.halves_without, edges)
 
 
 def minus(b: Resampled, a: Resampled) -> Resampled:
-    assert a.halves is not None and b.halves is not None
-    return Resampled(b.full - a.full, b.without - a.without, b.halves - a.halves, b.halves_without - a.halves_without)
+    return Resampled(*(np.subtract(getattr(b, each.name), getattr(a, each.name)) for each in fields(Resampled)))
 
 
 def arms(gain: float) -> tuple[ReferenceRoot, list[np.ndarray], list[np.ndarray]]:

@@ -179,7 +179,7 @@ def test_fid_infinity_of_a_mean_has_the_errors_of_the_mean():
 
 def test_p_values_are_those_of_the_paired_t_test():
     edges, rng = block_edges(40), np.random.default_rng(0)
-    a, b = rng.standard_normal((2, 40)) + [[0], [0.5]]
+    a, b = rng.standard_normal((2, 40)) + np.array([[0], [0.5]])
     result = paired_difference(a.mean(), leave_one_out_means(a, edges), b.mean(), leave_one_out_means(b, edges), edges)
     assert result.p_value == pytest.approx(stats.ttest_rel(b.reshape(20, 2).mean(1), a.reshape(20, 2).mean(1)).pvalue)
     flat = jackknife(1.0, np.ones(20), edges)

@@ -159,7 +159,7 @@ def fid_infinity(
 
     def line(n_all: int, value: float, n_halves: tuple[int, int], of_halves: tuple[float, float]) -> float:
         # At the mean of both 1 / n, halves of unlike sizes lie on one line with each other.
-        return extrapolate([n_all, 1 / np.mean([1 / k for k in n_halves])], [value, float(np.mean(of_halves))])[0]
+        return extrapolate([n_all, 2 / sum(1 / k for k in n_halves)], [value, float(np.mean(of_halves))])[0]
 
     without = np.array([
         line(n - size, leave_one_out[g], (first - size, n - first), (halves_leave_one_out[g], halves[1])) if g < middle
