@@ -47,7 +47,7 @@ def test_lines_of_known_ends_are_found_whatever_bends_below(written: Path) -> No
     assert [c.residual for c in curves] == pytest.approx([0] * 4, abs=1e-9)
     assert {c.fitted for c in curves} == {6}
     bent = fit_curves(load_curves(written), 1000)
-    assert bent[0].fid_infinity < 9.5
+    assert bent[0].slope > 41_000
     assert bent[0].residual > 0.5
     assert bent[0].fid_infinity_later == pytest.approx(10)
 
