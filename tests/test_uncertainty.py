@@ -7,8 +7,8 @@ import pytest
 from scipy import stats
 
 from emudrift.errors import InputError
-from emudrift.frechet import Statistics, fid, frechet_distance, reference_root, statistics
-from emudrift.resampling import leave_one_out_fids
+from emudrift.frechet import Statistics, fid, frechet_distance, project, reference_root, statistics
+from emudrift.resampling import Part, leave_one_out_fids, resample
 from emudrift.uncertainty import (
     block_edges,
     extrapolate,
@@ -101,6 +101,9 @@ def test_a_paired_difference_is_the_jackknife_of_the_difference():
     assert (result.low, result.high) == pytest.approx((test.low, test.high), rel=1e-9)
 
 
+PARTS = ("full", "without", "halves", "halves_without")
+
+
 def test_intervals_cover_a_known_fid_and_a_known_difference():
     """200 times two arms that share the captions' difficulty; b is less diverse, where plain differences fail."""
     d, n, rng = 8, 150, np.random.default_rng(1)
@@ -113,23 +116,28 @@ def test_intervals_cover_a_known_fid_and_a_known_difference():
         for s, m in zip(scales, shifts, strict=True)
     ]
     assert truths[1] == pytest.approx(d * 0.2**2 + ((1 - np.sqrt(0.7)) ** 2 * spread).sum())
-    covered, plain, centre = np.zeros(3), 0.0, 0.0
+    covered, plain, centre, end = np.zeros(6), 0.0, 0.0, 0.0
     for _ in range(200):
         shared = rng.standard_normal((n, d))
         arms = [
             (0.6 * shared + 0.8 * rng.standard_normal((n, d))) * np.sqrt(s * spread) + m
             for s, m in zip(scales, shifts, strict=True)
         ]
-        full = [fid(arm, root) for arm in arms]
-        without = [leave_one_out_fids(arm, root, edges) for arm in arms]
+        fids = [resample(Part(project(arm, root), slice(0, n)), edges) for arm in arms]
+        full, without = [each.full for each in fids], [each.without for each in fids]
         results = [jackknife(f, w, edges) for f, w in zip(full, without, strict=True)]
         results.append(paired_difference(full[0], without[0], full[1], without[1], edges))
-        for i, (result, truth) in enumerate(zip(results, [*truths, truths[1] - truths[0]], strict=True)):
+        differences = [getattr(fids[1], name) - getattr(fids[0], name) for name in PARTS]
+        results += [fid_infinity(*(getattr(each, name) for name in PARTS), edges) for each in fids]
+        results.append(fid_infinity(*differences, edges))
+        for i, (result, truth) in enumerate(zip(results, 2 * [*truths, truths[1] - truths[0]], strict=True)):
             covered[i] += result.low <= truth <= result.high
         plain += (full[0] - truths[0]) / 200
         centre += (results[0].estimate - truths[0]) / 200
+        end += (results[3].estimate - truths[0]) / 200
     assert ((covered >= 0.88 * 200) & (covered <= 0.99 * 200)).all(), covered / 200
     assert abs(centre) < plain / 4
+    assert abs(end) < plain / 4
 
 
 # --- N to infinity ---
