@@ -377,6 +377,13 @@ def test_the_difference_at_infinite_n_has_no_bias_and_an_interval() -> None:
     assert (same["infinity_low"], same["infinity_high"]) == pytest.approx((1, 1))
 
 
+def test_an_extrapolation_of_the_other_sign_is_told() -> None:
+    a, b = pair(3.0, 9)
+    assert "infinite N" not in answer([a, b]).text()
+    other = FidRecord.model_validate(b.model_dump() | {"halves": [60.0, 60.0]})
+    assert "Extrapolated to infinite N the difference is −" in answer([a, other]).statements[0].text
+
+
 def test_too_few_images_for_halves_leave_the_columns_empty(tmp_path: Path) -> None:
     none = dict.fromkeys(("halves", "halves_leave_one_out", *(f"fid_infinity{x}" for x in ("", "_low", "_high"))))
     records = pair(3.0, 1, n=6, leave_one_out=[20.0, 21, 22], **none)

@@ -142,6 +142,12 @@ def _statement(row: Any, scales: dict[str, float]) -> str:
         text += (
             f" The plain FID difference, {plain}, has the other sign: it carries a bias that equal N does not cancel."
         )
+    if row.finding != NONE and row.difference_infinity * row.difference_jackknife < 0:
+        places = decimals(row.infinity_high - row.infinity_low, row.difference_infinity)
+        text += (
+            f" Extrapolated to infinite N the difference is {number(row.difference_infinity, places, signed=True)}, of the "
+            "other sign: N is too small for either."
+        )
     return text
 
 
@@ -300,7 +306,7 @@ def _caveats_of_fid(fid: pd.DataFrame) -> list[str]:
             )
             caveats.append(
                 f"At {which}, fewer images than twice the {dims:,} dimensions of {extractor}, absolute FIDs are "
-                f"unreliable and intervals untested.{largest}"
+                f"unreliable, and intervals of differences hold the truth less often than they say.{largest}"
             )
         if random:
             caveats.append(
