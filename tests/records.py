@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from emudrift.comparison import FidRecord
-from emudrift.uncertainty import METHOD
+from emudrift.uncertainty import INFINITY_METHOD, METHOD
 
 BLOCKS = 20
 RANDOM = "inception-random-0a1b2c3d4e5f"
@@ -38,6 +38,13 @@ def record(
     seed = sum(map(ord, model)) if seed is None else seed
     fid = corrected + bias
     width = 2.093 * error
+    # Each block adds its share to the FID of a set of blocks; the shares of all sum to 0.
+    share = (BLOCKS - 1) * error * wobble(seed)
+
+    def of(blocks: list[int]) -> float:
+        return float(corrected + bias * BLOCKS / len(blocks) - share[blocks].mean())
+
+    half = [list(range(BLOCKS // 2)), list(range(BLOCKS // 2, BLOCKS))]
     cfg = "" if scale is None else f"-cfg{scale:g}"
     data: dict[str, Any] = {
         "arm": f"{model}{cfg}-abcdef012345",
@@ -56,6 +63,12 @@ def record(
         "confidence": 0.95,
         "method": METHOD.format(20),
         "leave_one_out": list(fid + bias / (BLOCKS - 1) + error * wobble(seed)),
+        "halves": [of(half[0]), of(half[1])],
+        "halves_leave_one_out": [of([b for b in blocks if b != g]) for blocks in half for g in blocks],
+        "fid_infinity": corrected,
+        "fid_infinity_low": corrected - 1.1 * width,
+        "fid_infinity_high": corrected + 1.1 * width,
+        "fid_infinity_method": INFINITY_METHOD.format(20),
         "reliable": n >= 2 * changes.get("dims", 192),
     }
     data |= changes

@@ -4,6 +4,7 @@ import json
 import math
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pytest
 from records import PUBLISHED, RANDOM, record
@@ -338,3 +339,62 @@ def test_decimals_show_two_digits_of_the_interval_and_never_a_false_0() -> None:
 
 def test_listing() -> None:
     assert [listing(items) for items in (["1"], ["1", "3"], ["1", "3", "5"])] == ["1", "1 and 3", "1, 3 and 5"]
+
+
+# --- several comparisons, and N to infinity ---
+
+
+def test_p_values_agree_with_the_intervals_and_are_adjusted_for_all_comparisons_at_one_n() -> None:
+    # Errors of 1 each: the t value of a difference is about its size over the square root of 2.
+    records = [r for n in (100, 400) for s, drift in ((1.0, 3.2), (3.0, 12), (5.0, 0)) for r in pair(s, drift, n=n)]
+    table = compare(records, "base")
+    assert ((table["p"] < 0.05) == (table["finding"] != "no difference found")).all()
+    for _, rows in table.groupby("n"):
+        p = rows.set_index("guidance_scale")["p"].sort_values()
+        expected = np.maximum.accumulate(np.minimum(p * [3, 2, 1], 1))
+        pd.testing.assert_series_equal(rows.set_index("guidance_scale")["p_holm"][p.index], expected, check_names=False)
+
+
+def test_findings_that_fall_when_all_comparisons_are_counted_are_named() -> None:
+    row = compare(pair(3.0, 1), "base").iloc[0]
+    error = (row["high"] - row["low"]) / 2 / 2.093
+    weak, wanted = (
+        2.4 * error,
+        " Adjusted for all of them (Holm), these findings do not stand: finetuned at guidance 1 (p",
+    )
+    records = pair(1.0, weak + 1 - row["difference_jackknife"]) + pair(3.0, 0.1) + pair(5.0, 0.1)
+    assert wanted in answer(records).text()
+    assert "(Holm), all findings stand." in answer(pair(1.0, 30) + pair(3.0, 30)).text()
+    assert "(Holm), the finding stands." in answer(pair(1.0, 30) + pair(3.0, 0.1)).text()
+    assert "Holm" not in answer(pair(1.0, 30)).text()
+
+
+def test_the_difference_at_infinite_n_has_no_bias_and_an_interval() -> None:
+    row = compare([record("base", corrected=20, bias=8), record("finetuned", corrected=32, bias=3)], "base").iloc[0]
+    assert row["difference_infinity"] == pytest.approx(12)
+    assert row["infinity_low"] < 12 < row["infinity_high"]
+    same = compare([record("base", seed=1), record("finetuned", corrected=21, seed=1)], "base").iloc[0]
+    assert (same["infinity_low"], same["infinity_high"]) == pytest.approx((1, 1))
+
+
+def test_an_extrapolation_of_the_other_sign_is_told() -> None:
+    a, b = pair(3.0, 9)
+    assert "infinite N" not in answer([a, b]).text()
+    other = FidRecord.model_validate(b.model_dump() | {"halves": [60.0, 60.0]})
+    assert "Extrapolated to infinite N the difference is −" in answer([a, other]).statements[0].text
+
+
+def test_too_few_images_for_halves_leave_the_columns_empty(tmp_path: Path) -> None:
+    none = dict.fromkeys(("halves", "halves_leave_one_out", *(f"fid_infinity{x}" for x in ("", "_low", "_high"))))
+    records = pair(3.0, 1, n=6, leave_one_out=[20.0, 21, 22], **none)
+    for table, column in ((compare(records, "base"), "difference_infinity"), (fid_table(records), "fid_infinity")):
+        write_table(table, tmp_path / "t.csv")
+        assert load_table(tmp_path / "t.csv")[column].isna().all()
+
+
+def test_a_record_of_an_older_version_is_refused_with_the_remedy(tmp_path: Path) -> None:
+    old = record().model_dump()
+    del old["halves"]
+    (tmp_path / "old.json").write_text(json.dumps(old))
+    with pytest.raises(InputError, match=r"old\.json: halves: .*remove the file and run compute_fid again"):
+        load_records([tmp_path / "old.json"])

@@ -6,10 +6,18 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from emudrift import uncertainty
 from emudrift.errors import InputError
-from emudrift.frechet import Statistics, fid, frechet_distance, reference_root, statistics
-from emudrift.uncertainty import block_edges, jackknife, leave_one_out_fids, paired_difference
+from emudrift.frechet import Statistics, fid, frechet_distance, project, reference_root, statistics
+from emudrift.resampling import Part, leave_one_out_fids, resample
+from emudrift.uncertainty import (
+    block_edges,
+    extrapolate,
+    fid_infinity,
+    holm,
+    jackknife,
+    paired_difference,
+    required_n,
+)
 
 
 def features_like(n: int, d: int, seed: int, dead: int = 0) -> np.ndarray:
@@ -32,29 +40,6 @@ def test_blocks_are_contiguous_near_equal_and_complete(n, blocks, expected):
 def test_too_few_images_have_no_interval():
     with pytest.raises(InputError, match="at least 4 images, found 3"):
         block_edges(3)
-
-
-# Eigenvalues are exact where no dimension is dead, good enough where some are, and replaced by an SVD on demand.
-@pytest.mark.parametrize(("dead", "tolerance", "exact_to"), [(0, 1e-8, 1e-9), (40, 1e-8, 1e-7), (40, 1e-12, 1e-9)])
-@pytest.mark.parametrize("n", [4, 13, 40, 61, 64, 66, 70, 301])
-def test_leave_one_out_equals_the_naive_loop(n, dead, tolerance, exact_to, monkeypatch):
-    monkeypatch.setattr(uncertainty, "TOLERANCE", tolerance)
-    # n = 61 to 70 crosses the rank of the reference, with and without the block.
-    root = reference_root(statistics(features_like(200, 64, 1)))
-    features, edges = features_like(n, 64, 2, dead), block_edges(n)
-    naive = [fid(np.delete(features, slice(a, b), axis=0), root) for a, b in pairwise(edges)]
-    np.testing.assert_allclose(leave_one_out_fids(features, root, edges), naive, rtol=exact_to)
-
-
-def test_leave_one_out_of_a_memory_map(tmp_path):
-    root, features, edges = (
-        reference_root(statistics(features_like(50, 8, 1))),
-        features_like(30, 8, 2),
-        block_edges(30),
-    )
-    np.save(tmp_path / "features.npy", features)
-    mapped = np.load(tmp_path / "features.npy", mmap_mode="r")
-    np.testing.assert_array_equal(leave_one_out_fids(mapped, root, edges), leave_one_out_fids(features, root, edges))
 
 
 def leave_one_out_means(values: np.ndarray, edges: np.ndarray) -> np.ndarray:
@@ -116,6 +101,9 @@ def test_a_paired_difference_is_the_jackknife_of_the_difference():
     assert (result.low, result.high) == pytest.approx((test.low, test.high), rel=1e-9)
 
 
+PARTS = ("full", "without", "halves", "halves_without")
+
+
 def test_intervals_cover_a_known_fid_and_a_known_difference():
     """200 times two arms that share the captions' difficulty; b is less diverse, where plain differences fail."""
     d, n, rng = 8, 150, np.random.default_rng(1)
@@ -128,20 +116,114 @@ def test_intervals_cover_a_known_fid_and_a_known_difference():
         for s, m in zip(scales, shifts, strict=True)
     ]
     assert truths[1] == pytest.approx(d * 0.2**2 + ((1 - np.sqrt(0.7)) ** 2 * spread).sum())
-    covered, plain, centre = np.zeros(3), 0.0, 0.0
+    covered, plain, centre, end = np.zeros(6), 0.0, 0.0, 0.0
     for _ in range(200):
         shared = rng.standard_normal((n, d))
         arms = [
             (0.6 * shared + 0.8 * rng.standard_normal((n, d))) * np.sqrt(s * spread) + m
             for s, m in zip(scales, shifts, strict=True)
         ]
-        full = [fid(arm, root) for arm in arms]
-        without = [leave_one_out_fids(arm, root, edges) for arm in arms]
+        fids = [resample(Part(project(arm, root), slice(0, n)), edges) for arm in arms]
+        full, without = [each.full for each in fids], [each.without for each in fids]
         results = [jackknife(f, w, edges) for f, w in zip(full, without, strict=True)]
         results.append(paired_difference(full[0], without[0], full[1], without[1], edges))
-        for i, (result, truth) in enumerate(zip(results, [*truths, truths[1] - truths[0]], strict=True)):
+        differences = [getattr(fids[1], name) - getattr(fids[0], name) for name in PARTS]
+        results += [fid_infinity(*(getattr(each, name) for name in PARTS), edges) for each in fids]
+        results.append(fid_infinity(*differences, edges))
+        for i, (result, truth) in enumerate(zip(results, 2 * [*truths, truths[1] - truths[0]], strict=True)):
             covered[i] += result.low <= truth <= result.high
         plain += (full[0] - truths[0]) / 200
         centre += (results[0].estimate - truths[0]) / 200
+        end += (results[3].estimate - truths[0]) / 200
     assert ((covered >= 0.88 * 200) & (covered <= 0.99 * 200)).all(), covered / 200
     assert abs(centre) < plain / 4
+    assert abs(end) < plain / 4
+
+
+# --- N to infinity ---
+
+
+def test_a_line_in_one_over_n_is_found_again_and_least_squares_is_numpys():
+    n = np.array([500, 1000, 5000])
+    assert extrapolate(n, 7.5 + 4000 / n) == pytest.approx((7.5, 4000))
+    fids = [20.0, 12.0, 9.5]
+    slope, constant = np.polyfit(1 / n, fids, 1)
+    assert extrapolate(n, fids) == pytest.approx((constant, slope))
+
+
+@pytest.mark.parametrize(("n", "fids"), [([5, 5], [1, 2]), ([5], [1]), ([5, 6], [1]), ([0, 5], [1, 2])])
+def test_what_gives_no_line_is_refused(n, fids):
+    with pytest.raises(ValueError, match="at least 2 different"):
+        extrapolate(n, fids)
+
+
+@pytest.mark.parametrize("n", [8, 43, 100])
+def test_fid_infinity_removes_a_bias_of_one_over_n_exactly(n):
+    edges, level = block_edges(n), 3.25
+    sizes, middle = np.diff(edges), (len(edges) - 1) // 2
+    curve = lambda k: level + 70 / np.asarray(k)  # noqa: E731
+    halves = edges[[middle]][0], n - edges[middle]
+    inside = np.where(np.arange(len(sizes)) < middle, halves[0] - sizes, halves[1] - sizes)
+    result = fid_infinity(curve(n), curve(n - sizes), curve(halves), curve(inside), edges)
+    assert (result.estimate, result.low, result.high) == pytest.approx((level, level, level), abs=1e-9)
+
+
+def test_fid_infinity_of_a_mean_has_the_errors_of_the_mean():
+    # A mean has no bias: both halves together say what all say, and the interval is that of the block means.
+    values, edges = np.random.default_rng(0).exponential(size=200), block_edges(200)
+    halves = [values[:100], values[100:]]
+    inside = np.concatenate([leave_one_out_means(half, block_edges(100, 10)) for half in halves])
+    without = leave_one_out_means(values, edges)
+    result = fid_infinity(values.mean(), without, np.array([half.mean() for half in halves]), inside, edges)
+    assert result.estimate == pytest.approx(values.mean())
+    plain = jackknife(values.mean(), without, edges)
+    assert result.standard_error == pytest.approx(plain.standard_error, rel=0.1)
+    with pytest.raises(ValueError, match="3 >= 4"):
+        fid_infinity(1.0, np.ones(3), np.ones(2), np.ones(3), np.array([0, 2, 4, 6]))
+
+
+# --- several comparisons, and how many images ---
+
+
+def test_p_values_are_those_of_the_paired_t_test():
+    edges, rng = block_edges(40), np.random.default_rng(0)
+    a, b = rng.standard_normal((2, 40)) + np.array([[0], [0.5]])
+    result = paired_difference(a.mean(), leave_one_out_means(a, edges), b.mean(), leave_one_out_means(b, edges), edges)
+    assert result.p_value == pytest.approx(stats.ttest_rel(b.reshape(20, 2).mean(1), a.reshape(20, 2).mean(1)).pvalue)
+    flat = jackknife(1.0, np.ones(20), edges)
+    assert (flat.standard_error, flat.p_value) == pytest.approx((0, 0), abs=1e-12)
+    assert jackknife(0.0, np.zeros(20), edges).p_value == 1
+
+
+@pytest.mark.parametrize(
+    ("p", "adjusted"),
+    [
+        ([0.01, 0.04, 0.03, 0.005], [0.03, 0.06, 0.06, 0.02]),  # Holm's own steps: 4, 3, 2 and 1 times.
+        ([0.04], [0.04]),
+        ([0.7, 0.6, 0.9], [1, 1, 1]),
+        ([], []),
+    ],
+)
+def test_holm_multiplies_step_by_step(p, adjusted):
+    assert holm(p) == pytest.approx(adjusted)
+
+
+def test_holm_keeps_the_chance_of_any_false_finding():
+    p = np.random.default_rng(0).uniform(size=(4000, 6))
+    assert np.mean([min(holm(row)) < 0.05 for row in p]) == pytest.approx(0.05, abs=0.012)
+    assert np.mean((p < 0.05).any(axis=1)) > 0.2
+    with pytest.raises(ValueError, match="0 to 1"):
+        holm([0.2, float("nan")])
+
+
+def test_the_required_n_has_the_power_that_was_asked_for():
+    # A pilot of 100 images with standard error 1; blocks of the study are means of n / 20 images.
+    n = required_n(1.0, 100, -1.5, power=0.9)
+    sd_of_block_mean = np.sqrt(100 / n) * np.sqrt(20)
+    blocks = np.random.default_rng(0).normal(1.5, sd_of_block_mean, size=(20_000, 20))
+    assert np.mean(stats.ttest_1samp(blocks, 0, axis=1).pvalue < 0.05) == pytest.approx(0.9, abs=0.01)
+    assert required_n(2.0, 100, 1.5, power=0.9) == pytest.approx(4 * n, rel=0.01)
+    assert required_n(0.0, 100, 1.5) == 1
+    for wrong in ({"difference": 0}, {"power": 1.2}, {"standard_error": -1}, {"n": 0}, {"alpha": 0}):
+        with pytest.raises(InputError, match="required_n"):
+            required_n(**({"standard_error": 1.0, "n": 100, "difference": 1.0} | wrong))

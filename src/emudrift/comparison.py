@@ -13,7 +13,7 @@ from pydantic import BaseModel, ConfigDict, FiniteFloat
 from emudrift.errors import InputError
 from emudrift.files import atomic_path
 from emudrift.records import load_record
-from emudrift.uncertainty import block_edges, paired_difference
+from emudrift.uncertainty import block_edges, fid_infinity, holm, paired_difference
 
 Finding = Literal["worse", "better", "no difference found"]
 WORSE: Finding = "worse"
@@ -35,6 +35,9 @@ FID_COLUMNS: dict[str, Any] = {
     "high": "float64",
     "confidence": "float64",
     "method": "str",
+    "fid_infinity": "float64",
+    "fid_infinity_low": "float64",
+    "fid_infinity_high": "float64",
     "reliable": "bool",
     "reference": "str",
     "reference_selection": "str",
@@ -58,6 +61,11 @@ COMPARISON_COLUMNS: dict[str, Any] = {
     "high": "float64",
     "confidence": "float64",
     "method": "str",
+    "p": "float64",
+    "p_holm": "float64",
+    "difference_infinity": "float64",
+    "infinity_low": "float64",
+    "infinity_high": "float64",
     "reliable": "bool",
     "finding": "str",
     "reference": "str",
@@ -99,6 +107,12 @@ class FidRecord(BaseModel):
     confidence: FiniteFloat
     method: str
     leave_one_out: list[FiniteFloat]
+    halves: list[FiniteFloat] | None
+    halves_leave_one_out: list[FiniteFloat] | None
+    fid_infinity: FiniteFloat | None
+    fid_infinity_low: FiniteFloat | None
+    fid_infinity_high: FiniteFloat | None
+    fid_infinity_method: str | None
     reliable: bool
 
     @property
@@ -133,7 +147,8 @@ def fid_table(records: Sequence[FidRecord], model_order: Sequence[str] = (), not
     """All FIDs, one row per extractor, model, guidance scale and N, sorted by these (models as in `model_order`).
 
     Columns: FID_COLUMNS. `fid` is the plain value; `fid_jackknife` is corrected for the bias of a finite N, and the
-    interval from `low` to `high` belongs to it. `reliable` is False where N < 2 x dims. `note` is the experiment's, so that
+    interval from `low` to `high` belongs to it. `fid_infinity` is the end of a line in 1/N, with an interval of its own; empty
+    for fewer than 8 images. `reliable` is False where N < 2 x dims. `note` is the experiment's, so that
     demo numbers stay labelled wherever the table goes.
 
     Raises InputError if one of them is there twice.
@@ -153,6 +168,9 @@ def fid_table(records: Sequence[FidRecord], model_order: Sequence[str] = (), not
             "high": record.high,
             "confidence": record.confidence,
             "method": record.method,
+            "fid_infinity": record.fid_infinity,
+            "fid_infinity_low": record.fid_infinity_low,
+            "fid_infinity_high": record.fid_infinity_high,
             "reliable": record.reliable,
             **record.reference_columns(),
             "note": note,
@@ -170,7 +188,9 @@ def compare(
     Arms of equal guidance scale are compared; an arm without one is compared with every arm of the other model.
     Differences are model minus baseline, so above 0 the model is worse. `difference` is that of the plain FIDs;
     `difference_jackknife` is corrected for bias, which equal N does not cancel (plain differences favour the less
-    diverse model), and the interval belongs to it. `finding` says whether that interval excludes 0.
+    diverse model), and the interval belongs to it. `finding` says whether that interval excludes 0. `p` is the two-sided p
+    value of the same difference, `p_holm` the one adjusted for all comparisons at the same N (models, guidance scales and
+    extractors). `difference_infinity` is that of FID∞, with its interval.
 
     Returns:
         COMPARISON_COLUMNS, sorted by extractor, model, guidance scale and N; no row if there is nothing to compare.
@@ -191,6 +211,10 @@ def compare(
                 continue
             if scale == base_scale or scale is None or base_scale is None:
                 rows += [_difference(a, b) | {"note": note} for a, b in _pairs(theirs, ours)]
+    for n in {row["n"] for row in rows}:
+        together = [row for row in rows if row["n"] == n]
+        for row, adjusted in zip(together, holm([row["p"] for row in together]), strict=True):
+            row["p_holm"] = adjusted
     return _frame(rows, COMPARISON_COLUMNS)
 
 
@@ -303,7 +327,23 @@ def _difference(a: FidRecord, b: FidRecord) -> dict[str, Any]:
         "high": estimate.high,
         "confidence": estimate.confidence,
         "method": b.method,
+        "p": estimate.p_value,
+        **_difference_infinity(a, b, edges),
         "reliable": a.reliable and b.reliable,
         "finding": WORSE if estimate.low > 0 else BETTER if estimate.high < 0 else NONE,
         **b.reference_columns(),
     }
+
+
+def _difference_infinity(a: FidRecord, b: FidRecord, edges: np.ndarray) -> dict[str, float | None]:
+    if a.halves is None or a.halves_leave_one_out is None or b.halves is None or b.halves_leave_one_out is None:
+        return {"difference_infinity": None, "infinity_low": None, "infinity_high": None}
+    estimate = fid_infinity(
+        b.fid - a.fid,
+        np.subtract(b.leave_one_out, a.leave_one_out),
+        np.subtract(b.halves, a.halves),
+        np.subtract(b.halves_leave_one_out, a.halves_leave_one_out),
+        edges,
+        a.confidence,
+    )
+    return {"difference_infinity": estimate.estimate, "infinity_low": estimate.low, "infinity_high": estimate.high}

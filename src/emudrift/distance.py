@@ -6,10 +6,11 @@ from typing import Any
 import numpy as np
 
 from emudrift.errors import InputError
-from emudrift.frechet import Statistics, fid, reference_root
+from emudrift.frechet import Statistics, project, reference_root
 from emudrift.image_list import ListedImage
 from emudrift.prompts import Prompt
-from emudrift.uncertainty import block_edges, jackknife, leave_one_out_fids, leave_one_out_pairs
+from emudrift.resampling import Part, resample, resample_pairs
+from emudrift.uncertainty import block_edges, fid_infinity, jackknife
 
 FIXED_OR_PAIRED = ("the reference held fixed", "real images left out with those drawn for their captions")
 
@@ -22,33 +23,45 @@ def compute_fid(features: np.ndarray, reference: Statistics, partners: np.ndarra
             left out of the jackknife together with their images.
 
     Returns:
-        n, dims, fid, leave_one_out (for paired differences), fid_jackknife with low, high, confidence and method, and
-        reliable: whether n >= 2 d, below which an absolute FID says more about n than about the images.
+        n, dims, fid; leave_one_out, halves and halves_leave_one_out (for paired differences); fid_jackknife with low, high,
+        confidence and method; fid_infinity with fid_infinity_low, fid_infinity_high and fid_infinity_method, all None for
+        fewer than 8 images; and reliable: whether n >= 2 d, below which an absolute FID says more about n than about the
+        images.
 
     Raises:
         InputError: features that are not finite or of other dimensions than the reference.
     """
-    root, edges = reference_root(reference), block_edges(len(features))
-    value = fid(features, root)
+    edges, (n, d) = block_edges(len(features)), features.shape
     if partners is None:
-        leave_one_out = leave_one_out_fids(features, root, edges)
+        fids = resample(Part(project(features, reference_root(reference)), slice(0, n)), edges)
     else:
-        leave_one_out = leave_one_out_pairs(features, partners, edges)
-    estimate = jackknife(value, leave_one_out, edges)
+        fids = resample_pairs(features, partners, edges)
+    estimate, infinity = jackknife(fids.full, fids.without, edges), None
+    if fids.halves is not None and fids.halves_without is not None:
+        infinity = fid_infinity(fids.full, fids.without, fids.halves, fids.halves_without, edges)
     method = estimate.method if partners is None else estimate.method.replace(*FIXED_OR_PAIRED)
-    n, d = features.shape
     return {
         "n": n,
         "dims": d,
-        "fid": value,
-        "leave_one_out": [float(each) for each in leave_one_out],
+        "fid": fids.full,
+        "leave_one_out": _numbers(fids.without),
+        "halves": _numbers(fids.halves),
+        "halves_leave_one_out": _numbers(fids.halves_without),
         "fid_jackknife": estimate.estimate,
         "low": estimate.low,
         "high": estimate.high,
         "confidence": estimate.confidence,
         "method": method,
+        "fid_infinity": infinity and infinity.estimate,
+        "fid_infinity_low": infinity and infinity.low,
+        "fid_infinity_high": infinity and infinity.high,
+        "fid_infinity_method": infinity and infinity.method,
         "reliable": n >= 2 * d,
     }
+
+
+def _numbers(values: np.ndarray | None) -> list[float] | None:
+    return None if values is None else [float(each) for each in values]
 
 
 def features_of_same_images(

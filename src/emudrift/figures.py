@@ -322,10 +322,13 @@ def _short(text: str, length: int) -> str:
     return text if len(text) <= length else f"{text[: length - 1]}…"
 
 
-def save_figure(figure: Figure, svg: str | Path | None, png: str | Path, *, dots_per_inch: int = DOTS_PER_INCH) -> None:
+def save_figure(
+    figure: Figure, svg: str | Path | None, png: str | Path | None, *, dots_per_inch: int = DOTS_PER_INCH
+) -> None:
     """Writes without time, version or anything else that varies between runs."""
     if svg is not None:
         with atomic_path(svg) as temporary:
             figure.savefig(temporary, format="svg", metadata={"Date": None, "Creator": None})
-    with atomic_path(png) as temporary:
-        figure.savefig(temporary, format="png", dpi=dots_per_inch, metadata={"Software": None})
+    if png is not None:
+        with atomic_path(png) as temporary:
+            figure.savefig(temporary, format="png", dpi=dots_per_inch, metadata={"Software": None})

@@ -54,9 +54,11 @@ class ReferenceRoot:
 class Projection:
     """n feature vectors, seen from a reference.
 
-    `mean` (d,) of the features x; `rows` (n, r): (x − mean) root; `squares` (n,): ‖x − mean‖². All float64.
+    `features` (n, d) as they were given; `mean` (d,) of them; `rows` (n, r): (x − mean) root; `squares` (n,): ‖x − mean‖².
+    All float64 but the features.
     """
 
+    features: Array
     mean: Array
     rows: Array
     squares: Array
@@ -132,7 +134,7 @@ def project(features: Array, reference: ReferenceRoot) -> Projection:
         chunk -= mean
         rows[start : start + len(chunk)] = chunk @ reference.root
         squares[start : start + len(chunk)] = np.einsum("nd,nd->n", chunk, chunk)
-    return Projection(mean, rows, squares, reference)
+    return Projection(features, mean, rows, squares, reference)
 
 
 def fid(features: Array, reference: ReferenceRoot) -> float:

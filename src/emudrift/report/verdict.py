@@ -142,6 +142,12 @@ def _statement(row: Any, scales: dict[str, float]) -> str:
         text += (
             f" The plain FID difference, {plain}, has the other sign: it carries a bias that equal N does not cancel."
         )
+    if row.finding != NONE and row.difference_infinity * row.difference_jackknife < 0:
+        places = decimals(row.infinity_high - row.infinity_low, row.difference_infinity)
+        text += (
+            f" Extrapolated to infinite N the difference is {number(row.difference_infinity, places, signed=True)}, of the "
+            "other sign: N is too small for either."
+        )
     return text
 
 
@@ -260,11 +266,28 @@ def _caveats_of_differences(rows: list[Any]) -> list[str]:
     many = (
         "" if len(rows) == 1 else f" They are per comparison, not adjusted for the {len(rows)} comparisons made here."
     )
+    many += _adjusted(rows)
     return [
         f"A higher FID is worse. Differences are model minus {rows[0].baseline}, both drawn for the same prompts and "
         "corrected for the bias of a finite N; the plain differences are in the table.",
         f"Intervals: {methods}.{fixed}{many}",
     ]
+
+
+def _adjusted(rows: list[Any]) -> str:
+    """Which findings stand when all comparisons are counted."""
+    found = [row for row in rows if row.finding != NONE]
+    if len(rows) == 1 or not found:
+        return ""
+    fallen = [row for row in found if row.p_holm > 1 - row.confidence]
+    if not fallen:
+        return f" Adjusted for all of them (Holm), {'the finding stands' if len(found) == 1 else 'all findings stand'}."
+    names = [
+        f"{row.model}{'' if math.isnan(row.guidance_scale) else f' at {_guidance(row.guidance_scale)}'}"
+        f"{f' by {row.extractor}' if len({each.extractor for each in rows}) > 1 else ''} (p = {row.p_holm:.2g})"
+        for row in fallen
+    ]
+    return f" Adjusted for all of them (Holm), these findings do not stand: {listing(names)}."
 
 
 def _caveats_of_fid(fid: pd.DataFrame) -> list[str]:
@@ -283,12 +306,7 @@ def _caveats_of_fid(fid: pd.DataFrame) -> list[str]:
             )
             caveats.append(
                 f"At {which}, fewer images than twice the {dims:,} dimensions of {extractor}, absolute FIDs are "
-                f"unreliable and intervals untested.{largest}"
-            )
-        if dims >= 2048 and table["n"].max() <= 10_000:
-            caveats.append(
-                f"With {dims:,} dimensions and N up to 10,000, the jackknife's errors came out 11 to 23 % too "
-                "small in simulations: do not lean on an interval that barely excludes 0."
+                f"unreliable, and intervals of differences hold the truth less often than they say.{largest}"
             )
         if random:
             caveats.append(
