@@ -7,9 +7,12 @@ import time
 from dataclasses import replace
 
 import pytest
+import scipy.stats
 from conftest import ROOT, small_config
+from records import record
 
 from emudrift import survey as module
+from emudrift.comparison import compare, write_table
 from emudrift.config import parse_config
 from emudrift.errors import InputError
 from emudrift.experiment import Experiment
@@ -18,7 +21,8 @@ from emudrift.jobs import this_job
 from emudrift.locks import Lock
 from emudrift.progress import Progress
 from emudrift.shards import lock_of
-from emudrift.survey import expected_rate, plan_text, remove_images, status_text, survey
+from emudrift.survey import expected_rate, plan_text, power_text, remove_images, status_text, survey
+from emudrift.uncertainty import required_n
 
 
 @pytest.fixture
@@ -84,6 +88,24 @@ def test_without_a_finished_shard_the_rate_is_said_to_be_assumed(experiment):
     states = survey(experiment)
     assert expected_rate(experiment.arms()[0], states).images_per_hour == module.ASSUMED_RATE * 64
     assert "assumed: 400 images of 512 x 512 an hour" in plan_text(experiment, states)
+
+
+def test_a_plan_after_a_pilot_says_how_many_images_are_enough(experiment):
+    """A pilot's interval four times as wide needs sixteen times the images; its own N finds what its error allows."""
+    records = []
+    for model, error in (("base", 1.0), ("finetuned", 1.0)):
+        for scale in (1.0, 3.0):
+            records.append(record(model, scale, 40, 20.0, error=error * (4 if scale == 3 else 1)))
+    table = compare(records, "base")
+    write_table(table, experiment.results / "comparison.csv")
+    lines = [line.split() for line in power_text(experiment).splitlines() if "finetuned − base" in line]
+    narrow, wide = ([int(word.replace(",", "")) for word in line[-3:]] for line in lines)
+    low, high = table.loc[table["guidance_scale"] == 1, ["low", "high"]].iloc[0]
+    error = (high - low) / 2 / scipy.stats.t.ppf(0.975, 19)
+    assert narrow[1] == required_n(error, 40, 1.0)
+    assert narrow[0] == pytest.approx(4 * narrow[1], rel=0.02)
+    assert wide[1] / narrow[1] > 8
+    assert "80 % power, by the spread of the differences at N = 40" in plan_text(experiment, survey(experiment))
 
 
 def test_a_disk_that_will_not_suffice_is_warned_of(experiment, monkeypatch):

@@ -7,17 +7,24 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pandas as pd
+from scipy.special import stdtrit
 
+from emudrift.comparison import load_table, rows_of
 from emudrift.errors import InputError
 from emudrift.experiment import Arm, Experiment, Shard
 from emudrift.history import FINISHED, RUNNING, Attempt, History, images_per_hour
 from emudrift.locks import holder_of
 from emudrift.shards import count_samples, lock_of
+from emudrift.uncertainty import BLOCKS, required_n
 
 ASSUMED_RATE = 400.0
 """Images of 512 x 512 per GPU and hour, assumed until a shard has finished and says better. Not measured."""
 BYTES_PER_PIXEL = 1.8
 """A PNG of a photograph, tar headers included, assumed until an archive is there."""
+
+
+DIFFERENCES = (0.5, 1.0, 2.0)
+"""Differences in FID that `plan` says the necessary N for."""
 
 
 @dataclass(frozen=True)
@@ -184,11 +191,35 @@ def plan_text(experiment: Experiment, states: Sequence[ArmState]) -> str:
         lines.append(
             "WARNING: that is more than is free; shards stop when the disk is full, and go on when there is space"
         )
+    if power := power_text(experiment):
+        lines += ["", power]
     if any(expected_rate(state.arm, states).source == "assumed" for state in states):
         lines.append(
             f"assumed: {ASSUMED_RATE:,.0f} images of 512 x 512 an hour on one GPU, until a shard has finished and says better"
         )
     return "\n".join(lines)
+
+
+def power_text(experiment: Experiment) -> str:
+    """How many images are enough, from the differences that an earlier run found at its largest N; "" without one.
+
+    Raises InputError if comparison.csv is broken.
+    """
+    path = experiment.results / "comparison.csv"
+    table = load_table(path) if path.exists() else pd.DataFrame()
+    if table.empty:
+        return ""
+    table = table[table["n"] == table["n"].max()]
+    rows = []
+    for pair in rows_of(table):
+        error = (pair.high - pair.low) / 2 / stdtrit(BLOCKS - 1, (1 + pair.confidence) / 2)
+        scale = "" if pd.isna(pair.guidance_scale) else f", guidance {pair.guidance_scale:g}"
+        needed = {f"{size:g} FID": f"{required_n(error, pair.n, size):,}" for size in DIFFERENCES}
+        rows.append({"pair": f"{pair.model} − {pair.baseline}{scale}", "extractor": pair.extractor} | needed)
+    return (
+        f"N per arm that finds a true difference of this size with 80 % power, by the spread of the differences at N = "
+        f"{int(table['n'].iloc[0]):,}:\n{_table(rows)}"
+    )
 
 
 def status_text(experiment: Experiment, states: Sequence[ArmState]) -> str:
