@@ -203,10 +203,13 @@ def plan_text(experiment: Experiment, states: Sequence[ArmState]) -> str:
 def power_text(experiment: Experiment) -> str:
     """How many images are enough, from the differences that an earlier run found at its largest N; "" without one.
 
-    Raises InputError if comparison.csv is broken.
+    A table that cannot be read is named, and keeps nobody from the rest of the plan: the next run makes a new one.
     """
     path = experiment.results / "comparison.csv"
-    table = load_table(path) if path.exists() else pd.DataFrame()
+    try:
+        table = load_table(path) if path.exists() else pd.DataFrame()
+    except InputError as error:
+        return f"how many images are enough cannot be said yet: {error}"
     if table.empty:
         return ""
     table = table[table["n"] == table["n"].max()]
