@@ -36,7 +36,3 @@ rule check:
     """Look everything over, draw nothing."""
     input:
         rules.check_experiment.output.checked,
-
-
-onsuccess:
-    forget_finished(experiment.results / "images")

@@ -30,6 +30,7 @@ from emudrift.generators.emu3.engine import GridEngine
 from emudrift.generators.emu3.language import LanguageModel
 from emudrift.generators.emu3.recipe import Recipe
 from emudrift.generators.emu3.reference import ReferenceEngine
+from emudrift.generators.emu3.vq import BYTES_PER_PIXEL, TOGETHER
 
 MINIATURE = Path(__file__).resolve().parents[1] / "demo" / "models" / "base"
 WORDS = [
@@ -126,7 +127,9 @@ def on_gpu(arguments: argparse.Namespace) -> dict[str, Any]:
 
     engine = new_engine(model, recipe, arguments.attention)
     engine.prompt_length = max(len(ids) for ids in recipe.positive(new_captions(64))["input_ids"])
-    free = torch.cuda.mem_get_info(device)[0]
+    torch.cuda.empty_cache()
+    free = torch.cuda.mem_get_info(device)[0] - engine.language.bytes_to_read(engine.prompt_length)
+    free -= TOGETHER * BYTES_PER_PIXEL * (8 * side) ** 2  # For the decoder, as in a real run.
     batch = arguments.batch or equal_batches(free - SPARE, engine.bytes_per_image(), SHARD)[1]
     captions, seeds = new_captions(batch), list(range(batch))
     torch.cuda.reset_peak_memory_stats()

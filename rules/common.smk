@@ -14,7 +14,6 @@ sys.path.insert(0, os.path.join(workflow.basedir, "src"))
 
 from emudrift.errors import InputError
 from emudrift.experiment import Experiment
-from emudrift.shards import forget_finished
 
 if len(workflow.configfiles) > 1:
     sys.exit("error: give one --configfile; settings of several files are not merged")

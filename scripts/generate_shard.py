@@ -78,7 +78,7 @@ def generate(arguments: argparse.Namespace) -> None:
     batching_of_arm = arguments.archive.parent / "batch.json"
     work = arguments.archive.parent / ".partial" / shard.name
     label = f"{arm.name} {shard.name}"
-    with stoppable(), Lock(lock_of(work), label) as lock:
+    with stoppable() as stopping, Lock(lock_of(work), label) as lock:
         partial = PartialShard(work, Identity(arm.fingerprint, model["digest"]), None)
         if is_finished(arguments.archive, arguments.manifest, prompts, partial.identity):
             logging.info("%s: another job made it meanwhile", label)
@@ -97,7 +97,13 @@ def generate(arguments: argparse.Namespace) -> None:
                 recording.device = generator.device()
                 return generator
 
-            draw_shard(prompts, partial, loaded, started, progress.update, walltime.check)
+            def before_batch() -> None:
+                stopping.check()
+                lock.check()
+                walltime.check()
+
+            draw_shard(prompts, partial, loaded, started, progress.update, before_batch)
+            lock.check()
             fixed = chosen_batching(batching_of_arm) if fixes_batch(arm) else None
             together = Counter(tokens.drawn_together for tokens in partial.read_tokens(prompts).values())
             sums = write_archive(arguments.archive, prompts, partial)
@@ -120,6 +126,7 @@ def generate(arguments: argparse.Namespace) -> None:
                 "sha256": sums,
             },
         )
+        stopping.ignore = True  # It is done: to fail now would undo it.
         partial.tidy()
         logging.info("%s: %d images packed", label, len(prompts))
 

@@ -12,6 +12,7 @@ from emudrift.gallery import load_grid_rows
 from emudrift.prompts import load_prompts
 from emudrift.report import build_report
 from emudrift.report.run import load_manifests
+from emudrift.shards import forget_finished
 
 
 def main() -> None:
@@ -36,6 +37,8 @@ def report(arguments: argparse.Namespace) -> None:
         (arguments.figures / "difference.svg").read_bytes(),
     )
     write_bytes_atomically(arguments.output, page.encode())
+    # The experiment is at its end: no job of a killed run can come back to its shards any more.
+    forget_finished(experiment.results / "images")
 
 
 if __name__ == "__main__":

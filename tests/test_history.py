@@ -72,6 +72,29 @@ def test_the_rate_is_that_of_drawing_and_not_of_decoding_what_was_drawn_before()
     assert images_per_hour([]) is None
 
 
+def test_what_ended_an_attempt_is_not_hidden_by_a_history_that_cannot_be_written(tmp_path, monkeypatch, caplog):
+    history = History(tmp_path / "a.jsonl")
+    write = History._write
+
+    def full(self, attempts):
+        if len(attempts) and attempts[-1].reason != RUNNING:
+            raise InputError("cannot write a.jsonl: no space left on device")
+        write(self, attempts)
+
+    monkeypatch.setattr(History, "_write", full)
+    with pytest.raises(Stopped, match="SIGTERM"):
+        attempt(history, 0, 3, Stopped("SIGTERM"))
+    assert "could not be noted: cannot write a.jsonl" in caplog.text
+
+
+def test_who_lost_a_shard_does_not_write_into_the_line_of_who_took_it_over(tmp_path):
+    history = History(tmp_path / "a.jsonl")
+    lost = history.begin(this_job(), 0, None)
+    history.begin(this_job(), 5, None)
+    history.end(lost, "SIGTERM", 5, "")
+    assert [each.reason for each in history.attempts()] == [KILLED, RUNNING]
+
+
 def test_a_broken_history_is_one_error(tmp_path):
     (tmp_path / "a.jsonl").write_text('{"job": 1}\n')
     with pytest.raises(InputError, match=r"a\.jsonl: not a history of attempts .*remove it"):

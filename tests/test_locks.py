@@ -12,8 +12,9 @@ from pathlib import Path
 import pytest
 
 from emudrift import locks
+from emudrift.errors import InputError
 from emudrift.jobs import Stopped, stoppable, this_job
-from emudrift.locks import Lock, holder_of
+from emudrift.locks import Lock, holder_of, living_holder_of
 
 SOURCE = Path(__file__).parents[1] / "src"
 
@@ -165,3 +166,93 @@ def test_a_process_that_is_told_to_end_gives_its_lock_back(tmp_path, number):
     process.send_signal(number)
     assert process.wait(20) != 0
     assert list(tmp_path.iterdir()) == []
+
+
+def test_an_answer_that_a_file_server_lost_does_not_make_a_job_wait_for_itself(tmp_path, monkeypatch):
+    """The link is made, the reply is lost, the client asks again and hears that the name is taken."""
+    link = os.link
+
+    def twice(source, target):
+        link(source, target)
+        raise FileExistsError(target)
+
+    monkeypatch.setattr("emudrift.files.os.link", twice)
+    monkeypatch.setattr(locks.time, "sleep", lambda seconds: pytest.fail("it waits for itself"))
+    with Lock(tmp_path / "a.lock", "a"):
+        assert holder_of(tmp_path / "a.lock") == this_job()
+
+
+def test_one_failed_sign_of_life_is_not_the_last(tmp_path, monkeypatch):
+    monkeypatch.setattr(locks, "BEAT", 0.02)
+    utime, beats = os.utime, []
+
+    def stumbling(path):
+        beats.append(path)
+        if len(beats) == 2:
+            raise OSError(5, "Input/output error")
+        utime(path)
+
+    monkeypatch.setattr(locks.os, "utime", stumbling)
+    with Lock(tmp_path / "a.lock", "a") as lock:
+        while len(beats) < 5:
+            time.sleep(0.01)
+        lock.check()
+        foreign(tmp_path / "a.lock.2")
+        with pytest.raises(Stopped, match="another job took over"):
+            lock.check()
+        (tmp_path / "a.lock.2").unlink()
+
+
+def test_who_was_slow_to_take_a_dead_lock_gives_way_to_who_came_meanwhile(tmp_path, monkeypatch):
+    """While we write, a third process takes the dead holder's place and ends, and a fourth starts from 1 again."""
+    kill(holding(tmp_path / "a.lock"))
+    write, crowd = locks.write_bytes_atomically, []
+
+    def slow(path, data):
+        if not crowd:
+            (tmp_path / "a.lock.1").unlink()
+            crowd.append(holding(tmp_path / "a.lock"))
+        write(path, data)
+
+    monkeypatch.setattr(locks, "write_bytes_atomically", slow)
+    lock = Lock(tmp_path / "a.lock", "a")
+    assert lock._take() is False
+    assert [path.name for path in tmp_path.iterdir()] == ["a.lock.1"]
+    assert holder_of(tmp_path / "a.lock").pid == crowd[0].pid
+    kill(crowd[0])
+
+
+def test_one_look_tells_a_silent_holder_on_another_machine_from_a_living_one(tmp_path):
+    path = tmp_path / "a.lock"
+    foreign(tmp_path / "a.lock.1")
+    assert living_holder_of(path).host == "another-node"
+    old = time.time() - 2 * locks.SILENCE
+    os.utime(tmp_path / "a.lock.1", (old, old))
+    assert living_holder_of(path) is None
+    assert [each.name for each in tmp_path.iterdir()] == ["a.lock.1"]
+
+
+def test_a_file_system_without_hard_links_is_one_error(tmp_path, monkeypatch):
+    def refuse(source, target):
+        raise PermissionError(1, "Operation not permitted")
+
+    monkeypatch.setattr("emudrift.files.os.link", refuse)
+    with pytest.raises(InputError, match="operation not permitted; results must lie on a file system with hard links"):
+        Lock(tmp_path / "a.lock", "a").__enter__()
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_signal_that_was_swallowed_is_seen_at_the_next_check():
+    class Swallows:
+        def __del__(self):
+            os.kill(os.getpid(), signal.SIGTERM)
+            time.sleep(0.01)
+
+    with stoppable() as stopping:
+        Swallows()
+        with pytest.raises(Stopped, match="SIGTERM"):
+            stopping.check()
+    with stoppable() as stopping:
+        stopping.ignore = True
+        os.kill(os.getpid(), signal.SIGTERM)
+        stopping.check()

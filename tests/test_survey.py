@@ -164,3 +164,31 @@ def test_starting_over_refuses_what_is_not_there_and_what_is_being_made(experime
     with Lock(path, "a"), pytest.raises(InputError, match="is at work on it; end that first"):
         remove_images(experiment, "base-cfg1", None)
     assert survey(experiment)[0].count("done") == 1
+
+
+def test_starting_over_is_not_stopped_by_what_a_killed_job_left(experiment):
+    """A half-packed archive, and the lock of a job that died on another machine an hour ago."""
+    finish(experiment, 0, 0)
+    draw(experiment, 0, 1, 4)
+    folder = shard_path(experiment, 0, 0).parent
+    (folder / ".tmp-0123-000010-000020.tar").write_bytes(b"half")
+    (folder / ".tmp-0123-batch.json").write_bytes(b"{")
+    lock = folder / ".partial" / "000010-000020.lock.1"
+    lock.write_text(json.dumps(vars(replace(this_job(), host="another-node", slurm_id="7"))))
+    assert "SLURM job 7 on another-node" in status_text(experiment, survey(experiment))
+    hour_ago = time.time() - 3600
+    os.utime(lock, (hour_ago, hour_ago))
+    assert "at work" not in status_text(experiment, survey(experiment))
+    assert remove_images(experiment, "base-cfg1", None) == ["000000-000010", "000010-000020"]
+    assert [path.name for path in folder.iterdir() if path.is_file()] == [".tmp-0123-batch.json"]
+
+
+def test_a_tokenizers_rate_says_nothing_about_drawing(experiment):
+    floor = {"name": "floor", "generator": "tokenizer", "of": "base"}
+    config = parse_config(small_config(sample_sizes=[40], models=[*small_config()["models"], floor]), "test")
+    other = Experiment(config, ROOT / "test.yaml")
+    other.results = experiment.results
+    finish(other, 4, 0, seconds=1)
+    states = survey(other)
+    assert expected_rate(other.arms()[4], states).source == "measured"
+    assert expected_rate(other.arms()[0], states).source == "assumed"

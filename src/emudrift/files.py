@@ -60,3 +60,18 @@ def write_bytes_atomically(path: str | Path, data: bytes) -> None:
     """
     with atomic_path(path) as temporary:
         temporary.write_bytes(data)
+
+
+def hard_link(source: Path, path: Path) -> None:
+    """Gives a file a second name, which must be free: FileExistsError if it is not. Exactly one of many succeeds.
+
+    Raises InputError where the file system knows no hard links.
+    """
+    try:
+        os.link(source, path)
+    except FileExistsError:
+        raise
+    except OSError as error:
+        raise InputError(
+            f"cannot link {path}: {(error.strerror or str(error)).lower()}; results must lie on a file system with hard links"
+        ) from error

@@ -1,6 +1,7 @@
 """What happened to a shard: one line per attempt, kept beside it whatever its end."""
 
 import json
+import logging
 import time
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
@@ -11,6 +12,8 @@ from emudrift.errors import InputError
 from emudrift.files import write_bytes_atomically
 from emudrift.jobs import Job, Stopped
 from emudrift.progress import Progress
+
+logger = logging.getLogger(__name__)
 
 RUNNING, FINISHED = "running", "finished"
 KILLED = "killed: it left no word"
@@ -74,7 +77,7 @@ class History:
         except (ValueError, TypeError) as error:
             raise InputError(f"{self.path}: not a history of attempts ({error}); remove it and run again") from error
 
-    def begin(self, job: Job, images: int, last_image: float | None) -> None:
+    def begin(self, job: Job, images: int, last_image: float | None) -> Attempt:
         """Adds an attempt. One before it that still runs, by its line, was killed, since only one works at a time.
 
         Args:
@@ -87,12 +90,14 @@ class History:
             end = max(last.start, last_image or last.start)
             attempts[-1] = replace(last, end=end, images=max(0, images - last.images_before), reason=KILLED)
         now = time.time()
-        self._write([*attempts, Attempt(job.slurm_id, job.host, "", now, now, images, 0, RUNNING)])
+        begun = Attempt(job.slurm_id, job.host, "", now, now, images, 0, RUNNING)
+        self._write([*attempts, begun])
+        return begun
 
-    def end(self, reason: str, images: int, device: str) -> None:
-        """Completes the line of the attempt that runs."""
-        *attempts, last = self.attempts()
-        self._write([*attempts, replace(last, end=time.time(), images=images, reason=reason, device=device)])
+    def end(self, begun: Attempt, reason: str, images: int, device: str) -> None:
+        """Completes the line of an attempt, unless another job took the shard over and did so."""
+        ended = replace(begun, end=time.time(), images=images, reason=reason, device=device)
+        self._write([ended if attempt == begun else attempt for attempt in self.attempts()])
 
     def _write(self, attempts: list[Attempt]) -> None:
         lines = "".join(json.dumps(asdict(attempt)) + "\n" for attempt in attempts)
@@ -108,11 +113,10 @@ class Recording:
 
     def __init__(self, history: History, job: Job, progress: Progress) -> None:
         self.history, self.job, self.progress, self.device = history, job, progress, ""
-        self._begun = False
+        self._begun: Attempt | None = None
 
     def begin(self, images: int, last_image: float | None) -> None:
-        self.history.begin(self.job, images, last_image)
-        self._begun = True
+        self._begun = self.history.begin(self.job, images, last_image)
 
     def __enter__(self) -> "Recording":
         return self
@@ -120,7 +124,7 @@ class Recording:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if not self._begun:
+        if self._begun is None:
             return
         reason = FINISHED
         if isinstance(error, Stopped):
@@ -128,4 +132,10 @@ class Recording:
         elif error is not None:
             text = str(error).strip().splitlines()
             reason = f"error: {text[0] if text else type(error).__name__}"
-        self.history.end(reason, self.progress.done - self.progress.skipped, self.device)
+        images = self.progress.done - self.progress.skipped
+        try:
+            self.history.end(self._begun, reason, images, self.device)
+        except InputError as fault:
+            if error is None:
+                raise
+            logger.error("the end of this attempt could not be noted: %s", fault)  # What ended it matters more.

@@ -51,7 +51,16 @@ class Job:
 
     def is_alive(self) -> bool:
         """Whether the process runs; only for one that `is_here`."""
-        return _start_of(self.pid) == self.started
+        start = _start_of(self.pid)
+        if start is not None:
+            return start == self.started
+        try:
+            os.kill(self.pid, 0)
+        except PermissionError:
+            return True  # Another user's, which some machines hide.
+        except ProcessLookupError:
+            return False
+        return False  # A zombie.
 
 
 def this_job() -> Job:
@@ -71,7 +80,7 @@ def _start_of(pid: int) -> str | None:
     """When a process started, in a form that is only good for comparing; None if there is none."""
     try:
         fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    except FileNotFoundError:
+    except (FileNotFoundError, ProcessLookupError, PermissionError):
         return None if Path("/proc/self").exists() else _start_by_ps(pid)
     # A zombie is dead: its parent only has not asked yet. Field 22 counts clock ticks since boot.
     return None if fields[0] in "ZX" else fields[19]
@@ -83,21 +92,33 @@ def _start_by_ps(pid: int) -> str | None:
     return found.stdout.strip() or None
 
 
+class Stopping:
+    """Whether the job was told to end. Set `ignore` when it is as good as done."""
+
+    def __init__(self) -> None:
+        self.reason: str | None = None
+        self.ignore = False
+
+    def check(self) -> None:
+        """Raises `Stopped` once more if it was told: the first can be lost in a callback of Python's own."""
+        if self.reason is not None and not self.ignore:
+            raise Stopped(self.reason)
+
+
 @contextmanager
-def stoppable() -> Iterator[None]:
+def stoppable() -> Iterator[Stopping]:
     """Turns the signals that end a job into `Stopped`, once: SLURM sends SIGTERM before it kills, or what --signal asks for."""
-    stopping = False
+    stopping = Stopping()
 
     def stop(number: int, frame: FrameType | None) -> None:
-        nonlocal stopping
-        if not stopping:
-            stopping = True
-            raise Stopped(signal.Signals(number).name)
+        if stopping.reason is None and not stopping.ignore:
+            stopping.reason = signal.Signals(number).name
+            raise Stopped(stopping.reason)
 
     numbers = (signal.SIGTERM, signal.SIGUSR1, signal.SIGINT)
     before = [signal.signal(number, stop) for number in numbers]
     try:
-        yield
+        yield stopping
     finally:
         for number, handler in zip(numbers, before, strict=True):
             signal.signal(number, handler)

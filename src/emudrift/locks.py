@@ -17,8 +17,8 @@ from dataclasses import asdict
 from pathlib import Path
 from types import TracebackType
 
-from emudrift.files import TEMPORARY_PREFIX, write_bytes_atomically
-from emudrift.jobs import Job, this_job
+from emudrift.files import TEMPORARY_PREFIX, hard_link, write_bytes_atomically
+from emudrift.jobs import Job, Stopped, this_job
 
 logger = logging.getLogger(__name__)
 
@@ -68,7 +68,7 @@ class Lock:
     def _take(self) -> bool:
         """Makes the lock ours if nobody holds it, or somebody who is dead."""
         held = self._files()
-        number = 1
+        number, holder = 1, None
         if held:
             last = held[-1]
             holder = self._read(last)
@@ -80,11 +80,17 @@ class Lock:
         draft = self.path.with_name(f"{TEMPORARY_PREFIX}{uuid.uuid4().hex}")
         write_bytes_atomically(draft, json.dumps(asdict(self.job)).encode())
         try:
-            os.link(draft, mine)
+            hard_link(draft, mine)
         except FileExistsError:
-            return False  # Somebody was faster.
+            # Somebody was faster; or the answer of a file server was lost, and its repetition finds our own link.
+            if self._read(mine) != self.job:
+                return False
         finally:
             draft.unlink()
+        # Numbers are used again: what we judged may have ended, and others may have come, while we wrote.
+        if set(self._files()) - {mine} != set(held) or (held and self._read(held[-1]) != holder):
+            mine.unlink(missing_ok=True)
+            return False
         self._mine = mine
         for dead in held:
             dead.unlink(missing_ok=True)
@@ -124,19 +130,55 @@ class Lock:
             assert self._mine is not None
             try:
                 os.utime(self._mine)
-                lost = self._files()[-1] != self._mine
-            except (FileNotFoundError, IndexError):
-                lost = True
-            if lost and not self._over.is_set():
-                logger.error("another job took %s over, because this one gave no sign of life", self.what)
+            except FileNotFoundError:
+                pass
+            except OSError as error:
+                logger.warning("no sign of life could be given for %s: %s", self.what, error)
+                continue
+            if self._is_lost() and not self._over.is_set():
                 os.kill(os.getpid(), signal.SIGTERM)
                 return
+
+    def _is_lost(self) -> bool:
+        try:
+            lost = not self._files() or self._files()[-1] != self._mine
+        except OSError:
+            return False  # Not to be seen now; the next look decides.
+        if lost:
+            logger.error("another job took %s over, because this one gave no sign of life", self.what)
+        return lost
+
+    def check(self) -> None:
+        """Raises `Stopped` if another job took the lock over."""
+        if self._is_lost():
+            raise Stopped("another job took over")
 
 
 def holder_of(path: Path) -> Job | None:
     """Who holds a lock, dead or alive; None if nobody does."""
     held = Lock(path, "")._holder()
     return None if held is None else held[1]
+
+
+def living_holder_of(path: Path) -> Job | None:
+    """Who holds a lock and is alive, as far as one look can tell: on another machine, who gave a sign of life of late."""
+    held = Lock(path, "")._holder()
+    if held is None:
+        return None
+    file, job = held
+    if job.is_here():
+        return job if job.is_alive() else None
+    probe = path.with_name(f"{TEMPORARY_PREFIX}{uuid.uuid4().hex}")
+    try:
+        probe.touch()  # By the clock of the file server, which also stamps the signs of life.
+        silence = probe.stat().st_mtime - file.stat().st_mtime
+    except FileNotFoundError:
+        return None
+    except OSError:
+        return job
+    finally:
+        probe.unlink(missing_ok=True)
+    return job if silence < SILENCE else None
 
 
 def _number(path: Path) -> int:

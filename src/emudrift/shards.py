@@ -5,7 +5,6 @@ import hashlib
 import io
 import json
 import logging
-import os
 import shutil
 import tarfile
 import uuid
@@ -20,7 +19,7 @@ from PIL import Image
 from pydantic import BaseModel, ConfigDict, Field
 
 from emudrift.errors import InputError
-from emudrift.files import TEMPORARY_PREFIX, atomic_path, write_bytes_atomically
+from emudrift.files import TEMPORARY_PREFIX, atomic_path, hard_link, write_bytes_atomically
 from emudrift.generators import Batching, Drawing
 from emudrift.images import encode_png
 from emudrift.locks import holder_of
@@ -148,16 +147,18 @@ class PartialShard:
         return max((path.stat().st_mtime for path in self.folder.glob(f"[!.]*{_RECORD}")), default=None)
 
     def tidy(self) -> None:
-        """Removes the samples of a finished shard. Its tokens stay until the whole workflow has succeeded.
+        """Removes the samples of a finished shard. Its tokens stay until the experiment's report is written.
 
         A driver that was killed knows nothing of jobs that finish afterwards: the next one has such a shard made again, and
         then nothing has to be drawn.
         """
-        for path in self.folder.iterdir():
-            if path.name != _TOKEN_FOLDER:
-                path.unlink()
-        if not (self.folder / _TOKEN_FOLDER).is_dir():
-            self.folder.rmdir()
+        # What cannot be removed (a file that a file server still holds open) must not undo a shard that is finished.
+        with contextlib.suppress(OSError):
+            for path in self.folder.iterdir():
+                if path.name != _TOKEN_FOLDER:
+                    path.unlink()
+            if not (self.folder / _TOKEN_FOLDER).is_dir():
+                self.folder.rmdir()
 
     def _check_size(self, prompt: Prompt, size: tuple[int, ...]) -> None:
         if self.size is not None and tuple(size) != self.size:
@@ -177,14 +178,17 @@ def fixed_batching(path: Path, wanted: Batching) -> Batching:
     mine = path.with_name(f"{TEMPORARY_PREFIX}{uuid.uuid4().hex}-{path.name}")
     write_bytes_atomically(mine, json.dumps(asdict(wanted)).encode())
     # Of several jobs that start together one makes the link; the others find it, whole.
-    with contextlib.suppress(FileExistsError):
-        os.link(mine, path)
-    mine.unlink()
+    try:
+        hard_link(mine, path)
+    except FileExistsError:
+        pass
+    finally:
+        mine.unlink()
     chosen = chosen_batching(path)
     if chosen.prompt_length < wanted.prompt_length:
         raise InputError(
             f"{path}: prompts are padded to {chosen.prompt_length} tokens, and now there is one of {wanted.prompt_length}: the "
-            f"captions were changed. Remove {path.parent}, then all images of the arm are drawn anew"
+            f"captions were changed. Start over with ARM={path.parent.name} snakemake remove_images"
         )
     if chosen.batch_size != wanted.batch_size:
         logger.info("batch size %d, which %s fixed for this arm, not %d", chosen.batch_size, path, wanted.batch_size)

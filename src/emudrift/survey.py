@@ -12,8 +12,9 @@ from scipy.special import stdtrit
 from emudrift.comparison import load_table, rows_of
 from emudrift.errors import InputError
 from emudrift.experiment import Arm, Experiment, Shard
+from emudrift.files import TEMPORARY_PREFIX
 from emudrift.history import FINISHED, RUNNING, Attempt, History, images_per_hour
-from emudrift.locks import holder_of
+from emudrift.locks import living_holder_of
 from emudrift.shards import count_samples, lock_of
 from emudrift.uncertainty import BLOCKS, required_n
 
@@ -97,21 +98,23 @@ def _shard_state(experiment: Experiment, arm: Arm, shard: Shard, rows: int | Non
     partial = archive.parent / ".partial" / shard.name
     total = shard.stop - shard.start if rows is None else max(0, min(shard.stop, rows) - shard.start)
     attempts = History(archive.with_suffix(".attempts.jsonl")).attempts()
-    done = archive.exists() and manifest.exists()
+    try:
+        size = archive.stat().st_size if manifest.exists() else 0
+    except FileNotFoundError:
+        size = 0
+    done = size > 0
     images = total if done else count_samples(partial)
-    holder = holder_of(lock_of(partial))
-    # Of a machine that is not ours only its signs of life tell, which takes minutes to see; its word is taken here.
-    alive = holder is not None and (not holder.is_here() or holder.is_alive())
+    holder = living_holder_of(lock_of(partial))
     return ShardState(
         shard,
         total,
         images,
         done,
         _rate(attempts, images),
-        str(holder) if alive else None,
-        None if done or alive else _error(attempts),
+        None if holder is None else str(holder),
+        None if done or holder is not None else _error(attempts),
         sum(attempt.seconds for attempt in attempts),
-        archive.stat().st_size if done else 0,
+        size,
     )
 
 
@@ -136,20 +139,22 @@ def expected_rate(arm: Arm, states: Sequence[ArmState]) -> Rate:
         rates = [shard.rate for shard in state.shards if shard.rate is not None]
         return len(rates) / sum(1 / rate for rate in rates) if rates else None
 
-    size = _tokens(arm)
+    size, generator = _tokens(arm), arm.settings["generator"]
     for state in states:
         if state.arm.name == arm.name and (own := measured(state)):
             return Rate(own, "measured")
     for state in states:
-        if _tokens(state.arm) == size and (other := measured(state)):
+        if (_tokens(state.arm), state.arm.settings["generator"]) == (size, generator) and (other := measured(state)):
             return Rate(other, f"as {state.arm.label}")
     # The work for a token grows with the tokens before it; up to this size it is mostly that of reading the weights.
     return Rate(ASSUMED_RATE * 4096 / size, "assumed") if size else Rate(float("inf"), "no drawing")
 
 
 def _tokens(arm: Arm) -> int:
-    """Visual tokens of an image; 0 for images that are there already."""
-    return arm.settings.get("width", 0) * arm.settings.get("height", 0) // 64
+    """Visual tokens that are drawn for an image; 0 where none are."""
+    return (
+        0 if arm.settings["generator"] != "emu3" else arm.settings.get("width", 0) * arm.settings.get("height", 0) // 64
+    )
 
 
 def expected_bytes(arm: Arm, states: Sequence[ArmState]) -> float:
@@ -215,9 +220,9 @@ def power_text(experiment: Experiment) -> str:
     table = table[table["n"] == table["n"].max()]
     rows = []
     for pair in rows_of(table):
-        error = (pair.high - pair.low) / 2 / stdtrit(BLOCKS - 1, (1 + pair.confidence) / 2)
+        spread = (pair.high - pair.low) / 2 / stdtrit(BLOCKS - 1, (1 + pair.confidence) / 2)
         scale = "" if pd.isna(pair.guidance_scale) else f", guidance {pair.guidance_scale:g}"
-        needed = {f"{size:g} FID": f"{required_n(error, pair.n, size):,}" for size in DIFFERENCES}
+        needed = {f"{size:g} FID": f"{required_n(spread, pair.n, size):,}" for size in DIFFERENCES}
         rows.append({"pair": f"{pair.model} − {pair.baseline}{scale}", "extractor": pair.extractor} | needed)
     return (
         f"N per arm that finds a true difference of this size with 80 % power, by the spread of the differences at N = "
@@ -274,20 +279,21 @@ def remove_images(experiment: Experiment, arm: str, rows: str | None) -> list[st
     if not names:
         raise InputError(f"there is no arm {arm!r}; the arms are {', '.join(a.name for a in experiment.arms())}")
     folder = experiment.results / "images" / names[0]
-    there = {path.name.split(".")[0] for path in folder.glob("*-*.*")} | {
-        path.name for path in folder.glob(".partial/*/")
-    }
+    there = {path.name.split(".")[0] for path in folder.glob("[0-9]*-*.*")}
+    there |= {path.name for path in folder.glob(".partial/[0-9]*/")}
     chosen = sorted(there) if rows is None else [rows]
     if rows is not None and rows not in there:
         raise InputError(f"{folder}: has no shard {rows!r}; there are {', '.join(sorted(there)) or 'none'}")
     for shard in chosen:
-        holder = holder_of(lock_of(folder / ".partial" / shard))
-        if holder is not None and (not holder.is_here() or holder.is_alive()):
+        holder = living_holder_of(lock_of(folder / ".partial" / shard))
+        if holder is not None:
             raise InputError(f"{folder / shard}: {holder} is at work on it; end that first")
     for shard in chosen:
         for ending in (".tar", ".json", ".attempts.jsonl"):
             (folder / f"{shard}{ending}").unlink(missing_ok=True)
         shutil.rmtree(folder / ".partial" / shard, ignore_errors=True)
+        for leftover in folder.glob(f"{TEMPORARY_PREFIX}*-{shard}.*"):
+            leftover.unlink()
         for path in experiment.results.glob(f"features/*/{folder.name}/{shard}.*"):
             path.unlink()
         for path in experiment.results.glob(f"fid/*/{folder.name}/*.json"):

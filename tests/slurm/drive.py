@@ -101,6 +101,17 @@ def wait_for_mid_work(cluster: Cluster, workflow: Workflow, jobs_hit: set[str]) 
     return found[-1]
 
 
+def freeze_in_mid_work(cluster: Cluster, workflow: Workflow) -> tuple[dict[str, str], int]:
+    """A job in mid-work and its process, which stands still, so that it cannot end before the fault."""
+    while True:
+        job = wait_for_mid_work(cluster, workflow, set())
+        pid, _ = payloads(workflow).get(job["JobId"], (0, {}))
+        if pid:
+            os.kill(pid, signal.SIGSTOP)
+            if in_mid_work(cluster, workflow, set()) is not None:
+                return job, pid
+
+
 def state(cluster: Cluster, job: dict[str, str]) -> dict[str, str]:
     (now,) = (each for each in cluster.jobs() if each["JobId"] == job["JobId"])
     return now

@@ -13,7 +13,7 @@ import cluster as throwaway
 import pytest
 from cluster import Cluster, is_alive, wait_until
 from conftest import Workflow, archives, arm_name
-from drive import Driver, payloads, prepare, shard_of, state, targets, wait_for_mid_work
+from drive import Driver, freeze_in_mid_work, payloads, prepare, shard_of, state, targets, wait_for_mid_work
 
 GPU_RULES = ("generate_shard", "extract_features", "reference_features")
 CPU_JOBS = ("reference_statistics", "distances", "page")
@@ -171,7 +171,7 @@ def test_a_killed_driver_can_be_started_again(cluster, new_run, finished):
     workflow = new_run("driver")
     arm = arm_name(finished, "finetuned-cfg3")
     driver = Driver(workflow, *targets(workflow, arm))
-    job = wait_for_mid_work(cluster, workflow, set())
+    job, _ = freeze_in_mid_work(cluster, workflow)
     assert driver.kill(signal.SIGINT) != 0
     wait_until(
         lambda: state(cluster, job)["JobState"] == "CANCELLED", 30, "the interrupted driver's jobs to be cancelled"
@@ -179,12 +179,13 @@ def test_a_killed_driver_can_be_started_again(cluster, new_run, finished):
     wait_until(lambda: not payloads(workflow), 30, "their processes to end")
 
     driver = Driver(workflow, *targets(workflow, arm))
-    orphan = wait_for_mid_work(cluster, workflow, set())
+    _, orphan = freeze_in_mid_work(cluster, workflow)
     assert driver.kill(signal.SIGKILL) == -signal.SIGKILL
-    assert is_alive(payloads(workflow)[orphan["JobId"]][0]), "the orphan ended before it could be met"
+    assert is_alive(orphan)
     refused = Driver(workflow, *targets(workflow, arm))
     assert refused.process.wait(60) != 0
     assert "Directory cannot be locked" in refused.said()
     assert Driver(workflow, "--unlock").process.wait(60) == 0
+    os.kill(orphan, signal.SIGCONT)
     Driver(workflow, *targets(workflow, arm)).finish(250)
     assert_same_bytes(workflow, finished, {arm})

@@ -58,7 +58,10 @@ class TokenizerGenerator:
 
     def decode(self, codes: np.ndarray) -> np.ndarray:
         """From codes (batch, h, w) to images (batch, height, width, 3) uint8."""
-        return vq.decode_codes(self.vq, torch.from_numpy(codes.astype(np.int64))).numpy()
+        try:
+            return vq.decode_codes(self.vq, torch.from_numpy(codes.astype(np.int64))).numpy()
+        except torch.OutOfMemoryError as error:
+            raise InputError(f"the device's memory is too small to decode {vq.TOGETHER} images of this size") from error
 
     def device(self) -> str:
         device = self.vq.device

@@ -26,7 +26,7 @@ BATCH_ON_CPU = 16
 LARGEST_BATCH = 256
 """Beyond it even small images gain nothing more."""
 SPARE = 1.5 * 2**30
-"""Bytes of a GPU's memory that stay free for graphs, prompts being read and the libraries' workspaces."""
+"""Bytes of a GPU's memory that stay free for graphs and the libraries' workspaces."""
 
 
 class Emu3Weights:
@@ -126,7 +126,8 @@ class Emu3Generator:
         torch.cuda.empty_cache()
         free = torch.cuda.mem_get_info(self.weights.device)[0]
         decoding = vq.TOGETHER * vq.BYTES_PER_PIXEL * self.size[0] * self.size[1]
-        fits, batch_size = equal_batches(free - SPARE - decoding, self.engine.bytes_per_image(), shard_size)
+        reading = self.weights.language.bytes_to_read(prompt_length)
+        fits, batch_size = equal_batches(free - SPARE - decoding - reading, self.engine.bytes_per_image(), shard_size)
         logger.info(
             "batch size %d: %d images of %.2f GB each fit into %.1f GB of free memory, and shards have %d images",
             batch_size,

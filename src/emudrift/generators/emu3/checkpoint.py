@@ -99,7 +99,13 @@ def load_emu3(
         model.model.vqmodel = load_vq(checkpoint if vq is None else vq)
     # Everything that decides what is generated is said explicitly; nothing of the checkpoint's own defaults is used.
     model.generation_config.temperature = model.generation_config.top_p = model.generation_config.top_k = None
-    return model.to(device).eval()
+    try:
+        return model.to(device).eval()
+    except torch.OutOfMemoryError as error:
+        raise InputError(
+            f"{checkpoint}: the model does not fit into the device's memory; take a larger device, or check that nothing "
+            "else runs on it (nvidia-smi)"
+        ) from error
 
 
 def _merge_adapter(model: Emu3ForConditionalGeneration, adapter: Path) -> Emu3ForConditionalGeneration:

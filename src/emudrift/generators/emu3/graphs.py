@@ -20,6 +20,8 @@ class Graphs:
         self.device, self.counters = device, counters
         self.recorded: dict[Hashable, torch.cuda.CUDAGraph] = {}
         self.pool = torch.cuda.graph_pool_handle() if device.type == "cuda" else None
+        # One for all: cuBLAS keeps a workspace for every stream that it meets.
+        self.side = torch.cuda.Stream(device) if device.type == "cuda" else None
 
     def run(self, key: Hashable, function: Callable[[], None]) -> None:
         if self.pool is None:
@@ -32,13 +34,13 @@ class Graphs:
     def _record(self, function: Callable[[], None]) -> torch.cuda.CUDAGraph:
         # Libraries set themselves up in the first call, which cannot be recorded.
         before = [counter.clone() for counter in self.counters]
-        side = torch.cuda.Stream(self.device)
-        side.wait_stream(torch.cuda.current_stream(self.device))
-        with torch.cuda.stream(side):
+        assert self.side is not None
+        self.side.wait_stream(torch.cuda.current_stream(self.device))
+        with torch.cuda.stream(self.side):
             function()
             for counter, value in zip(self.counters, before, strict=True):
                 counter.copy_(value)
-        torch.cuda.current_stream(self.device).wait_stream(side)
+        torch.cuda.current_stream(self.device).wait_stream(self.side)
         graph = torch.cuda.CUDAGraph()
         with torch.cuda.graph(graph, pool=self.pool):
             function()

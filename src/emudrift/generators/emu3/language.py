@@ -48,6 +48,13 @@ class LanguageModel:
         """Keys and values of one token in all layers."""
         return 2 * len(self.layers) * self.kv_heads * self.head_dim * self.dtype.itemsize
 
+    def bytes_to_read(self, prompt_length: int) -> int:
+        """Memory for reading `PROMPT_ROWS` prompts: what one layer holds at its widest."""
+        config = self.text.config
+        return (
+            PROMPT_ROWS * prompt_length * (4 * config.intermediate_size + 8 * config.hidden_size) * self.dtype.itemsize
+        )
+
     def new_cache(self, rows: int, capacity: int) -> Tensor:
         """(layers, 2, rows, capacity, kv_heads, head_dim): keys and values."""
         shape = (len(self.layers), 2, rows, capacity, self.kv_heads, self.head_dim)
@@ -163,7 +170,8 @@ class LanguageModel:
                 starts * capacity,
                 n,
                 capacity,
-                window_size=(-1, 0),
+                # Causal, aligned at the end. Where that says nothing, leaving it out lets the kernel pack query heads.
+                window_size=(-1, -1) if n == 1 else (-1, 0),
                 enable_gqa=self.heads != self.kv_heads,
                 seqused_k=used,
             )
