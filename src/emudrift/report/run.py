@@ -9,11 +9,12 @@ from typing import Any
 import pandas as pd
 from pydantic import BaseModel, ConfigDict
 
-from emudrift.config import AnyModel, Checkpoint, Emu3Model
+from emudrift.config import AnyModel, Emu3Model
 from emudrift.experiment import Arm, Experiment
 from emudrift.history import Attempt
 from emudrift.records import load_record
 from emudrift.report.table import Cell, Table, label_of
+from emudrift.settings import Checkpoint
 
 
 class Manifest(BaseModel):
