@@ -155,13 +155,13 @@ class Config(Settings):
     prompts: Prompts
     models: Annotated[list[AnyModel], Field(min_length=1)]
     baseline: str | None = Field(None, description="Model that the others are compared with; default: the first.")
-    guidance_scales: Annotated[list[GuidanceScale], Field(min_length=1)] = [3.0]
+    guidance_scales: Annotated[list[GuidanceScale], Field(min_length=1)] = Field([3.0])
     generation: Generation = Field(default_factory=lambda: Generation())
     sample_sizes: Annotated[list[Annotated[int, Field(ge=10)]], Field(min_length=1)] = Field(
         description="The N for which FID is computed."
     )
     shard_size: Annotated[int, Field(ge=1)] = Field(500, description="Prompt rows per shard: one GPU job.")
-    extractors: Annotated[list[AnyExtractor], Field(min_length=1)] = Field(default_factory=lambda: [Extractor()])
+    extractors: Annotated[list[AnyExtractor], Field(min_length=1)] = Field([Extractor()])
     metrics: list[Metric] = Field(
         ["fid"],
         description="fid for every N; for the largest N also kid, precision_recall and density_coverage (of inception and "
@@ -274,7 +274,9 @@ def _keys_at(location: tuple[int | str, ...]) -> list[str]:
     for part in location:
         if isinstance(part, int):
             continue
-        tagged = [m for m in models for key in ("generator", "name") if key in m.model_fields and part in _literals(m, key)]
+        tagged = [
+            m for m in models for key in ("generator", "name") if key in m.model_fields and part in _literals(m, key)
+        ]
         fields = [m.model_fields[part].annotation for m in models if part in m.model_fields]
         models = tagged or [model for annotation in fields for model in _models_in(annotation)]
     return sorted({key for model in models for key in model.model_fields})

@@ -203,6 +203,13 @@ class Experiment:
             return self.path(extractor.weights)
         return self.resources / "weights" / f"inception-{extractor.sha256[:12]}.pth"
 
+    def extractor_file(self, extractor: AnyExtractor) -> Path | None:
+        """The file whose presence says that an extractor's weights are there: itself, or that of its checkpoint."""
+        if isinstance(extractor, Extractor):
+            return self.weights(extractor)
+        folder = self.checkpoint_folder(extractor.checkpoint)
+        return folder / "config.json" if extractor.checkpoint.hub is None else folder.with_name(f"{folder.name}.json")
+
     def weights_label(self, extractor: AnyExtractor) -> str:
         """For tables: random, published, or where the checkpoint is from."""
         if isinstance(extractor, Extractor):

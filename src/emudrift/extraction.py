@@ -31,9 +31,7 @@ def load_configured_extractor(experiment: Experiment, name: str) -> "Extractor":
     settings, device = experiment.extractor(name), experiment.config.device
     torch_device(device)
     if not isinstance(settings, InceptionSettings):
-        return load_transformer(
-            settings.name, experiment.checkpoint_folder(settings.checkpoint), settings.dims, device
-        )
+        return load_transformer(settings.name, experiment.checkpoint_folder(settings.checkpoint), settings.dims, device)
     return load_extractor(
         settings.name,
         dims=settings.dims,

@@ -13,7 +13,6 @@ from emudrift.features import inception
 from emudrift.features.preprocessing import Preprocessing
 
 
-
 class Extractor(Protocol):
     """Images of any size to feature vectors (n, dims), float32, which do not depend on the batch size."""
 

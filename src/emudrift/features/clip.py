@@ -68,7 +68,9 @@ class ClipExtractor:
             ) from error
         longer = sum(len(ids) > length for ids in tokenizer(list(captions), truncation=False)["input_ids"])
         if longer:
-            logger.warning("%d of %d captions are longer than CLIP's %d tokens and are cut", longer, len(captions), length)
+            logger.warning(
+                "%d of %d captions are longer than CLIP's %d tokens and are cut", longer, len(captions), length
+            )
         parts = [np.empty((0, self.dims), np.float32)]
         for start in range(0, len(captions), batch_size):
             tokens = tokenizer(

@@ -13,8 +13,8 @@ import torch
 from PIL import Image
 from torch import Tensor, nn
 
-from emudrift.extractor_settings import INCEPTION_SHA256
 from emudrift.errors import InputError
+from emudrift.extractor_settings import INCEPTION_SHA256
 from emudrift.features.batches import features_in_batches
 from emudrift.features.preprocessing import Preprocessing
 

@@ -69,7 +69,9 @@ def normalised_square(
         left, top = (image.width - short) // 2, (image.height - short) // 2
         image = image.crop((left, top, left + short, top + short))
     channels = (3, 1, 1)
-    return (_to_tensor(_resize(image, side, side)) - torch.tensor(mean).view(channels)) / torch.tensor(std).view(channels)
+    return (_to_tensor(_resize(image, side, side)) - torch.tensor(mean).view(channels)) / torch.tensor(std).view(
+        channels
+    )
 
 
 def _rgb(image: Image.Image) -> Image.Image:

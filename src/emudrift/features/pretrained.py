@@ -27,7 +27,9 @@ def check_pretrained(folder: Path, model_type: str, dims: int) -> None:
     try:
         found = json.loads(path.read_text(encoding="utf-8")).get("model_type")
     except (OSError, ValueError, AttributeError) as error:
-        raise InputError(f"{KEY}: {folder}: no readable config.json here, so this is no {model_type} checkpoint") from error
+        raise InputError(
+            f"{KEY}: {folder}: no readable config.json here, so this is no {model_type} checkpoint"
+        ) from error
     if found != model_type:
         raise InputError(f"{KEY}: {path}: model_type is {found!r}, expected {model_type!r}")
     try:

@@ -202,7 +202,8 @@ def _extractors_table(experiment: Experiment, fid: pd.DataFrame) -> Table:
             f"{counts[0]} to {counts[-1]} images" if len(counts) > 1 else f"{counts[0]} images" if counts else "",
             f"key {_values(table['reference_key'])}" if table["reference_key"].nunique() == 1 else "",
         ]
-        weights = f"random, seed {settings['seed']}" if "seed" in settings else f"sha256 {settings['sha256']}"
+        weights = f"random, seed {settings['seed']}" if "seed" in settings else settings.get("checkpoint")
+        weights = weights or f"sha256 {settings['sha256']}"
         preprocessing = "; ".join(f"{key} {_setting(value)}" for key, value in settings["preprocessing"].items())
         cells = [name, weights, f"{settings['dims']:,}", preprocessing, settings["device"]]
         rows.append([*(Cell(str(cell)) for cell in cells), Cell(", ".join(filter(None, references)))])
