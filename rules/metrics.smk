@@ -5,41 +5,21 @@ Outputs: results/<name>/metrics/<metric>/<extractor>/<arm>/<n>.json, metrics.csv
 the CSV of all images beside its JSON, and results/<name>/captions/<extractor>/<rows>.npy.
 """
 
-
-def metric_inputs(wildcards):
-    extractor = experiment.extractor(wildcards.extractor)
-    same = {"images": local(experiment.reference_list), "prompts": rules.extract_prompts.output.prompts}
-    return {
-        "features": features_of_arm(wildcards),
-        "reference": f"{local(experiment.reference_base(extractor))}.npy",
-        **(same if experiment.same_images(extractor) else {}),
-    }
-
-
-def features_of_arm(wildcards):
-    return expand(
-        rules.extract_features.output.features,
-        extractor=wildcards.extractor,
-        arm=wildcards.arm,
-        rows=[shard.name for shard in experiment.shards(int(wildcards.n))],
-    )
-
-
-def embedded_captions(wildcards):
-    return expand(
-        rules.embed_captions.output.captions,
-        extractor=wildcards.extractor,
-        rows=[shard.name for shard in experiment.shards(int(wildcards.n))],
-    )
-
-
 METRIC_FILES = [local(path) for path in experiment.metric_files()]
 METRIC_TABLES = [f"{RESULTS}/metrics.csv", f"{RESULTS}/metric_differences.csv"] if METRIC_FILES else []
 
 
 rule compute_metric:
     input:
-        unpack(metric_inputs),
+        features=lambda wildcards: [
+            *map(local, experiment.feature_files(wildcards.extractor, wildcards.arm, wildcards.n))
+        ],
+        reference=lambda wildcards: f"{local(experiment.reference_base(experiment.extractor(wildcards.extractor)))}.npy",
+        same=lambda wildcards: (
+            [local(experiment.reference_list), rules.extract_prompts.output.prompts]
+            if experiment.same_images(experiment.extractor(wildcards.extractor))
+            else []
+        ),
     output:
         metric=f"{RESULTS}/metrics/{{metric}}/{{extractor}}/{{arm}}/{{n}}.json",
     log:
@@ -53,9 +33,7 @@ rule compute_metric:
         mem_mb=8000,
         runtime=120,
     params:
-        same=lambda wildcards, input: (
-            f"--images '{input.images}' --prompts '{input.prompts}'" if "images" in input.keys() else ""
-        ),
+        same=lambda wildcards, input: "--images '{}' --prompts '{}'".format(*input.same) if input.same else "",
     shell:
         "python scripts/compute_metrics.py --metric {wildcards.metric} --extractor {wildcards.extractor} --arm {wildcards.arm}"
         " --n {wildcards.n} --features {input.features:q} --reference {input.reference:q} {params.same}"
@@ -85,8 +63,10 @@ rule embed_captions:
 
 rule compute_clip_score:
     input:
-        features=features_of_arm,
-        captions=embedded_captions,
+        features=lambda wildcards: [
+            *map(local, experiment.feature_files(wildcards.extractor, wildcards.arm, wildcards.n))
+        ],
+        captions=lambda wildcards: [*map(local, experiment.caption_files(wildcards.extractor, wildcards.n))],
         prompts=rules.extract_prompts.output.prompts,
     output:
         metric=f"{RESULTS}/metrics/clip_score/{{extractor}}/{{arm}}/{{n}}.json",

@@ -4,16 +4,6 @@ Inputs: fid.csv, comparison.csv, the tables of metrics (where there are metrics 
 Outputs: results/<name>/figures/, results/<name>/report.html.
 """
 
-
-def all_manifests(wildcards):
-    """A function, since Snakemake 9.27 hashes a long list of inputs once for each of its items."""
-    return expand(
-        rules.generate_shard.output.manifest,
-        arm=[arm.name for arm in experiment.arms()],
-        rows=[shard.name for shard in experiment.shards()],
-    )
-
-
 FIRST_ARCHIVES = expand(
     rules.generate_shard.output.archive,
     arm=[arm.name for arm in experiment.arms()],
@@ -52,7 +42,8 @@ rule report:
         comparison=rules.compare.output.table,
         prompts=rules.extract_prompts.output.prompts,
         archives=FIRST_ARCHIVES,
-        manifests=all_manifests,
+        # A function, since Snakemake 9.27 hashes a long list of inputs once for each of its items.
+        manifests=lambda wildcards: [*map(local, experiment.manifests())],
         figures=rules.plot.output,
         metrics=METRIC_TABLES,
     output:

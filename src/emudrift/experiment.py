@@ -273,6 +273,14 @@ class Experiment:
     def images(self, arm: str, shard: str, ending: str) -> Path:
         return self.results / "images" / arm / f"{shard}{ending}"
 
+    def feature_files(self, extractor: str, arm: str, n: int | str) -> list[Path]:
+        """What extract_features writes for the first n images of an arm."""
+        return [self.results / "features" / extractor / arm / f"{shard.name}.npy" for shard in self.shards(int(n))]
+
+    def caption_files(self, extractor: str, n: int | str) -> list[Path]:
+        """What embed_captions writes for the first n prompts."""
+        return [self.results / "captions" / extractor / f"{shard.name}.npy" for shard in self.shards(int(n))]
+
     def fid_files(self) -> list[Path]:
         """What compute_fid writes for every extractor, arm and N."""
         return [

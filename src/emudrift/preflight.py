@@ -38,9 +38,12 @@ def check_experiment(
         if extractor.reference_statistics is not None:
             load_statistics(experiment.path(extractor.reference_statistics), extractor.dims)
         if not isinstance(extractor, InceptionSettings):
-            from emudrift.features.pretrained import check_pretrained  # imports torch
+            from emudrift.features.pretrained import check_pretrained, check_tokenizer  # imports torch
 
-            check_pretrained(experiment.checkpoint_folder(extractor.checkpoint), extractor.name, extractor.dims)
+            folder = experiment.checkpoint_folder(extractor.checkpoint)
+            check_pretrained(folder, extractor.name, extractor.dims)
+            if extractor.name == "clip" and "clip_score" in experiment.config.metrics:
+                check_tokenizer(folder)
             continue
         weights = experiment.weights(extractor)
         if weights is not None:

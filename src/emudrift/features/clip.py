@@ -10,10 +10,9 @@ import torch
 from PIL import Image
 from transformers import AutoTokenizer, CLIPModel
 
-from emudrift.errors import InputError
 from emudrift.features.batches import features_in_batches
 from emudrift.features.preprocessing import normalised_square
-from emudrift.features.pretrained import KEY, check_pretrained, load_pretrained
+from emudrift.features.pretrained import check_pretrained, check_tokenizer, load_pretrained
 
 CLIP_MEAN, CLIP_STD = (0.48145466, 0.4578275, 0.40821073), (0.26862954, 0.26130258, 0.27577711)
 
@@ -59,19 +58,18 @@ class ClipExtractor:
             InputError: the checkpoint has no tokenizer.
         """
         length = self.network.config.text_config.max_position_embeddings
-        try:
-            tokenizer = AutoTokenizer.from_pretrained(self.folder, local_files_only=True)
-        except (OSError, ValueError, KeyError) as error:
-            raise InputError(
-                f"{KEY}: {self.folder}: CLIPScore needs the checkpoint's tokenizer (tokenizer.json, or vocab.json and "
-                f"merges.txt) beside its weights: {' '.join(str(error).split())[:200]}"
-            ) from error
-        longer = sum(len(ids) > length for ids in tokenizer(list(captions), truncation=False)["input_ids"])
+        check_tokenizer(self.folder)
+        tokenizer = AutoTokenizer.from_pretrained(self.folder, local_files_only=True)
+        if not captions:
+            return np.empty((0, self.dims), np.float32)
+        longer = sum(
+            len(ids) > length for ids in tokenizer(list(captions), truncation=False, verbose=False)["input_ids"]
+        )
         if longer:
             logger.warning(
                 "%d of %d captions are longer than CLIP's %d tokens and are cut", longer, len(captions), length
             )
-        parts = [np.empty((0, self.dims), np.float32)]
+        parts = []
         for start in range(0, len(captions), batch_size):
             tokens = tokenizer(
                 list(captions[start : start + batch_size]),

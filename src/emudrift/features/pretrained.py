@@ -43,6 +43,14 @@ def check_pretrained(folder: Path, model_type: str, dims: int) -> None:
         raise InputError(f"{KEY}: {folder}: holds neither model.safetensors nor pytorch_model.bin")
 
 
+def check_tokenizer(folder: Path) -> None:
+    """Raises InputError where a checkpoint has no tokenizer: transformers would make an empty one without a word."""
+    if not (folder / "tokenizer.json").exists() and not all(
+        (folder / n).exists() for n in ("vocab.json", "merges.txt")
+    ):
+        raise InputError(f"{KEY}: {folder}: clip_score needs tokenizer.json, or vocab.json and merges.txt, here")
+
+
 def load_pretrained(kind: Any, folder: Path, device: str) -> Any:
     """The network in float32, ready on its device, with every weight from the files.
 

@@ -3,6 +3,12 @@
 Intervals come from the same 20 blocks of prompts as FID's. KID and CMMD are smooth in their blocks: value and interval are
 the jackknife's, bias-corrected (the biased CMMD falls by some 1 / N). Precision, recall, density and coverage mean something
 at one N only (coverage grows with N), so they keep their plain value, and the jackknife gives the standard error alone.
+
+Measured by bench/metrics.py (16 dimensions, N = 400, 200 samples; claimed over true standard error, coverage of nominal .95):
+    kid 1.07, .95; cmmd 1.08, .97; precision .99, .96; density 1.07, .98; recall 1.58, .99; coverage 1.60, 1.00
+    paired differences: .99, .96; 1.02, .97; 1.01, .94; .99, .94; 1.55, .99; 1.55, 1.00
+Recall and coverage depend on the generated images through their neighbours, not one by one, and there the jackknife errs
+on the safe side (Efron & Stein 1981): their intervals are too wide by half.
 """
 
 from collections.abc import Sequence
