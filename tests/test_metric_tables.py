@@ -61,6 +61,9 @@ def test_the_table_has_value_interval_n_extractor_weights_and_reference():
     expected = jackknife(made.value, np.array(made.leave_one_out), block_edges(N, 20))
     assert (row["estimate"], row["low"], row["high"]) == pytest.approx((expected.estimate, expected.low, expected.high))
     assert row["value"] == made.value
+    wide = metric_table([record("recall", value=0.9, leave_one_out=[0.88, 0.92] * 10)]).iloc[0]
+    assert 0 < wide["low"] < wide["value"] == 0.9
+    assert wide["high"] == 1, "a share of images"
     assert tuple(row[["n", "weights", "reference_n", "note", "confidence"]]) == (N, "random", 600, "a note", 0.95)
     plain = metric_table([record("recall", value=0.5)]).iloc[0]
     assert plain["estimate"] == plain["value"] == pytest.approx((plain["low"] + plain["high"]) / 2)
@@ -179,7 +182,7 @@ def experiment(tmp_path: Path, **changes: Any) -> Experiment:
         ({"metrics": ["fid", "clip_score"]}, "metrics: clip_score needs an extractor with name: clip"),
         (
             {"metrics": ["fid", "kid"], "extractors": [{"name": "clip"}]},
-            "metrics: kid needs an extractor with name: inception or inception-random or dinov2",
+            "metrics: fid needs an extractor with name: inception or inception-random or dinov2; there are only clip",
         ),
         (
             {"metrics": ["fid", "kid"], "extractors": [{"reference_statistics": "x.npz"}]},
@@ -221,7 +224,17 @@ def test_an_extractors_name_tells_of_its_checkpoint_and_the_shipped_ones_are_pin
     ]
     assert len(set(names)) == 3
     for name in ("dinov2", "clip"):
-        found = experiment(tmp_path, extractors=[{"name": name}])
-        (extractor,) = found.config.extractors
+        found = experiment(tmp_path, extractors=[{"name": "inception-random"}, {"name": name}])
+        extractor = found.config.extractors[1]
         assert len(found.weights_label(extractor).split("@")[1]) == 40
         assert found.extractor_file(extractor).name.endswith(".json")
+
+
+def test_an_eye_for_captions_alone_needs_no_reference_and_has_no_fid(tmp_path):
+    ready = {"name": "inception", "dims": 64, "reference_statistics": "ready.npz"}
+    changes = {"prompts": {"captions": "c.json"}, "reference": {}, "extractors": [ready, {"name": "clip"}]}
+    found = experiment(tmp_path, metrics=["fid", "clip_score"], **changes)
+    assert not found.needs_reference_images
+    assert {path.parts[-3].rsplit("-", 1)[0] for path in found.fid_files()} == {"inception"}
+    with pytest.raises(InputError, match="reference: images: dataset needs prompts: images"):
+        experiment(tmp_path, metrics=["fid", "cmmd"], **changes)

@@ -101,7 +101,7 @@ def test_every_metric_from_tiny_checkpoints(finished, new_workflow, checkpoints)
 def test_a_checkpoint_that_is_not_there_is_one_error_with_key_and_path(new_workflow, checkpoints, tmp_path):
     workflow = new_workflow("missing")
     clip = {"name": "clip", "dims": 24, "checkpoint": {"path": "no/such/clip"}}
-    result = workflow.snakemake(config=workflow.write_config(config_of(extractors=[clip])), check=False)
+    result = workflow.snakemake(config=workflow.write_config(config_of(extractors=[INCEPTION, clip])), check=False)
     assert result.returncode == 1
     assert (
         f"extractors: checkpoint: path: no such file or folder: {workflow.folder}/no/such/clip/config.json"
@@ -113,7 +113,7 @@ def test_a_checkpoint_that_is_not_there_is_one_error_with_key_and_path(new_workf
     assert "extractors: dinov2: dims: 1024 is not what" in result.stdout
     tiny_clip(tmp_path / "clip", tokenizer=False)
     mute = {"name": "clip", "dims": 24, "checkpoint": {"path": str(tmp_path / "clip")}}
-    config = workflow.write_config(config_of(extractors=[mute], metrics=["fid", "clip_score"]))
+    config = workflow.write_config(config_of(extractors=[INCEPTION, mute], metrics=["fid", "clip_score"]))
     result = workflow.snakemake("check", config=config, check=False)
     assert "clip_score needs tokenizer.json" in result.stdout
     assert not (workflow.folder / "results/small/images").exists()

@@ -9,7 +9,14 @@ import yaml
 from pydantic import Field, ValidationError, field_validator, model_validator
 
 from emudrift.errors import InputError
-from emudrift.extractor_settings import EXTRACTORS, AnyExtractor, Extractor, Metric, check_metrics
+from emudrift.extractor_settings import (
+    EXTRACTORS,
+    AnyExtractor,
+    Inception,
+    Metric,
+    check_metrics,
+    needs_reference_images,
+)
 from emudrift.settings import Checkpoint, Settings, Text
 
 REPOSITORY = Path(__file__).resolve().parents[2]
@@ -161,7 +168,7 @@ class Config(Settings):
         description="The N for which FID is computed."
     )
     shard_size: Annotated[int, Field(ge=1)] = Field(500, description="Prompt rows per shard: one GPU job.")
-    extractors: Annotated[list[AnyExtractor], Field(min_length=1)] = Field([Extractor()])
+    extractors: Annotated[list[AnyExtractor], Field(min_length=1)] = Field([Inception()])
     metrics: list[Metric] = Field(
         ["fid"],
         description="fid for every N; for the largest N also kid, precision_recall and density_coverage (of inception and "
@@ -197,7 +204,7 @@ class Config(Settings):
         if self.generation.attention == "flash" and self.device != "cuda":
             raise ValueError("generation: attention: flash needs device: cuda; on a CPU use attention: sdpa")
         check_metrics(self.metrics, self.extractors)
-        needs_images = any(e.reference_statistics is None for e in self.extractors)
+        needs_images = any(needs_reference_images(self.metrics, e) for e in self.extractors)
         if self.reference.images == "dataset" and self.prompts.images is None and needs_images:
             raise ValueError("reference: images: dataset needs prompts: images, the folder of the dataset's images")
         strangers = sorted(set(self.generation.suffix_overrides) - set(self.guidance_scales))

@@ -9,7 +9,7 @@ from typing import Any
 
 from emudrift.config import REPOSITORY, AnyModel, Config, Emu3Model, load_config
 from emudrift.errors import InputError
-from emudrift.extractor_settings import SEEN_THROUGH, AnyExtractor, Extractor
+from emudrift.extractor_settings import SEEN_THROUGH, AnyExtractor, Inception, needs_reference_images
 from emudrift.settings import Checkpoint
 
 
@@ -164,7 +164,7 @@ class Experiment:
 
     def extractor_settings(self, extractor: AnyExtractor) -> dict[str, Any]:
         """Everything that can change a feature, and nothing else."""
-        if not isinstance(extractor, Extractor):
+        if not isinstance(extractor, Inception):
             return {
                 "name": extractor.name,
                 "dims": extractor.dims,
@@ -197,7 +197,7 @@ class Experiment:
 
     def weights(self, extractor: AnyExtractor) -> Path | None:
         """The weights file of an extractor; None where it draws its own, or has a checkpoint."""
-        if not isinstance(extractor, Extractor) or extractor.name == "inception-random":
+        if not isinstance(extractor, Inception) or extractor.name == "inception-random":
             return None
         if extractor.weights is not None:
             return self.path(extractor.weights)
@@ -205,21 +205,21 @@ class Experiment:
 
     def extractor_file(self, extractor: AnyExtractor) -> Path | None:
         """The file whose presence says that an extractor's weights are there: itself, or that of its checkpoint."""
-        if isinstance(extractor, Extractor):
+        if isinstance(extractor, Inception):
             return self.weights(extractor)
         folder = self.checkpoint_folder(extractor.checkpoint)
         return folder / "config.json" if extractor.checkpoint.hub is None else folder.with_name(f"{folder.name}.json")
 
     def weights_label(self, extractor: AnyExtractor) -> str:
         """For tables: random, published, or where the checkpoint is from."""
-        if isinstance(extractor, Extractor):
+        if isinstance(extractor, Inception):
             return "random" if extractor.name == "inception-random" else "published"
         return self._checkpoint_identity(extractor.checkpoint)
 
     @property
     def needs_reference_images(self) -> bool:
-        """False where every extractor brings ready statistics."""
-        return any(extractor.reference_statistics is None for extractor in self.config.extractors)
+        """False where every extractor brings ready statistics, or looks at captions alone."""
+        return any(needs_reference_images(self.config.metrics, extractor) for extractor in self.config.extractors)
 
     def same_images(self, extractor: AnyExtractor) -> bool:
         """Whether the reference of N images is the N dataset images whose captions were used."""
@@ -284,8 +284,9 @@ class Experiment:
     def fid_files(self) -> list[Path]:
         """What compute_fid writes for every extractor, arm and N."""
         return [
-            self.results / "fid" / extractor / arm.name / f"{n}.json"
-            for extractor in self.extractor_names
+            self.results / "fid" / self.extractor_name(extractor) / arm.name / f"{n}.json"
+            for extractor in self.config.extractors
+            if extractor.name in SEEN_THROUGH["fid"]
             for arm in self.arms()
             for n in self.config.sample_sizes
         ]

@@ -9,7 +9,7 @@ from PIL import Image
 
 from emudrift.errors import InputError
 from emudrift.experiment import Experiment
-from emudrift.extractor_settings import Extractor as InceptionSettings
+from emudrift.extractor_settings import Inception
 from emudrift.files import atomic_path
 from emudrift.progress import Progress
 
@@ -30,7 +30,7 @@ def load_configured_extractor(experiment: Experiment, name: str) -> "Extractor":
 
     settings, device = experiment.extractor(name), experiment.config.device
     torch_device(device)
-    if not isinstance(settings, InceptionSettings):
+    if not isinstance(settings, Inception):
         return load_transformer(settings.name, experiment.checkpoint_folder(settings.checkpoint), settings.dims, device)
     return load_extractor(
         settings.name,

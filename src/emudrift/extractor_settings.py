@@ -24,8 +24,8 @@ class Preprocessing(Settings):
     )
 
 
-class Extractor(Settings):
-    """A network that turns an image into a feature vector."""
+class Inception(Settings):
+    """The Inception network of FID."""
 
     name: Literal["inception", "inception-random"] = Field(
         "inception",
@@ -43,7 +43,7 @@ class Extractor(Settings):
     )
 
     @model_validator(mode="after")
-    def _random_has_no_weights(self) -> "Extractor":
+    def _random_has_no_weights(self) -> "Inception":
         if self.name == "inception-random" and self.weights is not None:
             raise ValueError("inception-random draws its weights from seed; weights belong to name: inception")
         return self
@@ -71,6 +71,7 @@ class Clip(Settings):
 
     # As their io_util.py does: the largest central square, with PIL's antialiased bicubic to the network's size (336).
     PREPROCESSING: ClassVar[dict[str, Any]] = {"crop": "center", "resize": "bicubic", "size": "that of the checkpoint"}
+    reference_statistics: ClassVar[None] = None
 
     name: Literal["clip"]
     checkpoint: Checkpoint = Field(
@@ -79,9 +80,6 @@ class Clip(Settings):
         "The paper's is ViT-L/14 at 336 pixels.",
     )
     dims: Annotated[int, Field(ge=1)] = Field(768, description="Width of the checkpoint's embeddings.")
-    reference_statistics: Text | None = Field(
-        None, description="Ready statistics of the reference (.npz with mu, sigma) in place of reference images."
-    )
 
 
 def _kind(value: Any) -> str | None:
@@ -91,14 +89,14 @@ def _kind(value: Any) -> str | None:
 
 
 AnyExtractor = Annotated[
-    Annotated[Extractor, Tag("inception")] | Annotated[Dinov2, Tag("dinov2")] | Annotated[Clip, Tag("clip")],
+    Annotated[Inception, Tag("inception")] | Annotated[Dinov2, Tag("dinov2")] | Annotated[Clip, Tag("clip")],
     Discriminator(_kind),
 ]
 
 Metric = Literal["fid", "kid", "precision_recall", "density_coverage", "cmmd", "clip_score"]
 _IMAGE_FEATURES = ("inception", "inception-random", "dinov2")
 SEEN_THROUGH: dict[str, tuple[str, ...]] = {
-    "fid": EXTRACTORS,
+    "fid": _IMAGE_FEATURES,
     "kid": _IMAGE_FEATURES,
     "precision_recall": _IMAGE_FEATURES,
     "density_coverage": _IMAGE_FEATURES,
@@ -106,6 +104,17 @@ SEEN_THROUGH: dict[str, tuple[str, ...]] = {
     "clip_score": ("clip",),
 }
 """The extractors that each metric is computed from."""
+
+
+def distance_name(extractor: str) -> str:
+    """What the Fréchet distance through an extractor (name, or full name) is called."""
+    return "FD-DINOv2" if extractor.startswith("dinov2") else "FID"
+
+
+def needs_reference_images(metrics: list[Metric], extractor: AnyExtractor) -> bool:
+    """Whether an extractor has to see the reference; CLIPScore looks at captions alone."""
+    uses = [metric for metric in metrics if metric != "clip_score" and extractor.name in SEEN_THROUGH[metric]]
+    return bool(uses) and extractor.reference_statistics is None
 
 
 def check_metrics(metrics: list[Metric], extractors: list[AnyExtractor]) -> None:

@@ -6,7 +6,7 @@ from typing import Any
 from emudrift.config import FolderModel
 from emudrift.errors import InputError
 from emudrift.experiment import Experiment
-from emudrift.extractor_settings import Extractor as InceptionSettings
+from emudrift.extractor_settings import Inception
 from emudrift.frechet import load_statistics
 from emudrift.generators.folder import FolderGenerator
 from emudrift.prompts import Prompt
@@ -37,7 +37,7 @@ def check_experiment(
     for extractor in experiment.config.extractors:
         if extractor.reference_statistics is not None:
             load_statistics(experiment.path(extractor.reference_statistics), extractor.dims)
-        if not isinstance(extractor, InceptionSettings):
+        if not isinstance(extractor, Inception):
             from emudrift.features.pretrained import check_pretrained, check_tokenizer  # imports torch
 
             folder = experiment.checkpoint_folder(extractor.checkpoint)

@@ -29,7 +29,9 @@ def features_in_batches(
     batches: list[np.ndarray] = []
     images, done = iter(images), 0
     while batch := [preprocess(image) for image in itertools.islice(images, batch_size)]:
-        features = forward(torch.stack(batch)).cpu().numpy()
+        # cuDNN takes TF32 for convolutions unless told not to; benchmarking would choose by batch size and chance.
+        with torch.backends.cudnn.flags(enabled=True, benchmark=False, deterministic=True, allow_tf32=False):
+            features = forward(torch.stack(batch)).cpu().numpy()
         finite = np.isfinite(features).all(axis=1)
         if not finite.all():
             raise InputError(

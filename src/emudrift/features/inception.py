@@ -57,9 +57,7 @@ class InceptionExtractor:
     def _forward(self, batch: Tensor) -> Tensor:
         """(b, 3, 299, 299) in [0, 1] to (b, dims)."""
         batch = batch.to(self.device).contiguous(memory_format=torch.channels_last)
-        # cuDNN takes TF32 for convolutions unless told not to; benchmarking would choose by batch size and chance.
-        with torch.backends.cudnn.flags(enabled=True, benchmark=False, deterministic=True, allow_tf32=False):
-            output: Tensor = self.network(batch)[0]
+        output: Tensor = self.network(batch)[0]
         return nn.functional.adaptive_avg_pool2d(output, 1).flatten(1)
 
 

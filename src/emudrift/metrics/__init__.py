@@ -24,6 +24,7 @@ from emudrift.uncertainty import block_edges, jackknife
 CONFIDENCE = 0.95
 REFERENCE_SEED = 0
 LOWER_IS_BETTER = ("kid", "cmmd")
+SHARES = ("precision", "recall", "coverage")
 FIXED = "the reference held fixed"
 PAIRED = "real images left out with those drawn for their captions"
 

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,7 @@ from pydantic import BaseModel, ConfigDict, FiniteFloat
 
 from emudrift.comparison import BETTER, NONE, WORSE, Finding
 from emudrift.errors import InputError
-from emudrift.metrics import CONFIDENCE, LOWER_IS_BETTER, Interval, block_interval, mean_interval
+from emudrift.metrics import CONFIDENCE, LOWER_IS_BETTER, SHARES, Interval, block_interval, mean_interval
 from emudrift.records import load_record
 
 _SHARED: dict[str, Any] = {"extractor": "str", "weights": "str", "n": "int64"}
@@ -78,7 +79,9 @@ class MetricRecord(BaseModel):
     reference_key: str
 
     def interval(self) -> Interval:
-        return _interval(self.value, self.leave_one_out, self.per_image, self.n, self.corrected)
+        found = _interval(self.value, self.leave_one_out, self.per_image, self.n, self.corrected)
+        # A share of images cannot lie outside 0 and 1.
+        return replace(found, low=max(found.low, 0), high=min(found.high, 1)) if self.metric in SHARES else found
 
     def comparable(self) -> tuple[Any, ...]:
         """What two arms must share for their difference to mean anything."""

@@ -13,6 +13,7 @@ from PIL import Image
 from emudrift.comparison import rows_of
 from emudrift.errors import InputError
 from emudrift.experiment import Arm, Experiment
+from emudrift.extractor_settings import distance_name
 from emudrift.figures import comparison_caption, fid_caption
 from emudrift.grid import GridRow, side_by_side
 from emudrift.report.metrics import metric_difference_tables, metric_tables
@@ -172,6 +173,10 @@ def _difference_cell(row: Any) -> Cell:
 
 
 def _extractor_title(extractor: str, table: pd.DataFrame) -> str:
-    """The extractor, with what the Fréchet distance is called that looks through it."""
-    name = {"dinov2": "FD-DINOv2: ", "clip": "FD-CLIP: "}.get(extractor.rsplit("-", 1)[0], "")
-    return f"{name}{extractor}" + (" (random weights)" if (table["weights"] == "random").any() else "")
+    """The extractor; before it what the Fréchet distance through it is called, where that is not FID."""
+    name = distance_name(extractor)
+    return (
+        ("" if name == "FID" else f"{name}: ")
+        + extractor
+        + (" (random weights)" if (table["weights"] == "random").any() else "")
+    )

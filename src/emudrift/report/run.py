@@ -198,7 +198,7 @@ def _extractors_table(experiment: Experiment, fid: pd.DataFrame) -> Table:
         table = fid[fid["extractor"] == name]
         counts = [f"{n:,}" for n in sorted(set(table["reference_n"].dropna()))]
         references = [
-            f"{_values(table['reference'])}: {_values(table['reference_selection'])}",
+            "" if table.empty else f"{_values(table['reference'])}: {_values(table['reference_selection'])}",
             f"{counts[0]} to {counts[-1]} images" if len(counts) > 1 else f"{counts[0]} images" if counts else "",
             f"key {_values(table['reference_key'])}" if table["reference_key"].nunique() == 1 else "",
         ]
