@@ -10,6 +10,7 @@ from torch_fidelity.metric_kid import kernel_poly, mmd2
 from torch_fidelity.metric_prc import calculate_precision_recall_full
 
 from emudrift.errors import InputError
+from emudrift.extraction import load_features, write_array
 from emudrift.metrics import (
     Measured,
     block_interval,
@@ -184,6 +185,18 @@ def test_the_order_of_rows_does_not_matter_to_values(metric):
         compute_metric(metric, x, y), compute_metric(metric, random.permutation(x), random.permutation(y)), strict=True
     ):
         assert a.value == pytest.approx(b.value, rel=1e-10)
+
+
+@pytest.mark.parametrize("metric", METRICS)
+def test_how_images_are_split_into_shards_changes_nothing(metric, tmp_path):
+    x, y = draw(60, 5, 29, 0.4), draw(55, 5, 30)
+    found = []
+    for size in (60, 25, 7):
+        paths = [tmp_path / f"{size}-{start}.npy" for start in range(0, 60, size)]
+        for number, path in enumerate(paths):
+            write_array(path, x[number * size : (number + 1) * size])
+        found.append(compute_metric(metric, load_features(paths, 60), y))
+    assert found[0] == found[1] == found[2]
 
 
 def test_noise_makes_every_metric_worse_step_by_step():
