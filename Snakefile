@@ -18,6 +18,7 @@ include: "rules/generate.smk"
 include: "rules/reference.smk"
 include: "rules/features.smk"
 include: "rules/fid.smk"
+include: "rules/metrics.smk"
 include: "rules/report.smk"
 include: "rules/manage.smk"
 
@@ -29,6 +30,7 @@ rule all:
         rules.report.output.page,
         rules.collect.output.table,
         rules.compare.output.table,
+        METRIC_TABLES,
         rules.plot.output,
 
 

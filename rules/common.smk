@@ -92,9 +92,10 @@ def folder_prompts(wildcards):
 
 
 def weights_file(extractor):
-    """The weights of an extractor as an input: one path, or none where it draws its own."""
-    path = experiment.weights(extractor)
-    return [] if path is None else [existing(path, "extractors: weights")]
+    """What says that an extractor's weights are there, as an input: one path, or none where it draws its own."""
+    path = experiment.extractor_file(extractor)
+    key = "weights" if hasattr(extractor, "weights") else "checkpoint: path"
+    return [] if path is None else [existing(path, f"extractors: {key}")]
 
 
 def model_of_arm(wildcards):

@@ -25,13 +25,13 @@ INCEPTION = {
     for extractor in experiment.config.extractors
     if extractor.name == "inception" and extractor.weights is None
 }
-DOWNLOADS = {*COCO, *INCEPTION}
 HUB = {
     local(experiment.checkpoint_folder(checkpoint)): checkpoint
-    for model in experiment.config.models
-    for checkpoint in (getattr(model, "checkpoint", None), getattr(model, "adapter", None))
+    for each in [*experiment.config.models, *experiment.config.extractors]
+    for checkpoint in (getattr(each, "checkpoint", None), getattr(each, "adapter", None))
     if checkpoint is not None and checkpoint.hub is not None
 }
+DOWNLOADS = {*COCO, *INCEPTION, *(f"{folder}.json" for folder in HUB)}
 
 
 localrules:

@@ -28,12 +28,7 @@ rule compute_fid:
         " --output {output.fid:q} --log {log:q}"
 
 
-FIDS = expand(
-    rules.compute_fid.output.fid,
-    extractor=experiment.extractor_names,
-    arm=[arm.name for arm in experiment.arms()],
-    n=experiment.config.sample_sizes,
-)
+FIDS = [local(path) for path in experiment.fid_files()]
 
 
 rule collect:

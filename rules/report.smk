@@ -1,6 +1,6 @@
 """Figures and the page.
 
-Inputs: fid.csv, comparison.csv, prompts, the first shard of every arm (for the grid), all manifests.
+Inputs: fid.csv, comparison.csv, the tables of metrics (where there are metrics beyond FID), prompts, the first shard of every arm (for the grid), all manifests.
 Outputs: results/<name>/figures/, results/<name>/report.html.
 """
 
@@ -42,8 +42,10 @@ rule report:
         comparison=rules.compare.output.table,
         prompts=rules.extract_prompts.output.prompts,
         archives=FIRST_ARCHIVES,
-        manifests=all_manifests,
+        # A function, since Snakemake 9.27 hashes a long list of inputs once for each of its items.
+        manifests=lambda wildcards: [*map(local, experiment.manifests())],
         figures=rules.plot.output,
+        metrics=METRIC_TABLES,
     output:
         page=f"{RESULTS}/report.html",
     log:
@@ -56,6 +58,7 @@ rule report:
     params:
         note=experiment.config.note,
         folder=lambda wildcards, input: os.path.dirname(input.figures[0]),
+        metrics="--metrics {} --metric-differences {}".format(*METRIC_TABLES) if METRIC_TABLES else "",
     shell:
         "python scripts/report.py --fid {input.fid:q} --comparison {input.comparison:q} --prompts {input.prompts:q}"
-        " --figures {params.folder:q} --output {output.page:q} --log {log:q}"
+        " --figures {params.folder:q} {params.metrics} --output {output.page:q} --log {log:q}"

@@ -9,6 +9,7 @@ from emudrift.comparison import load_table
 from emudrift.experiment import Experiment
 from emudrift.files import write_bytes_atomically
 from emudrift.gallery import load_grid_rows
+from emudrift.metrics.records import DIFFERENCE_COLUMNS, METRIC_COLUMNS, load_metric_table
 from emudrift.prompts import load_prompts
 from emudrift.report import build_report
 from emudrift.report.run import load_manifests
@@ -21,6 +22,8 @@ def main() -> None:
     parser.add_argument("--comparison", required=True, type=Path, help="comparison.csv")
     parser.add_argument("--prompts", required=True, type=Path, help="prompts.parquet")
     parser.add_argument("--figures", required=True, type=Path, help="folder of the figures")
+    parser.add_argument("--metrics", type=Path, help="metrics.csv, where there are metrics beyond FID")
+    parser.add_argument("--metric-differences", type=Path, help="metric_differences.csv, likewise")
     parser.add_argument("--output", required=True, type=Path, help="HTML to write")
     door.enter(report, parser.parse_args())
 
@@ -35,6 +38,8 @@ def report(arguments: argparse.Namespace) -> None:
         load_grid_rows(experiment, load_prompts(arguments.prompts)),
         (arguments.figures / "fid.svg").read_bytes(),
         (arguments.figures / "difference.svg").read_bytes(),
+        arguments.metrics and load_metric_table(arguments.metrics, METRIC_COLUMNS),
+        arguments.metric_differences and load_metric_table(arguments.metric_differences, DIFFERENCE_COLUMNS),
     )
     write_bytes_atomically(arguments.output, page.encode())
     # The experiment is at its end: no job of a killed run can come back to its shards any more.

@@ -4,10 +4,12 @@ import hashlib
 import http.server
 import threading
 import zipfile
+from types import SimpleNamespace
 
+import huggingface_hub
 import pytest
 
-from emudrift.downloads import download, extract_member
+from emudrift.downloads import download, download_model, extract_member
 from emudrift.errors import InputError
 
 CONTENT = bytes(range(256)) * 8000
@@ -83,3 +85,16 @@ def test_one_member_of_a_zip_is_taken_out(tmp_path):
     assert (tmp_path / "captions.json").read_text() == "{}"
     with pytest.raises(InputError, match="cannot take other.json out of it"):
         extract_member(tmp_path / "a.zip", "other.json", tmp_path / "other.json")
+
+
+@pytest.mark.parametrize(
+    ("files", "pickled"), [(["model.safetensors", "pytorch_model.bin"], False), (["pytorch_model.bin"], True)]
+)
+def test_a_hub_models_pickle_is_fetched_only_where_there_is_nothing_better(monkeypatch, tmp_path, files, pickled):
+    asked = {}
+    info = SimpleNamespace(sha="0" * 40, siblings=[SimpleNamespace(rfilename=name) for name in files])
+    monkeypatch.setattr(huggingface_hub.HfApi, "model_info", lambda self, hub, revision: info)
+    monkeypatch.setattr(huggingface_hub, "snapshot_download", lambda hub, **options: asked.update(options))
+    assert download_model("openai/clip", "main", tmp_path) == "0" * 40
+    assert ("pytorch_model.bin" in asked["allow_patterns"]) == pickled
+    assert asked["revision"] == "0" * 40

@@ -206,7 +206,7 @@ def test_files_with_the_right_hash_that_are_no_weights_are_refused(tmp_path, con
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({"name": "clip"}, "'clip' is none of inception, inception-random"),
+        ({"name": "vgg"}, "'vgg' is none of inception, inception-random, dinov2, clip"),
         ({"name": "inception"}, "needs the file of its published weights"),
         ({"name": "inception-random", "dims": 100}, "100 is no layer.*64, 192, 768, 2048"),
     ],

@@ -6,9 +6,18 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import Field, ValidationError, field_validator, model_validator
 
 from emudrift.errors import InputError
+from emudrift.extractor_settings import (
+    EXTRACTORS,
+    AnyExtractor,
+    Inception,
+    Metric,
+    check_metrics,
+    needs_reference_images,
+)
+from emudrift.settings import Checkpoint, Settings, Text
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 
@@ -18,18 +27,10 @@ NEGATIVE_PROMPT = (
     "lowres, bad anatomy, bad hands, text, error, missing fingers, extra digit, fewer digits, cropped, worst quality, "
     "low quality, normal quality, jpeg artifacts, signature, watermark, username, blurry."
 )
-# sha256 of pytorch-fid's published weights, pt_inception-2015-12-05-6726825d.pth.
-INCEPTION_SHA256 = "6726825d0af5f729cebd5821db510b11b1cfad8faad88a03f1befd49fb9129b2"
-
 GENERATORS = ("emu3", "folder", "tokenizer")
 
-Text = Annotated[str, Field(min_length=1)]
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]*$", max_length=60)]
 GuidanceScale = Annotated[float, Field(ge=1, le=100, allow_inf_nan=False)]
-
-
-class Settings(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
 
 class Prompts(Settings):
@@ -52,26 +53,6 @@ class Prompts(Settings):
     def _splits_belong_to_karpathy(self) -> "Prompts":
         if (self.source == "karpathy") != bool(self.splits):
             raise ValueError("splits are needed with source: karpathy, for example [test], and with no other source")
-        return self
-
-
-class Checkpoint(Settings):
-    """Model files: a local folder, or a repository of the Hugging Face hub at a revision."""
-
-    path: Text | None = Field(None, description="Local folder with the files.")
-    hub: str | None = Field(None, pattern=r"^[\w.-]+/[\w.-]+$", description="Hub id, for example BAAI/Emu3-Gen-hf.")
-    revision: str | None = Field(
-        None, min_length=1, description="Commit (40 hex digits), tag or branch of the hub repository; pin a commit."
-    )
-
-    @model_validator(mode="after")
-    def _one_place(self) -> "Checkpoint":
-        if (self.path is None) == (self.hub is None):
-            raise ValueError("give either path (a local folder) or hub (with revision), not both and not neither")
-        if self.hub is not None and self.revision is None:
-            raise ValueError(f"hub: {self.hub} needs a revision, best a commit of 40 hex digits")
-        if self.path is not None and self.revision is not None:
-            raise ValueError("revision belongs to hub; a local folder has none")
         return self
 
 
@@ -156,43 +137,6 @@ class Generation(Settings):
         return value
 
 
-class Preprocessing(Settings):
-    """How an image becomes the 299 x 299 input of the Inception network."""
-
-    resize: Literal["bicubic", "pytorch-fid"] = Field(
-        "bicubic", description="Filter of the last step to 299: PIL bicubic with antialias, or pytorch-fid's bilinear."
-    )
-    crop: Literal["center", "none"] = Field("center", description="center: largest centred square; none: distort.")
-    size: Annotated[int, Field(ge=32)] | None = Field(
-        256, description="Shorter side before 299 (256 is the COCO protocol), or null."
-    )
-
-
-class Extractor(Settings):
-    """A network that turns an image into a feature vector."""
-
-    name: Literal["inception", "inception-random"] = Field(
-        "inception",
-        description="inception: published FID weights; inception-random: seeded random weights, a stand-in.",
-    )
-    dims: Literal[64, 192, 768, 2048] = Field(2048, description="Layer of the network; 2048 is pool3, the usual FID.")
-    weights: Text | None = Field(
-        None, description="Local file of the published weights; null: downloaded once by its own rule."
-    )
-    sha256: str = Field(INCEPTION_SHA256, pattern=r"^[0-9a-f]{64}$", description="sha256 of the weights file.")
-    seed: int = Field(0, ge=0, description="Seed of the random weights (inception-random).")
-    preprocessing: Preprocessing = Field(default_factory=lambda: Preprocessing())
-    reference_statistics: Text | None = Field(
-        None, description="Ready statistics of the reference (.npz with mu, sigma) in place of reference images."
-    )
-
-    @model_validator(mode="after")
-    def _random_has_no_weights(self) -> "Extractor":
-        if self.name == "inception-random" and self.weights is not None:
-            raise ValueError("inception-random draws its weights from seed; weights belong to name: inception")
-        return self
-
-
 class Reference(Settings):
     """The real images that generated ones are compared with."""
 
@@ -228,13 +172,18 @@ class Config(Settings):
     prompts: Prompts
     models: Annotated[list[AnyModel], Field(min_length=1)]
     baseline: str | None = Field(None, description="Model that the others are compared with; default: the first.")
-    guidance_scales: Annotated[list[GuidanceScale], Field(min_length=1)] = [3.0]
+    guidance_scales: Annotated[list[GuidanceScale], Field(min_length=1)] = Field([3.0])
     generation: Generation = Field(default_factory=lambda: Generation())
     sample_sizes: Annotated[list[Annotated[int, Field(ge=10)]], Field(min_length=1)] = Field(
         description="The N for which FID is computed."
     )
     shard_size: Annotated[int, Field(ge=1)] = Field(500, description="Prompt rows per shard: one GPU job.")
-    extractors: Annotated[list[Extractor], Field(min_length=1)] = Field(default_factory=lambda: [Extractor()])
+    extractors: Annotated[list[AnyExtractor], Field(min_length=1)] = Field([Inception()])
+    metrics: list[Metric] = Field(
+        ["fid"],
+        description="fid for every N; for the largest N also kid, precision_recall and density_coverage (of inception and "
+        "dinov2), cmmd and clip_score (of clip).",
+    )
     reference: Reference = Field(default_factory=lambda: Reference())
     device: Literal["cuda", "cpu"] = Field("cuda", description="Where images are drawn and features are made.")
     resources: Resources = Field(default_factory=lambda: Resources())
@@ -246,6 +195,7 @@ class Config(Settings):
             ("guidance_scales:", [f"{scale:g}" for scale in self.guidance_scales]),
             ("sample_sizes:", self.sample_sizes),
             ("extractors:", [e.model_dump_json() for e in self.extractors]),
+            ("metrics:", self.metrics),
         ]
         for key, values in once:
             twice = sorted({str(v) for v in values if values.count(v) > 1})
@@ -273,7 +223,8 @@ class Config(Settings):
                     )
         if self.generation.attention == "flash" and self.device != "cuda":
             raise ValueError("generation: attention: flash needs device: cuda; on a CPU use attention: sdpa")
-        needs_images = any(e.reference_statistics is None for e in self.extractors)
+        check_metrics(self.metrics, self.extractors)
+        needs_images = any(needs_reference_images(self.metrics, e) for e in self.extractors)
         if self.reference.images == "dataset" and self.prompts.images is None and needs_images:
             raise ValueError("reference: images: dataset needs prompts: images, the folder of the dataset's images")
         strangers = sorted(set(self.generation.suffix_overrides) - set(self.guidance_scales))
@@ -323,7 +274,7 @@ def parse_config(data: dict[str, Any], where: str) -> Config:
 
 def _describe(fault: Any, where: str) -> str:
     # A discriminated union puts its tag into the location: models.0.emu3.name.
-    location = [part for part in fault["loc"] if part not in GENERATORS]
+    location = [part for part in fault["loc"] if part not in (*GENERATORS, *EXTRACTORS)]
     key = ": ".join(f"[{part}]" if isinstance(part, int) else str(part) for part in location)
     where = f"{where}: {key}" if key else where
     if fault["type"] == "extra_forbidden":
@@ -336,6 +287,8 @@ def _describe(fault: Any, where: str) -> str:
     if fault["type"].startswith("union_tag"):
         given = fault.get("ctx", {}).get("tag")
         said = "this key is missing" if given is None else f"{given!r} is unknown"
+        if location[0] == "extractors":
+            return f"{where}: name: {said}; one of {', '.join(EXTRACTORS)}"
         return f"{where}: generator: {said}; one of {', '.join(GENERATORS)}"
     message = fault["msg"].removeprefix("Value error, ")
     given = "" if fault["type"] == "value_error" else f" (found {fault['input']!r})"
@@ -348,7 +301,9 @@ def _keys_at(location: tuple[int | str, ...]) -> list[str]:
     for part in location:
         if isinstance(part, int):
             continue
-        tagged = [m for m in models if "generator" in m.model_fields and part in _literals(m, "generator")]
+        tagged = [
+            m for m in models for key in ("generator", "name") if key in m.model_fields and part in _literals(m, key)
+        ]
         fields = [m.model_fields[part].annotation for m in models if part in m.model_fields]
         models = tagged or [model for annotation in fields for model in _models_in(annotation)]
     return sorted({key for model in models for key in model.model_fields})

@@ -86,14 +86,17 @@ def download_model(hub: str, revision: str, folder: str | Path) -> str:
     from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError, OfflineModeIsEnabled
 
     try:
-        commit = HfApi().model_info(hub, revision=revision).sha
+        found = HfApi().model_info(hub, revision=revision)
+        commit = found.sha
         if commit is None:
             raise InputError(f"{hub}: the hub names no commit for revision {revision!r}")
         patterns = ["*.safetensors", "*.json", "*.txt", "*.jinja", "*.model"]
+        if not any(file.rfilename.endswith(".safetensors") for file in found.siblings or []):
+            patterns.append("pytorch_model.bin")  # such as openai's larger CLIP
         snapshot_download(hub, revision=commit, local_dir=folder, allow_patterns=patterns)
     except (httpx2.HTTPError, HfHubHTTPError, LocalEntryNotFoundError, OfflineModeIsEnabled, OSError) as error:
         raise InputError(
-            f"models: hub: {hub}, revision {revision}: cannot be downloaded ({' '.join(str(error).split())[:300]}); "
+            f"hub: {hub}, revision {revision}: cannot be downloaded ({' '.join(str(error).split())[:300]}); "
             "downloads need a machine with internet, such as the login node"
         ) from error
     return commit

@@ -7,8 +7,10 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from emudrift.config import REPOSITORY, AnyModel, Checkpoint, Config, Emu3Model, Extractor, TokenizerModel, load_config
+from emudrift.config import REPOSITORY, AnyModel, Config, Emu3Model, TokenizerModel, load_config
 from emudrift.errors import InputError
+from emudrift.extractor_settings import SEEN_THROUGH, AnyExtractor, Inception, needs_reference_images
+from emudrift.settings import Checkpoint
 
 
 def fingerprint(settings: dict[str, Any]) -> str:
@@ -166,13 +168,21 @@ class Experiment:
 
     # -- extractors and reference ---------------------------------------------------------------------------------
 
-    def extractor_settings(self, extractor: Extractor) -> dict[str, Any]:
+    def extractor_settings(self, extractor: AnyExtractor) -> dict[str, Any]:
         """Everything that can change a feature, and nothing else."""
+        if not isinstance(extractor, Inception):
+            return {
+                "name": extractor.name,
+                "dims": extractor.dims,
+                "checkpoint": self._checkpoint_identity(extractor.checkpoint),
+                "preprocessing": extractor.PREPROCESSING,
+                "device": self.config.device,
+            }
         settings = extractor.model_dump(exclude={"weights", "reference_statistics"})
         del settings["seed" if extractor.name == "inception" else "sha256"]
         return settings | {"device": self.config.device}
 
-    def extractor_name(self, extractor: Extractor) -> str:
+    def extractor_name(self, extractor: AnyExtractor) -> str:
         return f"{extractor.name}-{fingerprint(self.extractor_settings(extractor))}"
 
     @property
@@ -180,10 +190,10 @@ class Experiment:
         return [self.extractor_name(extractor) for extractor in self.config.extractors]
 
     @cached_property
-    def _extractors(self) -> dict[str, Extractor]:
+    def _extractors(self) -> dict[str, AnyExtractor]:
         return {self.extractor_name(extractor): extractor for extractor in self.config.extractors}
 
-    def extractor(self, name: str) -> Extractor:
+    def extractor(self, name: str) -> AnyExtractor:
         if name in self._extractors:
             return self._extractors[name]
         raise InputError(
@@ -191,20 +201,33 @@ class Experiment:
             f"Its extractors are {', '.join(self.extractor_names)}"
         )
 
-    def weights(self, extractor: Extractor) -> Path | None:
-        """The weights file of an extractor; None where it draws its own."""
-        if extractor.name == "inception-random":
+    def weights(self, extractor: AnyExtractor) -> Path | None:
+        """The weights file of an extractor; None where it draws its own, or has a checkpoint."""
+        if not isinstance(extractor, Inception) or extractor.name == "inception-random":
             return None
         if extractor.weights is not None:
             return self.path(extractor.weights)
         return self.resources / "weights" / f"inception-{extractor.sha256[:12]}.pth"
 
+    def extractor_file(self, extractor: AnyExtractor) -> Path | None:
+        """The file whose presence says that an extractor's weights are there: itself, or that of its checkpoint."""
+        if isinstance(extractor, Inception):
+            return self.weights(extractor)
+        folder = self.checkpoint_folder(extractor.checkpoint)
+        return folder / "config.json" if extractor.checkpoint.hub is None else folder.with_name(f"{folder.name}.json")
+
+    def weights_label(self, extractor: AnyExtractor) -> str:
+        """For tables: random, published, or where the checkpoint is from."""
+        if isinstance(extractor, Inception):
+            return "random" if extractor.name == "inception-random" else "published"
+        return self._checkpoint_identity(extractor.checkpoint)
+
     @property
     def needs_reference_images(self) -> bool:
-        """False where every extractor brings ready statistics."""
-        return any(extractor.reference_statistics is None for extractor in self.config.extractors)
+        """False where every extractor brings ready statistics, or looks at captions alone."""
+        return any(needs_reference_images(self.config.metrics, extractor) for extractor in self.config.extractors)
 
-    def same_images(self, extractor: Extractor) -> bool:
+    def same_images(self, extractor: AnyExtractor) -> bool:
         """Whether the reference of N images is the N dataset images whose captions were used."""
         return self.config.reference.selection == "same" and extractor.reference_statistics is None
 
@@ -233,7 +256,7 @@ class Experiment:
     def reference_list(self) -> Path:
         return self.resources / "reference" / f"{fingerprint(self.reference_list_settings())}.images.csv"
 
-    def reference_base(self, extractor: Extractor) -> Path:
+    def reference_base(self, extractor: AnyExtractor) -> Path:
         """Path of cached reference features (.npy) and statistics (.npz), without its ending; shared by experiments."""
         settings = {"extractor": self.extractor_settings(extractor)}
         if extractor.reference_statistics is not None:
@@ -242,7 +265,7 @@ class Experiment:
             settings["list"] = self.reference_list_settings()
         return self.resources / "reference" / f"{extractor.name}-{fingerprint(settings)}"
 
-    def describe_reference(self, extractor: Extractor) -> dict[str, Any]:
+    def describe_reference(self, extractor: AnyExtractor) -> dict[str, Any]:
         """The reference in words and its key, for results."""
         ready = extractor.reference_statistics
         return {
@@ -256,13 +279,40 @@ class Experiment:
     def images(self, arm: str, shard: str, ending: str) -> Path:
         return self.results / "images" / arm / f"{shard}{ending}"
 
+    def feature_files(self, extractor: str, arm: str, n: int | str) -> list[Path]:
+        """What extract_features writes for the first n images of an arm."""
+        return [self.results / "features" / extractor / arm / f"{shard.name}.npy" for shard in self.shards(int(n))]
+
+    def caption_files(self, extractor: str, n: int | str) -> list[Path]:
+        """What embed_captions writes for the first n prompts."""
+        return [self.results / "captions" / extractor / f"{shard.name}.npy" for shard in self.shards(int(n))]
+
     def fid_files(self) -> list[Path]:
         """What compute_fid writes for every extractor, arm and N."""
         return [
-            self.results / "fid" / extractor / arm.name / f"{n}.json"
-            for extractor in self.extractor_names
+            self.results / "fid" / self.extractor_name(extractor) / arm.name / f"{n}.json"
+            for extractor in self.config.extractors
+            if extractor.name in SEEN_THROUGH["fid"]
             for arm in self.arms()
             for n in self.config.sample_sizes
+        ]
+
+    def metric_jobs(self) -> list[tuple[str, str]]:
+        """Metric and extractor (full name) of everything beyond FID that is switched on."""
+        return [
+            (metric, self.extractor_name(extractor))
+            for metric in self.config.metrics
+            if metric != "fid"
+            for extractor in self.config.extractors
+            if extractor.name in SEEN_THROUGH[metric]
+        ]
+
+    def metric_files(self) -> list[Path]:
+        """What compute_metric and compute_clip_score write: for the largest N alone."""
+        return [
+            self.results / "metrics" / metric / extractor / arm.name / f"{max(self.config.sample_sizes)}.json"
+            for metric, extractor in self.metric_jobs()
+            for arm in self.arms()
         ]
 
     def manifests(self) -> list[Path]:

@@ -9,6 +9,7 @@ from PIL import Image
 
 from emudrift.errors import InputError
 from emudrift.experiment import Experiment
+from emudrift.extractor_settings import Inception
 from emudrift.files import atomic_path
 from emudrift.progress import Progress
 
@@ -24,11 +25,13 @@ def load_configured_extractor(experiment: Experiment, name: str) -> "Extractor":
     """
     # Here, since reading features needs no torch, whose import takes seconds in each of many short jobs.
     from emudrift.devices import torch_device
-    from emudrift.features import load_extractor
+    from emudrift.features import load_extractor, load_transformer
     from emudrift.features.preprocessing import Preprocessing
 
     settings, device = experiment.extractor(name), experiment.config.device
     torch_device(device)
+    if not isinstance(settings, Inception):
+        return load_transformer(settings.name, experiment.checkpoint_folder(settings.checkpoint), settings.dims, device)
     return load_extractor(
         settings.name,
         dims=settings.dims,
@@ -58,6 +61,11 @@ def write_features(
         features = extractor.features(counted(), batch_size)
     if len(features) != total:
         raise InputError(f"{path}: {len(features)} images were read where {total} were expected; nothing was written")
+    write_array(path, features)
+
+
+def write_array(path: Path, features: np.ndarray) -> None:
+    """Writes an array as .npy; all or nothing."""
     # Through bytes: np.save hides the reason of a write that fails.
     with atomic_path(path) as temporary, temporary.open("wb") as file:
         np.lib.format.write_array_header_1_0(file, np.lib.format.header_data_from_array_1_0(features))

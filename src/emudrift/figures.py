@@ -15,6 +15,7 @@ from matplotlib.patches import Patch
 from matplotlib.ticker import MaxNLocator
 
 from emudrift.errors import InputError
+from emudrift.extractor_settings import distance_name
 from emudrift.files import atomic_path
 
 # Inches: one column of a two-column paper. Drawn at this width, a figure is legible there, and scales up.
@@ -103,7 +104,7 @@ def fid_curve(fid: pd.DataFrame, svg: str | Path, png: str | Path, *, width: flo
             curves, strip = panel.subplots(1, 2, sharey=True, width_ratios=[1, _strip(fid)], gridspec_kw={"wspace": 0})
             _draw_curves(curves, table, models, colours)
             _draw_strip(strip, table, models, colours)
-            curves.set_ylabel("FID  (lower is better)")
+            curves.set_ylabel(f"{distance_name(extractor)}  (lower is better)")
             curves.set_xlabel("N, generated images")
             panel.suptitle(_title(table), x=0.01, ha="left", size=7, weight="bold")
         _legend(figure, models, colours, width)
@@ -221,7 +222,8 @@ def comparison_figure(comparison: pd.DataFrame, svg: str | Path, png: str | Path
         for place, panel in zip(places, panels, strict=True):
             axes = place.subplots()
             _draw_forest(axes, panel, models, colours)
-            axes.set_xlabel(f"FID difference from {_short(baseline, 30)}, N = {table['n'].iloc[0]:,}")
+            name = distance_name(str(panel["extractor"].iloc[0]))
+            axes.set_xlabel(f"{name} difference from {_short(baseline, 30)}, N = {table['n'].iloc[0]:,}")
             place.suptitle(_title(panel), x=0.01, ha="left", size=7, weight="bold")
         save_figure(figure, svg, png)
 

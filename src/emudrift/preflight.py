@@ -6,6 +6,7 @@ from typing import Any
 from emudrift.config import FolderModel
 from emudrift.errors import InputError
 from emudrift.experiment import Experiment
+from emudrift.extractor_settings import Inception
 from emudrift.frechet import load_statistics
 from emudrift.generators.folder import FolderGenerator
 from emudrift.prompts import Prompt
@@ -20,8 +21,8 @@ def check_experiment(
         models: what `check_model` found for each.
 
     Raises:
-        InputError: more images are asked for than there are prompts, a folder lacks images of them, or an extractor's weights or
-            ready statistics are wrong.
+        InputError: more images are asked for than there are prompts, a folder lacks images of them, or an extractor's weights,
+            checkpoint or ready statistics are wrong.
     """
     largest = max(experiment.config.sample_sizes)
     if largest > len(prompts):
@@ -36,6 +37,14 @@ def check_experiment(
     for extractor in experiment.config.extractors:
         if extractor.reference_statistics is not None:
             load_statistics(experiment.path(extractor.reference_statistics), extractor.dims)
+        if not isinstance(extractor, Inception):
+            from emudrift.features.pretrained import check_pretrained, check_tokenizer  # imports torch
+
+            folder = experiment.checkpoint_folder(extractor.checkpoint)
+            check_pretrained(folder, extractor.name, extractor.dims)
+            if extractor.name == "clip" and "clip_score" in experiment.config.metrics:
+                check_tokenizer(folder)
+            continue
         weights = experiment.weights(extractor)
         if weights is not None:
             from emudrift.features.inception import check_weights  # imports torch

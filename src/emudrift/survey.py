@@ -299,7 +299,9 @@ def remove_images(experiment: Experiment, arm: str, rows: str | None) -> list[st
         for path in experiment.results.glob(f"fid/*/{folder.name}/*.json"):
             if not path.stem.isdigit() or int(path.stem) > Shard.parse(shard).start:
                 path.unlink()
-    for name in ("fid.csv", "comparison.csv", "report.html"):
+        for path in experiment.results.glob(f"metrics/*/*/{folder.name}/*.*"):
+            path.unlink()
+    for name in ("fid.csv", "comparison.csv", "metrics.csv", "metric_differences.csv", "report.html"):
         (experiment.results / name).unlink(missing_ok=True)
     if rows is None:
         (folder / "batch.json").unlink(missing_ok=True)

@@ -8,10 +8,9 @@ import numpy as np
 from PIL import Image
 
 from emudrift.errors import InputError
+from emudrift.extractor_settings import EXTRACTORS
 from emudrift.features import inception
 from emudrift.features.preprocessing import Preprocessing
-
-EXTRACTORS = ("inception", "inception-random")
 
 
 class Extractor(Protocol):
@@ -31,18 +30,24 @@ def load_extractor(
     weights: str | Path | None = None,
     sha256: str = inception.PUBLISHED_SHA256,
     seed: int = 0,
+    checkpoint: str | Path | None = None,
     device: str = "cpu",
 ) -> Extractor:
     """The extractor of that name, ready on its device.
 
     Args:
-        preprocessing: default: the COCO protocol (shorter side 256, central square, bicubic to 299).
+        preprocessing: of Inception; default: the COCO protocol (shorter side 256, central square, bicubic to 299).
         weights, sha256: local file of published weights and what it must hash to (`inception`).
         seed: of random weights (`inception-random`).
+        checkpoint: local folder (`dinov2`, `clip`).
 
     Raises:
         InputError: no such extractor or dims, or weights that are missing or not the expected ones.
     """
+    if name in ("dinov2", "clip"):
+        if checkpoint is None:
+            raise InputError(f"extractors: checkpoint: {name} needs the folder of its checkpoint")
+        return load_transformer(name, Path(checkpoint), dims, device)
     preprocessing = preprocessing or Preprocessing()
     if name == "inception-random":
         return inception.load_random(seed, dims, preprocessing, device)
@@ -53,3 +58,12 @@ def load_extractor(
             "extractors: weights: inception needs the file of its published weights; or use inception-random"
         )
     return inception.load_published(weights, dims, preprocessing, device, sha256)
+
+
+def load_transformer(name: str, checkpoint: Path, dims: int, device: str) -> Extractor:
+    """`dinov2` or `clip` from a checkpoint's folder. Raises InputError where that is not whole, or another network's."""
+    # Here: transformers takes seconds to import, and Inception needs none of it.
+    from emudrift.features.clip import ClipExtractor
+    from emudrift.features.dinov2 import Dinov2Extractor
+
+    return (Dinov2Extractor if name == "dinov2" else ClipExtractor)(checkpoint, dims, device)

@@ -1,7 +1,6 @@
 """The Inception network of FID: pytorch-fid's, with the published weights or, as a stand-in, with random ones."""
 
 import hashlib
-import itertools
 import pickle
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
@@ -14,8 +13,9 @@ import torch
 from PIL import Image
 from torch import Tensor, nn
 
-from emudrift.config import INCEPTION_SHA256
 from emudrift.errors import InputError
+from emudrift.extractor_settings import INCEPTION_SHA256
+from emudrift.features.batches import features_in_batches
 from emudrift.features.preprocessing import Preprocessing
 
 PUBLISHED_SHA256 = INCEPTION_SHA256
@@ -51,27 +51,13 @@ class InceptionExtractor:
         Raises:
             InputError: a feature is not finite; the message counts images from 0.
         """
-        batches: list[np.ndarray] = []
-        images, done = iter(images), 0
-        while batch := [self.preprocessing(image) for image in itertools.islice(images, batch_size)]:
-            features = self._forward(torch.stack(batch)).cpu().numpy()
-            finite = np.isfinite(features).all(axis=1)
-            if not finite.all():
-                raise InputError(
-                    f"image {done + int(np.flatnonzero(~finite)[0])} has features that are NaN or Inf; "
-                    "look at the extractor's weights"
-                )
-            batches.append(features)
-            done += len(features)
-        return np.concatenate(batches) if batches else np.empty((0, self.dims), np.float32)
+        return features_in_batches(images, batch_size, self.dims, self.preprocessing, self._forward)
 
     @torch.inference_mode()
     def _forward(self, batch: Tensor) -> Tensor:
         """(b, 3, 299, 299) in [0, 1] to (b, dims)."""
         batch = batch.to(self.device).contiguous(memory_format=torch.channels_last)
-        # cuDNN takes TF32 for convolutions unless told not to; benchmarking would choose by batch size and chance.
-        with torch.backends.cudnn.flags(enabled=True, benchmark=False, deterministic=True, allow_tf32=False):
-            output: Tensor = self.network(batch)[0]
+        output: Tensor = self.network(batch)[0]
         return nn.functional.adaptive_avg_pool2d(output, 1).flatten(1)
 
 

@@ -1,5 +1,6 @@
-"""From a picture to the 299 x 299 tensor that the Inception network sees. FID moves with every choice made here."""
+"""From a picture to the tensor that a network sees. Every distance moves with every choice made here."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -32,9 +33,7 @@ class Preprocessing:
         Raises:
             ValueError: another mode; `emudrift.images.load_image` makes RGB of everything.
         """
-        if image.mode not in ("RGB", "L"):
-            raise ValueError(f"an image has mode {image.mode}, expected RGB; load it with emudrift.images.load_image")
-        image = self._crop_and_size(image.convert("RGB"))
+        image = self._crop_and_size(_rgb(image))
         if self.resize == "bicubic":
             return _to_tensor(_resize(image, INPUT_SIZE, INPUT_SIZE))
         return torch.nn.functional.interpolate(
@@ -50,6 +49,35 @@ class Preprocessing:
             image = _resize(image, *(self.size * side // short for side in image.size))
             short = self.size
         return _center_square(image, short) if self.crop == "center" else image
+
+
+def normalised_square(
+    image: Image.Image, side: int, crop: bool, mean: Sequence[float], std: Sequence[float]
+) -> torch.Tensor:
+    """An image of mode RGB or L, any size, as float32 (3, side, side), each channel less its mean, by its std.
+
+    Args:
+        crop: the largest central square; else distorted.
+
+    Raises:
+        ValueError: another mode.
+    """
+    image = _rgb(image)
+    if crop:
+        # Half pixels are cut off, as in CMMD's io_util.py.
+        short = min(image.size)
+        left, top = (image.width - short) // 2, (image.height - short) // 2
+        image = image.crop((left, top, left + short, top + short))
+    channels = (3, 1, 1)
+    return (_to_tensor(_resize(image, side, side)) - torch.tensor(mean).view(channels)) / torch.tensor(std).view(
+        channels
+    )
+
+
+def _rgb(image: Image.Image) -> Image.Image:
+    if image.mode not in ("RGB", "L"):
+        raise ValueError(f"an image has mode {image.mode}, expected RGB; load it with emudrift.images.load_image")
+    return image.convert("RGB")
 
 
 def _resize(image: Image.Image, width: int, height: int) -> Image.Image:

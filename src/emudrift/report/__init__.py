@@ -13,8 +13,10 @@ from PIL import Image
 from emudrift.comparison import rows_of
 from emudrift.errors import InputError
 from emudrift.experiment import Arm, Experiment
+from emudrift.extractor_settings import distance_name
 from emudrift.figures import comparison_caption, fid_caption
 from emudrift.grid import GridRow, side_by_side
+from emudrift.report.metrics import metric_difference_tables, metric_tables
 from emudrift.report.run import Manifest, experiment_facts, off_distribution, other_vqs, run_tables
 from emudrift.report.table import Cell, Table, label_of
 from emudrift.report.verdict import decimals, interval_text, number, verdict
@@ -31,6 +33,8 @@ def build_report(
     grid: Sequence[GridRow],
     fid_svg: bytes,
     comparison_svg: bytes,
+    metrics: pd.DataFrame | None = None,
+    metric_differences: pd.DataFrame | None = None,
 ) -> str:
     """The page as HTML that needs no other file and no network. Equal inputs give equal text.
 
@@ -41,6 +45,7 @@ def build_report(
         grid: prompts to show; the images of each in the order of `grid.side_by_side(experiment.arms())`.
         fid_svg: by `figures.fid_curve`.
         comparison_svg: by `figures.comparison_figure`.
+        metrics, metric_differences: metrics.csv and metric_differences.csv, where there are metrics beyond FID.
 
     Raises:
         InputError: an arm has no manifest, or fid.csv has arms that the config has not.
@@ -73,6 +78,8 @@ def build_report(
         grid=[_grid_row(row) for row in grid],
         fid_tables=_fid_tables(fid, arms),
         comparison_tables=_comparison_tables(comparison),
+        metric_tables=[] if metrics is None else metric_tables(metrics, arms),
+        metric_difference_tables=[] if metric_differences is None else metric_difference_tables(metric_differences),
         off_distribution=[arm.model for arm in off_distribution(arms)],
         baseline=experiment.baseline,
         other_vqs=other_vqs(experiment, shards),
@@ -166,4 +173,10 @@ def _difference_cell(row: Any) -> Cell:
 
 
 def _extractor_title(extractor: str, table: pd.DataFrame) -> str:
-    return f"{extractor} (random weights)" if (table["weights"] == "random").any() else extractor
+    """The extractor; before it what the Fréchet distance through it is called, where that is not FID."""
+    name = distance_name(extractor)
+    return (
+        ("" if name == "FID" else f"{name}: ")
+        + extractor
+        + (" (random weights)" if (table["weights"] == "random").any() else "")
+    )

@@ -9,11 +9,12 @@ from typing import Any
 import pandas as pd
 from pydantic import BaseModel, ConfigDict
 
-from emudrift.config import AnyModel, Checkpoint, Emu3Model, TokenizerModel
+from emudrift.config import AnyModel, Emu3Model, TokenizerModel
 from emudrift.experiment import Arm, Experiment
 from emudrift.history import Attempt
 from emudrift.records import load_record
 from emudrift.report.table import Cell, Table, label_of
+from emudrift.settings import Checkpoint
 
 
 class Manifest(BaseModel):
@@ -199,11 +200,12 @@ def _extractors_table(experiment: Experiment, fid: pd.DataFrame) -> Table:
         table = fid[fid["extractor"] == name]
         counts = [f"{n:,}" for n in sorted(set(table["reference_n"].dropna()))]
         references = [
-            f"{_values(table['reference'])}: {_values(table['reference_selection'])}",
+            "" if table.empty else f"{_values(table['reference'])}: {_values(table['reference_selection'])}",
             f"{counts[0]} to {counts[-1]} images" if len(counts) > 1 else f"{counts[0]} images" if counts else "",
             f"key {_values(table['reference_key'])}" if table["reference_key"].nunique() == 1 else "",
         ]
-        weights = f"random, seed {settings['seed']}" if "seed" in settings else f"sha256 {settings['sha256']}"
+        weights = f"random, seed {settings['seed']}" if "seed" in settings else settings.get("checkpoint")
+        weights = weights or f"sha256 {settings['sha256']}"
         preprocessing = "; ".join(f"{key} {_setting(value)}" for key, value in settings["preprocessing"].items())
         cells = [name, weights, f"{settings['dims']:,}", preprocessing, settings["device"]]
         rows.append([*(Cell(str(cell)) for cell in cells), Cell(", ".join(filter(None, references)))])

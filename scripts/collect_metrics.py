@@ -1,0 +1,28 @@
+"""Collects the metrics beyond FID of all arms in one table, and their differences between models in another."""
+
+import argparse
+from pathlib import Path
+
+import door
+
+from emudrift.comparison import write_table
+from emudrift.experiment import Experiment
+from emudrift.metrics.records import difference_table, load_metric_files, metric_table
+
+
+def main() -> None:
+    parser = door.parser(__doc__)
+    parser.add_argument("--metrics", required=True, type=Path, help="metrics.csv to write")
+    parser.add_argument("--differences", required=True, type=Path, help="metric_differences.csv to write")
+    door.enter(collect, parser.parse_args())
+
+
+def collect(arguments: argparse.Namespace) -> None:
+    experiment = Experiment.load(arguments.config)
+    records, note = load_metric_files(experiment.metric_files()), experiment.config.note
+    write_table(metric_table(records, note), arguments.metrics)
+    write_table(difference_table(records, experiment.baseline, note), arguments.differences)
+
+
+if __name__ == "__main__":
+    main()

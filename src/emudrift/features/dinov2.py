@@ -1,0 +1,52 @@
+"""DINOv2 as the eye of FD-DINOv2 (Stein et al. 2023, arXiv:2306.04675)."""
+
+from collections.abc import Iterable
+from pathlib import Path
+
+import emudrift.torchvision_mend  # noqa: F401  isort: skip
+import numpy as np
+import torch
+from PIL import Image
+from transformers import Dinov2Model
+
+from emudrift.features.batches import features_in_batches
+from emudrift.features.preprocessing import normalised_square
+from emudrift.features.pretrained import check_pretrained, load_pretrained
+
+SIDE = 224
+IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+
+
+class Dinov2Extractor:
+    """Images to the CLS token after the last layer's norm, which is what the authors' own network returns.
+
+    An image is distorted to 224 x 224 with PIL's antialiased bicubic, as the paper's program dgm-eval does by default
+    (transformers' processor of this checkpoint crops instead). Float32.
+
+    What differs from dgm-eval: transformers brings the position embeddings of 518 pixels to 224 by size, torch.hub's
+    DINOv2 by a scale factor with an offset of 0.1. How far that moves an FD has not been measured here.
+    """
+
+    random_weights = False
+
+    def __init__(self, folder: Path, dims: int = 1024, device: str = "cpu") -> None:
+        check_pretrained(folder, "dinov2", dims)
+        self.dims, self.device = dims, torch.device(device)
+        self.network = load_pretrained(Dinov2Model, folder, device)
+
+    def features(self, images: Iterable[Image.Image], batch_size: int) -> np.ndarray:
+        """Features (n, dims), float32, of n images of any sizes; the batch size changes nothing but the speed.
+
+        Raises:
+            InputError: a feature is not finite; the message counts images from 0.
+        """
+        return features_in_batches(images, batch_size, self.dims, self._preprocess, self._forward)
+
+    @staticmethod
+    def _preprocess(image: Image.Image) -> torch.Tensor:
+        return normalised_square(image, SIDE, False, IMAGENET_MEAN, IMAGENET_STD)
+
+    @torch.inference_mode()
+    def _forward(self, batch: torch.Tensor) -> torch.Tensor:
+        output: torch.Tensor = self.network(batch.to(self.device)).last_hidden_state
+        return output[:, 0]

@@ -1,0 +1,139 @@
+"""Distances by a kernel: KID and CMMD, both a squared maximum mean discrepancy (MMD) between two sets of features.
+
+KID (Binkowski et al. 2018, arXiv:1801.01401): kernel (x·y / d + 1)³, the unbiased estimate, so that it does not depend on
+N. Usual programs average it over 100 random subsets of 1,000; here it is computed from all pairs, which estimates the same
+number with less spread and no random choice.
+CMMD (Jayasumana et al. 2024, arXiv:2401.09603): Gaussian kernel exp(−|x − y|² / 2σ²) with σ = 10 on CLIP embeddings of
+length 1, times 1,000; the biased estimate, as the authors' own program.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from itertools import pairwise
+
+import numpy as np
+
+Array = np.ndarray
+Kernel = Callable[[Array, Array], Array]
+SIGMA = 10.0
+SCALE = 1000.0
+CHUNK = 1024
+
+
+def polynomial(a: Array, b: Array) -> Array:
+    """KID's kernel of all pairs (n, m) of rows (n, d) and (m, d)."""
+    base = a @ b.T / a.shape[1] + 1
+    return base * base * base
+
+
+def gaussian(a: Array, b: Array) -> Array:
+    """CMMD's kernel of all pairs (n, m) of rows (n, d) and (m, d)."""
+    squares = (a * a).sum(axis=1)[:, None] + (b * b).sum(axis=1) - 2 * a @ b.T
+    return np.exp(squares / (-2 * SIGMA**2))
+
+
+def unit_length(features: Array) -> Array:
+    """Rows (n, d) at length 1, float64. A row of zeros stays as it is."""
+    rows = np.asarray(features, dtype=np.float64)
+    norms = np.linalg.norm(rows, axis=1, keepdims=True)
+    return rows / np.where(norms > 0, norms, 1)
+
+
+@dataclass(frozen=True)
+class Sums:
+    """Sums of a kernel over all pairs of two sets, each in blocks of rows; all that an MMD without any block needs.
+
+    Attributes:
+        generated, cross, real: (G, G), (G, H) and (H, H); pairs of a row with itself are in them.
+        generated_diagonal, real_diagonal: (G,), (H,): the sums over these pairs alone.
+        generated_sizes, real_sizes: (G,), (H,) rows of each block.
+    """
+
+    generated: Array
+    cross: Array
+    real: Array
+    generated_diagonal: Array
+    real_diagonal: Array
+    generated_sizes: Array
+    real_sizes: Array
+
+    def mmd(self, unbiased: bool, without: int | None = None, paired: bool = False) -> float:
+        """The squared MMD.
+
+        Args:
+            unbiased: without the pairs of a row with itself.
+            without: leave this block of the generated rows out.
+            paired: leave the same block of the real rows out with it.
+        """
+        ours = np.ones(len(self.generated_sizes))
+        theirs = np.ones(len(self.real_sizes))
+        if without is not None:
+            ours[without] = 0
+            if paired:
+                theirs[without] = 0
+        n, m = ours @ self.generated_sizes, theirs @ self.real_sizes
+        xx, yy, xy = ours @ self.generated @ ours, theirs @ self.real @ theirs, ours @ self.cross @ theirs
+        if unbiased:
+            xx, yy = xx - ours @ self.generated_diagonal, yy - theirs @ self.real_diagonal
+            return float(xx / (n * (n - 1)) + yy / (m * (m - 1)) - 2 * xy / (n * m))
+        return float(xx / n**2 + yy / m**2 - 2 * xy / (n * m))
+
+
+def kernel_sums(generated: Array, real: Array, kernel: Kernel, edges: Array, paired: bool = False) -> Sums:
+    """The sums of all pairs of generated (n, d) and real (m, d) rows, in chunks: no matrix of n x m is ever held.
+
+    Args:
+        edges: (G + 1,) of the blocks of generated rows.
+        paired: row i of both sets belongs to the same prompt, so that the real rows have the same blocks; else they are one.
+    """
+    real_edges = edges if paired else np.array([0, len(real)])
+    # In small blocks each pair is looked at once, which halves the work on a large reference.
+    real_sums = _within(real, edges if paired else np.append(np.arange(0, len(real), CHUNK), len(real)), kernel)
+    return Sums(
+        _within(generated, edges, kernel),
+        _between(generated, edges, real, real_edges, kernel),
+        real_sums if paired else real_sums.sum(keepdims=True),
+        _diagonal(generated, edges, kernel),
+        _diagonal(real, real_edges, kernel),
+        np.diff(edges).astype(np.float64),
+        np.diff(real_edges).astype(np.float64),
+    )
+
+
+def _between(a: Array, a_edges: Array, b: Array, b_edges: Array, kernel: Kernel) -> Array:
+    """Sums (G, H) over all pairs of a row of a block of a and one of a block of b."""
+    return np.array(
+        [[_sum(a[i:j], b[k:l], kernel) for k, l in pairwise(b_edges)] for i, j in pairwise(a_edges)]  # noqa: E741
+    )
+
+
+def _within(rows: Array, edges: Array, kernel: Kernel) -> Array:
+    """Sums (G, G) over all pairs of rows of one set, each pair of blocks looked at once."""
+    blocks = [rows[i:j] for i, j in pairwise(edges)]
+    sums = np.zeros((len(blocks), len(blocks)))
+    for i, first in enumerate(blocks):
+        for j in range(i, len(blocks)):
+            sums[i, j] = sums[j, i] = _sum(first, blocks[j], kernel)
+    return sums
+
+
+def _sum(a: Array, b: Array, kernel: Kernel) -> float:
+    total = 0.0
+    for i in range(0, len(a), CHUNK):
+        rows = a[i : i + CHUNK].astype(np.float64)
+        for j in range(0, len(b), CHUNK):
+            total += float(kernel(rows, b[j : j + CHUNK].astype(np.float64)).sum())
+    return total
+
+
+def _diagonal(rows: Array, edges: Array, kernel: Kernel) -> Array:
+    """Sums (G,) of the kernel of each row with itself."""
+
+    def own(start: int, stop: int) -> float:
+        return sum(float(np.trace(kernel(each, each))) for each in _small(rows[start:stop]))
+
+    return np.array([own(start, stop) for start, stop in pairwise(edges)])
+
+
+def _small(rows: Array) -> list[Array]:
+    return [rows[i : i + 64].astype(np.float64) for i in range(0, len(rows), 64)]

@@ -1,0 +1,72 @@
+"""Tables of the metrics beyond FID."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import pandas as pd
+
+from emudrift.comparison import rows_of
+from emudrift.experiment import Arm
+from emudrift.metrics import LOWER_IS_BETTER
+from emudrift.report.table import Cell, Table, label_of
+from emudrift.report.verdict import decimals, number
+
+NAMES = {"kid": "KID", "cmmd": "CMMD", "clip_score": "CLIPScore"}
+
+
+def metric_tables(metrics: pd.DataFrame, arms: Sequence[Arm]) -> list[Table]:
+    """One table per extractor: a row per metric, a column per arm."""
+    tables = []
+    for extractor, table in metrics.groupby("extractor", sort=False):
+        cells = {(row.metric, row.arm): _cell(row, row.value) for row in rows_of(table)}
+        names = [arm.name for arm in arms if arm.name in set(table["arm"])]
+        rows = [
+            [Cell(_name(metric)), *(cells[metric, name] for name in names), _reference(ours)]
+            for metric, ours in table.groupby("metric", sort=False)
+        ]
+        labels = [label_of(arm) for arm in arms if arm.name in names]
+        tables.append(Table(_title(str(extractor), table), ["metric", *labels, "reference"], rows))
+    return tables
+
+
+def metric_difference_tables(differences: pd.DataFrame) -> list[Table]:
+    """One table per extractor: a row per metric, a column per model and guidance scale."""
+    tables = []
+    for extractor, table in differences.groupby("extractor", sort=False):
+        cells, heads = {}, {}
+        for row in rows_of(table):
+            key = (row.baseline_arm, row.arm)
+            scale = "" if pd.isna(row.guidance_scale) else f", guidance\N{NO-BREAK SPACE}{row.guidance_scale:g}"
+            heads[key] = f"{row.model} − {row.baseline}{scale}"
+            cells[row.metric, key] = _difference(row)
+        rows = [[Cell(_name(metric)), *(cells[metric, key] for key in heads)] for metric in table["metric"].unique()]
+        tables.append(Table(_title(str(extractor), table), ["metric", *heads.values()], rows))
+    return tables
+
+
+def _cell(row: Any, value: float) -> Cell:
+    places = decimals(row.high - row.low)
+    shown, estimate, low, high = (number(each, places) for each in (value, row.estimate, row.low, row.high))
+    return Cell(shown, f"[{low} to {high}]" if estimate == shown else f"{estimate} [{low} to {high}]")
+
+
+def _difference(row: Any) -> Cell:
+    places = decimals(row.high - row.low)
+    shown, low, high = (number(each, places, signed=True) for each in (row.estimate, row.low, row.high))
+    p = "–" if pd.isna(row.p) else "< 0.001" if row.p < 0.001 else f"= {row.p:.3f}"
+    return Cell(f"{shown} [{low} to {high}]", f"{row.finding}; p {p}", row.finding.split()[0])
+
+
+def _reference(table: pd.DataFrame) -> Cell:
+    first = table.iloc[0]
+    return Cell(f"{first['reference']}: {first['reference_n']:,}", first["method"])
+
+
+def _name(metric: Any) -> str:
+    better = "lower" if metric in LOWER_IS_BETTER else "higher"
+    return f"{NAMES.get(metric, metric)} ({better} is better)"
+
+
+def _title(extractor: str, table: pd.DataFrame) -> str:
+    weights = ", ".join(dict.fromkeys(table["weights"]))
+    return f"{extractor} ({weights} weights), N = {table['n'].max():,}"

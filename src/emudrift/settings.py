@@ -1,0 +1,31 @@
+"""What all settings share: the base of the config's models, and where a checkpoint's files lie."""
+
+from typing import Annotated
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+Text = Annotated[str, Field(min_length=1)]
+
+
+class Settings(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Checkpoint(Settings):
+    """Model files: a local folder, or a repository of the Hugging Face hub at a revision."""
+
+    path: Text | None = Field(None, description="Local folder with the files.")
+    hub: str | None = Field(None, pattern=r"^[\w.-]+/[\w.-]+$", description="Hub id, for example BAAI/Emu3-Gen-hf.")
+    revision: str | None = Field(
+        None, min_length=1, description="Commit (40 hex digits), tag or branch of the hub repository; pin a commit."
+    )
+
+    @model_validator(mode="after")
+    def _one_place(self) -> "Checkpoint":
+        if (self.path is None) == (self.hub is None):
+            raise ValueError("give either path (a local folder) or hub (with revision), not both and not neither")
+        if self.hub is not None and self.revision is None:
+            raise ValueError(f"hub: {self.hub} needs a revision, best a commit of 40 hex digits")
+        if self.path is not None and self.revision is not None:
+            raise ValueError("revision belongs to hub; a local folder has none")
+        return self
