@@ -85,3 +85,8 @@ rule tokenizer_quality:
     shell:
         "python scripts/tokenizer_quality.py --arm {wildcards.arm} --prompts {input.prompts:q}"
         " --archives {input.archives:q} --output {output.table:q} --log {log:q}"
+
+
+TOKENIZER_TABLES = [
+    f"{RESULTS}/tokenizer/{arm.name}.csv" for arm in experiment.arms() if arm.model in experiment.floors
+]

@@ -46,6 +46,7 @@ rule report:
         manifests=lambda wildcards: [*map(local, experiment.manifests())],
         figures=rules.plot.output,
         metrics=METRIC_TABLES,
+        tokenizers=TOKENIZER_TABLES,
     output:
         page=f"{RESULTS}/report.html",
     log:
@@ -59,6 +60,7 @@ rule report:
         note=experiment.config.note,
         folder=lambda wildcards, input: os.path.dirname(input.figures[0]),
         metrics="--metrics {} --metric-differences {}".format(*METRIC_TABLES) if METRIC_TABLES else "",
+        tokenizers=f"--tokenizers {' '.join(TOKENIZER_TABLES)}" if TOKENIZER_TABLES else "",
     shell:
         "python scripts/report.py --fid {input.fid:q} --comparison {input.comparison:q} --prompts {input.prompts:q}"
-        " --figures {params.folder:q} {params.metrics} --output {output.page:q} --log {log:q}"
+        " --figures {params.folder:q} {params.metrics} {params.tokenizers} --output {output.page:q} --log {log:q}"

@@ -21,7 +21,8 @@ def collect(arguments: argparse.Namespace) -> None:
     experiment = Experiment.load(arguments.config)
     records, note = load_metric_files(experiment.metric_files()), experiment.config.note
     write_table(metric_table(records, note), arguments.metrics)
-    write_table(difference_table(records, experiment.baseline, note), arguments.differences)
+    drawing = [record for record in records if record.model not in experiment.floors]
+    write_table(difference_table(drawing, experiment.baseline, note), arguments.differences)
 
 
 if __name__ == "__main__":

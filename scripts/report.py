@@ -14,6 +14,7 @@ from emudrift.prompts import load_prompts
 from emudrift.report import build_report
 from emudrift.report.run import load_manifests
 from emudrift.shards import forget_finished
+from emudrift.tokenizer_quality import load_quality
 
 
 def main() -> None:
@@ -24,6 +25,7 @@ def main() -> None:
     parser.add_argument("--figures", required=True, type=Path, help="folder of the figures")
     parser.add_argument("--metrics", type=Path, help="metrics.csv, where there are metrics beyond FID")
     parser.add_argument("--metric-differences", type=Path, help="metric_differences.csv, likewise")
+    parser.add_argument("--tokenizers", type=Path, nargs="*", default=[], help="CSV of each tokenizer's arm")
     parser.add_argument("--output", required=True, type=Path, help="HTML to write")
     door.enter(report, parser.parse_args())
 
@@ -40,6 +42,7 @@ def report(arguments: argparse.Namespace) -> None:
         (arguments.figures / "difference.svg").read_bytes(),
         arguments.metrics and load_metric_table(arguments.metrics, METRIC_COLUMNS),
         arguments.metric_differences and load_metric_table(arguments.metric_differences, DIFFERENCE_COLUMNS),
+        {path.stem: load_quality(path) for path in arguments.tokenizers},
     )
     write_bytes_atomically(arguments.output, page.encode())
     # The experiment is at its end: no job of a killed run can come back to its shards any more.

@@ -10,7 +10,7 @@ import pytest
 import yte
 from conftest import ROOT, Workflow, small_config
 
-GPU_RULES = {"generate_shard", "extract_features", "reference_features"}
+GPU_RULES = {"generate_shard", "extract_features", "reference_features", "embed_captions"}
 LOCAL_RULES = {"all", "extract_prompts", "check_model", "check_experiment", "list_reference_images"}
 
 

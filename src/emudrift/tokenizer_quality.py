@@ -58,6 +58,14 @@ def tokenizer_quality(
     return pd.DataFrame(rows, columns=["prompt_id", "psnr", "ssim"])
 
 
+def load_quality(path: Path) -> pd.DataFrame:
+    """What `tokenizer_quality` measured, from its CSV. Raises InputError if the file is missing or is no such table."""
+    try:
+        return pd.read_csv(path, dtype={"prompt_id": "str"})[["prompt_id", "psnr", "ssim"]]
+    except (OSError, KeyError, ValueError) as error:
+        raise InputError(f"{path}: not a table of a tokenizer's quality ({error}); remove it and run again") from error
+
+
 def _reconstructions(archives: Iterable[Path]) -> Iterator[tuple[str, Image.Image]]:
     for archive in archives:
         yield from read_archive(archive)

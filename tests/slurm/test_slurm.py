@@ -15,7 +15,7 @@ from cluster import Cluster, is_alive, wait_until
 from conftest import Workflow, archives, arm_name
 from drive import Driver, freeze_in_mid_work, payloads, prepare, shard_of, state, targets, wait_for_mid_work
 
-GPU_RULES = ("generate_shard", "extract_features", "reference_features")
+GPU_RULES = ("generate_shard", "extract_features", "reference_features", "embed_captions")
 CPU_JOBS = ("reference_statistics", "distances", "page")
 
 

@@ -16,7 +16,7 @@ from emudrift.experiment import Arm, Experiment
 from emudrift.extractor_settings import distance_name
 from emudrift.figures import comparison_caption, fid_caption
 from emudrift.grid import GridRow, side_by_side
-from emudrift.report.metrics import metric_difference_tables, metric_tables
+from emudrift.report.metrics import metric_difference_tables, metric_tables, tokenizer_tables
 from emudrift.report.run import Manifest, experiment_facts, off_distribution, other_vqs, run_tables
 from emudrift.report.table import Cell, Table, label_of
 from emudrift.report.verdict import decimals, interval_text, number, verdict
@@ -35,6 +35,7 @@ def build_report(
     comparison_svg: bytes,
     metrics: pd.DataFrame | None = None,
     metric_differences: pd.DataFrame | None = None,
+    tokenizers: dict[str, pd.DataFrame] | None = None,
 ) -> str:
     """The page as HTML that needs no other file and no network. Equal inputs give equal text.
 
@@ -46,6 +47,7 @@ def build_report(
         fid_svg: by `figures.fid_curve`.
         comparison_svg: by `figures.comparison_figure`.
         metrics, metric_differences: metrics.csv and metric_differences.csv, where there are metrics beyond FID.
+        tokenizers: what `tokenizer_quality` measured, by arm, where there are tokenizers.
 
     Raises:
         InputError: an arm has no manifest, or fid.csv has arms that the config has not.
@@ -79,6 +81,7 @@ def build_report(
         fid_tables=_fid_tables(fid, arms),
         comparison_tables=_comparison_tables(comparison),
         metric_tables=[] if metrics is None else metric_tables(metrics, arms),
+        tokenizer_tables=tokenizer_tables(tokenizers or {}, arms),
         metric_difference_tables=[] if metric_differences is None else metric_difference_tables(metric_differences),
         off_distribution=[arm.model for arm in off_distribution(arms)],
         baseline=experiment.baseline,
@@ -94,7 +97,7 @@ def build_report(
 
 
 def _question(experiment: Experiment) -> str:
-    others = [name for name in experiment.model_names if name != experiment.baseline]
+    others = [name for name in experiment.model_names if name not in (experiment.baseline, *experiment.floors)]
     if not others:
         return f"FID of {experiment.baseline}"
     return f"{', '.join(others)} against {experiment.baseline}"

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import pandas as pd
+from scipy.special import stdtrit
 
 from emudrift.comparison import rows_of
 from emudrift.experiment import Arm
@@ -42,6 +43,31 @@ def metric_difference_tables(differences: pd.DataFrame) -> list[Table]:
         rows = [[Cell(_name(metric)), *(cells[metric, key] for key in heads)] for metric in table["metric"].unique()]
         tables.append(Table(_title(str(extractor), table), ["metric", *heads.values()], rows))
     return tables
+
+
+def tokenizer_tables(quality: dict[str, pd.DataFrame], arms: Sequence[Arm]) -> list[Table]:
+    """What tokenizers lose of the real images; no table where there is none.
+
+    Args:
+        quality: arm to its table by `tokenizer_quality`, one row per image.
+    """
+    rows = []
+    for arm in arms:
+        if arm.name in quality:
+            table = quality[arm.name]
+            cells = [_mean(table["psnr"], " dB"), _mean(table["ssim"])]
+            rows.append([Cell(label_of(arm)), Cell(f"{len(table):,}"), *cells])
+    head = ["tokenizer", "images", "PSNR", "SSIM"]
+    return [Table("Real images through the tokenizer and back", head, rows)] if rows else []
+
+
+def _mean(values: pd.Series, unit: str = "") -> Cell:
+    """The mean over images with its 95 % t interval."""
+    mean, error = float(values.mean()), float(values.std() / len(values) ** 0.5)
+    margin = float(stdtrit(len(values) - 1, 0.975)) * error
+    places = decimals(2 * margin)
+    low, high = (number(each, places) for each in (mean - margin, mean + margin))
+    return Cell(f"{number(mean, places)}{unit}", f"[{low} to {high}]")
 
 
 def _cell(row: Any, value: float) -> Cell:
