@@ -36,7 +36,7 @@ def main() -> None:
             f"The demo failed; the whole story is in {log.relative_to(ROOT)}. Run it again: it goes on where it stopped."
         )
     fid, comparison = load_table(RESULTS / "fid.csv"), load_table(RESULTS / "comparison.csv")
-    print(f"\n{verdict(comparison, fid, 'base').text()}\n\nReport: {RESULTS / 'report.html'}")
+    print(f"\n{verdict(comparison, fid, 'base', ['tokenizer']).text()}\n\nReport: {RESULTS / 'report.html'}")
 
 
 def run(cores: int, log: Path) -> int:

@@ -110,8 +110,9 @@ class Study:
 
     @property
     def tables(self) -> tuple[pd.DataFrame, pd.DataFrame]:
-        names = self.experiment.model_names
-        return fid_table(self.records, names), compare(self.records, self.experiment.baseline, names)
+        names, floors = self.experiment.model_names, self.experiment.floors
+        drawn = [each for each in self.records if each.model not in floors]
+        return fid_table(self.records, names), compare(drawn, self.experiment.baseline, names)
 
     def html(self) -> str:
         return build_report(self.experiment, *self.tables, self.manifests, self.grid, SVG, SVG)
@@ -334,3 +335,21 @@ def test_smaller_batches_that_memory_forced_are_said_and_counted() -> None:
     # In float32 nothing was fixed, and nothing changes.
     study.manifests[0] = study.manifests[0].model_copy(update={"batch_size": None})
     assert said not in words(study.page().text)
+
+
+def test_a_tokenizer_is_a_floor_and_not_a_model_that_was_compared() -> None:
+    floor = {"name": "floor", "generator": "tokenizer", "of": "base"}
+    study = Study(models=[*small_config()["models"], floor])
+    text = words(study.page().text)
+    assert "floor: the real images through the model's own VQ and back have a FID of" in text
+    assert "Not compared" not in text
+    assert "floor − base" not in text
+    assert "finetuned against base" in text
+    quality = {
+        arm.name: pd.DataFrame({"prompt_id": ["1", "2", "3"], "psnr": [20.0, 21.0, 22.0], "ssim": [0.7, 0.8, 0.9]})
+        for arm in study.experiment.arms()
+        if arm.model == "floor"
+    }
+    page = build_report(study.experiment, *study.tables, study.manifests, study.grid, SVG, SVG, tokenizers=quality)
+    # t with 2 degrees of freedom: 21 ± 4.30 x 1 / sqrt(3).
+    assert "21.0 dB [18.5 to 23.5]" in words(Page(page).text).replace("dB[", "dB [")

@@ -60,7 +60,7 @@ def build_report(
     for arm in arms:
         if not shards[arm.name]:
             raise InputError(f"arm {arm.name} has no manifest: run its shards before the report")
-    answer = verdict(comparison, fid, experiment.baseline)
+    answer = verdict(comparison, fid, experiment.baseline, experiment.floors)
     random = sorted(set(fid.loc[fid["weights"] == "random", "extractor"]))
     config = experiment.config
     template = files(__package__).joinpath("page.html.j2").read_text(encoding="utf-8")

@@ -1,7 +1,7 @@
 """The answer in words: what the comparison found, by rules that all stand here, and how it may be used."""
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -79,8 +79,13 @@ class Verdict:
         )
 
 
-def verdict(comparison: pd.DataFrame, fid: pd.DataFrame, baseline: str) -> Verdict:
-    """The answer in words, from the two tables."""
+def verdict(comparison: pd.DataFrame, fid: pd.DataFrame, baseline: str, floors: Sequence[str] = ()) -> Verdict:
+    """The answer in words, from the two tables.
+
+    Args:
+        floors: models of fid.csv that draw nothing: the real images through a tokenizer.
+    """
+    below, fid = fid[fid["model"].isin(floors)], fid[~fid["model"].isin(floors)]
     largest = comparison[comparison["n"] == comparison["n"].max()]
     rows = rows_of(largest)
     if not rows:
@@ -96,6 +101,7 @@ def verdict(comparison: pd.DataFrame, fid: pd.DataFrame, baseline: str) -> Verdi
     caveats = [
         *_differing(rows),
         *_not_compared(comparison, fid, baseline),
+        *_floors(below),
         *_caveats_of_differences(rows),
         *_caveats_of_fid(fid),
     ]
@@ -246,6 +252,17 @@ def _differing(rows: list[Any]) -> list[str]:
             text += " That one interval excludes 0 and another does not is no proof that the two differ."
         caveats.append(text)
     return caveats
+
+
+def _floors(fid: pd.DataFrame) -> list[str]:
+    """The best that an arm can reach, at the largest N."""
+    return [
+        f"{row.model}: the real images through the model's own VQ and back have a FID of {number(row.fid_jackknife, places)} "
+        f"[{_percent(row)} interval {number(row.low, places)} to {number(row.high, places)}] ({row.extractor}); no arm of the "
+        "model can be better."
+        for row in rows_of(fid[fid["n"] == fid["n"].max()])
+        for places in [decimals(row.high - row.low)]
+    ]
 
 
 def _not_compared(comparison: pd.DataFrame, fid: pd.DataFrame, baseline: str) -> list[str]:
