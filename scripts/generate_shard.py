@@ -26,6 +26,7 @@ from emudrift.shards import (
     fixed_batching,
     is_finished,
     lock_of,
+    remove_leftovers,
     write_archive,
     write_manifest,
 )
@@ -79,6 +80,7 @@ def generate(arguments: argparse.Namespace) -> None:
     work = arguments.archive.parent / ".partial" / shard.name
     label = f"{arm.name} {shard.name}"
     with stoppable() as stopping, Lock(lock_of(work), label) as lock:
+        remove_leftovers(arguments.archive)
         partial = PartialShard(work, Identity(arm.fingerprint, model["digest"]), None)
         if is_finished(arguments.archive, arguments.manifest, prompts, partial.identity):
             logging.info("%s: another job made it meanwhile", label)

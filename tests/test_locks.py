@@ -69,6 +69,14 @@ def test_the_lock_of_a_killed_process_is_taken_over_at_once(tmp_path, caplog):
     assert list(tmp_path.iterdir()) == []
 
 
+def test_drafts_of_killed_processes_are_cleared_away(tmp_path):
+    (tmp_path / ".tmp-0123-a.lock").write_text("{")
+    (tmp_path / ".tmp-0123-b.lock").write_text("{")
+    with Lock(tmp_path / "a.lock", "a"):
+        pass
+    assert [path.name for path in tmp_path.iterdir()] == [".tmp-0123-b.lock"]
+
+
 def test_a_pid_that_now_belongs_to_another_process_is_not_its_holder(tmp_path):
     """Ours, with another start time, as after a reboot."""
     (tmp_path / "a.lock.1").write_text(json.dumps(vars(replace(this_job(), started="1"))))
@@ -206,15 +214,17 @@ def test_one_failed_sign_of_life_is_not_the_last(tmp_path, monkeypatch):
 def test_who_was_slow_to_take_a_dead_lock_gives_way_to_who_came_meanwhile(tmp_path, monkeypatch):
     """While we write, a third process takes the dead holder's place and ends, and a fourth starts from 1 again."""
     kill(holding(tmp_path / "a.lock"))
-    write, crowd = locks.write_bytes_atomically, []
+    link, crowd = locks.hard_link, []
 
-    def slow(path, data):
+    def slow(draft, path):
         if not crowd:
+            kept = draft.read_bytes()
             (tmp_path / "a.lock.1").unlink()
             crowd.append(holding(tmp_path / "a.lock"))
-        write(path, data)
+            draft.write_bytes(kept)  # Who came cleared drafts away, ours too.
+        link(draft, path)
 
-    monkeypatch.setattr(locks, "write_bytes_atomically", slow)
+    monkeypatch.setattr(locks, "hard_link", slow)
     lock = Lock(tmp_path / "a.lock", "a")
     assert lock._take() is False
     assert [path.name for path in tmp_path.iterdir()] == ["a.lock.1"]

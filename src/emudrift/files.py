@@ -63,13 +63,16 @@ def write_bytes_atomically(path: str | Path, data: bytes) -> None:
 
 
 def hard_link(source: Path, path: Path) -> None:
-    """Gives a file a second name, which must be free: FileExistsError if it is not. Exactly one of many succeeds.
+    """Gives a file a second name. Exactly one of many that try the same name succeeds.
 
-    Raises InputError where the file system knows no hard links.
+    Raises:
+        FileExistsError: the name is taken.
+        FileNotFoundError: the file is gone.
+        InputError: the file system knows no hard links.
     """
     try:
         os.link(source, path)
-    except FileExistsError:
+    except (FileExistsError, FileNotFoundError):
         raise
     except OSError as error:
         raise InputError(

@@ -17,7 +17,8 @@ from dataclasses import asdict
 from pathlib import Path
 from types import TracebackType
 
-from emudrift.files import TEMPORARY_PREFIX, hard_link, write_bytes_atomically
+from emudrift.errors import InputError
+from emudrift.files import TEMPORARY_PREFIX, hard_link
 from emudrift.jobs import Job, Stopped, this_job
 
 logger = logging.getLogger(__name__)
@@ -77,22 +78,27 @@ class Lock:
             number = _number(last) + 1
             logger.info("%s was being made by %s, which is dead; going on from there", self.what, holder)
         mine = self.path.with_name(f"{self.path.name}.{number}")
-        draft = self.path.with_name(f"{TEMPORARY_PREFIX}{uuid.uuid4().hex}")
-        write_bytes_atomically(draft, json.dumps(asdict(self.job)).encode())
+        draft = self.path.with_name(f"{TEMPORARY_PREFIX}{uuid.uuid4().hex}-{self.path.name}")
         try:
+            draft.write_text(json.dumps(asdict(self.job)), encoding="utf-8")
             hard_link(draft, mine)
+        except FileNotFoundError:
+            return False  # Who holds the lock by now has cleared our draft away.
         except FileExistsError:
             # Somebody was faster; or the answer of a file server was lost, and its repetition finds our own link.
             if self._read(mine) != self.job:
                 return False
+        except OSError as error:
+            raise InputError(f"cannot write {mine}: {(error.strerror or str(error)).lower()}") from error
         finally:
-            draft.unlink()
+            draft.unlink(missing_ok=True)
         # Numbers are used again: what we judged may have ended, and others may have come, while we wrote.
         if set(self._files()) - {mine} != set(held) or (held and self._read(held[-1]) != holder):
             mine.unlink(missing_ok=True)
             return False
         self._mine = mine
-        for dead in held:
+        # The dead, and the drafts of those that were killed while they tried.
+        for dead in [*held, *self.path.parent.glob(f"{TEMPORARY_PREFIX}*-{self.path.name}")]:
             dead.unlink(missing_ok=True)
         return True
 

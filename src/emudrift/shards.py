@@ -154,7 +154,7 @@ class PartialShard:
         """
         # What cannot be removed (a file that a file server still holds open) must not undo a shard that is finished.
         with contextlib.suppress(OSError):
-            for path in self.folder.iterdir():
+            for path in [*self.folder.iterdir(), *self.folder.glob(f"{_TOKEN_FOLDER}/{TEMPORARY_PREFIX}*")]:
                 if path.name != _TOKEN_FOLDER:
                     path.unlink()
             if not (self.folder / _TOKEN_FOLDER).is_dir():
@@ -219,9 +219,8 @@ def write_archive(path: Path, prompts: Sequence[Prompt], partial: PartialShard) 
     Raises:
         InputError: a sample is missing, or the disk is full; no half-written archive is left.
     """
-    # A killed predecessor leaves its temporary archive behind; a shard has one writer, so it is nobody else's.
-    for leftover in path.parent.glob(f"{TEMPORARY_PREFIX}*-{path.name}"):
-        leftover.unlink()
+    # A shard has one writer, so these are nobody else's.
+    remove_leftovers(path)
     with atomic_path(path) as temporary:
         with tarfile.open(temporary, "w", format=tarfile.USTAR_FORMAT) as tar:
             for prompt in prompts:
@@ -236,6 +235,12 @@ def write_archive(path: Path, prompts: Sequence[Prompt], partial: PartialShard) 
                         header.size = len(members[ending])
                         tar.addfile(header, io.BytesIO(members[ending]))
         return check_archive(temporary, prompts, partial.identity)
+
+
+def remove_leftovers(archive: Path) -> None:
+    """Removes what killed attempts left half-written beside a shard's archive; only for who holds its lock."""
+    for leftover in archive.parent.glob(f"{TEMPORARY_PREFIX}*-{archive.stem}.*"):
+        leftover.unlink()
 
 
 def check_archive(path: Path, prompts: Sequence[Prompt], identity: Identity) -> dict[str, str]:

@@ -13,6 +13,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from datetime import datetime, timedelta
 from pathlib import Path
 
 sys.path[:0] = [str(folder) for folder in Path(__file__).resolve().parents[1:3]]
@@ -20,7 +21,7 @@ sys.path[:0] = [str(folder) for folder in Path(__file__).resolve().parents[1:3]]
 import cluster as throwaway  # noqa: E402
 from cluster import Cluster, is_alive, wait_until  # noqa: E402
 from conftest import Workflow, archives  # noqa: E402
-from drive import Driver, payloads, prepare, state, targets, wait_for_mid_work  # noqa: E402
+from drive import Driver, freeze_in_mid_work, payloads, prepare, state, targets, wait_for_mid_work  # noqa: E402
 
 PLAIN = ("--slurm-status-attempts", "5", "--max-status-checks-per-second", "10", "--slurm-status-command")
 HANGS = 180  # seconds without an end, when an undisturbed run takes 50, are called a hang
@@ -66,6 +67,29 @@ def walltime(scene: Scene) -> Driver:
     os.kill(payloads(scene.workflow)[job["JobId"]][0], signal.SIGSTOP)
     wait_until(lambda: state(scene.cluster, job)["JobState"] == "TIMEOUT", 150, "the job to run into its time")
     return driver
+
+
+def leave(scene: Scene) -> Driver:
+    """The shard is so slow that it sees the end of its minute coming, asks squeue for it, and leaves in good order."""
+    profile = scene.workflow.folder / "profiles/slurm/config.yaml"
+    profile.write_text(profile.read_text().replace("gpu_time(240)", "gpu_time(1)"))
+    driver = scene.drive()
+    job, pid = freeze_in_mid_work(scene.cluster, scene.workflow)
+    began = time.monotonic()
+    while time.monotonic() - began < 60 and not ends_within(job, 25):
+        time.sleep(1)
+    os.kill(pid, signal.SIGCONT)
+
+    def left() -> bool:
+        histories = scene.workflow.results.glob("images/*/*.attempts.jsonl")
+        return any("walltime: " in path.read_text() for path in histories)
+
+    wait_until(left, 30, "the shard to leave")
+    return driver
+
+
+def ends_within(job: dict[str, str], seconds: float) -> bool:
+    return datetime.fromisoformat(job["EndTime"]) - datetime.now() < timedelta(seconds=seconds)
 
 
 def memory(scene: Scene) -> Driver:
@@ -121,6 +145,7 @@ def sacct_cancel(scene: Scene) -> Driver:
 
 FAULTS = {
     "walltime": walltime,
+    "leave": leave,
     "memory": memory,
     "node": node,
     "controller": controller,
