@@ -201,7 +201,9 @@ def test_single_settings_on_the_command_line_are_refused_not_ignored(new_workflo
 def test_the_published_experiment_is_planned_without_network_gpu_or_dataset(new_workflow):
     workflow = new_workflow()
     plan = workflow.planned(config=workflow.folder / "config.yaml")
-    assert len(plan["generate_shard"]) == (2 * 3 + 1) * 20 * 2  # archive and manifest each; the tokenizer is one arm more
+    assert (
+        len(plan["generate_shard"]) == (2 * 3 + 1) * 20 * 2
+    )  # archive and manifest each; the tokenizer is one arm more
     assert len(plan["compute_fid"]) == (2 * 3 + 1) * 20
     assert {"download_coco", "download_model", "download_inception_weights"} <= set(plan)
 

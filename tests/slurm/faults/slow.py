@@ -92,6 +92,25 @@ def ends_within(job: dict[str, str], seconds: float) -> bool:
     return datetime.fromisoformat(job["EndTime"]) - datetime.now() < timedelta(seconds=seconds)
 
 
+def memory(scene: Scene) -> Driver:
+    """The kernel ends the shard's process for its memory, as it does in a node's cgroup that a job outgrows."""
+    room = (
+        next(path for path in (Path("/sys/fs/cgroup/memory"), Path("/sys/fs/cgroup")) if path.is_dir()) / "emudrift-oom"
+    )
+    room.mkdir(exist_ok=True)
+    limit = next(room / name for name in ("memory.limit_in_bytes", "memory.max") if (room / name).exists())
+    limit.write_text(str(8 * 2**20))  # For what it takes from now on.
+    driver = scene.drive()
+    job, pid = freeze_in_mid_work(scene.cluster, scene.workflow)
+    (room / "cgroup.procs").write_text(str(pid))
+    os.kill(pid, signal.SIGCONT)
+    wait_until(lambda: not is_alive(pid), 60, "the kernel to end the process")
+    events = next(room / name for name in ("memory.oom_control", "memory.events") if (room / name).exists())
+    print(f"the kernel says: {' '.join(events.read_text().split())}", flush=True)
+    wait_until(lambda: state(scene.cluster, job)["JobState"] not in ("RUNNING", "COMPLETING"), 60, "SLURM to see it")
+    return driver
+
+
 def node(scene: Scene) -> Driver:
     """A node dies: its slurmd, the keepers of its jobs, and the jobs."""
     driver = scene.drive()
@@ -137,6 +156,7 @@ def sacct_cancel(scene: Scene) -> Driver:
 FAULTS = {
     "walltime": walltime,
     "leave": leave,
+    "memory": memory,
     "node": node,
     "controller": controller,
     "preempt-cancel": preempt_cancel,
