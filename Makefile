@@ -1,5 +1,5 @@
 # make demo   the whole study in small: minutes on a laptop, report in results/demo/report.html
-# make test   the tests; as root on Debian or Ubuntu also those on a real SLURM cluster, which it installs
+# make test   the tests; as root on Debian or Ubuntu also those on a real SLURM cluster and in a browser, which it installs
 # Both set up their own environment in .venv first, from nothing but Python 3.11 or newer, pip and make.
 
 PYTHON ?= python3
@@ -22,6 +22,7 @@ demo: $(VENV)/ready
 
 test: $(VENV)/ready
 	tests/slurm/install.sh
+	tests/browser/install.sh
 	"$(BIN)/python" -m pytest
 
 test-slurm: $(VENV)/ready

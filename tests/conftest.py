@@ -18,6 +18,7 @@ MINIATURE = ROOT / "demo" / "models"
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ["HF_HUB_OFFLINE"] = "1"
 
+BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 WORKFLOW = ("Snakefile", "rules", "scripts", "src", "envs", "config.yaml", "profiles", "slurm", "pyproject.toml")
 
 
@@ -27,6 +28,21 @@ def coco() -> Path:
     if not COCO.is_dir():
         pytest.skip(f"REAL DATA NOT TESTED: {COCO} is absent; put COCO captions and photographs there")
     return COCO
+
+
+@pytest.fixture(scope="session")
+def browser():
+    """A real headless Chromium, driven by playwright; EMUDRIFT_REQUIRE_CHROMIUM=1 turns its absence into a failure."""
+    from playwright.sync_api import sync_playwright
+
+    executable = next(filter(None, map(shutil.which, BROWSERS)), None)
+    if executable is None:
+        message = "PAGES NOT TESTED: there is no Chromium; install the package chromium"
+        pytest.fail(message) if os.environ.get("EMUDRIFT_REQUIRE_CHROMIUM") == "1" else pytest.skip(message)
+    with sync_playwright() as playwright:
+        chromium = playwright.chromium.launch(executable_path=executable, args=["--no-sandbox"])
+        yield chromium
+        chromium.close()
 
 
 class Workflow:
