@@ -7,6 +7,7 @@ Gaussian, or heavy-tailed: each image has a log-normal scale. From N/d = 0.5 to 
 plain     the FID's bias, mean of both arms, in units of FID, and the bias of the plain difference
 jackknife bias and coverage of the corrected FID; its difference's bias, coverage and (mean interval) / (interval needed)
 FID inf   the same for the line in 1/N through N/2 and N
+halves    coverage of the difference's jackknife with the error of random halves in place of its own: the check on that error
 
 `paired_difference_coverage` is over all cases and tails where N/d is at least 2.5, the range claimed valid in
 docs/statistics.md. Ends with one line of JSON.
@@ -26,8 +27,16 @@ for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
 import numpy as np
 
 from emudrift.frechet import ReferenceRoot, Statistics, frechet_distance, project, reference_root
-from emudrift.resampling import Part, Resampled, resample
-from emudrift.uncertainty import Estimate, block_edges, fid_infinity, jackknife, paired_difference
+from emudrift.resampling import HALVINGS, Part, Resampled, resample
+from emudrift.uncertainty import (
+    Estimate,
+    block_edges,
+    fid_infinity,
+    half_sampling_error,
+    jackknife,
+    paired_difference,
+    t_interval,
+)
 
 DIMS, RATIOS, VALID_FROM = 32, (0.5, 1, 2.5, 5, 10), 2.5
 DISTANCE = 12.0
@@ -38,9 +47,11 @@ def main() -> None:
     parser.add_argument("--repeats", type=int, default=600, help="repetitions of each case")
     arguments = parser.parse_args()
     started, rows = time.perf_counter(), []
-    print("            |  plain bias  |     jackknife, FID    |      its difference      |  FID inf   |  difference")
     print(
-        "case   N/d  |   FID  diff. |   bias  width coverage|   bias  width  coverage |  bias cov. |  bias cov.",
+        "            |  plain bias  |     jackknife, FID    |      its difference      |  FID inf   |  difference|  halves"
+    )
+    print(
+        "case   N/d  |   FID  diff. |   bias  width coverage|   bias  width  coverage |  bias cov. |  bias cov.| width cov.",
         flush=True,
     )
     for tails in ("gaussian", "heavy"):
@@ -48,11 +59,13 @@ def main() -> None:
             for ratio in RATIOS:
                 rows.append(row := study(tails, case, ratio, arguments.repeats))
                 one, two, inf, inf2 = row["fid"], row["difference"], row["fid_infinity"], row["fid_infinity_difference"]
+                halves = row["half_sampling_difference"]
                 print(
                     f"{tails[:5]} {case[:4]} {ratio:4g}|{row['plain_bias']:7.2f}{row['plain_difference_bias']:7.2f} |"
                     f"{one['bias']:7.2f}{one['width']:7.2f}{one['coverage']:8.3f} |"
                     f"{two['bias']:7.2f}{two['width']:7.2f}{two['coverage']:8.3f}   |"
-                    f"{inf['bias']:6.2f}{inf['coverage']:6.3f}|{inf2['bias']:6.2f}{inf2['coverage']:6.3f}",
+                    f"{inf['bias']:6.2f}{inf['coverage']:6.3f}|{inf2['bias']:6.2f}{inf2['coverage']:6.3f}|"
+                    f"{halves['width']:6.2f}{halves['coverage']:6.3f}",
                     flush=True,
                 )
     valid = [row for row in rows if row["n_per_dim"] >= VALID_FROM]
@@ -66,6 +79,7 @@ def main() -> None:
         "paired_difference_coverage_less_diverse": pooled("difference", [r for r in valid if r["case"] != "equal"]),
         "paired_difference_coverage_range": [f([r["difference"]["coverage"] for r in valid]) for f in (min, max)],
         "fid_infinity_difference_coverage": pooled("fid_infinity_difference", valid),
+        "half_sampling_difference_coverage": pooled("half_sampling_difference", valid),
         "fid_coverage": pooled("fid", valid),
         "fid_infinity_coverage": pooled("fid_infinity", valid),
         "seconds": round(time.perf_counter() - started),
@@ -80,7 +94,8 @@ def study(tails: str, case: str, ratio: float, repeats: int) -> dict[str, Any]:
     n, rng = int(DIMS * ratio), np.random.default_rng([int(10 * ratio), len(tails), len(case)])
     reference, means, roots = arms(0.5 if case == "less diverse" else 1.0)
     edges = block_edges(n)
-    found: dict[str, list[Estimate]] = {"fid": [], "difference": [], "fid_infinity": [], "fid_infinity_difference": []}
+    kinds = ("fid", "difference", "fid_infinity", "fid_infinity_difference", "half_sampling_difference")
+    found: dict[str, list[Estimate]] = {kind: [] for kind in kinds}
     plain = np.empty((repeats, 2))
     for repeat in range(repeats):
         a, b = (
@@ -90,9 +105,12 @@ def study(tails: str, case: str, ratio: float, repeats: int) -> dict[str, Any]:
         plain[repeat] = a.full, b.full
         found["fid"] += [jackknife(arm.full, arm.without, edges) for arm in (a, b)]
         found["difference"].append(paired_difference(a.full, a.without, b.full, b.without, edges))
+        error = half_sampling_error(a.random_halves, b.random_halves)
+        centre = found["difference"][-1].estimate
+        found["half_sampling_difference"].append(t_interval(centre, error, HALVINGS, 0.95, ""))
         found["fid_infinity"] += [infinity(arm, edges) for arm in (a, b)]
         found["fid_infinity_difference"].append(infinity(minus(b, a), edges))
-    truths = {"fid": DISTANCE, "fid_infinity": DISTANCE, "difference": 0.0, "fid_infinity_difference": 0.0}
+    truths = {kind: 0.0 if kind.endswith("difference") else DISTANCE for kind in kinds}
     return {
         "tails": tails,
         "case": case,

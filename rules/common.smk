@@ -149,7 +149,7 @@ def fid_inputs(wildcards):
             rows=[shard.name for shard in experiment.shards(int(wildcards.n))],
         )
     }
-    if experiment.same_images(extractor):
+    if wildcards.selection == "same":
         return inputs | {
             "reference": f"{base}.npy",
             "images": local(experiment.reference_list),

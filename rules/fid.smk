@@ -1,7 +1,7 @@
 """FID per arm, extractor and N; then all of them in one table, and the differences between models.
 
 Inputs: features, reference statistics (for reference: same the reference's features, its list and the prompts).
-Outputs: results/<name>/fid/<extractor>/<arm>/<n>.json, fid.csv, comparison.csv.
+Outputs: results/<name>/fid/<extractor>/<full or same>/<arm>/<n>.json, fid.csv, comparison.csv.
 """
 
 
@@ -9,9 +9,11 @@ rule compute_fid:
     input:
         unpack(fid_inputs),
     output:
-        fid=f"{RESULTS}/fid/{{extractor}}/{{arm}}/{{n}}.json",
+        fid=f"{RESULTS}/fid/{{extractor}}/{{selection}}/{{arm}}/{{n}}.json",
     log:
-        f"{LOGS}/compute_fid/{{extractor}}/{{arm}}/{{n}}.log",
+        f"{LOGS}/compute_fid/{{extractor}}/{{selection}}/{{arm}}/{{n}}.log",
+    wildcard_constraints:
+        selection="full|same",
     conda:
         "../envs/emudrift.yaml"
     threads: 1
@@ -23,7 +25,7 @@ rule compute_fid:
             f"--images '{input.images}' --prompts '{input.prompts}'" if "images" in input.keys() else ""
         ),
     shell:
-        "python scripts/compute_fid.py --extractor {wildcards.extractor} --arm {wildcards.arm}"
+        "python scripts/compute_fid.py --extractor {wildcards.extractor} --selection {wildcards.selection} --arm {wildcards.arm}"
         " --n {wildcards.n} --features {input.features:q} --reference {input.reference:q} {params.same}"
         " --output {output.fid:q} --log {log:q}"
 

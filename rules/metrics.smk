@@ -17,7 +17,7 @@ rule compute_metric:
         reference=lambda wildcards: f"{local(experiment.reference_base(experiment.extractor(wildcards.extractor)))}.npy",
         same=lambda wildcards: (
             [local(experiment.reference_list), rules.extract_prompts.output.prompts]
-            if experiment.same_images(experiment.extractor(wildcards.extractor))
+            if "same" == experiment.selections(experiment.extractor(wildcards.extractor))[0]
             else []
         ),
     output:

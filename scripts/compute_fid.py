@@ -8,7 +8,7 @@ import door
 from emudrift.distance import compute_fid, features_of_same_images
 from emudrift.experiment import Experiment
 from emudrift.extraction import load_features
-from emudrift.frechet import load_statistics, statistics
+from emudrift.frechet import load_reference_root
 from emudrift.image_list import load_image_list
 from emudrift.prompts import load_prompts
 from emudrift.shards import write_manifest
@@ -17,6 +17,7 @@ from emudrift.shards import write_manifest
 def main() -> None:
     parser = door.parser(__doc__)
     parser.add_argument("--extractor", required=True, help="full name, with its fingerprint")
+    parser.add_argument("--selection", required=True, choices=["full", "same"], help="which real images")
     parser.add_argument("--arm", required=True, help="full name, with its fingerprint")
     parser.add_argument("--n", required=True, type=door.positive, help="number of images")
     parser.add_argument("--features", required=True, nargs="+", type=Path, help=".npy of the shards, in row order")
@@ -33,13 +34,15 @@ def compute(arguments: argparse.Namespace) -> None:
     experiment = Experiment.load(arguments.config)
     arm, extractor = experiment.arm(arguments.arm), experiment.extractor(arguments.extractor)
     features = load_features(arguments.features, arguments.n)
-    if experiment.same_images(extractor):
+    selection = experiment.selection(extractor, arguments.selection)
+    if selection == "same":
         prompts = load_prompts(arguments.prompts)[: arguments.n]
         names = load_image_list(arguments.images)
-        partners = features_of_same_images(prompts, names, load_features([arguments.reference]))
-        reference = statistics(partners)
+        found = compute_fid(features, features_of_same_images(prompts, names, load_features([arguments.reference])))
+        reference_n = arguments.n
     else:
-        partners, reference = None, load_statistics(arguments.reference, extractor.dims)
+        reference = load_reference_root(arguments.reference, extractor.dims)
+        found, reference_n = compute_fid(features, reference), reference.n
     write_manifest(
         arguments.output,
         {
@@ -48,9 +51,9 @@ def compute(arguments: argparse.Namespace) -> None:
             "guidance_scale": arm.guidance_scale,
             "extractor": arguments.extractor,
             "extractor_settings": experiment.extractor_settings(extractor),
-            "random_weights": extractor.name == "inception-random",
-            "reference": experiment.describe_reference(extractor) | {"n": reference.n},
-            **compute_fid(features, reference, partners),
+            "weights": experiment.weights_label(extractor),
+            "reference": experiment.describe_reference(extractor, selection) | {"n": reference_n},
+            **found,
         },
     )
 

@@ -33,11 +33,12 @@ def compute(arguments: argparse.Namespace) -> None:
     experiment = Experiment.load(arguments.config)
     arm, extractor = experiment.arm(arguments.arm), experiment.extractor(arguments.extractor)
     features, real = load_features(arguments.features, arguments.n), load_features([arguments.reference])
-    paired = experiment.same_images(extractor)
+    selection = experiment.selections(extractor)[0]
+    paired = selection == "same"
     if paired:
         prompts = load_prompts(arguments.prompts)[: arguments.n]
         real = features_of_same_images(prompts, load_image_list(arguments.images), real)
-    reference = experiment.describe_reference(extractor)
+    reference = experiment.describe_reference(extractor, selection)
     shared = {
         "arm": arm.name,
         "model": arm.model,

@@ -20,6 +20,12 @@ def wobble(seed: int) -> np.ndarray:
     return values / math.sqrt((BLOCKS - 1) / BLOCKS * (values**2).sum())
 
 
+def halvings(seed: int) -> np.ndarray:
+    """Numbers whose root mean square is 1."""
+    values = np.random.default_rng(seed).standard_normal(20)
+    return values / np.sqrt(np.mean(values**2))
+
+
 def record(
     model: str = "base",
     scale: float | None = 3.0,
@@ -52,7 +58,7 @@ def record(
         "guidance_scale": scale,
         "extractor": PUBLISHED,
         "extractor_settings": {"name": "inception", "dims": 192, "device": "cpu", "sha256": "6726"},
-        "random_weights": False,
+        "weights": "published",
         "n": n,
         "dims": 192,
         "reference": {"key": "inception-00112233", "images": "demo/data/images", "selection": "full", "n": 600},
@@ -65,6 +71,7 @@ def record(
         "leave_one_out": list(fid + bias / (BLOCKS - 1) + error * wobble(seed)),
         "halves": [of(half[0]), of(half[1])],
         "halves_leave_one_out": [of([b for b in blocks if b != g]) for blocks in half for g in blocks],
+        "random_halves": [(fid + bias + error * z, fid + bias - error * z) for z in halvings(seed)],
         "fid_infinity": corrected,
         "fid_infinity_low": corrected - 1.1 * width,
         "fid_infinity_high": corrected + 1.1 * width,

@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+import scipy.stats
 from records import PUBLISHED, RANDOM, record
 
 from emudrift.comparison import (
@@ -20,7 +21,8 @@ from emudrift.comparison import (
     write_table,
 )
 from emudrift.errors import InputError
-from emudrift.report.verdict import Verdict, decimals, listing, number, verdict
+from emudrift.report.verdict import Verdict, verdict
+from emudrift.report.words import decimals, listing, number
 
 
 def answer(records: list[FidRecord], baseline: str = "base") -> Verdict:
@@ -162,12 +164,20 @@ def test_extractors_and_n_are_never_mixed() -> None:
 
 @pytest.mark.parametrize(
     "changes",
-    [{"key": "other"}, {"n": 599}, {"selection": "same"}, {"images": "elsewhere"}],
+    [{"key": "other"}, {"n": 599}, {"images": "elsewhere"}],
 )
 def test_a_pair_with_different_references_is_refused(changes: dict[str, object]) -> None:
     reference = record().reference.model_dump() | changes
     with pytest.raises(InputError, match=r"base, guidance 3 and finetuned, guidance 3 .* references differ"):
         compare([record("base"), record("finetuned", reference=reference)], "base")
+
+
+def test_a_model_without_a_fid_by_one_of_two_references_is_refused() -> None:
+    same = record().reference.model_dump() | {"selection": "same"}
+    with pytest.raises(InputError, match=f"no FID of finetuned by {PUBLISHED} with the reference same"):
+        compare([*pair(3.0, 9), record("base", reference=same)], "base")
+    with pytest.raises(InputError, match=f"no FID of base by {PUBLISHED} with the reference same"):
+        compare([*pair(3.0, 9), record("finetuned", reference=same)], "base")
 
 
 def test_a_pair_with_different_n_is_refused() -> None:
@@ -234,7 +244,14 @@ def test_the_same_finding_at_every_scale() -> None:
         "N = 400."
     )
     assert "differ between" not in worse.text()
-    assert "not adjusted for the 3 comparisons" in worse.text()
+    assert "Findings count all 3 comparisons made here (Holm)" in worse.text()
+    row = compare(pair(1.0, 6) + pair(3.0, 12) + pair(5.0, 9), "base").iloc[0]
+    adjusted = f"; adjusted {row['low_holm']:.1f} to {row['high_holm']:.1f}]"
+    assert adjusted in worse.statements[0].text
+    assert (
+        "The sign of the difference of finetuned holds across guidance scales: above 0 (worse); the adjusted interval "
+        "excludes 0 in 3 of 3 comparisons."
+    ) in worse.caveats
     none = answer(pair(1.0, 0.1) + pair(3.0, -0.1))
     assert none.headline == (
         "No difference between finetuned and base was found at any guidance scale (1 and 3), N = 400."
@@ -244,11 +261,15 @@ def test_the_same_finding_at_every_scale() -> None:
 def test_a_sign_that_flips_across_scales_is_said_plainly() -> None:
     got = answer(pair(1.0, 9) + pair(3.0, -9) + pair(5.0, 0.1))
     assert got.headline == (
-        "The findings differ between guidance scales: finetuned is worse than base at guidance 1 and better at "
+        "The answer depends on the guidance scale: finetuned is worse than base at guidance 1 and better at "
         "guidance 3; no difference was found at guidance 5 (N = 400)."
     )
     assert [s.finding for s in got.statements] == ["worse", "better", "no difference found"]
-    assert "differ between guidance scales: no single one of them is the answer." in " ".join(got.caveats)
+    assert (
+        "The sign of the difference of finetuned changes across guidance scales: above 0 at guidance 1 and 5; below 0 at "
+        "guidance 3; the adjusted interval excludes 0 in 2 of 3 comparisons. The answer depends on them: no single one is "
+        "the answer."
+    ) in got.caveats
 
 
 def test_worse_here_and_nothing_found_there_is_no_proof_of_a_difference_between_scales() -> None:
@@ -263,7 +284,7 @@ def test_extractors_that_disagree_are_said_plainly() -> None:
     other = "inception-ffffffffffff"
     got = answer(pair(3.0, 9) + pair(3.0, -9, extractor=other))
     assert got.headline == (
-        f"The findings differ between extractors: finetuned is worse than base by {PUBLISHED} and better by {other} "
+        f"The answer depends on the extractor: finetuned is worse than base by {PUBLISHED} and better by {other} "
         "(N = 400)."
     )
     agreeing = answer(pair(3.0, 9) + pair(3.0, 90, extractor=other)).headline
@@ -273,7 +294,7 @@ def test_extractors_that_disagree_are_said_plainly() -> None:
 
 
 def test_random_weights_are_labelled_and_do_not_outvote_published_ones() -> None:
-    changes = {"extractor": RANDOM, "random_weights": True}
+    changes = {"extractor": RANDOM, "weights": "random"}
     alone = answer(pair(3.0, 9, **changes))
     assert alone.headline.endswith("random weights and holds inside this experiment only.")
     assert "random weights" in alone.statements[0].text
@@ -282,7 +303,7 @@ def test_random_weights_are_labelled_and_do_not_outvote_published_ones() -> None
     assert both.headline.startswith("finetuned is worse than base at guidance 3")
     assert "random" not in both.headline
     assert [s.random_weights for s in both.statements] == [False, True]
-    assert any("findings on finetuned differ between extractors" in caveat for caveat in both.caveats)
+    assert any("of finetuned changes across extractors" in caveat for caveat in both.caveats)
 
 
 def test_too_few_images_are_said_to_be_unreliable() -> None:
@@ -348,25 +369,63 @@ def test_p_values_agree_with_the_intervals_and_are_adjusted_for_all_comparisons_
     # Errors of 1 each: the t value of a difference is about its size over the square root of 2.
     records = [r for n in (100, 400) for s, drift in ((1.0, 3.2), (3.0, 12), (5.0, 0)) for r in pair(s, drift, n=n)]
     table = compare(records, "base")
-    assert ((table["p"] < 0.05) == (table["finding"] != "no difference found")).all()
+    assert ((table["p"] < 0.05) == ((table["low"] > 0) | (table["high"] < 0))).all()
+    assert ((table["p_holm"] < 0.05) == (table["finding"] != "no difference found")).all()
     for _, rows in table.groupby("n"):
         p = rows.set_index("guidance_scale")["p"].sort_values()
         expected = np.maximum.accumulate(np.minimum(p * [3, 2, 1], 1))
         pd.testing.assert_series_equal(rows.set_index("guidance_scale")["p_holm"][p.index], expected, check_names=False)
 
 
+def test_an_adjusted_interval_has_the_confidence_at_which_holm_tests_it() -> None:
+    """Against SciPy's t at the level of each step: 5 % / 3 for the smallest p, then / 2; what is not found keeps that."""
+    table = compare(pair(1.0, 12) + pair(3.0, 0.3) + pair(5.0, 0.1), "base")
+    assert list(table["finding"] != "no difference found") == [True, False, False]
+    for row, level in zip(table.itertuples(), (0.05 / 3, 0.05 / 2, 0.05 / 2), strict=True):
+        low, high = scipy.stats.t.interval(1 - level, 19, row.difference_jackknife, row.standard_error)
+        assert (row.low_holm, row.high_holm) == pytest.approx((low, high))
+    one = compare(pair(3.0, 12), "base").iloc[0]
+    assert (one["low_holm"], one["high_holm"]) == pytest.approx((one["low"], one["high"]))
+
+
 def test_findings_that_fall_when_all_comparisons_are_counted_are_named() -> None:
     row = compare(pair(3.0, 1), "base").iloc[0]
-    error = (row["high"] - row["low"]) / 2 / 2.093
-    weak, wanted = (
-        2.4 * error,
-        " Adjusted for all of them (Holm), these findings do not stand: finetuned at guidance 1 (p",
-    )
-    records = pair(1.0, weak + 1 - row["difference_jackknife"]) + pair(3.0, 0.1) + pair(5.0, 0.1)
-    assert wanted in answer(records).text()
-    assert "(Holm), all findings stand." in answer(pair(1.0, 30) + pair(3.0, 30)).text()
-    assert "(Holm), the finding stands." in answer(pair(1.0, 30) + pair(3.0, 0.1)).text()
+    weak = 2.4 * row["standard_error"] + 1 - row["difference_jackknife"]
+    got = answer(pair(1.0, weak) + pair(3.0, 0.1) + pair(5.0, 0.1))
+    assert [s.finding for s in got.statements] == ["no difference found"] * 3
+    assert "Alone, but not among them all, these would be findings: finetuned at guidance 1 (p = 0.0" in got.text()
+    assert "Alone" not in answer(pair(1.0, 30) + pair(3.0, 30)).text()
     assert "Holm" not in answer(pair(1.0, 30)).text()
+
+
+def test_the_choice_of_the_reference_and_what_it_changes_are_told() -> None:
+    same = record().reference.model_dump() | {"selection": "same", "n": 400}
+    lower = [record("base", corrected=15, reference=same), record("finetuned", corrected=16, reference=same)]
+    got = answer(pair(3.0, 9) + lower)
+    assert got.headline == (
+        "The findings differ between references: finetuned is worse than base with all images as reference at guidance 3; "
+        "no difference was found with same images as reference at guidance 3 (N = 400)."
+    ).replace(" at guidance 3", "")
+    (told,) = (caveat for caveat in got.caveats if caveat.startswith("Reference"))
+    assert (
+        "the 400 real images of the same captions, in place of all, the corrected FID changes by −13.0 to −5.0" in told
+    )
+    assert "differences between models by −8.0; 1 of 1 findings changes with it." in told
+    assert "holds across references: above 0" in got.text()
+    assert "Reference" not in answer(pair(3.0, 9)).text()
+
+
+def test_errors_that_disagree_with_those_of_random_halves_are_told() -> None:
+    assert "do not trust" not in answer(pair(3.0, 9)).text()
+    a, b = pair(3.0, 9)
+    wild = FidRecord.model_validate(b.model_dump() | {"random_halves": [(60.0, 20.0), (20.0, 60.0)] * 10})
+    assert "They disagree: do not trust these intervals" in answer([a, wild]).text()
+
+
+def test_the_distance_through_dinov2_is_not_called_fid() -> None:
+    text = answer(pair(3.0, 9, extractor="dinov2-0a1b2c3d4e5f")).text()
+    assert "FD-DINOv2 +9" in text
+    assert " FID +" not in text
 
 
 def test_the_difference_at_infinite_n_has_no_bias_and_an_interval() -> None:
@@ -394,7 +453,7 @@ def test_too_few_images_for_halves_leave_the_columns_empty(tmp_path: Path) -> No
 
 def test_a_record_of_an_older_version_is_refused_with_the_remedy(tmp_path: Path) -> None:
     old = record().model_dump()
-    del old["halves"]
+    del old["random_halves"]
     (tmp_path / "old.json").write_text(json.dumps(old))
-    with pytest.raises(InputError, match=r"old\.json: halves: .*remove the file and run compute_fid again"):
+    with pytest.raises(InputError, match=r"old\.json: random_halves: .*remove the file and run compute_fid again"):
         load_records([tmp_path / "old.json"])

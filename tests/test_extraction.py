@@ -7,7 +7,7 @@ from PIL import Image
 from emudrift.distance import compute_fid, features_of_same_images
 from emudrift.errors import InputError
 from emudrift.extraction import load_features, write_features
-from emudrift.frechet import statistics
+from emudrift.frechet import reference_root, statistics
 from emudrift.image_list import ListedImage, load_image_list, match_members, write_image_list
 from emudrift.prompts import Prompt
 
@@ -62,7 +62,7 @@ def test_too_few_rows_nan_other_dimensions_and_broken_files_are_refused(shards, 
 
 def test_the_result_is_labelled_with_its_n_dimensions_interval_and_reliability():
     random = np.random.default_rng(0)
-    reference = statistics(random.normal(size=(500, 8)))
+    reference = reference_root(statistics(random.normal(size=(500, 8))))
     result = compute_fid(random.normal(size=(40, 8)).astype(np.float32), reference)
     assert (result["n"], result["dims"], result["reliable"], len(result["leave_one_out"])) == (40, 8, True, 20)
     assert result["low"] < result["fid_jackknife"] < result["high"]
@@ -95,10 +95,10 @@ def test_images_are_matched_to_archive_members_and_the_list_survives_the_disk(tm
 def test_a_set_against_itself_as_its_own_partners_is_at_distance_zero_with_no_spread():
     """Against a fixed reference, the same images' jackknife would lie below 0: an image leaves, its partner stays."""
     features = np.random.default_rng(2).normal(size=(60, 6))
-    paired = compute_fid(features, statistics(features), features)
+    paired = compute_fid(features, features)
     assert max(abs(paired[key]) for key in ("fid", "fid_jackknife", "low", "high")) < 1e-6
     assert "left out with" in paired["method"]
-    fixed = compute_fid(features, statistics(features))
+    fixed = compute_fid(features, reference_root(statistics(features)))
     assert fixed["high"] < 0
     assert "held fixed" in fixed["method"]
 

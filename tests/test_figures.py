@@ -17,7 +17,7 @@ from emudrift.experiment import Arm
 from emudrift.figures import comparison_caption, comparison_figure, fid_caption, fid_curve
 from emudrift.grid import GridRow, image_grid, side_by_side
 
-RECORDS = study((1.0, 3.0), (100, 400), (3.0, -6.0), extractor=RANDOM, random_weights=True)
+RECORDS = study((1.0, 3.0), (100, 400), (3.0, -6.0), extractor=RANDOM, weights="random")
 
 
 def text_of(svg: Path) -> str:

@@ -15,6 +15,7 @@ from emudrift.frechet import (
     Statistics,
     fid,
     frechet_distance,
+    load_reference_root,
     load_statistics,
     reference_root,
     statistics,
@@ -222,3 +223,17 @@ def test_files_that_are_no_statistics_are_refused(tmp_path, kind):
         path.write_bytes({"text": b"mu,sigma\n", "half": whole[: len(whole) // 2], "empty": b""}[kind])
     with pytest.raises(InputError, match=r"stats\.npz"):
         load_statistics(path)
+
+
+def test_the_root_on_disk_is_that_of_the_statistics_and_a_file_without_one_gives_the_same(tmp_path):
+    stats = statistics(np.random.default_rng(8).normal(size=(30, 12)))
+    write_statistics(tmp_path / "ours.npz", stats, {})
+    np.savez(tmp_path / "theirs.npz", mu=stats.mu, sigma=stats.sigma)
+    ours, theirs = load_reference_root(tmp_path / "ours.npz", 12), load_reference_root(tmp_path / "theirs.npz", 12)
+    np.testing.assert_allclose(ours.root @ ours.root.T, stats.sigma, atol=1e-12)
+    np.testing.assert_array_equal(ours.root, theirs.root)
+    assert (ours.n, theirs.n, ours.trace) == (30, None, theirs.trace)
+    arrays = dict(np.load(tmp_path / "ours.npz")) | {"root": np.zeros((5, 5))}
+    np.savez(tmp_path / "wrong.npz", **arrays)
+    with pytest.raises(InputError, match=r"wrong\.npz: root has shape \(5, 5\); remove the file"):
+        load_reference_root(tmp_path / "wrong.npz", 12)

@@ -235,6 +235,6 @@ def test_an_eye_for_captions_alone_needs_no_reference_and_has_no_fid(tmp_path):
     changes = {"prompts": {"captions": "c.json"}, "reference": {}, "extractors": [ready, {"name": "clip"}]}
     found = experiment(tmp_path, metrics=["fid", "clip_score"], **changes)
     assert not found.needs_reference_images
-    assert {path.parts[-3].rsplit("-", 1)[0] for path in found.fid_files()} == {"inception"}
+    assert {path.parts[-4].rsplit("-", 1)[0] for path in found.fid_files()} == {"inception"}
     with pytest.raises(InputError, match="reference: images: dataset needs prompts: images"):
         experiment(tmp_path, metrics=["fid", "cmmd"], **changes)

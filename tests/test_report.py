@@ -80,7 +80,7 @@ class Study:
                 error=0.5,
                 arm=arm.name,
                 extractor=extractor,
-                random_weights=extractor.startswith("inception-random"),
+                weights="random" if extractor.startswith("inception-random") else "published",
                 dims=64,
                 reliable=n >= 128,
             )

@@ -7,7 +7,7 @@ import pytest
 
 from emudrift import resampling
 from emudrift.frechet import fid, project, reference_root, statistics
-from emudrift.resampling import Part, leave_one_out_fids, nested_parts, resample, resample_pairs
+from emudrift.resampling import Part, leave_one_out_fids, nested_parts, random_halves, resample, resample_pairs
 from emudrift.uncertainty import block_edges
 
 
@@ -79,6 +79,8 @@ def test_halves_and_their_parts_equal_the_rows_alone(n):
             half = rows[:middle] if a < middle else rows[middle:]
             assert result.without[g] == pytest.approx(of(np.delete(rows, slice(a, b))), rel=1e-7)
             assert result.halves_without[g] == pytest.approx(of(half[(half < a) | (half >= b)]), rel=1e-7)
+        expected = [[of(one), of(other)] for one, other in random_halves(n)]
+        np.testing.assert_allclose(result.random_halves, expected, rtol=1e-7)
 
 
 def test_fewer_than_four_blocks_have_no_halves():
@@ -94,3 +96,13 @@ def test_images_that_equal_their_references_are_at_distance_zero_however_few():
     features = features_like(40, 8, 2)
     result = resample_pairs(features, features, block_edges(40))
     assert np.abs([result.full, *result.without, *result.halves, *result.halves_without]).max() < 1e-6
+
+
+def test_random_halves_hold_every_row_once_and_are_the_same_for_every_arm():
+    for n in (5, 40):
+        for one, other in random_halves(n):
+            assert sorted([*one, *other]) == list(range(n))
+            assert len(other) - len(one) == n % 2
+        assert len({tuple(one) for one, _ in random_halves(40)}) == 20
+        for (one, _), (again, _) in zip(random_halves(n), random_halves(n), strict=True):
+            np.testing.assert_array_equal(one, again)

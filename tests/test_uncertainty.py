@@ -8,12 +8,14 @@ from scipy import stats
 
 from emudrift.errors import InputError
 from emudrift.frechet import Statistics, fid, frechet_distance, project, reference_root, statistics
-from emudrift.resampling import Part, leave_one_out_fids, resample
+from emudrift.resampling import Part, leave_one_out_fids, random_halves, resample
 from emudrift.uncertainty import (
     block_edges,
     extrapolate,
     fid_infinity,
+    half_sampling_error,
     holm,
+    holm_confidences,
     jackknife,
     paired_difference,
     required_n,
@@ -227,3 +229,32 @@ def test_the_required_n_has_the_power_that_was_asked_for():
     for wrong in ({"difference": 0}, {"power": 1.2}, {"standard_error": -1}, {"n": 0}, {"alpha": 0}):
         with pytest.raises(InputError, match="required_n"):
             required_n(**({"standard_error": 1.0, "n": 100, "difference": 1.0} | wrong))
+
+
+def test_the_half_sampling_error_of_a_mean_is_its_textbook_standard_error():
+    """A mean is linear: its standard error is known, paired and with a bias that both halves share."""
+    rng = np.random.default_rng(4)
+    a = rng.standard_normal(1000)
+    b = a + 0.5 * rng.standard_normal(1000)
+    halves = list(random_halves(1000)) + [
+        (order[:500], order[500:]) for order in (rng.permutation(1000) for _ in range(2000))
+    ]
+
+    def means(values, chosen):
+        return np.array([[values[one].mean() + 7, values[other].mean() + 7] for one, other in chosen])
+
+    expected = np.std(b - a, ddof=1) / np.sqrt(1000)
+    assert half_sampling_error(means(a, halves), means(b, halves)) == pytest.approx(expected, rel=0.05)
+    # 20 of them are enough to see an error that is wrong by a factor of 2.
+    assert half_sampling_error(means(a, halves[:20]), means(b, halves[:20])) == pytest.approx(expected, rel=0.5)
+    with pytest.raises(ValueError, match="expected"):
+        half_sampling_error(np.zeros(3), np.zeros(3))
+
+
+def test_holm_confidences_are_the_levels_of_its_steps():
+    """Five p values, three found: tested at 5, 4, 3, and the last two at the level of the first that is not found."""
+    p = [0.2, 0.001, 0.012, 0.03, 0.005]
+    assert [value <= 0.05 for value in holm(p)] == [False, True, True, False, True]
+    levels = [1 - confidence for confidence in holm_confidences(p)]
+    assert levels == pytest.approx([0.05 / 2, 0.05 / 5, 0.05 / 3, 0.05 / 2, 0.05 / 4])
+    assert holm_confidences([0.04], 0.9) == pytest.approx([0.9])

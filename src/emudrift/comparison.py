@@ -13,12 +13,22 @@ from pydantic import BaseModel, ConfigDict, FiniteFloat
 from emudrift.errors import InputError
 from emudrift.files import atomic_path
 from emudrift.records import load_record
-from emudrift.uncertainty import block_edges, fid_infinity, holm, paired_difference
+from emudrift.uncertainty import (
+    block_edges,
+    fid_infinity,
+    half_sampling_error,
+    holm,
+    holm_confidences,
+    paired_difference,
+    t_interval,
+)
 
 Finding = Literal["worse", "better", "no difference found"]
 WORSE: Finding = "worse"
 BETTER: Finding = "better"
 NONE: Finding = "no difference found"
+
+SELECTIONS = {"full": "all images", "same": "same images"}
 
 # Columns of fid.csv and comparison.csv with their types; text is never guessed (a model may be called "null" or "007").
 FID_COLUMNS: dict[str, Any] = {
@@ -61,8 +71,12 @@ COMPARISON_COLUMNS: dict[str, Any] = {
     "high": "float64",
     "confidence": "float64",
     "method": "str",
+    "standard_error": "float64",
+    "half_sampling_error": "float64",
     "p": "float64",
     "p_holm": "float64",
+    "low_holm": "float64",
+    "high_holm": "float64",
     "difference_infinity": "float64",
     "infinity_low": "float64",
     "infinity_high": "float64",
@@ -88,7 +102,7 @@ class ReferenceRecord(BaseModel):
 
 
 class FidRecord(BaseModel):
-    """What compute_fid found for one arm, extractor and N: the content of fid/{extractor}/{arm}/{n}.json."""
+    """What compute_fid found for one arm, extractor, reference and N: the content of its JSON file."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -96,7 +110,7 @@ class FidRecord(BaseModel):
     model: str
     guidance_scale: FiniteFloat | None
     extractor: str
-    random_weights: bool
+    weights: str
     n: int
     dims: int
     reference: ReferenceRecord
@@ -109,6 +123,7 @@ class FidRecord(BaseModel):
     leave_one_out: list[FiniteFloat]
     halves: list[FiniteFloat] | None
     halves_leave_one_out: list[FiniteFloat] | None
+    random_halves: list[tuple[FiniteFloat, FiniteFloat]]
     fid_infinity: FiniteFloat | None
     fid_infinity_low: FiniteFloat | None
     fid_infinity_high: FiniteFloat | None
@@ -119,10 +134,6 @@ class FidRecord(BaseModel):
     def label(self) -> str:
         """For people: `base, guidance 3`."""
         return self.model if self.guidance_scale is None else f"{self.model}, guidance {self.guidance_scale:g}"
-
-    @property
-    def weights(self) -> str:
-        return "random" if self.random_weights else "published"
 
     def reference_columns(self) -> dict[str, Any]:
         reference = self.reference
@@ -144,7 +155,8 @@ def load_records(paths: Iterable[str | Path]) -> list[FidRecord]:
 
 
 def fid_table(records: Sequence[FidRecord], model_order: Sequence[str] = (), note: str = "") -> pd.DataFrame:
-    """All FIDs, one row per extractor, model, guidance scale and N, sorted by these (models as in `model_order`).
+    """All FIDs, one row per extractor, reference (full, same), model, guidance scale and N, sorted by these (models as in
+    `model_order`).
 
     Columns: FID_COLUMNS. `fid` is the plain value; `fid_jackknife` is corrected for the bias of a finite N, and the
     interval from `low` to `high` belongs to it. `fid_infinity` is the end of a line in 1/N, with an interval of its own; empty
@@ -183,17 +195,18 @@ def fid_table(records: Sequence[FidRecord], model_order: Sequence[str] = (), not
 def compare(
     records: Sequence[FidRecord], baseline: str, model_order: Sequence[str] = (), note: str = ""
 ) -> pd.DataFrame:
-    """Every other model against the baseline, for each extractor, guidance scale and N.
+    """Every other model against the baseline, for each extractor, reference, guidance scale and N.
 
     Arms of equal guidance scale are compared; an arm without one is compared with every arm of the other model.
     Differences are model minus baseline, so above 0 the model is worse. `difference` is that of the plain FIDs;
     `difference_jackknife` is corrected for bias, which equal N does not cancel (plain differences favour the less
-    diverse model), and the interval belongs to it. `finding` says whether that interval excludes 0. `p` is the two-sided p
-    value of the same difference, `p_holm` the one adjusted for all comparisons at the same N (models, guidance scales and
-    extractors). `difference_infinity` is that of FID∞, with its interval.
+    diverse model); the interval from `low` to `high`, `standard_error` and the two-sided `p` belong to it. `p_holm` and the
+    interval from `low_holm` to `high_holm` are adjusted for all comparisons at the same N (models, guidance scales,
+    extractors and references); `finding` says whether that interval excludes 0. `half_sampling_error` is the standard error
+    from random halves of the images, a check. `difference_infinity` is that of FID∞, with its interval.
 
     Returns:
-        COMPARISON_COLUMNS, sorted by extractor, model, guidance scale and N; no row if there is nothing to compare.
+        COMPARISON_COLUMNS, sorted by extractor, reference, model, guidance scale and N; no row if there is nothing to compare.
 
     Raises:
         InputError: there is no such baseline; or the two arms of a pair differ in their N or their reference.
@@ -201,20 +214,27 @@ def compare(
     models = list(dict.fromkeys(record.model for record in records))
     if baseline not in models:
         raise InputError(f"baseline: there is no FID of a model {baseline!r}; there are {', '.join(models) or 'none'}")
-    arms: dict[tuple[str, str, float | None], dict[int, FidRecord]] = {}
+    arms: dict[tuple[tuple[str, str], str, float | None], dict[int, FidRecord]] = {}
     for record in _in_order(records, model_order):
-        arms.setdefault((record.extractor, record.model, record.guidance_scale), {})[record.n] = record
+        view: tuple[str, str] = record.extractor, record.reference.selection
+        arms.setdefault((view, record.model, record.guidance_scale), {})[record.n] = record
+    seen_by = {model: {view for view, each, _ in arms if each == model} for model in models}
+    for model in models:
+        for view in sorted(seen_by[model] ^ seen_by[baseline]):
+            lacking = baseline if view in seen_by[model] else model
+            raise InputError(
+                f"{baseline} and {model} cannot be compared: there is no FID of {lacking} by {view[0]} with the reference "
+                f"{view[1]}; run compute_fid for both"
+            )
     rows = []
-    for (extractor, model, scale), ours in arms.items():
-        for (base_extractor, base_model, base_scale), theirs in arms.items():
-            if model == baseline or base_model != baseline or base_extractor != extractor:
+    for (view, model, scale), ours in arms.items():
+        for (base_view, base_model, base_scale), theirs in arms.items():
+            if model == baseline or base_model != baseline or base_view != view:
                 continue
             if scale == base_scale or scale is None or base_scale is None:
                 rows += [_difference(a, b) | {"note": note} for a, b in _pairs(theirs, ours)]
     for n in {row["n"] for row in rows}:
-        together = [row for row in rows if row["n"] == n]
-        for row, adjusted in zip(together, holm([row["p"] for row in together]), strict=True):
-            row["p_holm"] = adjusted
+        _adjust([row for row in rows if row["n"] == n])
     return _frame(rows, COMPARISON_COLUMNS)
 
 
@@ -236,6 +256,18 @@ def load_table(path: str | Path) -> pd.DataFrame:
         if list(table.columns) == list(columns):
             return _typed(table, columns, path)
     raise InputError(f"{path}: neither fid.csv nor comparison.csv; its columns are {', '.join(table.columns)}")
+
+
+def views(table: pd.DataFrame) -> list[tuple[str, pd.DataFrame]]:
+    """The parts of either table whose numbers can be set beside each other: of one extractor and one reference, named so.
+
+    The reference is named only where there are two.
+    """
+    found = []
+    for (extractor, selection), part in table.groupby(["extractor", "reference_selection"], sort=False):
+        alone = (table.loc[table["extractor"] == extractor, "reference_selection"] == selection).all()
+        found.append((str(extractor) if alone else f"{extractor}, reference: {SELECTIONS[str(selection)]}", part))
+    return found
 
 
 def rows_of(table: pd.DataFrame) -> list[Any]:
@@ -262,9 +294,10 @@ def _frame(rows: list[dict[str, Any]], columns: dict[str, Any]) -> pd.DataFrame:
 def _in_order(records: Sequence[FidRecord], model_order: Sequence[str]) -> list[FidRecord]:
     rank = {model: index for index, model in enumerate(model_order)}
 
-    def key(record: FidRecord) -> tuple[str, int, str, float, int]:
+    def key(record: FidRecord) -> tuple[str, str, int, str, float, int]:
         scale = -math.inf if record.guidance_scale is None else record.guidance_scale
-        return record.extractor, rank.get(record.model, len(rank)), record.model, scale, record.n
+        view = record.extractor, record.reference.selection
+        return *view, rank.get(record.model, len(rank)), record.model, scale, record.n
 
     ordered = sorted(records, key=key)
     for one, other in pairwise(ordered):
@@ -292,7 +325,7 @@ def _pairs(theirs: dict[int, FidRecord], ours: dict[int, FidRecord]) -> list[tup
                 f"{a.label} and {b.label} cannot be compared by {a.extractor} at N = {n:,}: their references differ, "
                 f"{_describe(a.reference)} and {_describe(b.reference)}; compute both with the same one"
             )
-        if (a.dims, a.random_weights, len(a.leave_one_out)) != (b.dims, b.random_weights, len(b.leave_one_out)):
+        if (a.dims, a.weights, len(a.leave_one_out)) != (b.dims, b.weights, len(b.leave_one_out)):
             raise InputError(
                 f"{a.label} and {b.label} cannot be compared by {a.extractor} at N = {n:,}: their dimensions, weights "
                 "or jackknife blocks differ; remove both files and run compute_fid again"
@@ -327,12 +360,24 @@ def _difference(a: FidRecord, b: FidRecord) -> dict[str, Any]:
         "high": estimate.high,
         "confidence": estimate.confidence,
         "method": b.method,
+        "standard_error": estimate.standard_error,
+        "half_sampling_error": half_sampling_error(np.array(a.random_halves), np.array(b.random_halves)),
         "p": estimate.p_value,
         **_difference_infinity(a, b, edges),
         "reliable": a.reliable and b.reliable,
-        "finding": WORSE if estimate.low > 0 else BETTER if estimate.high < 0 else NONE,
+        "degrees": estimate.degrees,
         **b.reference_columns(),
     }
+
+
+def _adjust(rows: list[dict[str, Any]]) -> None:
+    """Adds to the comparisons at one N what depends on how many they are."""
+    p = [row["p"] for row in rows]
+    confidences = holm_confidences(p, rows[0]["confidence"])
+    for row, p_holm, confidence in zip(rows, holm(p), confidences, strict=True):
+        wide = t_interval(row["difference_jackknife"], row["standard_error"], row.pop("degrees"), confidence, "")
+        finding = WORSE if wide.low > 0 else BETTER if wide.high < 0 else NONE
+        row |= {"p_holm": p_holm, "low_holm": wide.low, "high_holm": wide.high, "finding": finding}
 
 
 def _difference_infinity(a: FidRecord, b: FidRecord, edges: np.ndarray) -> dict[str, float | None]:

@@ -141,14 +141,16 @@ class Reference(Settings):
     """The real images that generated ones are compared with."""
 
     images: Text = Field("dataset", description="dataset (prompts.images), or a folder, .tar or .zip of images.")
-    selection: Literal["full", "same"] = Field(
-        "full", description="full: all its images; same: only the N images whose captions were used."
+    selection: Literal["full", "same", "both"] = Field(
+        "full",
+        description="full: all its images; same: only the N images whose captions were used; both: every FID with each of the "
+        "two, and what the choice changes (metrics beyond FID: full).",
     )
 
     @model_validator(mode="after")
     def _same_needs_the_dataset(self) -> "Reference":
-        if self.selection == "same" and self.images != "dataset":
-            raise ValueError("selection: same needs images: dataset, whose images belong to the captions")
+        if self.selection != "full" and self.images != "dataset":
+            raise ValueError(f"selection: {self.selection} needs images: dataset, whose images belong to the captions")
         return self
 
 

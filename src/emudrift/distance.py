@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from emudrift.errors import InputError
-from emudrift.frechet import Statistics, project, reference_root
+from emudrift.frechet import ReferenceRoot, project
 from emudrift.image_list import ListedImage
 from emudrift.prompts import Prompt
 from emudrift.resampling import Part, resample, resample_pairs
@@ -15,31 +15,31 @@ from emudrift.uncertainty import block_edges, fid_infinity, jackknife
 FIXED_OR_PAIRED = ("the reference held fixed", "real images left out with those drawn for their captions")
 
 
-def compute_fid(features: np.ndarray, reference: Statistics, partners: np.ndarray | None = None) -> dict[str, Any]:
-    """FID of features (n, d), in row order, against reference statistics.
+def compute_fid(features: np.ndarray, reference: ReferenceRoot | np.ndarray) -> dict[str, Any]:
+    """FID of features (n, d), in row order, against a reference.
 
     Args:
-        partners: (n, d) features of the real images of the same captions, where `reference` is made of just these: they are
-            left out of the jackknife together with their images.
+        reference: the root of fixed statistics; or (n, d) features of the real images of the same captions, which are left
+            out of the jackknife together with their images.
 
     Returns:
-        n, dims, fid; leave_one_out, halves and halves_leave_one_out (for paired differences); fid_jackknife with low, high,
-        confidence and method; fid_infinity with fid_infinity_low, fid_infinity_high and fid_infinity_method, all None for
-        fewer than 8 images; and reliable: whether n >= 2 d, below which an absolute FID says more about n than about the
-        images.
+        n, dims, fid; leave_one_out, halves, halves_leave_one_out and random_halves (for paired differences);
+        fid_jackknife with low, high, confidence and method; fid_infinity with fid_infinity_low, fid_infinity_high and
+        fid_infinity_method, all None for fewer than 8 images; and reliable: whether n >= 2 d, below which an absolute FID
+        says more about n than about the images.
 
     Raises:
         InputError: features that are not finite or of other dimensions than the reference.
     """
     edges, (n, d) = block_edges(len(features)), features.shape
-    if partners is None:
-        fids = resample(Part(project(features, reference_root(reference)), slice(0, n)), edges)
+    if isinstance(reference, ReferenceRoot):
+        fids = resample(Part(project(features, reference), slice(0, n)), edges)
     else:
-        fids = resample_pairs(features, partners, edges)
+        fids = resample_pairs(features, reference, edges)
     estimate, infinity = jackknife(fids.full, fids.without, edges), None
     if fids.halves is not None and fids.halves_without is not None:
         infinity = fid_infinity(fids.full, fids.without, fids.halves, fids.halves_without, edges)
-    method = estimate.method if partners is None else estimate.method.replace(*FIXED_OR_PAIRED)
+    method = estimate.method if isinstance(reference, ReferenceRoot) else estimate.method.replace(*FIXED_OR_PAIRED)
     return {
         "n": n,
         "dims": d,
@@ -47,6 +47,7 @@ def compute_fid(features: np.ndarray, reference: Statistics, partners: np.ndarra
         "leave_one_out": _numbers(fids.without),
         "halves": _numbers(fids.halves),
         "halves_leave_one_out": _numbers(fids.halves_without),
+        "random_halves": fids.random_halves.tolist(),
         "fid_jackknife": estimate.estimate,
         "low": estimate.low,
         "high": estimate.high,

@@ -5,12 +5,14 @@ import json
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from emudrift.config import REPOSITORY, AnyModel, Config, Emu3Model, TokenizerModel, load_config
 from emudrift.errors import InputError
 from emudrift.extractor_settings import SEEN_THROUGH, AnyExtractor, Inception, needs_reference_images
 from emudrift.settings import Checkpoint
+
+Selection = Literal["full", "same"]
 
 
 def fingerprint(settings: dict[str, Any]) -> str:
@@ -227,9 +229,22 @@ class Experiment:
         """False where every extractor brings ready statistics, or looks at captions alone."""
         return any(needs_reference_images(self.config.metrics, extractor) for extractor in self.config.extractors)
 
-    def same_images(self, extractor: AnyExtractor) -> bool:
-        """Whether the reference of N images is the N dataset images whose captions were used."""
-        return self.config.reference.selection == "same" and extractor.reference_statistics is None
+    def selections(self, extractor: AnyExtractor) -> tuple[Selection, ...]:
+        """The references that FIDs by an extractor are computed from; metrics beyond FID take the first.
+
+        full: all real images, or ready statistics; same: the N dataset images whose captions were used.
+        """
+        asked = self.config.reference.selection
+        if asked == "full" or extractor.reference_statistics is not None:
+            return ("full",)
+        return ("same",) if asked == "same" else ("full", "same")
+
+    def selection(self, extractor: AnyExtractor, name: str) -> Selection:
+        """The selection of that name. Raises InputError where the config does not ask for it."""
+        for selection in self.selections(extractor):
+            if selection == name:
+                return selection
+        raise InputError(f"{self.config_path}: reference: selection: {name!r} is not asked for; was it changed?")
 
     @property
     def reference_images(self) -> Path:
@@ -265,13 +280,13 @@ class Experiment:
             settings["list"] = self.reference_list_settings()
         return self.resources / "reference" / f"{extractor.name}-{fingerprint(settings)}"
 
-    def describe_reference(self, extractor: AnyExtractor) -> dict[str, Any]:
+    def describe_reference(self, extractor: AnyExtractor, selection: Selection) -> dict[str, Any]:
         """The reference in words and its key, for results."""
         ready = extractor.reference_statistics
         return {
             "key": self.reference_base(extractor).name,
             "images": self._identity(str(self.reference_images) if ready is None else ready),
-            "selection": "same" if self.same_images(extractor) else "full",
+            "selection": selection,
         }
 
     # -- paths of results -----------------------------------------------------------------------------------------
@@ -288,11 +303,12 @@ class Experiment:
         return [self.results / "captions" / extractor / f"{shard.name}.npy" for shard in self.shards(int(n))]
 
     def fid_files(self) -> list[Path]:
-        """What compute_fid writes for every extractor, arm and N."""
+        """What compute_fid writes for every extractor, reference, arm and N."""
         return [
-            self.results / "fid" / self.extractor_name(extractor) / arm.name / f"{n}.json"
+            self.results / "fid" / self.extractor_name(extractor) / selection / arm.name / f"{n}.json"
             for extractor in self.config.extractors
             if extractor.name in SEEN_THROUGH["fid"]
+            for selection in self.selections(extractor)
             for arm in self.arms()
             for n in self.config.sample_sizes
         ]

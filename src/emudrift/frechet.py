@@ -42,12 +42,13 @@ class Statistics:
 class ReferenceRoot:
     """A reference in the form that distances are computed from.
 
-    `mu` (d,); `root` (d, r) with root rootᵀ = sigma, r the numerical rank of sigma; `trace` of sigma.
+    `mu` (d,); `root` (d, r) with root rootᵀ = sigma, r the numerical rank of sigma; `trace` of sigma; `n` as in Statistics.
     """
 
     mu: Array
     root: Array
     trace: float
+    n: int | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -113,7 +114,7 @@ def reference_root(stats: Statistics) -> ReferenceRoot:
         )
     # The usual numerical rank (numpy.linalg.matrix_rank). What it drops adds at most d² ε λ_max to a trace.
     kept = values > len(values) * EPSILON * largest
-    return ReferenceRoot(stats.mu, vectors[:, kept] * np.sqrt(values[kept]), float(np.trace(stats.sigma)))
+    return ReferenceRoot(stats.mu, vectors[:, kept] * np.sqrt(values[kept]), float(np.trace(stats.sigma)), stats.n)
 
 
 def project(features: Array, reference: ReferenceRoot) -> Projection:
@@ -209,16 +210,37 @@ def roots_of_gram(gram: Array, rank: int, tolerance: float) -> float | None:
 
 
 def write_statistics(path: str | Path, stats: Statistics, source: dict[str, Any]) -> None:
-    """Writes statistics as .npz (mu, sigma, n, source as JSON), completely or not at all; equal input, equal bytes.
+    """Writes statistics as .npz (mu, sigma, n, source as JSON, root), completely or not at all; equal input, equal bytes.
 
-    `python -m pytorch_fid a.npz b.npz` reads the file. Raises InputError where it cannot be written.
+    The root (d, r) is that of `reference_root`, kept so that each of many distances need not compute it again.
+    `python -m pytorch_fid a.npz b.npz` reads the file.
+
+    Raises:
+        InputError: sigma is no covariance matrix, or the file cannot be written.
     """
     arrays: dict[str, Any] = {"mu": stats.mu.astype(np.float64), "sigma": stats.sigma.astype(np.float64)}
     arrays |= {} if stats.n is None else {"n": np.int64(stats.n)}
     arrays["source"] = np.array(json.dumps(source, sort_keys=True, ensure_ascii=False))
+    arrays["root"] = reference_root(stats).root
     # NumPy dates the members of the zip 1980, so nothing in the bytes tells of the run.
     with atomic_path(path) as temporary, temporary.open("wb") as file:
         np.savez(file, **arrays)
+
+
+def load_reference_root(path: str | Path, d: int | None = None) -> ReferenceRoot:
+    """The root that `write_statistics` left in the file; where it holds none, computed from sigma.
+
+    Raises:
+        InputError: as `load_statistics`; or the root is of another shape.
+    """
+    stats = load_statistics(path, d)
+    with np.load(path, allow_pickle=False) as archive:
+        if "root" not in archive:
+            return reference_root(stats)
+        root = archive["root"].astype(np.float64)
+    if root.ndim != 2 or len(root) != len(stats.mu) or not np.isfinite(root).all():
+        raise InputError(f"{path}: root has shape {root.shape}; remove the file and run reference_statistics again")
+    return ReferenceRoot(stats.mu, root, float(np.trace(stats.sigma)), stats.n)
 
 
 def load_statistics(path: str | Path, d: int | None = None) -> Statistics:

@@ -29,6 +29,8 @@ Array = np.ndarray
 # As `frechet.TOLERANCE`, but looser: an SVD for each block would take minutes, and 1e-8 of a trace of some hundreds,
 # times the 19 of the pseudo-values, stays far inside any interval.
 TOLERANCE = 1e-8
+# Random halves make an error whose own is some 16 % of it: enough for a check.
+HALVINGS = 20
 
 
 class Part:
@@ -58,7 +60,7 @@ class Part:
     def __len__(self) -> int:
         return len(self.rows)
 
-    def fid(self, without: slice | None = None, tolerance: float | None = None) -> float:
+    def fid(self, without: slice | Array | None = None, tolerance: float | None = None) -> float:
         """FID of the part, or of what is left of it.
 
         Args:
@@ -66,9 +68,9 @@ class Part:
             tolerance: in parts of tr Σ_g + tr Σ_r, default TOLERANCE; where eigenvalues may err by more, an SVD
                 replaces them.
         """
-        out = without or slice(0, 0)
-        left = len(self) - (out.stop - out.start)
-        total = self.total - self._deviation(out) if without else self.total
+        out = np.arange(len(self))[slice(0, 0) if without is None else without]
+        left = len(self) - len(out)
+        total = self.total - self._deviation(out) if len(out) else self.total
         squares = float(self.squares.sum() - self.squares[out].sum())
         reference = self.projection.reference
         trace = (squares - float(total @ total) / left) / (left - 1)
@@ -80,15 +82,15 @@ class Part:
             roots = nuclear_norm(rows / np.sqrt(left - 1), left - 1, allowed)
         return combine(self.projection.mean + total / left, trace, roots, reference)
 
-    def _deviation(self, rows: slice) -> Array:
+    def _deviation(self, rows: slice | Array) -> Array:
         """Sum (d,) of the rows' features, less as many means."""
         features = self.features[rows]
         return features.sum(axis=0, dtype=np.float64) - len(features) * self.projection.mean
 
-    def _gram_without(self, out: slice, left: int) -> Array:
+    def _gram_without(self, out: Array, left: int) -> Array:
         """The centred Gram matrix of the `left` rows."""
         if self.by_rows:
-            kept = np.r_[0 : out.start, out.stop : len(self)]
+            kept = np.delete(np.arange(len(self)), out)
             gram = self.gram[np.ix_(kept, kept)] if left < len(self) else self.gram.copy()
             means = gram.mean(axis=0)
             gram += means.mean() - means - means[:, None]
@@ -119,13 +121,15 @@ class Resampled:
     """FIDs of one arm's images and of parts of them, which its bias and its errors are computed from.
 
     `full`: of all n images. `without` (G,): without block g. `halves` (2,): of the first G // 2 blocks, and of the rest.
-    `halves_without` (G,): of the half that block g is in, without it. The last two are None for fewer than 4 blocks.
+    `halves_without` (G,): of the half that block g is in, without it. These two are None for fewer than 4 blocks.
+    `random_halves` (HALVINGS, 2): of a random half of the images, and of the others; the same images in every arm of n.
     """
 
     full: float
     without: Array
     halves: Array | None
     halves_without: Array | None
+    random_halves: Array
 
 
 def resample(part: Part, edges: Array) -> Resampled:
@@ -136,7 +140,8 @@ def resample(part: Part, edges: Array) -> Resampled:
         half = Part(part.projection, slice(start, stop))
         inside = edges[(edges >= start) & (edges <= stop)] - start
         halves.append((half.fid(), fids_without_blocks(half, inside)))
-    return _resampled(part.fid(tolerance=EXACT), fids_without_blocks(part, edges), halves)
+    random = np.array([[part.fid(without=other), part.fid(without=one)] for one, other in random_halves(len(part))])
+    return _resampled(part.fid(tolerance=EXACT), fids_without_blocks(part, edges), halves, random)
 
 
 def resample_pairs(features: Array, real: Array, edges: Array) -> Resampled:
@@ -160,7 +165,16 @@ def resample_pairs(features: Array, real: Array, edges: Array) -> Resampled:
         return np.array([fid_of(np.r_[start:a, b:stop]) for a, b in blocks])
 
     halves = [(fid_of(slice(start, stop)), without_blocks(start, stop)) for start, stop in half_edges(edges)]
-    return _resampled(fid_of(slice(None)), without_blocks(0, len(features)), halves)
+    random = np.array([[fid_of(one) for one in pair] for pair in random_halves(len(features))])
+    return _resampled(fid_of(slice(None)), without_blocks(0, len(features)), halves, random)
+
+
+def random_halves(n: int) -> Iterator[tuple[Array, Array]]:
+    """HALVINGS times the rows of a random half of n images, and the other rows; the same for every arm."""
+    rng = np.random.default_rng(n)
+    for _ in range(HALVINGS):
+        order = rng.permutation(n)
+        yield np.sort(order[: n // 2]), np.sort(order[n // 2 :])
 
 
 def half_edges(edges: Array) -> list[tuple[int, int]]:
@@ -185,9 +199,8 @@ def leave_one_out_fids(features: Array, reference: ReferenceRoot, edges: Array) 
     return fids_without_blocks(Part(project(features, reference), slice(0, len(features))), edges)
 
 
-def _resampled(full: float, without: Array, halves: list[tuple[float, Array]]) -> Resampled:
+def _resampled(full: float, without: Array, halves: list[tuple[float, Array]], random: Array) -> Resampled:
     if not halves:
-        return Resampled(full, without, None, None)
-    return Resampled(
-        full, without, np.array([value for value, _ in halves]), np.concatenate([values for _, values in halves])
-    )
+        return Resampled(full, without, None, None, random)
+    values, values_without = zip(*halves, strict=True)
+    return Resampled(full, without, np.array(values), np.concatenate(values_without), random)

@@ -10,10 +10,11 @@ import numpy as np
 import pandas as pd
 from pydantic import BaseModel, ConfigDict, FiniteFloat
 
-from emudrift.comparison import BETTER, NONE, WORSE, Finding
+from emudrift.comparison import BETTER, NONE, WORSE
 from emudrift.errors import InputError
 from emudrift.metrics import CONFIDENCE, LOWER_IS_BETTER, SHARES, Interval, block_interval, mean_interval
 from emudrift.records import load_record
+from emudrift.uncertainty import holm
 
 _SHARED: dict[str, Any] = {"extractor": "str", "weights": "str", "n": "int64"}
 _REFERENCE: dict[str, Any] = {
@@ -51,6 +52,7 @@ DIFFERENCE_COLUMNS: dict[str, Any] = {
     "high": "float64",
     "confidence": "float64",
     "p": "float64",
+    "p_holm": "float64",
     "finding": "str",
     **_REFERENCE,
 }
@@ -123,13 +125,19 @@ def metric_table(records: Sequence[MetricRecord], note: str = "") -> pd.DataFram
 def difference_table(records: Sequence[MetricRecord], baseline: str, note: str = "") -> pd.DataFrame:
     """metric_differences.csv: every other model less the baseline at the same guidance scale, paired by prompt.
 
-    An arm without a scale is compared with every arm of the other model. `finding` says whether the interval excludes 0,
-    and which way is better; neither it nor `p` is adjusted for multiple comparisons.
+    An arm without a scale is compared with every arm of the other model. `p_holm` is adjusted for all rows of the table
+    (metrics, models, guidance scales, extractors); `finding` says whether it is below 1 − confidence, and which way is better.
+    Where there is no p, nothing is found, and the row does not count.
 
     Raises:
         InputError: two arms that cannot be compared: of other N, weights, reference or method.
     """
     rows = [_difference(a, b) | {"note": note} for a, b in _pairs(records, baseline)]
+    tested = [row for row in rows if not math.isnan(row["p"])]
+    for row, p_holm in zip(tested, holm([row["p"] for row in tested]), strict=True):
+        row["p_holm"] = p_holm
+        if p_holm < 1 - CONFIDENCE:
+            row["finding"] = WORSE if (row["estimate"] > 0) == (row["metric"] in LOWER_IS_BETTER) else BETTER
     return _frame(rows, DIFFERENCE_COLUMNS)
 
 
@@ -184,7 +192,8 @@ def _difference(a: MetricRecord, b: MetricRecord) -> dict[str, Any]:
         "high": found.high,
         "confidence": CONFIDENCE,
         "p": found.p,
-        "finding": _finding(found, b.metric in LOWER_IS_BETTER),
+        "p_holm": math.nan,
+        "finding": NONE,
     }
 
 
@@ -192,12 +201,6 @@ def _interval(
     value: float, leave_one_out: Sequence[float], per_image: Sequence[float], n: int, corrected: bool
 ) -> Interval:
     return mean_interval(np.array(per_image)) if len(per_image) else block_interval(value, leave_one_out, n, corrected)
-
-
-def _finding(found: Interval, lower_is_better: bool) -> Finding:
-    if math.isnan(found.p) or found.low <= 0 <= found.high:
-        return NONE
-    return WORSE if (found.estimate > 0) == lower_is_better else BETTER
 
 
 def _frame(rows: list[dict[str, Any]], columns: dict[str, Any]) -> pd.DataFrame:

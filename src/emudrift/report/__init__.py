@@ -19,7 +19,8 @@ from emudrift.grid import GridRow, side_by_side
 from emudrift.report.metrics import metric_difference_tables, metric_tables, tokenizer_tables
 from emudrift.report.run import Manifest, experiment_facts, off_distribution, other_vqs, run_tables
 from emudrift.report.table import Cell, Table, label_of
-from emudrift.report.verdict import decimals, interval_text, number, verdict
+from emudrift.report.verdict import verdict
+from emudrift.report.words import decimals, interval_text, number
 
 # Pixels of the longer side of a thumbnail: twice what the page shows, for dense screens.
 THUMBNAIL = 320

@@ -1,52 +1,24 @@
 """The answer in words: what the comparison found, by rules that all stand here, and how it may be used."""
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import pandas as pd
 
-from emudrift.comparison import BETTER, NONE, WORSE, Finding, rows_of
+from emudrift.comparison import BETTER, NONE, SELECTIONS, WORSE, Finding, rows_of
+from emudrift.extractor_settings import distance_name
+from emudrift.report.words import decimals, interval_text, listing, number
 
-# --- numbers for people ---
-
-
-def decimals(width: float, *values: float) -> int:
-    """Decimals that show two digits of an interval's width, and no end of it as 0 that is not."""
-    scale = width if width > 0 else max((abs(value) for value in values), default=0.0) / 10
-    places = 1 if scale <= 0 else min(max(1 - math.floor(math.log10(scale)), 0), 9)
-    while places < 9 and any(value != 0 and round(value, places) == 0 for value in values):
-        places += 1
-    return places
-
-
-def number(value: float, places: int, *, signed: bool = False) -> str:
-    """1,234.5 with a real minus; `signed` puts a plus before what is above 0."""
-    text = f"{abs(value):,.{places}f}"
-    if float(text.replace(",", "")) == 0:
-        return text
-    return ("−" if value < 0 else "+" if signed else "") + text
-
-
-def interval_text(row: Any) -> tuple[str, str]:
-    """The corrected difference of a comparison's row and its interval: ("+12.3", "9.8 to 14.9")."""
-    # An end near 0 matters only where the interval excludes 0: then it must not read as 0.
-    ends = () if row.finding == NONE else (row.low, row.high)
-    places = decimals(row.high - row.low, *ends)
-    return (
-        number(row.difference_jackknife, places, signed=True),
-        f"{number(row.low, places)} to {number(row.high, places)}",
-    )
-
-
-def listing(items: Iterable[str], last: str = "and") -> str:
-    """1, 3 and 5."""
-    *first, end = list(items)
-    return f"{', '.join(first)} {last} {end}" if first else end
-
-
-# --- the answer in words ---
+# What a finding may depend on: its name in the plural, and what tells one from another.
+DIMENSIONS: dict[str, Callable[[Any], Any]] = {
+    "guidance scales": lambda row: f"{row.guidance_scale:g}",
+    "extractors": lambda row: row.extractor,
+    "references": lambda row: row.reference_selection,
+}
+# How far the check may be from the jackknife's error before it is told: its own error is some 16 %.
+CHECK = (0.5, 2.0)
 
 
 @dataclass(frozen=True)
@@ -64,7 +36,7 @@ class Verdict:
 
     Attributes:
         headline: one sentence per model that is compared.
-        statements: one per model, guidance scale and extractor, at the largest N.
+        statements: one per model, guidance scale, extractor and reference, at the largest N.
         caveats: what a reader must know to use the numbers.
     """
 
@@ -91,15 +63,16 @@ def verdict(comparison: pd.DataFrame, fid: pd.DataFrame, baseline: str, floors: 
     if not rows:
         return Verdict(_nothing(fid, baseline), [], _caveats_of_fid(fid))
     scales = dict(zip(fid["arm"], fid["guidance_scale"], strict=True))
-    statements = [Statement(_statement(row, scales), row.finding, row.weights == "random") for row in rows]
+    statements = [Statement(_statement(row, scales, len(rows)), row.finding, row.weights == "random") for row in rows]
     # Random weights do not answer the question where published ones do.
-    decisive = [row for row in rows if row.weights == "published"] or rows
+    decisive = [row for row in rows if row.weights != "random"] or rows
     models = list(dict.fromkeys(row.model for row in decisive))
     headlines = [_headline([row for row in decisive if row.model == model]) for model in models]
     if decisive[0].weights == "random":
         headlines.append("This is seen through a network with random weights and holds inside this experiment only.")
     caveats = [
-        *_differing(rows),
+        *_signs(rows),
+        *_references(rows, fid),
         *_not_compared(comparison, fid, baseline),
         *_floors(below),
         *_caveats_of_differences(rows),
@@ -122,7 +95,7 @@ def _percent(row: Any) -> str:
     return f"{row.confidence * 100:.3g} %"
 
 
-def _statement(row: Any, scales: dict[str, float]) -> str:
+def _statement(row: Any, scales: dict[str, float], comparisons: int) -> str:
     difference, interval = interval_text(row)
     if row.finding == NONE:
         text = f"no difference between {row.model} and {row.baseline} was found"
@@ -139,15 +112,15 @@ def _statement(row: Any, scales: dict[str, float]) -> str:
     else:
         reference = row.reference if pd.isna(row.reference_n) else f"{row.reference_n:,} images"
     random = ", random weights" if row.weights == "random" else ""
+    adjusted = f"; adjusted {interval_text(row, '_holm')[1]}" if comparisons > 1 else ""
+    name = distance_name(row.extractor)
     text += (
-        f": FID {difference} [{_percent(row)} interval {interval}] over N = {row.n:,} images "
+        f": {name} {difference} [{_percent(row)} interval {interval}{adjusted}] over N = {row.n:,} images "
         f"({row.extractor}{random}, reference: {reference})."
     )
     if row.finding != NONE and row.difference * row.difference_jackknife < 0:
         plain = number(row.difference, decimals(row.high - row.low, row.difference), signed=True)
-        text += (
-            f" The plain FID difference, {plain}, has the other sign: it carries a bias that equal N does not cancel."
-        )
+        text += f" The plain {name} difference, {plain}, has the other sign: it carries a bias that equal N does not cancel."
     if row.finding != NONE and row.difference_infinity * row.difference_jackknife < 0:
         places = decimals(row.infinity_high - row.infinity_low, row.difference_infinity)
         text += (
@@ -165,7 +138,8 @@ def _headline(rows: list[Any]) -> str:
         difference, interval = interval_text(rows[0])
         scale = rows[0].guidance_scale
         at = "" if math.isnan(scale) else f" at {_guidance(scale)}"
-        measured = f"FID {difference} [{_percent(rows[0])} interval {interval}], {n}."
+        name = distance_name(rows[0].extractor)
+        measured = f"{name} {difference} [{_percent(rows[0])} interval {interval}], {n}."
         if findings == [NONE]:
             return f"No difference between {model} and {baseline} was found{at}: {measured}"
         return f"{model} is {findings[0]} than {baseline}{at}: {measured}"
@@ -176,28 +150,30 @@ def _headline(rows: list[Any]) -> str:
         spread = _range(rows)
         measured = f": {spread}, intervals below, {n}" if spread else f" ({n})"
         return f"{model} is {findings[0]} than {baseline} {everywhere}{measured}."
-    across_scales, across_extractors = _differ_across(rows)
-    between = [
-        word for word, differ in (("guidance scales", across_scales), ("extractors", across_extractors)) if differ
-    ]
+    between = _differ_across(rows, lambda row: row.finding)
     places = {finding: _places([row for row in rows if row.finding == finding], rows) for finding in findings}
     told = [finding for finding in (WORSE, BETTER) if finding in findings]
     first = f"{model} is {told[0]} than {baseline} {places[told[0]]}"
     parts = [" and ".join([first, *(f"{finding} {places[finding]}" for finding in told[1:])])]
     parts += [f"no difference was found {places[NONE]}"] if NONE in findings else []
+    if {WORSE, BETTER} <= set(findings):
+        depends = listing(f"the {name.removesuffix('s')}" for name in between or ["comparisons"])
+        return f"The answer depends on {depends}: {'; '.join(parts)} ({n})."
     return f"The findings differ between {listing(between or ['comparisons'])}: {'; '.join(parts)} ({n})."
 
 
 def _everywhere(rows: list[Any], each: str) -> str:
-    scales, extractors = _scales(rows), list(dict.fromkeys(row.extractor for row in rows))
+    scales = _scales(rows)
     parts = []
     if len(scales) > 1:
         parts.append(f"at {each} guidance scale ({listing(f'{scale:g}' for scale in scales)})")
     elif scales:
         parts.append(f"at {_guidance(scales[0])}")
-    if len(extractors) > 1:
+    if len({row.extractor for row in rows}) > 1:
         parts.append(f"for {each} extractor")
-    return " and ".join(parts)
+    if len({row.reference_selection for row in rows}) > 1:
+        parts.append(f"with {'either' if each == 'any' else 'each'} reference")
+    return listing(parts)
 
 
 def _range(rows: list[Any]) -> str:
@@ -207,20 +183,29 @@ def _range(rows: list[Any]) -> str:
     smallest, largest = (f(row.difference_jackknife for row in rows) for f in (min, max))
     places = min(decimals(row.high - row.low, row.difference_jackknife) for row in rows)
     places = decimals(10.0 ** (1 - places), smallest, largest)
-    return f"FID {number(smallest, places, signed=True)} to {number(largest, places, signed=True)}"
+    name = distance_name(rows[0].extractor)
+    return f"{name} {number(smallest, places, signed=True)} to {number(largest, places, signed=True)}"
+
+
+def _view(row: Any, rows: list[Any]) -> str:
+    """What a comparison was seen through, as far as that differs between the rows."""
+    names = [f"by {row.extractor}"] if len({each.extractor for each in rows}) > 1 else []
+    several = len({each.reference_selection for each in rows}) > 1
+    names += [f"with {SELECTIONS[row.reference_selection]} as reference"] if several else []
+    return " ".join(names)
 
 
 def _places(found: list[Any], rows: list[Any]) -> str:
-    """Where a finding holds: guidance scales, with extractors where these matter."""
-    extractors = list(dict.fromkeys(row.extractor for row in rows))
-    if len(extractors) == 1:
-        return f"at guidance {listing(f'{scale:g}' for scale in _scales(found))}"
+    """Where something holds: guidance scales, with extractors and references where these matter."""
     parts = []
-    for extractor in dict.fromkeys(row.extractor for row in found):
-        scales = _scales([row for row in found if row.extractor == extractor])
-        everywhere = len(scales) == len(_scales([row for row in rows if row.extractor == extractor]))
-        at = "" if everywhere else f" at guidance {listing(f'{scale:g}' for scale in scales)}"
-        parts.append(f"by {extractor}{at}")
+    for view in dict.fromkeys(_view(row, rows) for row in found):
+        scales = _scales([row for row in found if _view(row, rows) == view])
+        everywhere = len(scales) == len(_scales([row for row in rows if _view(row, rows) == view]))
+        at = "" if view and everywhere else f"at guidance {listing(f'{scale:g}' for scale in scales)}"
+        parts.append(" ".join(filter(None, [view, at])))
+    # The word in front of all is not said again.
+    first = parts[0].split(" ", 1)[0]
+    parts = [parts[0], *(part.removeprefix(f"{first} ") if first == "by" else part for part in parts[1:])]
     return listing(parts)
 
 
@@ -228,30 +213,80 @@ def _scales(rows: list[Any]) -> list[float]:
     return sorted({row.guidance_scale for row in rows if not math.isnan(row.guidance_scale)})
 
 
-def _differ_across(rows: list[Any]) -> tuple[bool, bool]:
-    """Whether one model's findings differ between guidance scales, and between extractors."""
-    by_extractor: dict[str, set[str]] = {}
-    by_scale: dict[str, set[str]] = {}
-    for row in rows:
-        by_extractor.setdefault(row.extractor, set()).add(row.finding)
-        by_scale.setdefault(f"{row.guidance_scale:g}", set()).add(row.finding)
-    return any(len(f) > 1 for f in by_extractor.values()), any(len(f) > 1 for f in by_scale.values())
+def _differ_across(rows: list[Any], of: Callable[[Any], Any]) -> list[str]:
+    """Names of the dimensions along which `of` differs between one model's comparisons, all others being equal."""
+    names = []
+    for name, along in DIMENSIONS.items():
+        others = [each for other, each in DIMENSIONS.items() if other != name]
+        groups: dict[Any, dict[Any, Any]] = {}
+        for row in rows:
+            groups.setdefault(tuple(each(row) for each in others), {})[along(row)] = of(row)
+        if any(len(set(group.values())) > 1 for group in groups.values()):
+            names.append(name)
+    return names
 
 
-def _differing(rows: list[Any]) -> list[str]:
-    """Says plainly where findings differ, and what that does not show."""
-    caveats = []
+def _signs(rows: list[Any]) -> list[str]:
+    """Whether the sign of each model's difference holds across guidance scales, extractors and references."""
+    sentences = []
     for model in dict.fromkeys(row.model for row in rows):
         ours = [row for row in rows if row.model == model]
-        across_scales, across_extractors = _differ_across(ours)
-        if not (across_scales or across_extractors):
+        if len(ours) == 1:
             continue
-        words = [w for w, differ in (("guidance scales", across_scales), ("extractors", across_extractors)) if differ]
-        text = f"The findings on {model} differ between {listing(words)}: no single one of them is the answer."
-        if not {WORSE, BETTER} <= {row.finding for row in ours}:
+        tried = [name for name, along in DIMENSIONS.items() if len({along(row) for row in ours}) > 1]
+        found = sum(row.finding != NONE for row in ours)
+        proven = f"the adjusted interval excludes 0 in {found} of {len(ours)} comparisons"
+        signs = {"above 0": [row for row in ours if row.difference_jackknife > 0]}
+        signs["below 0"] = [row for row in ours if row.difference_jackknife <= 0]
+        held = [sign for sign, those in signs.items() if len(those) == len(ours)]
+        if held:
+            worse = "worse" if held == ["above 0"] else "better"
+            text = (
+                f"The sign of the difference of {model} holds across {listing(tried)}: {held[0]} ({worse}); {proven}."
+            )
+        else:
+            across = _differ_across(ours, lambda row: row.difference_jackknife > 0)
+            where = "; ".join(f"{sign} {_places(those, ours)}" for sign, those in signs.items())
+            text = (
+                f"The sign of the difference of {model} changes across {listing(across or tried)}: {where}; {proven}."
+            )
+            if {WORSE, BETTER} <= {row.finding for row in ours}:
+                text += " The answer depends on them: no single one is the answer."
+        if found and {row.finding for row in ours} & {NONE} and not {WORSE, BETTER} <= {row.finding for row in ours}:
             text += " That one interval excludes 0 and another does not is no proof that the two differ."
-        caveats.append(text)
-    return caveats
+        sentences.append(text)
+    return sentences
+
+
+def _references(rows: list[Any], fid: pd.DataFrame) -> list[str]:
+    """What the choice of the reference changes, where both were asked for."""
+    sentences, last = [], fid[fid["n"] == fid["n"].max()]
+    for extractor, table in last.groupby("extractor", sort=False):
+        sides = {key: part.set_index("arm") for key, part in table.groupby("reference_selection")}
+        if len(sides) < 2:
+            continue
+        moved = (sides["same"]["fid_jackknife"] - sides["full"]["fid_jackknife"]).dropna()
+        width = float((table["high"] - table["low"]).min())
+        text = (
+            f"Reference ({extractor}): against the {int(table['n'].iloc[0]):,} real images of the same captions, in place of "
+            f"all, the corrected {distance_name(str(extractor))} changes by {_span(moved.tolist(), width)}"
+        )
+        ours = [row for row in rows if row.extractor == extractor]
+        sides_of = {(row.model, row.guidance_scale, row.reference_selection): row for row in ours}
+        pairs = [(row, sides_of[*key[:2], "same"]) for key, row in sides_of.items() if key[2] == "full"]
+        if pairs:
+            changes = [b.difference_jackknife - a.difference_jackknife for a, b in pairs]
+            text += f", differences between models by {_span(changes, min(a.high - a.low for a, _ in pairs))}"
+            other = sum(a.finding != b.finding for a, b in pairs)
+            text += f"; {other or 'none'} of {len(pairs)} findings {'changes' if other < 2 else 'change'} with it"
+        sentences.append(text + ".")
+    return sentences
+
+
+def _span(values: list[float], width: float) -> str:
+    places = decimals(width)
+    low, high = (number(value, places, signed=True) for value in (min(values), max(values)))
+    return low if low == high else f"{low} to {high}"
 
 
 def _floors(fid: pd.DataFrame) -> list[str]:
@@ -280,31 +315,47 @@ def _not_compared(comparison: pd.DataFrame, fid: pd.DataFrame, baseline: str) ->
 def _caveats_of_differences(rows: list[Any]) -> list[str]:
     methods = listing(dict.fromkeys(f"{_percent(row)}, {row.method}" for row in rows))
     fixed = " They do not cover what other real images would change." if "held fixed" in methods else ""
-    many = (
-        "" if len(rows) == 1 else f" They are per comparison, not adjusted for the {len(rows)} comparisons made here."
-    )
-    many += _adjusted(rows)
+    names = listing(dict.fromkeys(distance_name(row.extractor) for row in rows))
     return [
-        f"A higher FID is worse. Differences are model minus {rows[0].baseline}, both drawn for the same prompts and "
+        f"A higher {names} is worse. Differences are model minus {rows[0].baseline}, both drawn for the same prompts and "
         "corrected for the bias of a finite N; the plain differences are in the table.",
-        f"Intervals: {methods}.{fixed}{many}",
+        f"Intervals: {methods}.{fixed}{_adjusted(rows)}",
+        *_checked(rows),
     ]
 
 
 def _adjusted(rows: list[Any]) -> str:
-    """Which findings stand when all comparisons are counted."""
-    found = [row for row in rows if row.finding != NONE]
-    if len(rows) == 1 or not found:
+    """What is said of there being several comparisons; a finding counts them all."""
+    if len(rows) == 1:
         return ""
-    fallen = [row for row in found if row.p_holm > 1 - row.confidence]
+    text = (
+        f" Findings count all {len(rows)} comparisons made here (Holm): they go by the adjusted intervals; the others are "
+        "per comparison."
+    )
+    fallen = [row for row in rows if row.finding == NONE and row.p <= 1 - row.confidence]
     if not fallen:
-        return f" Adjusted for all of them (Holm), {'the finding stands' if len(found) == 1 else 'all findings stand'}."
+        return text
     names = [
-        f"{row.model}{'' if math.isnan(row.guidance_scale) else f' at {_guidance(row.guidance_scale)}'}"
-        f"{f' by {row.extractor}' if len({each.extractor for each in rows}) > 1 else ''} (p = {row.p_holm:.2g})"
+        " ".join(filter(None, [row.model, at, _view(row, rows)])) + f" (p = {row.p:.2g}, adjusted {row.p_holm:.2g})"
         for row in fallen
+        for at in ["" if math.isnan(row.guidance_scale) else f"at {_guidance(row.guidance_scale)}"]
     ]
-    return f" Adjusted for all of them (Holm), these findings do not stand: {listing(names)}."
+    return f"{text} Alone, but not among them all, these would be findings: {listing(names)}."
+
+
+def _checked(rows: list[Any]) -> list[str]:
+    """The jackknife's errors beside those of random halves."""
+    ratios = [row.half_sampling_error / row.standard_error for row in rows if row.standard_error > 0]
+    if not ratios:
+        return []
+    low, high = (f"{f(ratios):.2f}" for f in (min, max))
+    text = (
+        "Check: standard errors from random halves of the images (no image twice) are "
+        f"{low if low == high else f'{low} to {high}'} times the jackknife's."
+    )
+    if min(ratios) < CHECK[0] or max(ratios) > CHECK[1]:
+        text += " They disagree: do not trust these intervals; N is too small, or a few images decide the result."
+    return [text]
 
 
 def _caveats_of_fid(fid: pd.DataFrame) -> list[str]:

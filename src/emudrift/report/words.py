@@ -1,0 +1,41 @@
+"""Numbers and lists in words, for people."""
+
+import math
+from collections.abc import Iterable
+from typing import Any
+
+
+def decimals(width: float, *values: float) -> int:
+    """Decimals that show two digits of an interval's width, and no end of it as 0 that is not."""
+    scale = width if width > 0 else max((abs(value) for value in values), default=0.0) / 10
+    places = 1 if scale <= 0 else min(max(1 - math.floor(math.log10(scale)), 0), 9)
+    while places < 9 and any(value != 0 and round(value, places) == 0 for value in values):
+        places += 1
+    return places
+
+
+def number(value: float, places: int, *, signed: bool = False) -> str:
+    """1,234.5 with a real minus; `signed` puts a plus before what is above 0."""
+    text = f"{abs(value):,.{places}f}"
+    if float(text.replace(",", "")) == 0:
+        return text
+    return ("−" if value < 0 else "+" if signed else "") + text
+
+
+def interval_text(row: Any, which: str = "") -> tuple[str, str]:
+    """The corrected difference of a comparison's row and its interval: ("+12.3", "9.8 to 14.9").
+
+    Args:
+        which: "_holm" for the interval that is adjusted for all comparisons.
+    """
+    low, high = getattr(row, f"low{which}"), getattr(row, f"high{which}")
+    # An end near 0 matters only where the interval excludes 0: then it must not read as 0.
+    ends = () if low <= 0 <= high else (low, high)
+    places = decimals(high - low, *ends)
+    return number(row.difference_jackknife, places, signed=True), f"{number(low, places)} to {number(high, places)}"
+
+
+def listing(items: Iterable[str], last: str = "and") -> str:
+    """1, 3 and 5."""
+    *first, end = list(items)
+    return f"{', '.join(first)} {last} {end}" if first else end
