@@ -206,8 +206,9 @@ def test_one_comparison_in_words() -> None:
     (statement,) = got.statements
     row = compare(pair(3.0, 12.3), "base").iloc[0]
     assert statement.text == (
-        f"At guidance 3, finetuned is worse than base: FID +12.3 [95 % interval {row['low']:.1f} to {row['high']:.1f}] "
-        f"over N = 400 images ({PUBLISHED}, reference: 600 images)."
+        f"At guidance 3, finetuned is worse than base: FID +12.3 [95 % interval {row['low']:.1f} to {row['high']:.1f}; "
+        f"p < 0.001] over N = 400 images ({PUBLISHED}, reference: 600 images). Extrapolated to infinite N: +12.3 "
+        f"[{row['infinity_low']:.1f} to {row['infinity_high']:.1f}]."
     )
     assert got.headline.startswith("finetuned is worse than base at guidance 3: FID +12.3 [95 % interval ")
     assert not statement.random_weights
@@ -246,7 +247,7 @@ def test_the_same_finding_at_every_scale() -> None:
     assert "differ between" not in worse.text()
     assert "Findings count all 3 comparisons made here (Holm)" in worse.text()
     row = compare(pair(1.0, 6) + pair(3.0, 12) + pair(5.0, 9), "base").iloc[0]
-    adjusted = f"; adjusted {row['low_holm']:.1f} to {row['high_holm']:.1f}]"
+    adjusted = f"; adjusted {row['low_holm']:.1f} to {row['high_holm']:.1f}; p < 0.001]"
     assert adjusted in worse.statements[0].text
     assert (
         "The sign of the difference of finetuned holds across guidance scales: above 0 (worse); the adjusted interval "
@@ -320,6 +321,12 @@ def test_a_plain_difference_of_the_other_sign_is_told() -> None:
     got = answer(records).statements[0]
     assert got.finding == "worse"
     assert "The plain FID difference, −15.0, has the other sign" in got.text
+
+
+def test_a_plain_sign_that_depends_on_n_is_told() -> None:
+    small = [record("base", n=100, bias=30), record("finetuned", n=100, corrected=32, bias=3)]
+    assert f"depends on N (finetuned at guidance 3 by {PUBLISHED})" in answer(small + pair(3.0, 12)).text()
+    assert "depends on N" not in answer(pair(3.0, 12, n=100) + pair(3.0, 12)).text()
 
 
 def test_every_model_gets_its_sentence() -> None:
@@ -438,9 +445,11 @@ def test_the_difference_at_infinite_n_has_no_bias_and_an_interval() -> None:
 
 def test_an_extrapolation_of_the_other_sign_is_told() -> None:
     a, b = pair(3.0, 9)
-    assert "infinite N" not in answer([a, b]).text()
+    assert "other sign" not in answer([a, b]).text()
     other = FidRecord.model_validate(b.model_dump() | {"halves": [60.0, 60.0]})
-    assert "Extrapolated to infinite N the difference is −" in answer([a, other]).statements[0].text
+    text = answer([a, other]).statements[0].text
+    assert "Extrapolated to infinite N: −" in text
+    assert text.endswith(", of the other sign: N is too small for either.")
 
 
 def test_too_few_images_for_halves_leave_the_columns_empty(tmp_path: Path) -> None:

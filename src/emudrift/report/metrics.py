@@ -10,7 +10,7 @@ from emudrift.comparison import rows_of
 from emudrift.experiment import Arm
 from emudrift.metrics import LOWER_IS_BETTER
 from emudrift.report.table import Cell, Table, label_of
-from emudrift.report.words import decimals, number
+from emudrift.report.words import decimals, number, p_text
 
 NAMES = {"kid": "KID", "cmmd": "CMMD", "clip_score": "CLIPScore"}
 
@@ -79,12 +79,8 @@ def _cell(row: Any, value: float) -> Cell:
 def _difference(row: Any) -> Cell:
     places = decimals(row.high - row.low)
     shown, low, high = (number(each, places, signed=True) for each in (row.estimate, row.low, row.high))
-    p, p_holm = (_p(each) for each in (row.p, row.p_holm))
+    p, p_holm = (p_text(each) for each in (row.p, row.p_holm))
     return Cell(f"{shown} [{low} to {high}]", f"{row.finding}; p {p}, adjusted {p_holm}", row.finding.split()[0])
-
-
-def _p(value: float) -> str:
-    return "–" if pd.isna(value) else "< 0.001" if value < 0.001 else f"= {value:.3f}"
 
 
 def _reference(table: pd.DataFrame) -> Cell:

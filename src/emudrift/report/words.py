@@ -39,3 +39,8 @@ def listing(items: Iterable[str], last: str = "and") -> str:
     """1, 3 and 5."""
     *first, end = list(items)
     return f"{', '.join(first)} {last} {end}" if first else end
+
+
+def p_text(p: float) -> str:
+    """A p value after the word p: "= 0.012", "< 0.001", or a dash where there is none."""
+    return "–" if math.isnan(p) else "< 0.001" if p < 0.001 else f"= {p:.3f}"
