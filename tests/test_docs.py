@@ -92,10 +92,10 @@ def quoted() -> list[str]:
 
 
 def is_raised(message: str, sources: list[str]) -> bool:
+    """Whether every piece between values, or of a sentence, stands in some text: messages are put together from several."""
     # A value that the page gives as an example, such as a number, may stand for any.
-    words = re.split(r"…|\b\d[\d,.]*\b|'[^']*'", message)
-    pattern = ".*".join(re.escape(part.strip()) for part in words if part.strip(" :;,.()"))
-    return any(re.search(pattern, source, flags=re.S) for source in sources)
+    pieces = [piece.strip(" :;,.()") for piece in re.split(r"…|; |\. |\b\d[\d,.]*\b|'[^']*'", message)]
+    return all(any(piece in source for source in sources) for piece in pieces)
 
 
 def test_messages_that_troubleshooting_quotes_are_still_those_of_the_source():
