@@ -8,7 +8,10 @@ import re
 from pathlib import Path
 
 import pytest
+import yaml
 from conftest import ROOT
+
+from emudrift.config import Config, parse_config
 
 PAGES = sorted([ROOT / "README.md", ROOT / "CHANGELOG.md", ROOT / "bench/RESULTS.md", *ROOT.glob("docs/*.md")])
 LINK = re.compile(r"\[(?:[^\[\]]|\[[^\]]*\])*\]\(([^()\s]+)\)")
@@ -62,6 +65,17 @@ def test_broken_links_are_noticed(tmp_path):
         "[1](c.md) [2](b.md#two) [3](b.md#three) [`4`](#there) [x](https://example.org/c.md)\n"
     )
     assert faults(tmp_path / "a.md") == ["c.md", "b.md#two", "b.md#three", "#there"]
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.relative_to(ROOT).as_posix())
+def test_settings_that_a_page_shows_are_valid(page):
+    shipped = yaml.safe_load((ROOT / "config.yaml").read_text(encoding="utf-8"))
+    for block in re.findall(r"^```yaml\n(.*?)^```", page.read_text(encoding="utf-8"), flags=re.M | re.S):
+        shown = yaml.safe_load(block)
+        if isinstance(shown, dict) and set(shown) & set(Config.model_fields):
+            # Another list of models brings a baseline of its own.
+            settings = {key: value for key, value in shipped.items() if key != "baseline" or "models" not in shown}
+            parse_config(settings | shown, page.name)
 
 
 def messages() -> list[str]:

@@ -11,7 +11,8 @@ INTRODUCTION = """\
 
 *Made from the models in `src/emudrift/config.py` by `python scripts/write_schema.py`: do not edit this page, edit them.*
 
-One YAML file is one experiment: `config.yaml` is the published study, `demo/config.yaml` the miniature.
+One YAML file is one experiment: `config.yaml` is the study at full size, after the published one ([what
+differs](protocol.md#the-published-emu3-study)), `demo/config.yaml` the miniature.
 
 - `snakemake --configfile my.yaml …` takes another file. Give one file; settings of several are not merged, and `--config`
   is refused, since every job reads that file itself.
