@@ -122,7 +122,7 @@ def _default(value: Schema, required: bool) -> str:
         return "required"
     if "default" not in value:
         return "see there"
-    default = value["default"]
+    default = _shortened(value["default"])
     if default is None:
         return "none"
     if default in ([], {}, ""):
@@ -133,6 +133,13 @@ def _default(value: Schema, required: bool) -> str:
         default = {key: each for key, each in default.items() if each is not None}
         return "`{" + ", ".join(f"{key}: {each}" for key, each in default.items()) + "}`"
     return f"`{default if isinstance(default, str) else json.dumps(default)}`"
+
+
+def _shortened(default: Any) -> Any:
+    """With checksums and commits, which no table has room for, cut off."""
+    if isinstance(default, dict):
+        return {key: _shortened(each) for key, each in default.items()}
+    return re.sub(r"\b([0-9a-f]{8})[0-9a-f]{32,}\b", r"\1…", default) if isinstance(default, str) else default
 
 
 def _kind(value: Schema, titles: dict[str, str]) -> str:
