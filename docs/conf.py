@@ -60,6 +60,11 @@ def lead_to_front(app, exception):
         Path(app.outdir, "index.html").write_text(page)
 
 
+def read_front_again(app, environment, added, changed, removed):
+    return [root_doc]  # Its own text does not change when there is a new page, but its contents do.
+
+
 def setup(app):
+    app.connect("env-get-outdated", read_front_again)
     app.connect("source-read", add_contents)
     app.connect("build-finished", lead_to_front)
