@@ -1,6 +1,7 @@
 # make demo   the whole study in small: minutes on a laptop, report in results/demo/report.html
 # make test   the tests; as root on Debian or Ubuntu also those on a real SLURM cluster and in a browser, which it installs
-# Both set up their own environment in .venv first, from nothing but Python 3.11 or newer, pip and make.
+# make docs   the pages of docs/ as a site, in docs/_build/html; a broken link between them ends it
+# All set up their own environment in .venv first, from nothing but Python 3.11 or newer, pip and make.
 
 PYTHON ?= python3
 CORES ?= 2
@@ -8,7 +9,7 @@ VENV := .venv
 BIN := $(CURDIR)/$(VENV)/bin
 export PATH := $(BIN):$(PATH)
 
-.PHONY: demo test test-slurm lint clean
+.PHONY: demo test test-slurm lint docs linkcheck clean
 .DELETE_ON_ERROR:
 
 $(VENV)/ready: pyproject.toml
@@ -36,5 +37,12 @@ lint: $(VENV)/ready
 	"$(BIN)/snakemake" --lint
 	"$(BIN)/mypy"
 
+docs: $(VENV)/ready
+	"$(BIN)/sphinx-build" -W --keep-going -q -c docs -b html . docs/_build/html
+
+# Asks every web address that the pages name whether it is still there. Needs the network, so no part of .ci/run.
+linkcheck: $(VENV)/ready
+	"$(BIN)/sphinx-build" -q -c docs -b linkcheck . docs/_build/linkcheck
+
 clean:
-	rm -rf $(VENV) .snakemake .pytest_cache .mypy_cache .ruff_cache
+	rm -rf $(VENV) docs/_build .snakemake .pytest_cache .mypy_cache .ruff_cache

@@ -1,4 +1,4 @@
-"""Writes the JSON schema of the config, with which editors complete and check its keys."""
+"""Writes what follows from the config's models: the JSON schema that editors use, and docs/configuration.md."""
 
 import argparse
 import json
@@ -7,20 +7,24 @@ from pathlib import Path
 import door
 
 from emudrift.config import Config
+from emudrift.config_page import configuration_page
 from emudrift.files import write_bytes_atomically
 
-SCHEMA = Path(__file__).resolve().parents[1] / "schemas" / "config.schema.json"
+ROOT = Path(__file__).resolve().parents[1]
 
 
 def main() -> None:
     parser = door.parser(__doc__, config=False)
-    parser.add_argument("--output", type=Path, default=SCHEMA)
+    parser.add_argument("--output", type=Path, default=ROOT / "schemas" / "config.schema.json")
+    parser.add_argument("--page", type=Path, default=ROOT / "docs" / "configuration.md")
     door.enter(write, parser.parse_args())
 
 
 def write(arguments: argparse.Namespace) -> None:
-    text = json.dumps(Config.model_json_schema(), indent=2, ensure_ascii=False) + "\n"
+    schema = Config.model_json_schema()
+    text = json.dumps(schema, indent=2, ensure_ascii=False) + "\n"
     write_bytes_atomically(arguments.output, text.encode())
+    write_bytes_atomically(arguments.page, configuration_page(schema).encode())
 
 
 if __name__ == "__main__":

@@ -29,7 +29,10 @@ NEGATIVE_PROMPT = (
 )
 GENERATORS = ("emu3", "folder", "tokenizer")
 
-Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]*$", max_length=60)]
+Name = Annotated[
+    str,
+    Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]*$", max_length=60, description="Its name in paths, tables and figures."),
+]
 GuidanceScale = Annotated[float, Field(ge=1, le=100, allow_inf_nan=False)]
 
 
@@ -172,15 +175,21 @@ class Config(Settings):
     )
     seed: int = Field(0, ge=0, description="The only seed: order of the prompts, and the random numbers of each image.")
     prompts: Prompts
-    models: Annotated[list[AnyModel], Field(min_length=1)]
+    models: Annotated[list[AnyModel], Field(min_length=1)] = Field(
+        description="Who draws; each is drawn at every scale."
+    )
     baseline: str | None = Field(None, description="Model that the others are compared with; default: the first.")
-    guidance_scales: Annotated[list[GuidanceScale], Field(min_length=1)] = Field([3.0])
+    guidance_scales: Annotated[list[GuidanceScale], Field(min_length=1)] = Field(
+        [3.0], description="Of classifier-free guidance; 1 is without it. Model and scale make an arm."
+    )
     generation: Generation = Field(default_factory=lambda: Generation())
     sample_sizes: Annotated[list[Annotated[int, Field(ge=10)]], Field(min_length=1)] = Field(
         description="The N for which FID is computed."
     )
     shard_size: Annotated[int, Field(ge=1)] = Field(500, description="Prompt rows per shard: one GPU job.")
-    extractors: Annotated[list[AnyExtractor], Field(min_length=1)] = Field([Inception()])
+    extractors: Annotated[list[AnyExtractor], Field(min_length=1)] = Field(
+        [Inception()], description="The networks that images are compared through."
+    )
     metrics: list[Metric] = Field(
         ["fid"],
         description="fid for every N; for the largest N also kid, precision_recall and density_coverage (of inception and "
