@@ -178,9 +178,7 @@ def plan_view(experiment: Experiment, states: Sequence[ArmState]) -> list[Render
         rows.append(
             _counts(state)
             | {
-                "images/h": f"{rate.images_per_hour:,.0f} ({rate.source})"
-                if math.isfinite(rate.images_per_hour)
-                else rate.source,
+                "images/h": f"{rate.images_per_hour:,.0f} ({rate.source})" if known else rate.source,
                 _device_hours(experiment): f"{left / rate.images_per_hour:,.1f}",
             }
         )
