@@ -16,7 +16,7 @@ from emudrift.records import load_record
 from emudrift.report.table import Cell, Table, label_of
 from emudrift.settings import Checkpoint
 
-ATTEMPTS = 100
+ATTEMPTS = 50
 """Attempts that the page has lines for."""
 
 
