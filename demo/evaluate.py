@@ -17,11 +17,12 @@ import numpy as np
 import torch
 from language import QUESTION
 from peft import PeftModel
-from progress import Progress
 from transformers import DynamicCache, Emu3ForConditionalGeneration, Emu3Processor
 from vq import TOKENS, decode, encode
 
 import scenes
+from emudrift.progress import Progress
+from emudrift.terminal import start_logging
 
 DEMO = Path(__file__).resolve().parent
 EVALUATION_SEED = 31_337
@@ -131,13 +132,12 @@ def evaluate(folder: Path, count: int) -> dict[str, object]:
         {"images": "tokenizer", "guidance_scale": None}
         | drawing_quality(decode(tokenizer, encode(tokenizer, real)), shown),
     ]
-    progress, done = Progress("evaluation", len(models) * len(GUIDANCE_SCALES) * count, "images"), 0
-    for name, model in models.items():
-        for scale in GUIDANCE_SCALES:
-            drawn = draw(model, processor, captions, scale)
-            rows.append({"images": name, "guidance_scale": scale, **drawing_quality(drawn, shown)})
-            done += count
-            progress.update(done)
+    with Progress("evaluation", len(models) * len(GUIDANCE_SCALES) * count, "image") as progress:
+        for name, model in models.items():
+            for scale in GUIDANCE_SCALES:
+                drawn = draw(model, processor, captions, scale)
+                rows.append({"images": name, "guidance_scale": scale, **drawing_quality(drawn, shown)})
+                progress.update(count)
     seen = [{"model": name, **seeing_quality(model, processor, shown)} for name, model in models.items()]
     print_table("Drawing: the share of pictures that are right", rows)
     print_table("Seeing: the share of captions that are right", seen)
@@ -162,6 +162,7 @@ def main() -> None:
     options = parser.parse_args()
     if options.captions < 1:
         parser.error(f"--captions {options.captions}: must be 1 or more")
+    start_logging()
     quality = evaluate(options.models, options.captions)
     (options.models / "quality.json").write_text(json.dumps(quality, indent=2) + "\n")
 

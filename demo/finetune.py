@@ -7,8 +7,9 @@ from pathlib import Path
 import torch
 from language import Examples, loss_of
 from peft import LoraConfig, PeftModel, get_peft_model
-from progress import Progress
 from transformers import Emu3ForConditionalGeneration
+
+from emudrift.progress import Progress
 
 # As a full expression: the image tokenizer has layers named q_proj, k_proj and v_proj too, and must stay as it is.
 _TARGETS = r".*text_model\..*\.(q_proj|k_proj|v_proj|o_proj|gate_proj|up_proj|down_proj)"
@@ -41,16 +42,17 @@ def finetune(
     adapted.peft_config["default"].base_model_name_or_path = base_name
     parameters = [p for p in adapted.parameters() if p.requires_grad]
     optimizer = torch.optim.AdamW(parameters, settings.learning_rate, betas=(0.9, 0.98), weight_decay=0.0)
-    progress, batches = Progress("fine-tuning", settings.steps), examples.batches(settings.batch, 1.0)
-    for step in range(settings.steps):
-        for group in optimizer.param_groups:
-            group["lr"] = settings.learning_rate * min(1, (step + 1) / 10)
-        loss = loss_of(model, *next(batches))
-        loss.backward()
-        torch.nn.utils.clip_grad_norm_(parameters, 1.0)
-        optimizer.step()
-        optimizer.zero_grad()
-        progress.update(step + 1, f"loss {loss.item():.3f}")
+    batches = examples.batches(settings.batch, 1.0)
+    with Progress("fine-tuning", settings.steps, "step") as progress:
+        for step in range(settings.steps):
+            for group in optimizer.param_groups:
+                group["lr"] = settings.learning_rate * min(1, (step + 1) / 10)
+            loss = loss_of(model, *next(batches))
+            loss.backward()
+            torch.nn.utils.clip_grad_norm_(parameters, 1.0)
+            optimizer.step()
+            optimizer.zero_grad()
+            progress.update(note=f"loss {loss.item():.3f}")
     return adapted
 
 

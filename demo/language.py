@@ -16,7 +16,6 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 import torch.nn.functional as F
-from progress import Progress
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 from transformers import (
     Emu3Config,
@@ -30,6 +29,7 @@ from transformers import (
 from vq import TOKENS, to_pixels
 
 import scenes
+from emudrift.progress import Progress
 
 QUESTION = " what is in the picture?"
 _NOT_LEARNED = -100
@@ -204,15 +204,16 @@ def train_language_model(model: Emu3ForConditionalGeneration, examples: Examples
     model.eval().model.vqmodel.requires_grad_(False)
     parameters = [p for p in model.parameters() if p.requires_grad]
     optimizer = torch.optim.AdamW(parameters, settings.learning_rate, betas=(0.9, 0.98), weight_decay=0.01)
-    progress, recent = Progress("language model", settings.steps), 0.0
+    recent = 0.0
     batches = examples.batches(settings.batch, settings.understanding_share, settings.caption_dropout)
-    for step in range(settings.steps):
-        for group in optimizer.param_groups:  # up over 60 steps, then down in a line to 2 %
-            group["lr"] = settings.learning_rate * min(1, (step + 1) / 60) * (1 - 0.98 * step / settings.steps)
-        loss = loss_of(model, *next(batches))
-        loss.backward()
-        torch.nn.utils.clip_grad_norm_(parameters, 1.0)
-        optimizer.step()
-        optimizer.zero_grad()
-        recent = loss.item() if step == 0 else 0.98 * recent + 0.02 * loss.item()
-        progress.update(step + 1, f"loss {recent:.3f}")
+    with Progress("language model", settings.steps, "step") as progress:
+        for step in range(settings.steps):
+            for group in optimizer.param_groups:  # up over 60 steps, then down in a line to 2 %
+                group["lr"] = settings.learning_rate * min(1, (step + 1) / 60) * (1 - 0.98 * step / settings.steps)
+            loss = loss_of(model, *next(batches))
+            loss.backward()
+            torch.nn.utils.clip_grad_norm_(parameters, 1.0)
+            optimizer.step()
+            optimizer.zero_grad()
+            recent = loss.item() if step == 0 else 0.98 * recent + 0.02 * loss.item()
+            progress.update(note=f"loss {recent:.3f}")

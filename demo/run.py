@@ -7,10 +7,14 @@ import subprocess
 import sys
 from pathlib import Path
 
-from tqdm import tqdm
+from rich.console import RenderableType
+from rich.padding import Padding
+from rich.text import Text
 
 from emudrift.comparison import load_table
+from emudrift.progress import Progress
 from emudrift.report.verdict import verdict
+from emudrift.terminal import fail, show, start_logging
 
 ROOT = Path(__file__).resolve().parents[1]
 RESULTS = ROOT / "results" / "demo"
@@ -21,22 +25,13 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--cores", type=int, default=2, help="CPU cores to use")
     arguments = parser.parse_args()
+    start_logging()
     log = RESULTS / "snakemake.log"
     log.parent.mkdir(parents=True, exist_ok=True)
-    print(f"The whole study in small; details in {log.relative_to(ROOT)}", flush=True)
+    show(f"The whole study in small; details in {log.relative_to(ROOT)}")
     if run(arguments.cores, log) != 0:
-        if "LockException" in log.read_text(encoding="utf-8", errors="replace"):
-            sys.exit(
-                "Another run is using this folder, or one was killed. If none is running, unlock it and run again:\n"
-                "  .venv/bin/snakemake --unlock --configfile demo/config.yaml"
-            )
-        errors = [line.rstrip() for line in log.open(encoding="utf-8", errors="replace") if "rror" in line]
-        print("\n".join(errors[-12:]), file=sys.stderr)
-        sys.exit(
-            f"The demo failed; the whole story is in {log.relative_to(ROOT)}. Run it again: it goes on where it stopped."
-        )
-    fid, comparison = load_table(RESULTS / "fid.csv"), load_table(RESULTS / "comparison.csv")
-    print(f"\n{verdict(comparison, fid, 'base', ['tokenizer']).text()}\n\nReport: {RESULTS / 'report.html'}")
+        explain(log)
+    show(*answer(RESULTS))
 
 
 def run(cores: int, log: Path) -> int:
@@ -44,22 +39,50 @@ def run(cores: int, log: Path) -> int:
     command = [sys.executable, "-m", "snakemake", "--configfile", "demo/config.yaml", "--cores", str(cores)]
     # One thread per job: two jobs side by side are faster than two threads in each.
     environment = os.environ | {"PYTHONUNBUFFERED": "1", "OMP_NUM_THREADS": "1"}
+    rule = ""
     with (
         log.open("w", encoding="utf-8") as file,
         subprocess.Popen(
             command, cwd=ROOT, env=environment, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
         ) as process,
-        tqdm(unit="job", desc="demo", dynamic_ncols=True, smoothing=0) as bar,
+        Progress("demo", 0, "job") as progress,
     ):
         for line in process.stdout or ():
             file.write(line)
             file.flush()
             if match := STEPS.search(line):
-                bar.total = int(match[2])
-                bar.update(int(match[1]) - bar.n)
+                progress.total = int(match[2])
+                progress.update(int(match[1]) - progress.done, rule)
             elif match := re.match(r"(?:local)?rule (\w+):", line):
-                bar.set_postfix_str(match[1])
+                rule = match[1]
+                progress.update(0, rule)
     return process.returncode
+
+
+def explain(log: Path) -> None:
+    """Ends the program with what Snakemake's log says of the failure."""
+    text = log.read_text(encoding="utf-8", errors="replace")
+    if "LockException" in text:
+        fail(
+            "another run is using this folder, or one was killed; "
+            "if none is running: .venv/bin/snakemake --unlock --configfile demo/config.yaml"
+        )
+    print("\n".join([line.rstrip() for line in text.splitlines() if "rror" in line][-12:]), file=sys.stderr)
+    fail(f"the demo failed, and {log.relative_to(ROOT)} says why; run it again: it goes on where it stopped")
+
+
+def answer(results: Path) -> list[RenderableType]:
+    """The verdict, and where the report lies."""
+    fid, comparison = load_table(results / "fid.csv"), load_table(results / "comparison.csv")
+    found = verdict(comparison, fid, "base", ["tokenizer"])
+    return [
+        "",
+        Padding(Text(found.headline, style="bold"), 0, expand=False),
+        *(Padding(Text(statement.text), (0, 0, 0, 2), expand=False) for statement in found.statements),
+        *(Padding(Text(f"* {caveat}", style="dim"), (0, 0, 0, 2), expand=False) for caveat in found.caveats),
+        "",
+        Text.assemble(("Report: ", "bold"), str(results / "report.html")),
+    ]
 
 
 if __name__ == "__main__":

@@ -12,6 +12,7 @@ import emudrift.torchvision_mend  # noqa: F401  (before transformers, which the 
 # isort: split
 import argparse
 import json
+import logging
 import shutil
 import time
 from collections.abc import Callable
@@ -33,10 +34,11 @@ from language import (
     train_language_model,
 )
 from transformers import Emu3ForConditionalGeneration, Emu3Processor, Emu3VQVAE
-from transformers.utils import logging
+from transformers.utils.logging import disable_progress_bar
 from vq import VQSettings, encode, train_vq
 
 import scenes
+from emudrift.terminal import start_logging
 
 BASE_NAME = "demo/models/base"  # from the root of the repository
 SEED = 100
@@ -70,7 +72,7 @@ def train_adapter(folder: Path, base_folder: Path, settings: FinetuneSettings, s
 
 
 def _rows_of(model: Emu3ForConditionalGeneration, shown: list[scenes.Scene]) -> torch.Tensor:
-    print(f"turning {len(shown)} scenes into tokens", flush=True)
+    logging.info("turning %d scenes into tokens", len(shown))
     return to_rows(model, encode(model.model.vqmodel, np.stack([scenes.render(scene) for scene in shown])))
 
 
@@ -81,7 +83,7 @@ def run_stage(out: Path, name: str, settings: dict, resume: bool, make: Callable
     """
     folder, note = out / name, out / f"{name}.json"
     if resume and note.is_file() and json.loads(note.read_text())["settings"] == settings:
-        print(f"{name}: taken from {folder}", flush=True)
+        logging.info("%s: taken from %s", name, folder)
         return folder
     note.unlink(missing_ok=True)
     shutil.rmtree(folder, ignore_errors=True)
@@ -90,7 +92,7 @@ def run_stage(out: Path, name: str, settings: dict, resume: bool, make: Callable
     make(folder)
     seconds = round(time.monotonic() - start)
     note.write_text(json.dumps({"settings": settings, "seconds": seconds}, indent=2) + "\n")
-    print(f"{name}: made in {seconds} s", flush=True)
+    logging.info("%s: made in %d s", name, seconds)
     return folder
 
 
@@ -106,7 +108,8 @@ def main() -> None:
         parser.error(f"--seed {options.seed}: must be 0 or more")
     out = options.out / "quick" if options.quick else options.out
     models = options.models or (out / "models" if options.quick else DEMO / "models")
-    logging.disable_progress_bar()
+    start_logging()
+    disable_progress_bar()
     torch.set_num_threads(2)
     torch.use_deterministic_algorithms(True)
 

@@ -11,10 +11,10 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 import torch.nn.functional as F
-from progress import Progress
 from transformers import Emu3VQVAE, Emu3VQVAEConfig
 
 import scenes
+from emudrift.progress import Progress
 
 EMBED_DIM = 4
 TOKENS = 8  # a side
@@ -64,42 +64,41 @@ def train_vq(settings: VQSettings, seed: int) -> Emu3VQVAE:
     codebook = vq.quantize.embedding.weight
     images = np.stack([scenes.render(scene) for scene in scenes.sample_scenes(settings.scenes, seed)])
     optimizer = torch.optim.AdamW(vq.parameters(), settings.learning_rate, betas=(0.9, 0.95), weight_decay=1e-4)
-    progress = Progress("image tokenizer", settings.steps)
     usage = torch.zeros(settings.codes)  # how often each code was used of late
     latents_before_codes: list[torch.Tensor] = []
+    with Progress("image tokenizer", settings.steps, "step") as progress:
+        for step in range(settings.steps):
+            done = step / settings.steps
+            _set_rate(optimizer, settings.learning_rate, step, done)
+            pixels = to_pixels(images[rng.integers(0, len(images), settings.batch)])
+            with torch.autocast("cpu", dtype=torch.bfloat16):
+                latents = _encode(vq, pixels)
+            latents = latents.float()
 
-    for step in range(settings.steps):
-        done = step / settings.steps
-        _set_rate(optimizer, settings.learning_rate, step, done)
-        pixels = to_pixels(images[rng.integers(0, len(images), settings.batch)])
-        with torch.autocast("cpu", dtype=torch.bfloat16):
-            latents = _encode(vq, pixels)
-        latents = latents.float()
+            if done < settings.codes_from:
+                if done > settings.codes_from - 0.04:
+                    latents_before_codes.append(latents.detach().reshape(-1, EMBED_DIM))
+                quantized, code_loss = latents, 1e-3 * latents.pow(2).mean()
+            else:
+                if latents_before_codes:
+                    codebook.data.copy_(_k_means(torch.cat(latents_before_codes), settings.codes))
+                    latents_before_codes = []
+                codes = _nearest(latents.detach(), codebook)
+                chosen = codebook[codes].view_as(latents)
+                code_loss = F.mse_loss(chosen, latents.detach()) + 0.25 * F.mse_loss(latents, chosen.detach())
+                quantized = latents + (chosen - latents).detach()
+                usage = 0.95 * usage + 0.05 * torch.bincount(codes, minlength=settings.codes)
+                if step % 50 == 0 and done < settings.revive_until:
+                    _revive(codebook, usage < 0.01, latents.detach())
 
-        if done < settings.codes_from:
-            if done > settings.codes_from - 0.04:
-                latents_before_codes.append(latents.detach().reshape(-1, EMBED_DIM))
-            quantized, code_loss = latents, 1e-3 * latents.pow(2).mean()
-        else:
-            if latents_before_codes:
-                codebook.data.copy_(_k_means(torch.cat(latents_before_codes), settings.codes))
-                latents_before_codes = []
-            codes = _nearest(latents.detach(), codebook)
-            chosen = codebook[codes].view_as(latents)
-            code_loss = F.mse_loss(chosen, latents.detach()) + 0.25 * F.mse_loss(latents, chosen.detach())
-            quantized = latents + (chosen - latents).detach()
-            usage = 0.95 * usage + 0.05 * torch.bincount(codes, minlength=settings.codes)
-            if step % 50 == 0 and done < settings.revive_until:
-                _revive(codebook, usage < 0.01, latents.detach())
-
-        with torch.autocast("cpu", dtype=torch.bfloat16):
-            drawn = _decode(vq, quantized)
-        l1, l2 = F.l1_loss(drawn.float(), pixels), F.mse_loss(drawn.float(), pixels)
-        (l1 + l2 + code_loss).backward()
-        torch.nn.utils.clip_grad_norm_(vq.parameters(), 1.0)
-        optimizer.step()
-        optimizer.zero_grad()
-        progress.update(step + 1, f"error {l1.item():.3f}, codes in use {int((usage > 0.01).sum())}")
+            with torch.autocast("cpu", dtype=torch.bfloat16):
+                drawn = _decode(vq, quantized)
+            l1, l2 = F.l1_loss(drawn.float(), pixels), F.mse_loss(drawn.float(), pixels)
+            (l1 + l2 + code_loss).backward()
+            torch.nn.utils.clip_grad_norm_(vq.parameters(), 1.0)
+            optimizer.step()
+            optimizer.zero_grad()
+            progress.update(note=f"error {l1.item():.3f}, codes in use {int((usage > 0.01).sum())}")
     return vq.eval()
 
 

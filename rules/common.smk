@@ -14,9 +14,10 @@ sys.path.insert(0, os.path.join(workflow.basedir, "src"))
 
 from emudrift.errors import InputError
 from emudrift.experiment import Experiment
+from emudrift.terminal import fail
 
 if len(workflow.configfiles) > 1:
-    sys.exit("error: give one --configfile; settings of several files are not merged")
+    fail("give one --configfile; settings of several files are not merged")
 CONFIG = str(workflow.configfiles[0] if workflow.configfiles else os.path.join(workflow.basedir, "config.yaml"))
 os.environ.update(
     # The scripts find the config here, not in their arguments: another file name, or a setting that does not concern a
@@ -36,12 +37,10 @@ os.environ.update(
 try:
     experiment = Experiment.load(CONFIG)
 except InputError as error:
-    sys.exit("\n".join(f"error: {line}" for line in str(error).splitlines()))
+    fail(str(error))
 with open(CONFIG, encoding="utf-8") as file:
     if config and config != yaml.safe_load(file):
-        sys.exit(
-            f"error: --config cannot change single settings, since every job reads {CONFIG}: change that file, or a copy"
-        )
+        fail(f"--config cannot change single settings, since every job reads {CONFIG}; change that file, or a copy")
 
 
 def local(path):
@@ -61,7 +60,7 @@ GPUS = 1 if experiment.config.device == "cuda" else 0
 def existing(path, key):
     """An input that the user brings. Says what is missing, and where that was asked for, in place of Snakemake's list."""
     if not os.path.exists(path) and local(path) not in DOWNLOADS:
-        sys.exit(f"error: {CONFIG}: {key}: no such file or folder: {path}")
+        fail(f"{CONFIG}: {key}: no such file or folder: {path}")
     return local(path)
 
 
@@ -156,15 +155,6 @@ def fid_inputs(wildcards):
             "prompts": rules.extract_prompts.output.prompts,
         }
     return inputs | {"reference": f"{base}.npz"}
-
-
-def all_manifests(wildcards):
-    """A function, since Snakemake 9.27 hashes a long list of inputs once for each of its items."""
-    return expand(
-        rules.generate_shard.output.manifest,
-        arm=[arm.name for arm in experiment.arms()],
-        rows=[shard.name for shard in experiment.shards()],
-    )
 
 
 def archives_of_arm(wildcards):

@@ -14,6 +14,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "src"))
 
 from emudrift.errors import InputError
 from emudrift.jobs import Stopped
+from emudrift.terminal import start_logging
 
 
 def parser(description: str | None, config: bool = True) -> argparse.ArgumentParser:
@@ -50,11 +51,7 @@ def load_json(path: Path) -> Any:
 
 def enter(work: Callable[[argparse.Namespace], None], arguments: argparse.Namespace) -> None:
     """Runs a script's work; what a user got wrong ends it with one message and status 1."""
-    handlers: list[logging.Handler] = [logging.StreamHandler()]
-    if arguments.log is not None:
-        arguments.log.parent.mkdir(parents=True, exist_ok=True)
-        handlers.append(logging.FileHandler(arguments.log, mode="w", encoding="utf-8"))
-    logging.basicConfig(format="%(asctime)s %(message)s", datefmt="%H:%M:%S", level=logging.INFO, handlers=handlers)
+    start_logging(arguments.log)
     for noisy in ("httpx", "matplotlib", "fontTools", "transformers", "torch"):
         logging.getLogger(noisy).setLevel(logging.WARNING)
     # Nothing but the download scripts may reach for the network: compute nodes have none.

@@ -10,9 +10,9 @@ from pathlib import Path
 
 import door
 
+from emudrift.drawing import draw_shard
 from emudrift.errors import InputError
 from emudrift.experiment import Experiment, Shard
-from emudrift.drawing import draw_shard
 from emudrift.generators import Generator, TokenGenerator, fixes_batch, is_unchanged, load_generator
 from emudrift.history import History, Recording, images_per_hour
 from emudrift.jobs import Walltime, end_of_job, stoppable

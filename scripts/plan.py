@@ -5,7 +5,8 @@ import argparse
 import door
 
 from emudrift.experiment import Experiment
-from emudrift.survey import plan_text, survey
+from emudrift.survey import plan_view, survey
+from emudrift.terminal import show
 
 
 def main() -> None:
@@ -14,7 +15,7 @@ def main() -> None:
 
 def plan(arguments: argparse.Namespace) -> None:
     experiment = Experiment.load(arguments.config)
-    print(plan_text(experiment, survey(experiment)))
+    show(*plan_view(experiment, survey(experiment)))
 
 
 if __name__ == "__main__":

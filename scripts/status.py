@@ -5,7 +5,8 @@ import argparse
 import door
 
 from emudrift.experiment import Experiment
-from emudrift.survey import status_text, survey
+from emudrift.survey import status_view, survey
+from emudrift.terminal import show
 
 
 def main() -> None:
@@ -14,7 +15,7 @@ def main() -> None:
 
 def status(arguments: argparse.Namespace) -> None:
     experiment = Experiment.load(arguments.config)
-    print(status_text(experiment, survey(experiment)))
+    show(*status_view(experiment, survey(experiment)))
 
 
 if __name__ == "__main__":

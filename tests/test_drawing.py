@@ -78,13 +78,28 @@ def test_tokens_are_on_the_disk_before_they_are_decoded(tmp_path, undisturbed):
     assert again.drawn == [[8, 9]], "tokens that were on the disk were drawn again"
 
 
-def test_images_can_be_decoded_again_at_any_time(tmp_path, undisturbed):
+def test_images_can_be_decoded_again_at_any_time(tmp_path, undisturbed, caplog):
+    caplog.set_level("INFO")
     make(tmp_path, Codes())
+    assert "tokens" not in caplog.text
     for path in (tmp_path / "partial").glob("*.png"):
         path.unlink()
     assert make(tmp_path, again := Codes()) == undisturbed
     assert again.drawn == []
     assert again.decoded == [4, 4, 2]
+    assert caplog.messages == ["tokens of 10 images were there already; decoded, not drawn"]
+
+
+def test_only_images_that_are_not_drawn_count_as_decoded(tmp_path, undisturbed, caplog):
+    """Of the first batch one image is missing, of the second two and the tokens, of the third nothing."""
+    caplog.set_level("INFO")
+    make(tmp_path, Codes())
+    for row in (1, 4, 5):
+        (tmp_path / "partial" / f"{PROMPTS[row].prompt_id}.png").unlink()
+    (tmp_path / "partial" / "tokens" / "000004-000008.npz").unlink()
+    assert make(tmp_path, again := Codes()) == undisturbed
+    assert again.drawn == [[4, 5, 6, 7]]
+    assert caplog.messages == ["tokens of 1 images were there already; decoded, not drawn"]
 
 
 def cut(path: Path) -> None:

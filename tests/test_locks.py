@@ -14,7 +14,7 @@ import pytest
 from emudrift import locks
 from emudrift.errors import InputError
 from emudrift.jobs import Stopped, stoppable, this_job
-from emudrift.locks import Lock, holder_of, living_holder_of
+from emudrift.locks import Lock, living_holder_of
 
 SOURCE = Path(__file__).parents[1] / "src"
 
@@ -55,15 +55,15 @@ def kill(process: subprocess.Popen[str]) -> None:
 
 def test_a_lock_is_given_back(tmp_path):
     with Lock(tmp_path / "a.lock", "a"):
-        assert holder_of(tmp_path / "a.lock") == this_job()
+        assert living_holder_of(tmp_path / "a.lock") == this_job()
     assert list(tmp_path.iterdir()) == []
 
 
 def test_the_lock_of_a_killed_process_is_taken_over_at_once(tmp_path, caplog):
     kill(holding(tmp_path / "a.lock", SLURM_JOB_ID="77"))
-    assert holder_of(tmp_path / "a.lock").slurm_id == "77"
+    assert living_holder_of(tmp_path / "a.lock") is None
     with caplog.at_level("INFO"), Lock(tmp_path / "a.lock", "a shard"):
-        assert holder_of(tmp_path / "a.lock") == this_job()
+        assert living_holder_of(tmp_path / "a.lock") == this_job()
     assert "a shard was being made by SLURM job 77" in caplog.text
     assert "which is dead" in caplog.text
     assert list(tmp_path.iterdir()) == []
@@ -187,7 +187,7 @@ def test_an_answer_that_a_file_server_lost_does_not_make_a_job_wait_for_itself(t
     monkeypatch.setattr("emudrift.files.os.link", twice)
     monkeypatch.setattr(locks.time, "sleep", lambda seconds: pytest.fail("it waits for itself"))
     with Lock(tmp_path / "a.lock", "a"):
-        assert holder_of(tmp_path / "a.lock") == this_job()
+        assert living_holder_of(tmp_path / "a.lock") == this_job()
 
 
 def test_one_failed_sign_of_life_is_not_the_last(tmp_path, monkeypatch):
@@ -228,7 +228,7 @@ def test_who_was_slow_to_take_a_dead_lock_gives_way_to_who_came_meanwhile(tmp_pa
     lock = Lock(tmp_path / "a.lock", "a")
     assert lock._take() is False
     assert [path.name for path in tmp_path.iterdir()] == ["a.lock.1"]
-    assert holder_of(tmp_path / "a.lock").pid == crowd[0].pid
+    assert living_holder_of(tmp_path / "a.lock").pid == crowd[0].pid
     kill(crowd[0])
 
 

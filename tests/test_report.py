@@ -20,7 +20,8 @@ from emudrift.experiment import Experiment
 from emudrift.grid import GridRow, side_by_side
 from emudrift.history import Attempt
 from emudrift.report import build_report
-from emudrift.report.run import Manifest, load_manifests
+from emudrift.report.run import Manifest, load_manifests, run_tables
+from emudrift.report.table import Table
 from emudrift.report.verdict import verdict
 
 HOSTILE = """<script>alert(1)</script> "><img src=x onerror='alert(2)'> & it's "quoted" {{ 7 * 7 }}"""
@@ -314,6 +315,43 @@ def test_the_records_of_these_tests_are_what_they_claim() -> None:
     mean = sum(values) / BLOCKS
     error = math.sqrt(sum((value - mean) ** 2 for value in values) / (BLOCKS - 1) / BLOCKS)
     assert (mean, error) == (pytest.approx(20), pytest.approx(2))
+
+
+def attempts_table(study: Study) -> Table:
+    shards = {arm.name: [m for m in study.manifests if m.arm == arm.name] for arm in study.experiment.arms()}
+    tables = run_tables(study.experiment, study.experiment.arms(), shards, study.tables[0])
+    (found,) = [table for table in tables if table.title == "Attempts"]
+    return found
+
+
+def test_every_attempt_has_its_line_and_their_ends_are_counted() -> None:
+    study = Study()
+    table = attempts_table(study)
+    # Four arms of two shards; the second of each needed two attempts.
+    assert table.note == "12 attempts at 8 shards; how they ended: finished 8, walltime 4."
+    assert [(row[1].text, row[8].text) for row in table.rows] == [
+        ("1", "finished"), ("1", "walltime: 20 s are left"), ("2", "finished"),
+    ] * 4  # fmt: skip
+    text = words(study.page().text)
+    assert "finished 8, walltime 4." in text
+    assert "node7" in text
+
+
+def test_a_thousand_attempts_are_counted_and_only_those_cut_short_have_lines() -> None:
+    study = Study()
+    begun = study.manifests[0].attempts[0]
+    study.manifests[0] = study.manifests[0].model_copy(
+        update={"attempts": [replace(begun, reason="SIGTERM")] * 150 + [begun] * 850}
+    )
+    table = attempts_table(study)
+    assert table.note.startswith("1,011 attempts at 8 shards; how they ended: finished 857, SIGTERM 150, walltime 4.")
+    assert "the first of 154 that did not finish; images/<arm>/<rows>.attempts.jsonl" in table.note
+    assert [row[8].text for row in table.rows] == ["SIGTERM"] * 50
+    assert "images/<arm>/<rows>.attempts.jsonl" in study.page().text
+    study.manifests[0] = study.manifests[0].model_copy(update={"attempts": [begun] * 1000})
+    table = attempts_table(study)
+    assert "Here are those that did not finish;" in table.note
+    assert [row[8].text for row in table.rows] == ["walltime: 20 s are left"] * 4
 
 
 def test_another_vq_than_the_baselines_is_said_beside_the_verdict() -> None:

@@ -10,21 +10,26 @@ import sys
 import tarfile
 import time
 from collections.abc import Iterator, Sequence
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from emudrift import files
+from emudrift import files, jobs
 from emudrift.drawing import draw_shard
 from emudrift.errors import InputError
 from emudrift.generators import Batching, Drawing
+from emudrift.jobs import this_job
+from emudrift.locks import Lock
 from emudrift.prompts import Prompt
 from emudrift.shards import (
     Identity,
     PartialShard,
     check_archive,
     fixed_batching,
+    forget_finished,
+    lock_of,
     read_archive,
     write_archive,
 )
@@ -171,6 +176,27 @@ def test_an_image_of_the_wrong_size_is_refused(tmp_path):
     partial = PartialShard(tmp_path / "partial", IDENTITY, (8, 8))
     with pytest.raises(InputError, match=r"is 8 x 16 pixels, \(8, 8\) were asked for"):
         partial.write(PROMPTS[0], next(Painter().draw(PROMPTS)))
+
+
+def test_what_a_finished_shard_left_goes_unless_a_living_job_holds_it(tmp_path):
+    """Locks of real processes: one lives, one was killed and will never give its lock back."""
+    for name, ending in (("a", ".tar .json"), ("b", ".tar .json"), ("c", ".tar")):
+        folder = tmp_path / "arm" / ".partial" / name
+        (folder / "tokens").mkdir(parents=True)
+        for each in ending.split():
+            (tmp_path / "arm" / f"{name}{each}").write_bytes(b"x")
+    dead = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"])
+    job = replace(this_job(), pid=dead.pid, started=jobs._start_of(dead.pid))
+    lock_of(tmp_path / "arm/.partial/a").with_name("a.lock.1").write_text(json.dumps(asdict(job)))
+    with Lock(lock_of(tmp_path / "arm/.partial/b"), "b"):
+        forget_finished(tmp_path)
+        assert {path.name for path in (tmp_path / "arm/.partial").iterdir() if path.is_dir()} == {"a", "b", "c"}
+        dead.kill()
+        dead.wait()
+        forget_finished(tmp_path)
+        assert {path.name for path in (tmp_path / "arm/.partial").iterdir() if path.is_dir()} == {"b", "c"}
+    forget_finished(tmp_path)
+    assert {path.name for path in (tmp_path / "arm/.partial").iterdir() if path.is_dir()} == {"c"}
 
 
 def test_a_killed_packer_leaves_no_litter_behind_the_next(tmp_path, undisturbed):

@@ -21,7 +21,8 @@ from emudrift.jobs import this_job
 from emudrift.locks import Lock
 from emudrift.progress import Progress
 from emudrift.shards import lock_of
-from emudrift.survey import expected_rate, plan_text, power_text, remove_images, status_text, survey
+from emudrift.survey import expected_rate, plan_view, power_view, remove_images, status_view, survey
+from emudrift.terminal import plain
 from emudrift.uncertainty import required_n
 
 
@@ -75,7 +76,7 @@ def test_a_plan_counts_shards_images_hours_and_bytes(experiment):
     for shard in (0, 1):
         finish(experiment, 0, shard)
     draw(experiment, 0, 2, 5)
-    text = plan_text(experiment, survey(experiment))
+    text = plain(*plan_view(experiment, survey(experiment)))
     # 1,000 images an hour measured: 15 of 40 are left; the other arms are as large and are expected to be as fast.
     assert row(text, "base, guidance 1") == ["2", "1", "1", "25", "of", "40", "1,000", "(measured)", "0.0"]
     assert row(text, "finetuned, guidance 3")[:6] == ["0", "0", "4", "0", "of", "40"]
@@ -87,7 +88,7 @@ def test_a_plan_counts_shards_images_hours_and_bytes(experiment):
 def test_without_a_finished_shard_the_rate_is_said_to_be_assumed(experiment):
     states = survey(experiment)
     assert expected_rate(experiment.arms()[0], states).images_per_hour == module.ASSUMED_RATE * 64
-    assert "assumed: 400 images of 512 x 512 an hour" in plan_text(experiment, states)
+    assert "assumed: 400 images of 512 x 512 an hour" in plain(*plan_view(experiment, states))
 
 
 def test_a_plan_after_a_pilot_says_how_many_images_are_enough(experiment):
@@ -98,21 +99,21 @@ def test_a_plan_after_a_pilot_says_how_many_images_are_enough(experiment):
             records.append(record(model, scale, 40, 20.0, error=error * (4 if scale == 3 else 1)))
     table = compare(records, "base")
     write_table(table, experiment.results / "comparison.csv")
-    lines = [line.split() for line in power_text(experiment).splitlines() if "finetuned − base" in line]
+    lines = [line.split() for line in plain(*power_view(experiment)).splitlines() if "finetuned − base" in line]
     narrow, wide = ([int(word.replace(",", "")) for word in line[-3:]] for line in lines)
     low, high = table.loc[table["guidance_scale"] == 1, ["low", "high"]].iloc[0]
     error = (high - low) / 2 / scipy.stats.t.ppf(0.975, 19)
     assert narrow[1] == required_n(error, 40, 1.0)
     assert narrow[0] == pytest.approx(4 * narrow[1], rel=0.02)
     assert wide[1] / narrow[1] > 8
-    assert "80 % power, by the spread of the differences at N = 40" in plan_text(experiment, survey(experiment))
+    assert "80 % power, by the spread of the differences at N = 40" in plain(*plan_view(experiment, survey(experiment)))
 
 
 def test_a_disk_that_will_not_suffice_is_warned_of(experiment, monkeypatch):
     usage = shutil.disk_usage(experiment.results)
-    assert "WARNING" not in plan_text(experiment, survey(experiment))
+    assert "WARNING" not in plain(*plan_view(experiment, survey(experiment)))
     monkeypatch.setattr(module.shutil, "disk_usage", lambda path: usage._replace(free=1000))
-    assert "WARNING: that is more than is free" in plan_text(experiment, survey(experiment))
+    assert "WARNING: that is more than is free" in plain(*plan_view(experiment, survey(experiment)))
 
 
 def test_status_names_who_works_and_the_last_error_of_what_stopped(experiment):
@@ -126,16 +127,26 @@ def test_status_names_who_works_and_the_last_error_of_what_stopped(experiment):
         (attempt,) = history.attempts()
         history._write([replace(attempt, start=time.time() - 36)])
         draw(experiment, 2, 0, 8)
-        text = status_text(experiment, survey(experiment))
+        text = plain(*status_view(experiment, survey(experiment)))
     # Six images in 36 s: 600 an hour, and 32 of 40 are left.
     assert row(text, "finetuned, guidance 1")[:8] == ["0", "1", "3", "8", "of", "40", "1", "600"]
     assert row(text, "finetuned, guidance 1")[8:] == ["3", "min"]
     assert f"finetuned, guidance 1, 000000-000010: process {os.getpid()} on" in text
     assert "stopped before their end, and not at work now (1):" in text
     assert "base, guidance 3, 000010-000020: error: cannot write a.tar: no space left on device" in text
-    after = status_text(experiment, survey(experiment))
+    after = plain(*status_view(experiment, survey(experiment)))
     assert "at work" not in after.partition("stopped before")[0]
     assert "finetuned, guidance 1, 000000-000010: killed: it left no word" in after
+
+
+def test_a_finished_shard_whose_archive_or_manifest_was_lost_is_named(experiment):
+    for shard, lost in ((0, ".tar"), (1, ".json")):
+        finish(experiment, 0, shard)
+        shard_path(experiment, 0, shard).with_suffix(lost).unlink()
+    text = plain(*status_view(experiment, survey(experiment)))
+    assert "stopped before their end, and not at work now (2):" in text
+    for rows in ("000000-000010", "000010-000020"):
+        assert f"base, guidance 1, {rows}: finished, but its archive or manifest is missing" in text
 
 
 def test_starting_over_removes_one_shard_or_one_arm_and_nothing_else(experiment):
@@ -175,10 +186,10 @@ def test_starting_over_is_not_stopped_by_what_a_killed_job_left(experiment):
     (folder / ".tmp-0123-batch.json").write_bytes(b"{")
     lock = folder / ".partial" / "000010-000020.lock.1"
     lock.write_text(json.dumps(vars(replace(this_job(), host="another-node", slurm_id="7"))))
-    assert "SLURM job 7 on another-node" in status_text(experiment, survey(experiment))
+    assert "SLURM job 7 on another-node" in plain(*status_view(experiment, survey(experiment)))
     hour_ago = time.time() - 3600
     os.utime(lock, (hour_ago, hour_ago))
-    assert "at work" not in status_text(experiment, survey(experiment))
+    assert "at work" not in plain(*status_view(experiment, survey(experiment)))
     assert remove_images(experiment, "base-cfg1", None) == ["000000-000010", "000010-000020"]
     assert [path.name for path in folder.iterdir() if path.is_file()] == [".tmp-0123-batch.json"]
 
@@ -192,3 +203,6 @@ def test_a_tokenizers_rate_says_nothing_about_drawing(experiment):
     states = survey(other)
     assert expected_rate(other.arms()[4], states).source == "measured"
     assert expected_rate(other.arms()[0], states).source == "assumed"
+    shutil.rmtree(other.results)
+    other.results.mkdir()
+    assert row(plain(*plan_view(other, survey(other))), "floor")[-3:] == ["no", "drawing", "0.0"]

@@ -1,5 +1,6 @@
 """Drawing a shard: what is missing of it, batch by batch, tokens first, and images written while the next are drawn."""
 
+import logging
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -11,6 +12,8 @@ from emudrift.generators import Drawing, Generator, TokenGenerator
 from emudrift.jobs import Stopped
 from emudrift.prompts import Prompt
 from emudrift.shards import PartialShard
+
+logger = logging.getLogger(__name__)
 
 WRITERS = 2
 """Threads that encode and write images; zlib and the disk let Python go on meanwhile."""
@@ -25,7 +28,7 @@ def draw_shard(
     started: Callable[[int], None] = lambda done: None,
     progress: Callable[[int], None] = lambda done: None,
     before_batch: Callable[[], None] = lambda: None,
-) -> Generator | TokenGenerator | None:
+) -> None:
     """Makes every missing sample of a shard.
 
     Batches are cut on a fixed grid of rows. A batch of which anything is missing is drawn whole, so a resumed shard puts
@@ -37,25 +40,20 @@ def draw_shard(
         progress: called with the number of samples just written.
         before_batch: called before each batch; may raise `Stopped`. Samples that wait to be written are written then.
 
-    Returns:
-        The generator, or None if nothing was missing.
-
     Raises:
         InputError: whatever the generator or the disk refuses.
     """
     missing = partial.missing(prompts)
     started(len(prompts) - len(missing))
     if not missing:
-        return None
+        return
     generator = load()
     partial.size = generator.size
     with _Writer(partial, progress) as writer:
         if isinstance(generator, TokenGenerator):
-            batches = _grid(prompts, generator.batching.batch_size, missing, before_batch)
-            _draw_tokens(batches, prompts, partial, generator, missing, writer)
+            _draw_tokens(prompts, partial, generator, missing, before_batch, writer)
         else:
             _draw_images(_grid(prompts, generator.batch_size, missing, before_batch), generator, missing, writer)
-    return generator
 
 
 Batches = Iterator[Sequence[Prompt]]
@@ -69,16 +67,23 @@ def _draw_images(batches: Batches, generator: Generator, missing: set[str], writ
 
 
 def _draw_tokens(
-    batches: Batches,
     prompts: Sequence[Prompt],
     partial: PartialShard,
     generator: TokenGenerator,
     missing: set[str],
+    before_batch: Callable[[], None],
     writer: "_Writer",
 ) -> None:
-    kept = partial.read_tokens(prompts)
-    for batch in batches:
-        if all(prompt.prompt_id in kept for prompt in batch):
+    kept, size = partial.read_tokens(prompts), generator.batching.batch_size
+
+    def is_kept(batch: Sequence[Prompt]) -> bool:
+        return all(prompt.prompt_id in kept for prompt in batch)
+
+    decoded = [prompt for batch in _grid(prompts, size, missing) if is_kept(batch) for prompt in batch]
+    if count := sum(prompt.prompt_id in missing for prompt in decoded):
+        logger.info("tokens of %d images were there already; decoded, not drawn", count)
+    for batch in _grid(prompts, size, missing, before_batch):
+        if is_kept(batch):
             codes = np.stack([kept[prompt.prompt_id].codes for prompt in batch])
         else:
             codes = generator.codes(batch)
@@ -89,7 +94,9 @@ def _draw_tokens(
                 writer.write(prompt, Drawing(image, code.astype(np.uint16)))
 
 
-def _grid(prompts: Sequence[Prompt], size: int, missing: set[str], before: Callable[[], None]) -> Batches:
+def _grid(
+    prompts: Sequence[Prompt], size: int, missing: set[str], before: Callable[[], None] = lambda: None
+) -> Batches:
     """The batches of which anything is missing."""
     for start in range(0, len(prompts), size):
         batch = prompts[start : start + size]

@@ -160,12 +160,6 @@ class Lock:
             raise Stopped("another job took over")
 
 
-def holder_of(path: Path) -> Job | None:
-    """Who holds a lock, dead or alive; None if nobody does."""
-    held = Lock(path, "")._holder()
-    return None if held is None else held[1]
-
-
 def living_holder_of(path: Path) -> Job | None:
     """Who holds a lock and is alive, as far as one look can tell: on another machine, who gave a sign of life of late."""
     held = Lock(path, "")._holder()

@@ -22,7 +22,7 @@ from emudrift.errors import InputError
 from emudrift.files import TEMPORARY_PREFIX, atomic_path, hard_link, write_bytes_atomically
 from emudrift.generators import Batching, Drawing
 from emudrift.images import encode_png
-from emudrift.locks import holder_of
+from emudrift.locks import living_holder_of
 from emudrift.prompts import Prompt
 from emudrift.records import load_record
 
@@ -301,7 +301,7 @@ def forget_finished(images: Path) -> None:
         if (
             shard.with_suffix(".tar").exists()
             and shard.with_suffix(".json").exists()
-            and holder_of(lock_of(folder)) is None
+            and living_holder_of(lock_of(folder)) is None
         ):
             shutil.rmtree(folder)
 

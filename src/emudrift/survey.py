@@ -1,5 +1,6 @@
 """What of an experiment is done and what is still to do, read from the disk alone: nothing is run, nothing is changed."""
 
+import math
 import shutil
 import time
 from collections.abc import Sequence
@@ -7,23 +8,24 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pandas as pd
+from rich.console import RenderableType
+from rich.text import Text
 from scipy.special import stdtrit
 
 from emudrift.comparison import load_table, rows_of
 from emudrift.errors import InputError
 from emudrift.experiment import Arm, Experiment, Shard
 from emudrift.files import TEMPORARY_PREFIX
-from emudrift.history import FINISHED, RUNNING, Attempt, History, images_per_hour
+from emudrift.history import FINISHED, KILLED, RUNNING, Attempt, History, images_per_hour
 from emudrift.locks import living_holder_of
 from emudrift.shards import count_samples, lock_of
+from emudrift.terminal import duration, table
 from emudrift.uncertainty import BLOCKS, required_n
 
 ASSUMED_RATE = 400.0
 """Images of 512 x 512 per GPU and hour, assumed until a shard has finished and says better. Not measured."""
 BYTES_PER_PIXEL = 1.8
 """A PNG of a photograph, tar headers included, assumed until an archive is there."""
-
-
 DIFFERENCES = (0.5, 1.0, 2.0)
 """Differences in FID that `plan` says the necessary N for."""
 
@@ -38,8 +40,7 @@ class ShardState:
         done: its archive and manifest are there.
         rate: images per hour, of the attempt that made most of it; None if none made any.
         worker: who works on it, in words; None if nobody holds its lock.
-        error: how its last attempt ended, where that was neither its end nor one by plan.
-        seconds: of all attempts.
+        error: how its last attempt ended, where that left it unfinished.
         size: bytes of its archive; 0 until it is done.
     """
 
@@ -50,7 +51,6 @@ class ShardState:
     rate: float | None
     worker: str | None
     error: str | None
-    seconds: float
     size: int
 
 
@@ -113,7 +113,6 @@ def _shard_state(experiment: Experiment, arm: Arm, shard: Shard, rows: int | Non
         _rate(attempts, images),
         None if holder is None else str(holder),
         None if done or holder is not None else _error(attempts),
-        sum(attempt.seconds for attempt in attempts),
         size,
     )
 
@@ -127,9 +126,12 @@ def _rate(attempts: Sequence[Attempt], images: int) -> float | None:
 
 
 def _error(attempts: Sequence[Attempt]) -> str | None:
-    if not attempts or attempts[-1].reason == FINISHED:
+    """How the last attempt at a shard that is not done ended; None if nobody began it."""
+    if not attempts:
         return None
-    return "killed: it left no word" if attempts[-1].reason == RUNNING else attempts[-1].reason
+    if attempts[-1].reason == FINISHED:
+        return "finished, but its archive or manifest is missing; the next run makes them again"
+    return KILLED if attempts[-1].reason == RUNNING else attempts[-1].reason
 
 
 def expected_rate(arm: Arm, states: Sequence[ArmState]) -> Rate:
@@ -147,7 +149,7 @@ def expected_rate(arm: Arm, states: Sequence[ArmState]) -> Rate:
         if (_tokens(state.arm), state.arm.settings["generator"]) == (size, generator) and (other := measured(state)):
             return Rate(other, f"as {state.arm.label}")
     # The work for a token grows with the tokens before it; up to this size it is mostly that of reading the weights.
-    return Rate(ASSUMED_RATE * 4096 / size, "assumed") if size else Rate(float("inf"), "no drawing")
+    return Rate(ASSUMED_RATE * 4096 / size, "assumed") if size else Rate(math.inf, "no drawing")
 
 
 def _tokens(arm: Arm) -> int:
@@ -165,97 +167,102 @@ def expected_bytes(arm: Arm, states: Sequence[ArmState]) -> float:
     return arm.settings.get("width", 512) * arm.settings.get("height", 512) * BYTES_PER_PIXEL + 4096
 
 
-def plan_text(experiment: Experiment, states: Sequence[ArmState]) -> str:
-    """What `snakemake plan` prints."""
+def plan_view(experiment: Experiment, states: Sequence[ArmState]) -> list[RenderableType]:
+    """What `snakemake plan` shows."""
     rows, hours, needed = [], 0.0, 0.0
     for state in states:
         rate, left = expected_rate(state.arm, states), state.total - state.images
+        known = math.isfinite(rate.images_per_hour)
         hours += left / rate.images_per_hour
         needed += left * expected_bytes(state.arm, states)
         rows.append(
-            {
-                "arm": state.arm.label,
-                "done": state.count("done"),
-                "partial": state.count("partial"),
-                "to do": state.count("to do"),
-                "images": f"{state.images:,} of {state.total:,}",
-                "images/h": f"{rate.images_per_hour:,.0f} ({rate.source})",
+            _counts(state)
+            | {
+                "images/h": f"{rate.images_per_hour:,.0f} ({rate.source})" if known else rate.source,
                 _device_hours(experiment): f"{left / rate.images_per_hour:,.1f}",
             }
         )
-    free = shutil.disk_usage(_existing(experiment.results)).free
-    features = sum(state.total for state in states) * sum(e.dims for e in experiment.config.extractors) * 4
-    needed += features
-    lines = [
-        _table(rows),
+    folder = _existing(experiment.results)
+    free = shutil.disk_usage(folder).free
+    needed += sum(state.total for state in states) * sum(e.dims for e in experiment.config.extractors) * 4
+    view: list[RenderableType] = [
+        table(rows),
         "",
         f"{_device_hours(experiment)} left for drawing: {hours:,.1f}",
-        f"disk space still needed: {needed / 1e9:,.1f} GB of {free / 1e9:,.1f} GB free in {_existing(experiment.results)}",
+        f"disk space still needed: {needed / 1e9:,.1f} GB of {free / 1e9:,.1f} GB free in {folder}",
     ]
     if needed > free:
-        lines.append(
-            "WARNING: that is more than is free; shards stop when the disk is full, and go on when there is space"
-        )
-    if power := power_text(experiment):
-        lines += ["", power]
+        warning = "that is more than is free; shards stop when the disk is full, and go on when there is space"
+        view.append(Text(f"WARNING: {warning}", style="yellow"))
+    view += power_view(experiment)
     if any(expected_rate(state.arm, states).source == "assumed" for state in states):
-        lines.append(
-            f"assumed: {ASSUMED_RATE:,.0f} images of 512 x 512 an hour on one GPU, until a shard has finished and says better"
-        )
-    return "\n".join(lines)
+        said = "an hour on one GPU, until a shard has finished and says better"
+        view += ["", Text(f"assumed: {ASSUMED_RATE:,.0f} images of 512 x 512 {said}", style="dim")]
+    return view
 
 
-def power_text(experiment: Experiment) -> str:
-    """How many images are enough, from the differences that an earlier run found at its largest N; "" without one.
+def power_view(experiment: Experiment) -> list[RenderableType]:
+    """How many images are enough, from the differences that an earlier run found at its largest N; empty without one.
 
     A table that cannot be read is named, and keeps nobody from the rest of the plan: the next run makes a new one.
     """
     path = experiment.results / "comparison.csv"
     try:
-        table = load_table(path) if path.exists() else pd.DataFrame()
+        found = load_table(path) if path.exists() else pd.DataFrame()
     except InputError as error:
-        return f"how many images are enough cannot be said yet: {error}"
-    if table.empty:
-        return ""
-    table = table[table["n"] == table["n"].max()]
+        return ["", Text(f"how many images are enough cannot be said yet: {error}", style="yellow")]
+    if found.empty:
+        return []
+    found = found[found["n"] == found["n"].max()]
     rows = []
-    for pair in rows_of(table):
+    for pair in rows_of(found):
         spread = (pair.high - pair.low) / 2 / stdtrit(BLOCKS - 1, (1 + pair.confidence) / 2)
         scale = "" if pd.isna(pair.guidance_scale) else f", guidance {pair.guidance_scale:g}"
         needed = {f"{size:g} FID": f"{required_n(spread, pair.n, size):,}" for size in DIFFERENCES}
         rows.append({"pair": f"{pair.model} − {pair.baseline}{scale}", "extractor": pair.extractor} | needed)
-    return (
-        f"N per arm that finds a true difference of this size with 80 % power, by the spread of the differences at N = "
-        f"{int(table['n'].iloc[0]):,}:\n{_table(rows)}"
+    said = (
+        "N per arm that finds a true difference of this size with 80 % power, by the spread of the differences at N ="
     )
+    return ["", f"{said} {int(found['n'].iloc[0]):,}:", table(rows)]
 
 
-def status_text(experiment: Experiment, states: Sequence[ArmState]) -> str:
-    """What `snakemake status` prints."""
+def status_view(experiment: Experiment, states: Sequence[ArmState]) -> list[RenderableType]:
+    """What `snakemake status` shows."""
     rows, failed, working = [], [], []
     for state in states:
         busy = [shard for shard in state.shards if shard.worker and not shard.done]
         speed = sum(shard.rate or 0 for shard in busy)
         left = state.total - state.images
         rows.append(
-            {
-                "arm": state.arm.label,
-                "done": state.count("done"),
-                "partial": state.count("partial"),
-                "to do": state.count("to do"),
-                "images": f"{state.images:,} of {state.total:,}",
+            _counts(state)
+            | {
                 "working": len(busy),
                 "images/h": f"{speed:,.0f}" if speed else "–",
-                "time left": "done" if not left else _duration(3600 * left / speed) if speed else "–",
+                "time left": "done" if not left else duration(3600 * left / speed) if speed else "–",
             }
         )
         working += [f"  {state.arm.label}, {shard.shard.name}: {shard.worker}" for shard in busy]
-        failed += [f"  {state.arm.label}, {shard.shard.name}: {shard.error}" for shard in state.shards if shard.error]
-    lines = [_table(rows)]
-    lines += ["", f"at work ({len(working)}):", *working] if working else []
-    lines += ["", f"stopped before their end, and not at work now ({len(failed)}):", *failed] if failed else []
-    lines += ["", f"logs: {experiment.results / 'logs'}"] if failed else []
-    return "\n".join(lines)
+        failed += [
+            Text.assemble(f"  {state.arm.label}, {shard.shard.name}: ", (shard.error, "red"))
+            for shard in state.shards
+            if shard.error
+        ]
+    view: list[RenderableType] = [table(rows)]
+    view += ["", f"at work ({len(working)}):", *working] if working else []
+    view += ["", f"stopped before their end, and not at work now ({len(failed)}):", *failed] if failed else []
+    view += ["", Text(f"logs: {experiment.results / 'logs'}", style="dim")] if failed else []
+    return view
+
+
+def _counts(state: ArmState) -> dict[str, object]:
+    """The first columns of both tables."""
+    return {
+        "arm": state.arm.label,
+        "done": state.count("done"),
+        "partial": state.count("partial"),
+        "to do": state.count("to do"),
+        "images": f"{state.images:,} of {state.total:,}",
+    }
 
 
 def remove_images(experiment: Experiment, arm: str, rows: str | None) -> list[str]:
@@ -315,15 +322,3 @@ def _device_hours(experiment: Experiment) -> str:
 def _existing(path: Path) -> Path:
     """The path, or the nearest folder above it that is there."""
     return path if path.exists() else _existing(path.parent)
-
-
-def _table(rows: list[dict[str, object]]) -> str:
-    return pd.DataFrame(rows).to_string(index=False)
-
-
-def _duration(seconds: float) -> str:
-    minutes = max(1, round(seconds / 60))
-    days, hours = minutes // 1440, minutes // 60 % 24
-    if days:
-        return f"{days} d {hours} h"
-    return f"{hours} h {minutes % 60} min" if hours else f"{minutes} min"

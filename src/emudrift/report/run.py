@@ -11,10 +11,13 @@ from pydantic import BaseModel, ConfigDict
 
 from emudrift.config import AnyModel, Emu3Model, TokenizerModel
 from emudrift.experiment import Arm, Experiment
-from emudrift.history import Attempt
+from emudrift.history import FINISHED, Attempt
 from emudrift.records import load_record
 from emudrift.report.table import Cell, Table, label_of
 from emudrift.settings import Checkpoint
+
+ATTEMPTS = 50
+"""Attempts that the page has lines for."""
 
 
 class Manifest(BaseModel):
@@ -63,7 +66,7 @@ def run_tables(
     return [
         _models_table(experiment, shards),
         _arms_table(arms, shards),
-        *_attempts_table(arms, shards),
+        _attempts_table(arms, shards),
         *_settings_tables(arms),
         _extractors_table(experiment, fid),
         _versions_table([manifest for arm in arms for manifest in shards[arm.name]]),
@@ -133,26 +136,47 @@ def _arms_table(arms: Sequence[Arm], shards: dict[str, list[Manifest]]) -> Table
     return Table("Arms", head, rows)
 
 
-def _attempts_table(arms: Sequence[Arm], shards: dict[str, list[Manifest]]) -> list[Table]:
-    """Every attempt at a shard that took more than one; no table where there is none."""
-    rows = []
-    for arm in arms:
-        for manifest in shards[arm.name]:
-            for nth, attempt in enumerate(manifest.attempts if len(manifest.attempts) > 1 else [], start=1):
-                cells = [
-                    f"{label_of(arm)}, rows {manifest.rows[0]:,} to {manifest.rows[1]:,}",
-                    f"{nth}",
-                    attempt.job or "–",
-                    attempt.node,
-                    attempt.device or "–",
-                    _clock(attempt.start),
-                    _clock(attempt.end),
-                    f"{attempt.images:,}",
-                    attempt.reason,
-                ]
-                rows.append([Cell(cell) for cell in cells])
+def _attempts_table(arms: Sequence[Arm], shards: dict[str, list[Manifest]]) -> Table:
+    """One line per attempt; of more than a page holds, those that did not finish, and the note says where the rest lies."""
+    lines = [
+        (f"{label_of(arm)}, rows {manifest.rows[0]:,} to {manifest.rows[1]:,}", nth, attempt)
+        for arm in arms
+        for manifest in shards[arm.name]
+        for nth, attempt in enumerate(manifest.attempts, start=1)
+    ]
+    ends = Counter(attempt.reason.partition(":")[0] for _, _, attempt in lines)
+    note = f"{len(lines):,} attempts at {sum(map(len, shards.values())):,} shards; how they ended: "
+    note += ", ".join(f"{end} {count:,}" for end, count in ends.most_common()) + "."
+    shown = lines if len(lines) <= ATTEMPTS else [line for line in lines if line[2].reason != FINISHED][:ATTEMPTS]
+    if len(shown) < len(lines):
+        unfinished = len(lines) - ends[FINISHED]
+        what = (
+            "those that did not finish"
+            if len(shown) == unfinished
+            else f"the first of {unfinished:,} that did not finish"
+        )
+        note += (
+            f" Here are {what}; images/<arm>/<rows>.attempts.jsonl beside each shard holds a line for every attempt."
+        )
+    rows = [
+        [
+            Cell(text)
+            for text in (
+                shard,
+                f"{nth}",
+                attempt.job or "–",
+                attempt.node,
+                attempt.device or "–",
+                _clock(attempt.start),
+                _clock(attempt.end),
+                f"{attempt.images:,}",
+                attempt.reason,
+            )
+        ]
+        for shard, nth, attempt in shown
+    ]
     head = ["shard", "attempt", "job", "node", "device", "start (UTC)", "end (UTC)", "images made", "how it ended"]
-    return [Table("Shards that took more than one attempt", head, rows)] if rows else []
+    return Table("Attempts", head, rows, note)
 
 
 def _clock(seconds: float) -> str:

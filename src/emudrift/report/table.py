@@ -16,11 +16,12 @@ class Cell:
 
 @dataclass(frozen=True)
 class Table:
-    """A table of the page; the first cell of a row is its heading."""
+    """A table of the page; the first cell of a row is its heading, and a note may stand above it."""
 
     title: str
     head: list[str]
     rows: list[list[Cell]]
+    note: str = ""
 
 
 def label_of(arm: Arm) -> str:

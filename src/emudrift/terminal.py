@@ -1,0 +1,113 @@
+"""The terminal's one look: tables, errors and log lines; where nobody watches, the same words as plain text."""
+
+import functools
+import io
+import logging
+import os
+import re
+import sys
+from pathlib import Path
+from typing import Any, NoReturn, TextIO
+
+from rich.console import Console, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+UNBROKEN = 100_000
+"""Columns of a page that nobody watches: whoever reads it, a person or a program, gets every row on one line."""
+_FAULT = re.compile(r"(?:[^(;]|\([^()]*\)|\(|;(?! ))*")
+"""A message up to its hint: to the first semicolon that stands in no parentheses."""
+
+
+def is_watched(file: TextIO) -> bool:
+    """Whether a person looks at it, on something that can move its cursor: no pipe, no file, no dumb terminal."""
+    return file.isatty() and os.environ.get("TERM", "") not in ("", "dumb", "unknown")
+
+
+@functools.cache
+def console_on(file: TextIO) -> Console:
+    """The one console of a watched file, so that log lines go above a progress bar. Heeds NO_COLOR."""
+    return Console(file=file, force_terminal=True, highlight=False, markup=False, emoji=False)
+
+
+def show(*views: RenderableType) -> None:
+    """Prints them on stdout: tables fitted into the terminal, text as it is, for the terminal to wrap."""
+    if not is_watched(sys.stdout):
+        print(plain(*views))
+        return
+    for view in views:
+        console_on(sys.stdout).print(view, soft_wrap=isinstance(view, str | Text))
+
+
+def plain(*views: RenderableType) -> str:
+    """What `show` prints where nobody watches: aligned, without control codes, no line wrapped."""
+    page = io.StringIO()
+    console = Console(file=page, width=UNBROKEN, color_system=None, highlight=False, markup=False, emoji=False)
+    for view in views:
+        console.print(view, soft_wrap=isinstance(view, str | Text))
+    return "\n".join(line.rstrip() for line in page.getvalue().splitlines())
+
+
+def table(rows: list[dict[str, Any]]) -> Table:
+    """A table with the keys of its rows as heads: names on the left, numbers on the right."""
+    result = Table(box=None, pad_edge=False, padding=(0, 1), header_style="bold")
+    for nth, name in enumerate(rows[0] if rows else {}):
+        result.add_column(name, justify="right" if nth else "left", overflow="fold")
+    for row in rows:
+        result.add_row(*map(str, row.values()))
+    return result
+
+
+def fail(message: str) -> NoReturn:
+    """Ends the program with status 1 and a message: one error per line."""
+    for line in message.splitlines():
+        if is_watched(sys.stderr):
+            console_on(sys.stderr).print(styled(f"error: {line}"), soft_wrap=True)
+        else:
+            print(f"error: {line}", file=sys.stderr)
+    sys.exit(1)
+
+
+def styled(message: str, level: int = logging.INFO) -> Text:
+    """A message in its colours: `error:` in red, what is wrong as it is, and the hint behind its semicolon dim."""
+    if not message.startswith("error: "):
+        return Text(message, style="yellow" if level == logging.WARNING else "red" if level > logging.WARNING else "")
+    message = message.removeprefix("error: ")
+    found = _FAULT.match(message)
+    fault = found[0] if found else message
+    return Text.assemble(("error: ", "bold red"), fault, (message[len(fault) :], "dim"))
+
+
+def start_logging(log: Path | None = None) -> None:
+    """Log lines go to stderr, and to a file if there is one."""
+    handlers: list[logging.Handler] = [TerminalHandler() if is_watched(sys.stderr) else logging.StreamHandler()]
+    if log is not None:
+        log.parent.mkdir(parents=True, exist_ok=True)
+        handlers.append(logging.FileHandler(log, mode="w", encoding="utf-8"))
+    logging.basicConfig(format="%(asctime)s %(message)s", datefmt="%H:%M:%S", level=logging.INFO, handlers=handlers)
+
+
+class TerminalHandler(logging.Handler):
+    """Log lines for who watches: above the progress bar, the time dim; an error stands alone."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._console = console_on(sys.stderr)
+
+    def emit(self, record: logging.LogRecord) -> None:
+        time, _, message = self.format(record).partition(" ")
+        text = styled(message, record.levelno)
+        if not message.startswith("error: "):
+            text = Text.assemble((f"{time} ", "dim"), text)
+        self._console.print(text, soft_wrap=True)
+
+
+def duration(seconds: float) -> str:
+    """40 s, 3 min, 2 h 5 min or 3 d 4 h."""
+    if seconds < 59.5:
+        return f"{seconds:.0f} s"
+    minutes = round(seconds / 60)
+    days, hours = minutes // 1440, minutes // 60 % 24
+    if days:
+        return f"{days} d {hours} h"
+    return f"{hours} h {minutes % 60} min" if hours else f"{minutes} min"
