@@ -10,9 +10,8 @@ from pathlib import Path
 import pandas as pd
 from rich.console import RenderableType
 from rich.text import Text
-from scipy.special import stdtrit
 
-from emudrift.comparison import load_table, rows_of
+from emudrift.comparison import SELECTIONS, load_table, rows_of
 from emudrift.errors import InputError
 from emudrift.experiment import Arm, Experiment, Shard
 from emudrift.files import TEMPORARY_PREFIX
@@ -20,7 +19,7 @@ from emudrift.history import FINISHED, KILLED, RUNNING, Attempt, History, images
 from emudrift.locks import living_holder_of
 from emudrift.shards import count_samples, lock_of
 from emudrift.terminal import duration, table
-from emudrift.uncertainty import BLOCKS, required_n
+from emudrift.uncertainty import required_n
 
 ASSUMED_RATE = 400.0
 """Images of 512 x 512 per GPU and hour, assumed until a shard has finished and says better. Not measured."""
@@ -216,10 +215,10 @@ def power_view(experiment: Experiment) -> list[RenderableType]:
     found = found[found["n"] == found["n"].max()]
     rows = []
     for pair in rows_of(found):
-        spread = (pair.high - pair.low) / 2 / stdtrit(BLOCKS - 1, (1 + pair.confidence) / 2)
         scale = "" if pd.isna(pair.guidance_scale) else f", guidance {pair.guidance_scale:g}"
-        needed = {f"{size:g} FID": f"{required_n(spread, pair.n, size):,}" for size in DIFFERENCES}
-        rows.append({"pair": f"{pair.model} − {pair.baseline}{scale}", "extractor": pair.extractor} | needed)
+        needed = {f"{size:g} FID": f"{required_n(pair.standard_error, pair.n, size):,}" for size in DIFFERENCES}
+        seen = {"extractor": pair.extractor, "reference": SELECTIONS[pair.reference_selection]}
+        rows.append({"pair": f"{pair.model} − {pair.baseline}{scale}"} | seen | needed)
     said = (
         "N per arm that finds a true difference of this size with 80 % power, by the spread of the differences at N ="
     )
