@@ -7,7 +7,7 @@ from pathlib import Path
 import door
 
 from emudrift.experiment import Experiment
-from emudrift.human_evaluation.pages import IMAGES, replace_folder, working_folder, write_images, write_pages
+from emudrift.human_evaluation.pages import IMAGES, replaced_folder, write_images, write_pages
 from emudrift.human_evaluation.study import design_study, make_key, write_key
 from emudrift.prompts import load_prompts
 
@@ -23,12 +23,12 @@ def main() -> None:
 def write(arguments: argparse.Namespace) -> None:
     experiment = Experiment.load(arguments.config)
     design, prompts = design_study(experiment), load_prompts(arguments.prompts)
-    new = working_folder(arguments.pages)
-    images = write_images(experiment, design, prompts, new / IMAGES)
-    key = make_key(experiment, design, images)
-    write_pages(new, key, {prompt.prompt_id: prompt.caption for prompt in prompts})
-    replace_folder(new, arguments.pages)
+    with replaced_folder(arguments.pages) as new:
+        images = write_images(experiment, design, prompts, new / IMAGES)
+        key = make_key(experiment, design, images)
+        write_pages(new, key, {prompt.prompt_id: prompt.caption for prompt in prompts})
     write_key(arguments.key, key)
+    (arguments.key.parent / "votes").mkdir(exist_ok=True)
     logging.info(
         "study %s: %d raters, %d prompts, %d pairs of arms, %d votes asked of each rater; send the folder %s",
         key.study, len(key.raters), len(key.prompts), len(key.pairs), len(key.raters[0]), arguments.pages,

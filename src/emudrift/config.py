@@ -232,11 +232,11 @@ class Config(Settings):
         strangers = sorted(set(self.generation.suffix_overrides) - set(self.guidance_scales))
         if strangers:
             raise ValueError(f"generation: suffix_overrides: {strangers} are none of guidance_scales")
-        drawing = [model for model in self.models if not isinstance(model, TokenizerModel)]
-        of_folders = [m.guidance_scale for m in drawing if isinstance(m, FolderModel) and m.guidance_scale is not None]
+        drawers = [model for model in self.models if not isinstance(model, TokenizerModel)]
+        of_folders = [m.guidance_scale for m in drawers if isinstance(m, FolderModel) and m.guidance_scale is not None]
         check_human_evaluation(
             self.human_evaluation,
-            [model.name for model in drawing],
+            [model.name for model in drawers],
             [*self.guidance_scales, *of_folders],
             max(self.sample_sizes),
         )

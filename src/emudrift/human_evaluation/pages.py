@@ -4,7 +4,8 @@ import base64
 import hashlib
 import os
 import shutil
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,7 @@ from emudrift.prompts import Prompt
 from emudrift.shards import read_archive
 
 IMAGES = "images"
+NO_TIME = 315_576_000  # Noon of 1 January 1980, the first day that a zip can hold.
 # What the page calls each answer, with the keys that give it.
 _LABELS = {
     "left": ("A", ["1", "←"]),
@@ -56,6 +58,8 @@ def write_images(experiment: Experiment, design: Design, prompts: Sequence[Promp
                 data = encode_png(image)
                 name = f"{hashlib.sha256(data).hexdigest()[:16]}.png"
                 write_bytes_atomically(folder / name, data)
+                # Arms are written one after the other, and an archive of the folder would keep these times.
+                os.utime(folder / name, (NO_TIME, NO_TIME))
                 names[arm][prompt_id] = name
         if list(names[arm]) != wanted:
             raise InputError(f"arm {arm}: its archives hold other prompts than the table; run its shards again")
@@ -72,20 +76,20 @@ def write_pages(folder: Path, key: Key, captions: dict[str, str]) -> None:
         write_bytes_atomically(folder / f"rater-{rater}.html", render_page(key, rater, captions).encode())
 
 
-def replace_folder(new: Path, folder: Path) -> None:
-    """Puts a finished folder in the place of another."""
-    try:
-        shutil.rmtree(folder, ignore_errors=True)
-        os.replace(new, folder)
-    except OSError as error:
-        raise InputError(f"cannot write {folder}: {(error.strerror or str(error)).lower()}") from error
-
-
-def working_folder(folder: Path) -> Path:
-    """An empty folder beside another, for what will replace it."""
+@contextmanager
+def replaced_folder(folder: Path) -> Iterator[Path]:
+    """Gives a folder to write to, which takes the place of `folder` when the `with` block ends and vanishes when it fails."""
     new = folder.with_name(f"{TEMPORARY_PREFIX}{folder.name}")
     shutil.rmtree(new, ignore_errors=True)
-    return new
+    try:
+        yield new
+        shutil.rmtree(folder, ignore_errors=True)
+        try:
+            os.replace(new, folder)
+        except OSError as error:
+            raise InputError(f"cannot write {folder}: {(error.strerror or str(error)).lower()}") from error
+    finally:
+        shutil.rmtree(new, ignore_errors=True)
 
 
 def render_page(key: Key, rater: int, captions: dict[str, str]) -> str:

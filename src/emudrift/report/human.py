@@ -110,8 +110,8 @@ def _caveats(rates: pd.DataFrame, raters: pd.DataFrame) -> list[str]:
     said = [
         "A prompt counts as a win where more than half of its raters chose the model's image, as a loss where more than half "
         "chose the baseline's, else as a tie: also where no answer has a majority.",
-        f"Intervals ({100 * first['confidence']:.0f} %) are over prompts, for these raters: rates by Wilson, win − loss by Bonett "
-        "and Price, alpha by bootstrap. p: two-sided sign test of wins against losses, adjusted by Holm for the "
+        f"Intervals ({100 * first['confidence']:.0f} %) are over prompts, for these raters: rates by Wilson, win − loss by "
+        "Bonett and Price, alpha by bootstrap. p: two-sided sign test of wins against losses, adjusted by Holm for the "
         f"{len(rates)} comparisons in this table.",
         "Krippendorff's alpha: 1 is full agreement, 0 no more than chance. It is of the single votes, not of majorities.",
     ]
@@ -125,11 +125,11 @@ def _caveats(rates: pd.DataFrame, raters: pd.DataFrame) -> list[str]:
         )
     if int(rates["prompts"].min()) < int(first["prompts_asked"]):
         said.append(f"Some of the {first['prompts_asked']} prompts got no vote.")
-    losers = [str(rater) for rater in raters.loc[raters["passed"] == "no", "rater"]]
-    if losers:
+    failing = [str(rater) for rater in raters.loc[raters["passed"] == "no", "rater"]]
+    if failing:
         fate = "are left out" if first["raters_excluded"] else "are counted all the same (exclude_failed: false)"
         said.append(
-            f"Rater {listing(losers)} failed the attention checks (less than {100 * IDENTICAL_SHARE:.0f} % of the pairs of one "
+            f"Rater {listing(failing)} failed the attention checks (less than {100 * IDENTICAL_SHARE:.0f} % of the pairs of one "
             f"image with itself were called equal); the votes {fate}."
         )
     return said
