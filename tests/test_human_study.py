@@ -79,7 +79,12 @@ def test_equal_inputs_give_an_equal_key_and_whatever_raters_see_changes_the_stud
     write_key(tmp_path / "two.json", key_of())
     assert (tmp_path / "one.json").read_bytes() == (tmp_path / "two.json").read_bytes()
     assert load_key(tmp_path / "one.json") == key_of()
-    others = [key_of({"raters": 4}), key_of({"prompts": 30}), key_of({"attention_checks": 3}), key_of(seed=1)]
+    others = [
+        key_of({"pairs": [{"model": "finetuned"}], "prompts": 20}),
+        key_of({"prompts": 30}),
+        key_of({"attention_checks": 3}),
+        key_of(seed=1),
+    ]
     assert len({key_of().study, *(key.study for key in others)}) == 5
     assert key_of({"exclude_failed": True}).study == key_of().study, "what is done with votes later changes no page"
     experiment = experiment_of()
@@ -94,6 +99,12 @@ def test_the_section_changes_no_arm():
     assert experiment_of({"raters": 7, "prompts": 20}).arms() == experiment_of().arms()
     assert design_study(experiment_of()).prompts == 40
     assert design_study(experiment_of(sample_sizes=[500])).prompts == 100
+
+
+def test_more_raters_can_be_asked_later():
+    few, many = key_of({"raters": 2}), key_of({"raters": 7})
+    assert many.raters[:2] == few.raters
+    assert many.study == few.study
 
 
 @pytest.mark.parametrize(

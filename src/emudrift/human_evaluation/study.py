@@ -57,7 +57,8 @@ class Pair(BaseModel):
 class Key(BaseModel):
     """key.json: what the pages keep from the raters. `raters[k]` are the items of rater k + 1, in their order.
 
-    `images` says by which name the image of each arm and prompt lies beside the pages; `study` is a fingerprint of all else.
+    `images` says by which name the image of each arm and prompt lies beside the pages; `study` is a fingerprint of all else
+    but the number of raters, on which no rater's items depend.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -151,7 +152,8 @@ def make_key(experiment: Experiment, design: Design, images: Mapping[str, Mappin
         images={arm: dict(names) for arm, names in images.items()},
         raters=raters,
     )
-    return key.model_copy(update={"study": fingerprint(key.model_dump())})
+    # The first rater's items stand for all: more raters can be asked later without making the others' votes worthless.
+    return key.model_copy(update={"study": fingerprint(key.model_dump() | {"raters": key.model_dump()["raters"][:1]})})
 
 
 def _items(
