@@ -86,7 +86,7 @@ def test_a_known_preference_comes_out(tmp_path):
     assert table["p_holm"].tolist() == holm(table["p"].tolist())
     assert table["finding"].tolist() == ["better", "better", "no difference found", "no difference found"]
     assert table.loc[2:, "alpha"].isna().all(), "all said the same everywhere"
-    assert table["no_majority"].tolist() == [0, 0, 0, 0]
+    assert table[["both", "neither", "no_majority"]].to_numpy().tolist() == [[0, 0, 0]] * 2 + [[40, 0, 0]] * 2
 
 
 def test_a_tie_of_votes_is_a_tie_and_counted_as_without_majority(tmp_path):
@@ -103,6 +103,23 @@ def test_a_tie_of_votes_is_a_tie_and_counted_as_without_majority(tmp_path):
     assert set(table["ties"]) == set(table["no_majority"]) == {10}
     assert set(table["finding"]) == {"no difference found"}
     assert table["alpha"].max() < 0
+
+
+def test_ties_of_text_faithfulness_are_told_apart(tmp_path):
+    """Of five: on prompt 0 four say both, on 1 three say neither, on 2 two both and two neither; else all prefer the model."""
+    key = key_of({"prompts": 10, "pairs": [{"model": "finetuned", "guidance_scale": 3}]})
+    ties = {
+        "000": ["both"] * 4 + [None],
+        "001": ["neither"] * 3 + ["both"] * 2,
+        "002": ["both", "neither"] * 2 + [None],
+    }
+
+    def answer_of(rater, item):
+        said = ties.get(item.prompt_id, [None] * 5)[rater - 1] if item.question == "faithfulness" else "tie"
+        return said or ("left" if item.left == key.pairs[0].arm else "right")
+
+    row = rates_of(key, answer_of, tmp_path).set_index("question").loc["faithfulness"]
+    assert row[["wins", "ties", "losses", "both", "neither", "no_majority"]].tolist() == [7, 3, 0, 1, 1, 1]
 
 
 def test_raters_who_fail_are_left_out_only_where_the_config_says_so(tmp_path):

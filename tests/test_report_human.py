@@ -33,11 +33,13 @@ def test_the_answer_in_words(tmp_path):
     assert [statement.style for statement in section.statements] == ["better"] * 4
     assert section.statements[1].text.replace("\u00a0", " ") == (
         "Visual appeal, guidance 3: raters preferred base in 25 % [14 to 40] and finetuned in 75 % [60 to 86] of 40 prompts; "
-        "the rest are ties. finetuned − base: +50 points [+21 to +74], p = 0.009: finetuned is better."
+        "the rest are ties. finetuned − base: +50 points [+21 to +74]; better; p = 0.009."
     )
     rates, raters = section.tables
     assert len(rates.rows) == 4
-    assert rates.rows[0][6].text == "1.00 [1.00 to 1.00]"
+    assert [cell.text for cell in rates.rows[0][1:]] == ["40", "75 %", "0 %", "25 %", "+50 points", "1.00"]
+    assert rates.rows[0][3].small == "[0 to 9]; no majority: 0"
+    assert rates.rows[2][3].small == "[0 to 9]; both: 0; neither: 0; no majority: 0"
     assert [row[5].text for row in raters.rows] == ["passed"] * 5
     said = " ".join(section.caveats)
     assert "adjusted by Holm for the 4 comparisons" in said

@@ -38,6 +38,8 @@ RATE_COLUMNS: dict[str, Any] = {
     "wins": "int64",
     "ties": "int64",
     "losses": "int64",
+    "both": "int64",
+    "neither": "int64",
     "no_majority": "int64",
     "win": "float64",
     "win_low": "float64",
@@ -67,7 +69,8 @@ def rate_table(votes: pd.DataFrame, raters: pd.DataFrame, key: Key, note: str = 
     """human_evaluation.csv: a row per question and pair that got votes.
 
     A prompt is a win where more than half of its raters name the model, a loss where more than half name the baseline, else a
-    tie: `no_majority` counts those of the ties in which no answer has more than half (of tie, both, neither none has either).
+    tie. Of the ties, `both` and `neither` count those in which more than half gave that answer (text faithfulness alone), and
+    `no_majority` those in which no answer has more than half.
     Rates are shares of prompts, with Wilson's interval; `net` is win - loss; `p` a two-sided sign test of wins against losses,
     `p_holm` adjusted over all rows, and `finding` what stands at 0.05 after that. Raters who are not `used` are left out.
 
@@ -119,6 +122,7 @@ def _row(votes: pd.DataFrame, question: Question, pair: Pair, choices: Sequence[
         "wins": wins,
         "ties": n - wins - losses,
         "losses": losses,
+        **{answer: _majorities(table, answer) for answer in ("both", "neither")},
         "no_majority": int((2 * counts.max(axis=1) <= counts.sum(axis=1)).sum()),
         "net": (wins - losses) / n,
         "net_low": net_low,
@@ -133,6 +137,11 @@ def _row(votes: pd.DataFrame, question: Question, pair: Pair, choices: Sequence[
         interval = binomtest(number, n).proportion_ci(CONFIDENCE, method="wilson")
         row |= {name: number / n, f"{name}_low": interval.low, f"{name}_high": interval.high}
     return row
+
+
+def _majorities(table: pd.DataFrame, answer: str) -> int:
+    """On how many prompts (rows) more than half gave this answer (a column, if the question has it)."""
+    return int((2 * table[answer] > table.sum(axis=1)).sum()) if answer in table else 0
 
 
 def majority(counts: np.ndarray) -> np.ndarray:

@@ -15,7 +15,8 @@ from emudrift.records import load_record
 
 logger = logging.getLogger(__name__)
 
-# Who sees no difference between an image and itself gets all of these right; who answers at random, one in three.
+# Who looks gets all of these right. Who presses at random gets a third (appeal) or a half (faithfulness), and passes the 10
+# of the default with probability .065.
 IDENTICAL_SHARE = 0.7
 NO_PREFERENCE = ("tie", "both", "neither")
 

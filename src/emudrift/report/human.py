@@ -59,11 +59,11 @@ def human_statements(rates: pd.DataFrame, raters: pd.DataFrame) -> list[str]:
 def _statement(row: Any) -> str:
     """Who was preferred by whom, how often, and what stands of it."""
     scale = "" if math.isnan(row.guidance_scale) else f", guidance\N{NO-BREAK SPACE}{row.guidance_scale:g}"
-    found = "no difference found" if row.finding.startswith("no") else f"{row.model} is {row.finding}"
+    losses, wins = (" ".join(_share(row, name)) for name in ("loss", "win"))
+    net, found = _net(row)
     return (
-        f"{QUESTIONS[row.question]}{scale}: raters preferred {row.baseline} in {_share(row, 'loss')} and {row.model} in "
-        f"{_share(row, 'win')} of {row.prompts:,} prompts; the rest are ties. {row.model} − {row.baseline}: {_net(row)}, "
-        f"{_p(row.p_holm)}: {found}."
+        f"{QUESTIONS[row.question]}{scale}: raters preferred {row.baseline} in {losses} and {row.model} in {wins} of "
+        f"{row.prompts:,} prompts; the rest are ties. {row.model} − {row.baseline}: {net} {found}."
     )
 
 
@@ -75,11 +75,11 @@ def _rates(rows: list[Any]) -> Table:
             [
                 Cell(_title(row)),
                 Cell(f"{row.prompts:,}", f"{row.votes:,} of {row.votes_asked:,} votes by {row.raters} raters"),
-                Cell(_share(row, "win")),
-                Cell(_share(row, "tie"), f"without majority: {row.no_majority}"),
-                Cell(_share(row, "loss")),
-                Cell(_net(row), f"{row.finding}; {_p(row.p_holm)}", row.finding.split()[0]),
-                Cell(_alpha(row)),
+                _rate(row, "win"),
+                _rate(row, "tie", _ties(row)),
+                _rate(row, "loss"),
+                Cell(*_net(row), row.finding.split()[0]),
+                _alpha(row),
             ]
             for row in rows
         ],
@@ -140,21 +140,34 @@ def _title(row: Any) -> str:
     return f"{QUESTIONS[row.question]}: {row.model} against {row.baseline}{scale}"
 
 
-def _share(row: Any, name: str) -> str:
+def _ties(row: Any) -> str:
+    """What kinds of ties there are."""
+    kinds = {"both": row.both, "neither": row.neither} if row.question == "faithfulness" else {}
+    return "".join(f"; {kind}: {number:,}" for kind, number in (kinds | {"no majority": row.no_majority}).items())
+
+
+def _rate(row: Any, name: str, more: str = "") -> Cell:
+    share, interval = _share(row, name)
+    return Cell(share, interval + more)
+
+
+def _share(row: Any, name: str) -> tuple[str, str]:
+    """A share of prompts and its interval."""
     value, low, high = (100 * getattr(row, column) for column in (name, f"{name}_low", f"{name}_high"))
-    return f"{value:.0f} % [{low:.0f} to {high:.0f}]"
+    return f"{value:.0f} %", f"[{low:.0f} to {high:.0f}]"
 
 
-def _net(row: Any) -> str:
+def _net(row: Any) -> tuple[str, str]:
+    """Wins less losses, and in small its interval and what stands of it."""
     value, low, high = (number(100 * each, 0, signed=True) for each in (row.net, row.net_low, row.net_high))
-    return f"{value} points [{low} to {high}]"
+    return f"{value} points", f"[{low} to {high}]; {row.finding}; {_p(row.p_holm)}"
 
 
-def _alpha(row: Any) -> str:
+def _alpha(row: Any) -> Cell:
     if math.isnan(row.alpha):
-        return "–"
+        return Cell("–")
     alpha, low, high = (number(each, 2) for each in (row.alpha, row.alpha_low, row.alpha_high))
-    return f"{alpha} [{low} to {high}]"
+    return Cell(alpha, f"[{low} to {high}]")
 
 
 def _p(p: float) -> str:
