@@ -2,17 +2,24 @@
 
 import functools
 import http.server
+import io
 import json
+import tarfile
 import threading
 from collections import Counter
 from pathlib import Path
 
+import numpy as np
 import pytest
 from PIL import Image
-from ratings import key_of
+from ratings import experiment_of, key_of
 
-from emudrift.human_evaluation.pages import render_page, replaced_folder, write_pages
+from emudrift.errors import InputError
+from emudrift.human_evaluation.pages import NO_TIME, render_page, replaced_folder, write_images, write_pages
+from emudrift.human_evaluation.study import design_study
 from emudrift.human_evaluation.votes import load_votes, vote_table
+from emudrift.images import encode_png
+from emudrift.prompts import Prompt
 
 HOSTILE = """<script>document.title = "hacked"</script></script><img src=x onerror='alert(2)'> & {{ 7 * 7 }} \u2028 "quoted\""""
 COLOURS = ["#a04030", "#3060a0"]
@@ -130,7 +137,7 @@ def test_a_vote_can_be_corrected_by_mouse_and_by_key(rater, key, tmp_path):
     ada.press("2")
     first = key.raters[0][0]
     ada.page.keyboard.press("Backspace")
-    ada.page.click("#back")
+    ada.page.click("[data-back]:visible")
     assert ada.sides() == [key.images[arm][first.prompt_id] for arm in (first.left, first.right)]
     assert ada.page.get_attribute("#answers button[data-answer=left]", "aria-pressed") == "true"
     ada.page.click("#answers button[data-answer=tie]")
@@ -139,6 +146,31 @@ def test_a_vote_can_be_corrected_by_mouse_and_by_key(rater, key, tmp_path):
     votes = load_votes([ada.download(tmp_path / "v.json")], key)[1]
     assert [vote.answer for vote in votes] == ["tie", "right"]
     assert ada.votes() == 2
+
+
+def test_the_first_question_can_be_gone_back_to_from_the_second(rater):
+    ada = rater()
+    assert ada.page.locator("[data-back]:visible").count() == 0
+    ada.page.keyboard.press("Enter")
+    for _ in range(8):
+        ada.press("1")
+    last = ada.page.inner_text("#intro h1:visible")
+    ada.page.click("[data-back]:visible")
+    assert ada.page.get_attribute("#answers button[data-answer=left]", "aria-pressed") == "true"
+    ada.press("2")
+    assert ada.page.inner_text("#intro h1:visible") == last
+    assert ada.votes() == 8
+
+
+def test_another_tab_with_the_same_page_shows_the_same_votes(rater):
+    ada = rater()
+    ada.page.keyboard.press("Enter")
+    first = ada.page
+    ada.open()
+    ada.page.keyboard.press("Enter")
+    for _ in range(3):
+        ada.press("1")
+    first.wait_for_selector("#count:has-text('3 of 16')")
 
 
 def test_enter_on_a_pair_without_a_vote_and_held_or_combined_keys_do_nothing(rater):
@@ -265,6 +297,50 @@ def test_everything_needed_is_in_view(rater, width, height):
     if height > 600:
         bottom = ada.page.locator("#answers").bounding_box()
         assert bottom["y"] + bottom["height"] <= height, "no scrolling for each vote"
+
+
+def archives(experiment, prompts: int, skip: str = "") -> None:
+    """One archive for each arm, as shards write them: one colour for each image."""
+    for place, arm in enumerate(experiment.arms()):
+        path = experiment.images(arm.name, experiment.shards()[0].name, ".tar")
+        path.parent.mkdir(parents=True)
+        with tarfile.open(path, "w") as tar:
+            for number in range(prompts):
+                data = encode_png(np.full((8, 8, 3), (place, number, 0), dtype=np.uint8))
+                member = tarfile.TarInfo(f"{number:03d}.png")
+                member.size = len(data)
+                if f"{number:03d}" != skip:
+                    tar.addfile(member, io.BytesIO(data))
+
+
+def prompts_of(n: int) -> list[Prompt]:
+    return [Prompt(number, f"{number:03d}", number, "", 0, 0, "A thing.", 0) for number in range(n)]
+
+
+def test_images_are_those_of_the_archives_under_names_of_their_pixels(tmp_path):
+    experiment = experiment_of({"prompts": 6}, sample_sizes=[10], shard_size=10)
+    experiment.results = tmp_path
+    archives(experiment, 10)
+    names = write_images(experiment, design_study(experiment), prompts_of(10), tmp_path / "pages")
+    for place, arm in enumerate(experiment.arms()):
+        assert list(names[arm.name]) == [f"{number:03d}" for number in range(6)]
+        for number, name in enumerate(names[arm.name].values()):
+            assert Image.open(tmp_path / "pages" / name).getpixel((0, 0)) == (place, number, 0)
+            assert (tmp_path / "pages" / name).stat().st_mtime == NO_TIME
+    assert len(list((tmp_path / "pages").iterdir())) == 4 * 6
+
+
+def test_archives_that_lack_a_prompt_and_too_few_prompts_are_refused(tmp_path):
+    experiment = experiment_of({"prompts": 6}, sample_sizes=[10], shard_size=10)
+    experiment.results = tmp_path
+    design = design_study(experiment)
+    with pytest.raises(InputError, match="not a whole archive"):
+        write_images(experiment, design, prompts_of(10), tmp_path / "pages")
+    archives(experiment, 10, skip="003")
+    with pytest.raises(InputError, match="its archives hold other prompts than the table"):
+        write_images(experiment, design, prompts_of(10), tmp_path / "pages")
+    with pytest.raises(InputError, match="prompts: 6, but the prompt table has 5; ask for fewer"):
+        write_images(experiment, design, prompts_of(5), tmp_path / "pages")
 
 
 def test_a_folder_is_replaced_whole_or_not_at_all(tmp_path):

@@ -114,6 +114,7 @@ function show() {
   for (const part of element("intro").querySelectorAll("[data-question]")) {
     part.hidden = part.dataset.question !== step.intro;
   }
+  for (const button of document.querySelectorAll("[data-back]")) button.hidden = at === 0;
   ready = false;
   if (step.item !== undefined) showItem(step.item);
   if (step.done) {
@@ -131,7 +132,6 @@ async function showItem(index) {
   element("caption").hidden = item.caption === null;
   element("caption").textContent = item.caption ?? "";
   element("broken").hidden = true;
-  element("back").disabled = at === 0;
   element("next").disabled = !votes.has(index);
   showAnswers(index);
   const shown = at;
@@ -205,8 +205,7 @@ function back() {
 }
 
 element("start").addEventListener("click", () => go(1));
-element("back").addEventListener("click", back);
-element("again").addEventListener("click", back);
+for (const button of document.querySelectorAll("[data-back]")) button.addEventListener("click", back);
 element("next").addEventListener("click", next);
 element("load").addEventListener("change", (event) => load(event.target));
 for (const button of document.querySelectorAll("[data-download]")) button.addEventListener("click", download);
