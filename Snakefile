@@ -19,6 +19,7 @@ include: "rules/reference.smk"
 include: "rules/features.smk"
 include: "rules/fid.smk"
 include: "rules/metrics.smk"
+include: "rules/human_evaluation.smk"
 include: "rules/report.smk"
 include: "rules/manage.smk"
 

@@ -15,6 +15,7 @@ sys.path.insert(0, os.path.join(workflow.basedir, "src"))
 from emudrift.errors import InputError
 from emudrift.experiment import Experiment
 from emudrift.terminal import fail
+from emudrift.human_evaluation.study import design_study
 
 if len(workflow.configfiles) > 1:
     fail("give one --configfile; settings of several files are not merged")
@@ -161,3 +162,9 @@ def archives_of_arm(wildcards):
     return expand(
         rules.generate_shard.output.archive, arm=wildcards.arm, rows=[shard.name for shard in experiment.shards()]
     )
+
+
+def rated_archives(wildcards):
+    design = design_study(experiment)
+    rows = [shard.name for shard in experiment.shards(design.prompts)]
+    return expand(rules.generate_shard.output.archive, arm=design.arms, rows=rows)

@@ -1,6 +1,6 @@
 """Figures and the page.
 
-Inputs: fid.csv, comparison.csv, the tables of metrics (where there are metrics beyond FID), prompts, the first shard of every arm (for the grid), all manifests.
+Inputs: fid.csv, comparison.csv, the tables of metrics (where there are metrics beyond FID), the tables of imported votes (where there are any), prompts, the first shard of every arm (for the grid), all manifests.
 Outputs: results/<name>/figures/, results/<name>/report.html.
 """
 
@@ -47,6 +47,7 @@ rule report:
         figures=rules.plot.output,
         metrics=METRIC_TABLES,
         tokenizers=TOKENIZER_TABLES,
+        human=HUMAN_TABLES,
     output:
         page=f"{RESULTS}/report.html",
     log:
@@ -61,6 +62,7 @@ rule report:
         folder=lambda wildcards, input: os.path.dirname(input.figures[0]),
         metrics="--metrics {} --metric-differences {}".format(*METRIC_TABLES) if METRIC_TABLES else "",
         tokenizers=f"--tokenizers {' '.join(TOKENIZER_TABLES)}" if TOKENIZER_TABLES else "",
+        human="--human-evaluation {} --raters {}".format(*HUMAN_TABLES) if HUMAN_TABLES else "",
     shell:
         "python scripts/report.py --fid {input.fid:q} --comparison {input.comparison:q} --prompts {input.prompts:q}"
-        " --figures {params.folder:q} {params.metrics} {params.tokenizers} --output {output.page:q} --log {log:q}"
+        " --figures {params.folder:q} {params.metrics} {params.tokenizers} {params.human} --output {output.page:q} --log {log:q}"

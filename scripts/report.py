@@ -9,6 +9,8 @@ from emudrift.comparison import load_table
 from emudrift.experiment import Experiment
 from emudrift.files import write_bytes_atomically
 from emudrift.gallery import load_grid_rows
+from emudrift.human_evaluation.rates import RATE_COLUMNS
+from emudrift.human_evaluation.votes import RATER_COLUMNS
 from emudrift.metrics.records import DIFFERENCE_COLUMNS, METRIC_COLUMNS, load_metric_table
 from emudrift.prompts import load_prompts
 from emudrift.report import build_report
@@ -26,6 +28,8 @@ def main() -> None:
     parser.add_argument("--metrics", type=Path, help="metrics.csv, where there are metrics beyond FID")
     parser.add_argument("--metric-differences", type=Path, help="metric_differences.csv, likewise")
     parser.add_argument("--tokenizers", type=Path, nargs="*", default=[], help="CSV of each tokenizer's arm")
+    parser.add_argument("--human-evaluation", type=Path, help="human_evaluation.csv, where votes were imported")
+    parser.add_argument("--raters", type=Path, help="raters.csv, likewise")
     parser.add_argument("--output", required=True, type=Path, help="HTML to write")
     door.enter(report, parser.parse_args())
 
@@ -43,6 +47,8 @@ def report(arguments: argparse.Namespace) -> None:
         arguments.metrics and load_metric_table(arguments.metrics, METRIC_COLUMNS),
         arguments.metric_differences and load_metric_table(arguments.metric_differences, DIFFERENCE_COLUMNS),
         {path.stem: load_quality(path) for path in arguments.tokenizers},
+        arguments.human_evaluation and load_metric_table(arguments.human_evaluation, RATE_COLUMNS),
+        arguments.raters and load_metric_table(arguments.raters, RATER_COLUMNS),
     )
     write_bytes_atomically(arguments.output, page.encode())
     # The experiment is at its end: no job of a killed run can come back to its shards any more.

@@ -17,6 +17,7 @@ from emudrift.extractor_settings import (
     check_metrics,
     needs_reference_images,
 )
+from emudrift.human_settings import HumanEvaluation, check_human_evaluation
 from emudrift.settings import Checkpoint, Settings, Text
 
 REPOSITORY = Path(__file__).resolve().parents[2]
@@ -196,6 +197,7 @@ class Config(Settings):
         "dinov2), cmmd and clip_score (of clip).",
     )
     reference: Reference = Field(default_factory=lambda: Reference())
+    human_evaluation: HumanEvaluation = Field(default_factory=lambda: HumanEvaluation())
     device: Literal["cuda", "cpu"] = Field("cuda", description="Where images are drawn and features are made.")
     resources: Resources = Field(default_factory=lambda: Resources())
 
@@ -241,6 +243,14 @@ class Config(Settings):
         strangers = sorted(set(self.generation.suffix_overrides) - set(self.guidance_scales))
         if strangers:
             raise ValueError(f"generation: suffix_overrides: {strangers} are none of guidance_scales")
+        drawers = [model for model in self.models if not isinstance(model, TokenizerModel)]
+        of_folders = [m.guidance_scale for m in drawers if isinstance(m, FolderModel) and m.guidance_scale is not None]
+        check_human_evaluation(
+            self.human_evaluation,
+            [model.name for model in drawers],
+            [*self.guidance_scales, *of_folders],
+            max(self.sample_sizes),
+        )
         return self
 
 

@@ -16,6 +16,7 @@ from emudrift.experiment import Arm, Experiment
 from emudrift.extractor_settings import distance_name
 from emudrift.figures import comparison_caption, fid_caption
 from emudrift.grid import GridRow, side_by_side
+from emudrift.report.human import human_section
 from emudrift.report.metrics import metric_difference_tables, metric_tables, tokenizer_tables
 from emudrift.report.run import Manifest, experiment_facts, off_distribution, other_vqs, run_tables
 from emudrift.report.table import Cell, Table, label_of
@@ -37,6 +38,8 @@ def build_report(
     metrics: pd.DataFrame | None = None,
     metric_differences: pd.DataFrame | None = None,
     tokenizers: dict[str, pd.DataFrame] | None = None,
+    human: pd.DataFrame | None = None,
+    raters: pd.DataFrame | None = None,
 ) -> str:
     """The page as HTML that needs no other file and no network. Equal inputs give equal text.
 
@@ -49,6 +52,7 @@ def build_report(
         comparison_svg: by `figures.comparison_figure`.
         metrics, metric_differences: metrics.csv and metric_differences.csv, where there are metrics beyond FID.
         tokenizers: what `tokenizer_quality` measured, by arm, where there are tokenizers.
+        human, raters: human_evaluation.csv and raters.csv, where votes were imported.
 
     Raises:
         InputError: an arm has no manifest, or fid.csv has arms that the config has not.
@@ -84,6 +88,7 @@ def build_report(
         metric_tables=[] if metrics is None else metric_tables(metrics, arms),
         tokenizer_tables=tokenizer_tables(tokenizers or {}, arms),
         metric_difference_tables=[] if metric_differences is None else metric_difference_tables(metric_differences),
+        human=None if human is None or raters is None else human_section(human, raters, arms),
         off_distribution=[arm.model for arm in off_distribution(arms)],
         baseline=experiment.baseline,
         other_vqs=other_vqs(experiment, shards),

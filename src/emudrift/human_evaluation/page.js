@@ -1,0 +1,242 @@
+"use strict";
+// Shows one pair after the other and keeps the votes in the browser. Nothing is ever sent.
+
+const study = JSON.parse(document.getElementById("study").textContent);
+const items = study.items;
+const QUESTIONS = ["appeal", "faithfulness"];
+const ASK = {
+  appeal: "Which image is more pleasing to look at?",
+  faithfulness: "Which image shows what the text says?",
+};
+const STORE = `emudrift votes ${study.experiment} ${study.study} rater ${study.rater}`;
+const element = (id) => document.getElementById(id);
+
+// Screens in their order: an introduction before each question's items, and the end.
+const steps = QUESTIONS.flatMap((question) => [
+  { intro: question },
+  ...items.flatMap((item, index) => (item.question === question ? [{ item: index }] : [])),
+]).concat([{ done: true }]);
+
+let votes = new Map(); // Index of an item to its answer.
+let at = 0;
+let ready = false; // Whether both images can be seen: nobody votes on what was not shown.
+let canStore = true;
+let downloaded = true;
+
+// --- keeping votes ---
+
+function asFile() {
+  const given = [...votes].sort((a, b) => a[0] - b[0]);
+  return {
+    format: study.format,
+    experiment: study.experiment,
+    study: study.study,
+    rater: study.rater,
+    votes: given.map(([item, answer]) => ({ item, question: items[item].question, answer })),
+  };
+}
+
+// The votes of a file or of the browser's store; null if they are not votes of this page.
+function fromFile(text) {
+  let file;
+  try {
+    file = JSON.parse(text);
+  } catch {
+    return null;
+  }
+  const ours = ["format", "experiment", "study", "rater"].every((key) => file?.[key] === study[key]);
+  if (!ours || !Array.isArray(file.votes)) return null;
+  const known = (vote) =>
+    items[vote?.item] && study.answers[items[vote.item].question].some((each) => each.answer === vote.answer);
+  return file.votes.every(known) ? new Map(file.votes.map((vote) => [vote.item, vote.answer])) : null;
+}
+
+function store() {
+  try {
+    localStorage.setItem(STORE, JSON.stringify(asFile()));
+    canStore = true;
+  } catch {
+    canStore = false;
+  }
+  element("unsaved").hidden = canStore;
+  element("kept").hidden = !canStore;
+}
+
+function stored() {
+  try {
+    return fromFile(localStorage.getItem(STORE));
+  } catch {
+    return null;
+  }
+}
+
+function download() {
+  const link = document.createElement("a");
+  link.href = URL.createObjectURL(new Blob([JSON.stringify(asFile(), null, 1) + "\n"], { type: "application/json" }));
+  link.download = `votes-${study.experiment}-${study.study}-rater-${study.rater}.json`;
+  link.click();
+  setTimeout(() => URL.revokeObjectURL(link.href), 10000);
+  downloaded = true;
+  element("said").textContent = `Downloaded ${votes.size} of ${items.length} votes as ${link.download}.`;
+}
+
+async function load(input) {
+  const found = input.files.length ? fromFile(await input.files[0].text()) : null;
+  input.value = "";
+  if (!found) {
+    element("said").textContent = `That file holds no votes of rater ${study.rater} for these pages.`;
+    return;
+  }
+  votes = new Map([...votes, ...found]);
+  store();
+  at = firstOpen();
+  show();
+  element("said").textContent = `Loaded ${found.size} votes.`;
+}
+
+// --- screens ---
+
+// Where to go on: the first pair without a vote, behind its introduction if its question was not begun.
+function firstOpen() {
+  const open = steps.findIndex((step) => step.done || (step.item !== undefined && !votes.has(step.item)));
+  return steps[open - 1]?.intro ? open - 1 : open;
+}
+
+function show() {
+  const step = steps[at];
+  element("bar").max = items.length;
+  element("bar").value = votes.size;
+  element("count").textContent = `${votes.size} of ${items.length}`;
+  element("said").textContent = "";
+  element("intro").hidden = !step.intro;
+  element("rate").hidden = step.item === undefined;
+  element("done").hidden = !step.done;
+  for (const part of element("intro").querySelectorAll("[data-question]")) {
+    part.hidden = part.dataset.question !== step.intro;
+  }
+  for (const button of document.querySelectorAll("[data-back]")) button.hidden = at === 0;
+  ready = false;
+  if (step.item !== undefined) showItem(step.item);
+  if (step.done) {
+    const missing = items.length - votes.size;
+    element("left-out").hidden = missing === 0;
+    element("left-out").textContent = `${missing} pairs have no vote yet; “Back” leads to them.`;
+  }
+  const heading = [...document.querySelectorAll("main h1")].find((each) => each.offsetParent !== null);
+  heading?.focus({ preventScroll: true });
+}
+
+async function showItem(index) {
+  const item = items[index];
+  element("ask").textContent = ASK[item.question];
+  element("caption").hidden = item.caption === null;
+  element("caption").textContent = item.caption ?? "";
+  element("broken").hidden = true;
+  element("next").disabled = !votes.has(index);
+  showAnswers(index);
+  const shown = at;
+  const images = [element("left"), element("right")];
+  images.forEach((image, side) => (image.src = item.images[side]));
+  try {
+    await Promise.all(images.map((image) => image.decode()));
+  } catch {
+    if (shown === at) element("broken").hidden = false;
+    return;
+  }
+  if (shown !== at) return;
+  ready = true;
+  showAnswers(index);
+  prefetch();
+}
+
+function showAnswers(index) {
+  const buttons = study.answers[items[index].question].map(({ answer, label, keys }) => {
+    const button = document.createElement("button");
+    button.dataset.answer = answer;
+    button.textContent = label;
+    for (const key of keys) {
+      const hint = document.createElement("kbd");
+      hint.textContent = key;
+      button.append(hint);
+    }
+    button.disabled = !ready;
+    button.setAttribute("aria-pressed", String(votes.get(index) === answer));
+    button.addEventListener("click", () => vote(answer));
+    return button;
+  });
+  element("answers").replaceChildren(...buttons);
+}
+
+// The images of the next two pairs, so that they are there at once.
+function prefetch() {
+  for (const step of steps.slice(at + 1, at + 4)) {
+    for (const source of items[step.item]?.images ?? []) new Image().src = source;
+  }
+}
+
+// --- moves ---
+
+function vote(answer) {
+  if (!ready) return;
+  votes.set(steps[at].item, answer);
+  downloaded = false;
+  store();
+  go(1);
+}
+
+function go(by) {
+  at = Math.min(Math.max(at + by, 0), steps.length - 1);
+  show();
+}
+
+function next() {
+  const step = steps[at];
+  if (step.intro || votes.has(step.item)) go(1);
+}
+
+// On the last screen with pairs left out: to the first of them.
+function back() {
+  if (steps[at].done && votes.size < items.length) {
+    at = firstOpen();
+    show();
+  } else {
+    go(-1);
+  }
+}
+
+element("start").addEventListener("click", () => go(1));
+for (const button of document.querySelectorAll("[data-back]")) button.addEventListener("click", back);
+element("next").addEventListener("click", next);
+element("load").addEventListener("change", (event) => load(event.target));
+for (const button of document.querySelectorAll("[data-download]")) button.addEventListener("click", download);
+
+document.addEventListener("keydown", (event) => {
+  // Held keys must not vote on pairs that nobody looked at; combinations belong to the browser.
+  if (event.repeat || event.ctrlKey || event.altKey || event.metaKey) return;
+  const onButton = event.target.closest?.("button, input, a");
+  const item = items[steps[at].item];
+  const pressed = { ArrowLeft: "←", ArrowRight: "→" }[event.key] ?? event.key;
+  const answer = item && study.answers[item.question].find((each) => each.keys.includes(pressed));
+  if (answer) vote(answer.answer);
+  else if (event.key === "Backspace") back();
+  else if (event.key === "Enter" && !onButton) next();
+  else return;
+  event.preventDefault();
+});
+
+// Another tab with the same page voted.
+window.addEventListener("storage", (event) => {
+  const found = event.key === STORE && stored();
+  if (!found) return;
+  votes = found;
+  show();
+});
+
+window.addEventListener("beforeunload", (event) => {
+  if (!canStore && !downloaded) event.preventDefault();
+});
+
+votes = stored() ?? votes;
+store();
+at = firstOpen();
+show();

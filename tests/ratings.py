@@ -1,0 +1,50 @@
+"""Studies and raters whose true preference is known, for the tests of the human evaluation."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from conftest import small_config
+
+from emudrift.config import parse_config
+from emudrift.experiment import Experiment
+from emudrift.human_evaluation.study import Item, Key, design_study, make_key
+
+PROMPTS = 40
+
+
+def experiment_of(section: dict[str, Any] | None = None, **changes: Any) -> Experiment:
+    sizes = {"sample_sizes": [PROMPTS], "human_evaluation": {"raters": 5} | (section or {})}
+    return Experiment(parse_config(small_config(**(sizes | changes)), "test.yaml"), Path("test.yaml"))
+
+
+def key_of(section: dict[str, Any] | None = None, **changes: Any) -> Key:
+    """The key of a study whose images need not exist."""
+    experiment = experiment_of(section, **changes)
+    design = design_study(experiment)
+    ids = [f"{number:03d}" for number in range(design.prompts)]
+    return make_key(experiment, design, {arm: {each: f"{arm}-{each}.png" for each in ids} for arm in design.arms})
+
+
+def answer(item: Item, arm: str, prefers: float, rng: np.random.Generator) -> str:
+    """The answer of an honest rater who prefers `arm` on a share of the prompts (of 100), the other on the rest."""
+    if item.kind == "identical":
+        return "tie" if item.question == "appeal" else "both"
+    # The same opinion whichever side it stands on, and when it comes again.
+    likes = item.left if (item.left == arm) == (int(item.prompt_id) % 100 < 100 * prefers) else item.right
+    return "left" if likes == item.left else "right"
+
+
+def votes_file(key: Key, rater: int, answers: list[str | None]) -> dict[str, Any]:
+    """What the page of a rater downloads; None: no vote."""
+    return {
+        "format": 1,
+        "experiment": key.experiment,
+        "study": key.study,
+        "rater": rater,
+        "votes": [
+            {"item": number, "question": item.question, "answer": given}
+            for number, (item, given) in enumerate(zip(key.raters[rater - 1], answers, strict=True))
+            if given is not None
+        ],
+    }
