@@ -17,7 +17,8 @@ from emudrift.extractor_settings import (
     check_metrics,
     needs_reference_images,
 )
-from emudrift.settings import Checkpoint, Settings, Text
+from emudrift.model_settings import CommandModel, DiffusersModel
+from emudrift.settings import Checkpoint, GuidanceScale, Name, Settings, Text
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 
@@ -27,10 +28,7 @@ NEGATIVE_PROMPT = (
     "lowres, bad anatomy, bad hands, text, error, missing fingers, extra digit, fewer digits, cropped, worst quality, "
     "low quality, normal quality, jpeg artifacts, signature, watermark, username, blurry."
 )
-GENERATORS = ("emu3", "folder", "tokenizer")
-
-Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]*$", max_length=60)]
-GuidanceScale = Annotated[float, Field(ge=1, le=100, allow_inf_nan=False)]
+GENERATORS = ("emu3", "folder", "diffusers", "command", "tokenizer")
 
 
 class Prompts(Settings):
@@ -92,7 +90,9 @@ class TokenizerModel(Settings):
     of: str = Field(description="Name of the emu3 model whose VQ is used.")
 
 
-AnyModel = Annotated[Emu3Model | FolderModel | TokenizerModel, Field(discriminator="generator")]
+AnyModel = Annotated[
+    Emu3Model | FolderModel | DiffusersModel | CommandModel | TokenizerModel, Field(discriminator="generator")
+]
 
 
 class Generation(Settings):
@@ -100,7 +100,9 @@ class Generation(Settings):
 
     width: Annotated[int, Field(ge=8)] = Field(512, description="Pixels; a multiple of 8.")
     height: Annotated[int, Field(ge=8)] = Field(512, description="Pixels; a multiple of 8.")
-    dtype: Literal["float32", "bfloat16", "float16"] = Field("bfloat16", description="Of the language model.")
+    dtype: Literal["float32", "bfloat16", "float16"] = Field(
+        "bfloat16", description="Of the model's networks; the VQ stays in float32."
+    )
     attention: Literal["sdpa", "flash", "eager", "flash_attention_2"] = Field(
         "sdpa",
         description="engine: grid knows sdpa (everywhere) and flash (torch's own variable-length FlashAttention; GPU, 16 bit); "
@@ -115,6 +117,10 @@ class Generation(Settings):
         {}, description="Another suffix for single guidance scales. The published study did so; it confounds the two."
     )
     negative_prompt: str = Field(NEGATIVE_PROMPT, description="The unconditional half of guidance; carries the header.")
+
+    def suffix_at(self, guidance_scale: float) -> str:
+        """What is appended to captions at a guidance scale."""
+        return self.suffix_overrides.get(guidance_scale, self.suffix)
 
     @model_validator(mode="after")
     def _engine_knows_attention(self) -> "Generation":

@@ -73,6 +73,10 @@ class ArmState:
         return names.count(state)
 
 
+UNKNOWN = "unknown"
+"""Where a rate is from that nobody knows."""
+
+
 @dataclass(frozen=True)
 class Rate:
     """Images per hour on one device, and where the number is from."""
@@ -140,12 +144,16 @@ def expected_rate(arm: Arm, states: Sequence[ArmState]) -> Rate:
         return len(rates) / sum(1 / rate for rate in rates) if rates else None
 
     size, generator = _tokens(arm), arm.settings["generator"]
+    foreign = generator in ("diffusers", "command")  # Two of them may be of quite different speeds.
     for state in states:
         if state.arm.name == arm.name and (own := measured(state)):
             return Rate(own, "measured")
     for state in states:
-        if (_tokens(state.arm), state.arm.settings["generator"]) == (size, generator) and (other := measured(state)):
+        alike = (_tokens(state.arm), state.arm.settings["generator"]) == (size, generator)
+        if alike and (not foreign or state.arm.model == arm.model) and (other := measured(state)):
             return Rate(other, f"as {state.arm.label}")
+    if foreign:
+        return Rate(float("inf"), UNKNOWN)
     # The work for a token grows with the tokens before it; up to this size it is mostly that of reading the weights.
     return Rate(ASSUMED_RATE * 4096 / size, "assumed") if size else Rate(float("inf"), "no drawing")
 
@@ -179,17 +187,19 @@ def plan_text(experiment: Experiment, states: Sequence[ArmState]) -> str:
                 "partial": state.count("partial"),
                 "to do": state.count("to do"),
                 "images": f"{state.images:,} of {state.total:,}",
-                "images/h": f"{rate.images_per_hour:,.0f} ({rate.source})",
+                "images/h": "unknown" if rate.source == UNKNOWN else f"{rate.images_per_hour:,.0f} ({rate.source})",
                 _device_hours(experiment): f"{left / rate.images_per_hour:,.1f}",
             }
         )
+    unknown = [row["arm"] for row in rows if row["images/h"] == "unknown"]
     free = shutil.disk_usage(_existing(experiment.results)).free
     features = sum(state.total for state in states) * sum(e.dims for e in experiment.config.extractors) * 4
     needed += features
     lines = [
         _table(rows),
         "",
-        f"{_device_hours(experiment)} left for drawing: {hours:,.1f}",
+        f"{_device_hours(experiment)} left for drawing: {hours:,.1f}"
+        + (f", and those of {', '.join(map(str, unknown))}, unknown until a shard has finished" if unknown else ""),
         f"disk space still needed: {needed / 1e9:,.1f} GB of {free / 1e9:,.1f} GB free in {_existing(experiment.results)}",
     ]
     if needed > free:
