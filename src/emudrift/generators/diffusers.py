@@ -7,6 +7,7 @@ import sys
 import tempfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 # Code of a checkpoint is copied here before it runs; in the user's cache, jobs with other revisions of it would meet.
@@ -247,8 +248,11 @@ def _load_theirs(folder: Path, library: str, dtype: torch.dtype, variant: str | 
     if not kinds:
         raise InputError(f"{folder}/config.json: auto_map names no AutoModel, so its class cannot be found")
     model = _load_network(getattr(transformers, kinds[0]), folder, dtype, variant, trust_remote_code=True)
-    # diffusers looks the index's name of the module up among those that are imported.
-    sys.modules.setdefault(library, sys.modules[type(model).__module__])
+    # diffusers looks a class up, and what it is a class of, in the module that the index names, if that is imported.
+    kind = type(model)
+    if getattr(sys.modules.get(library), kind.__name__, None) is not kind:
+        sys.modules[library] = ModuleType(library)
+    vars(sys.modules[library]).update({kind.__name__: kind, "PreTrainedModel": transformers.PreTrainedModel})
     return model
 
 
