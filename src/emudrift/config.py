@@ -280,7 +280,8 @@ def parse_config(data: dict[str, Any], where: str) -> Config:
 
 def _describe(fault: Any, where: str) -> str:
     # A discriminated union puts its tag into the location: models.0.emu3.name.
-    location = [part for part in fault["loc"] if part not in (*GENERATORS, *EXTRACTORS)]
+    tags, parts = (*GENERATORS, *EXTRACTORS), fault["loc"]
+    location = [p for i, p in enumerate(parts) if not (i and isinstance(parts[i - 1], int) and p in tags)]
     key = ": ".join(f"[{part}]" if isinstance(part, int) else str(part) for part in location)
     where = f"{where}: {key}" if key else where
     if fault["type"] == "extra_forbidden":
