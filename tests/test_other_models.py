@@ -1,14 +1,19 @@
 """Models that other software draws, as arms beside the miniature: a small experiment from captions to the report."""
 
 import json
+import re
 import shutil
 import sys
 from pathlib import Path
 
 import pandas as pd
 import pytest
+import yaml
 from conftest import ROOT, Workflow, archives, small_config
 from tiny_pipeline import tiny_pipeline
+
+from emudrift.config import parse_config
+from emudrift.experiment import Experiment
 
 SHAPES = {
     "name": "shapes",
@@ -49,9 +54,7 @@ def test_they_are_measured_and_compared_like_every_model(others):
     compared = pd.read_csv(others.results / "comparison.csv")
     assert set(compared["model"]) == {"sd", "shapes"}
     assert len(archives(others.results)) == 6
-    assert not list(others.results.glob("images/*/.partial/*")) or all(
-        path.parent.name == ".partial" and "base" in str(path) for path in others.results.glob("images/*/.partial/*")
-    )
+    assert not list(others.results.glob("images/*/.partial/*")), "work in progress was left behind"
 
 
 def test_what_the_safety_checker_replaced_is_in_the_manifests_and_on_the_page(others):
@@ -122,3 +125,24 @@ def test_a_pipeline_of_the_hub_is_planned_with_its_variants_and_its_code(new_wor
     assert len(lines) == 2
     assert any("some--sd@abc --variants fp16 none --code " in line for line in lines)
     assert not any("some/emu3" in line and ("--variants" in line or "--code" in line) for line in lines)
+
+
+GUIDE = (ROOT / "docs/adding-a-model.md").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("block", re.findall(r"```yaml\n(models:\n.*?)```", GUIDE, re.DOTALL))
+def test_every_block_of_the_guide_is_a_valid_config(block):
+    config = parse_config(small_config(**yaml.safe_load(block)), "guide")
+    assert Experiment(config, ROOT / "test.yaml").arms()
+
+
+def test_the_guides_third_model_fits_into_the_demo():
+    """The text is followed to the letter: its lines go right above the one that it names."""
+    (lines,) = re.findall(r"```yaml\n(  - name: .*?)```", GUIDE, re.DOTALL)
+    demo = (ROOT / "demo/config.yaml").read_text()
+    assert demo.count("# At guidance 1") == 1
+    config = parse_config(yaml.safe_load(demo.replace("# At guidance 1", f"{lines}\n# At guidance 1")), "my.yaml")
+    before = {arm.name for arm in Experiment(parse_config(yaml.safe_load(demo), "demo"), ROOT / "my.yaml").arms()}
+    arms = Experiment(config, ROOT / "my.yaml").arms()
+    assert {arm.model for arm in arms if arm.name not in before} == {"shapes"}
+    assert before < {arm.name for arm in arms}
