@@ -1,4 +1,4 @@
-"""A third model for the demo, in an hour's work: reads captions word by word and draws the shapes they name, with PIL.
+"""A third model for the demo, written in an hour: reads captions word by word and draws the shapes they name, with PIL.
 
 python demo/draw_shapes.py prompts.jsonl folder    draws folder/<prompt_id>.png for every line of prompts.jsonl
 
@@ -25,11 +25,12 @@ def draw(caption: str, seed: int, width: int, height: int) -> Image.Image:
     """The first shape that the caption names, in its colour, size and place; what it does not say is drawn by lot."""
     lot = random.Random(seed)
     words = caption.lower().replace(",", " ").split()
-    colors = [word for word in words if word in COLORS]
     shapes = [number for number, word in enumerate(words) if word in {*CORNERS, "circle"}]
     color = next((word for word in reversed(words[: shapes[0]]) if word in COLORS), None) if shapes else None
     color = color or lot.choice(list(COLORS))
-    background = next((word for word in colors if word != color), "grey")
+    grounds = [n for n, word in enumerate(words) if word in ("background", "picture")]
+    beside = [word for n in grounds for word in (*words[max(0, n - 1) : n], *words[n + 2 : n + 3]) if word in COLORS]
+    background = beside[0] if beside else "grey"
     image = Image.new("RGB", (width, height), COLORS[background])
     x, y = next((PLACES[word] for word in words if word in PLACES), lot.choice(list(PLACES.values())))
     x, y = x * width + lot.uniform(-2, 2), y * height + lot.uniform(-2, 2)
