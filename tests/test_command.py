@@ -249,6 +249,35 @@ def test_a_signal_to_the_job_ends_the_program(shard):
     assert all(dead(int(pid)) for pid in pids.read_text().split()[:1])
 
 
+JOB = """
+import sys
+from pathlib import Path
+from test_command import DAWDLES, PROGRAM, Shard
+
+folder = Path(sys.argv[1])
+Shard(folder).draw(DAWDLES.format(pids=str(folder / "pids")))
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells a program that its parent died")
+def test_a_program_does_not_outlive_a_job_that_is_killed(tmp_path):
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join([str(ROOT / "src"), str(ROOT / "tests")])}
+    job = subprocess.Popen([sys.executable, "-c", JOB, str(tmp_path)], env=environment | {"TMPDIR": str(tmp_path)})
+    while not (tmp_path / "pids").exists() or not (tmp_path / "pids").read_text():
+        assert job.poll() is None
+        time.sleep(0.02)
+    job.kill()
+    job.wait()
+    program, child = map(int, (tmp_path / "pids").read_text().split())
+    deadline = time.monotonic() + 20
+    try:
+        while not dead(program):
+            assert time.monotonic() < deadline, "the program lives on"
+            time.sleep(0.02)
+    finally:
+        os.kill(child, signal.SIGKILL)
+
+
 # -- looking over ----------------------------------------------------------------------------------------------------
 
 
@@ -257,7 +286,9 @@ def test_a_program_that_is_not_there_is_found_before_anything_is_drawn(shard):
         check_command(["no-such-program", "{prompts}", "{output}"], [])
     with pytest.raises(InputError, match="models: files: no such file or folder"):
         check_command(["python3"], [shard.folder / "none"])
-    with pytest.raises(InputError, match=r"no-such-program: cannot be started: no such file"):
+    with pytest.raises(
+        InputError, match=r"(?s)status 1 after 0 of 6.*no-such-program: cannot be started: no such file"
+    ):
         shard.draw(ALL, command=["no-such-program", "{prompts}", "{output}"])
 
 

@@ -6,6 +6,7 @@ import os
 import shutil
 import signal
 import subprocess
+import sys
 import tempfile
 import threading
 import time
@@ -35,6 +36,20 @@ GRACE = 10.0
 """Seconds that a program has to end after SIGTERM, before SIGKILL."""
 LAST_LINES = 20
 """Lines of the program's output that an error repeats."""
+
+_LAUNCHER = """
+import ctypes, os, sys
+parent, words = int(sys.argv[1]), sys.argv[2:]
+if sys.platform == "linux":
+    ctypes.CDLL(None).prctl(1, 15)  # PR_SET_PDEATHSIG, SIGTERM
+    if os.getppid() != parent:
+        sys.exit("the job is gone")
+try:
+    os.execvp(words[0], words)
+except OSError as error:
+    sys.exit(f"{words[0]}: cannot be started: {(error.strerror or str(error)).lower()}")
+"""
+"""Becomes the program, after asking the kernel to end it when this process is killed: it would go on using the GPU."""
 
 
 class CommandGenerator:
@@ -213,20 +228,17 @@ class _Program:
 def _running(words: list[str], folder: Path, environment: dict[str, str]) -> Iterator[_Program]:
     """Starts a program in a process group of its own, and ends the whole group with the `with` block."""
     logger.info("running %s", words)
-    try:
-        process = subprocess.Popen(
-            words,
-            cwd=folder,
-            env=environment,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            encoding="utf-8",
-            errors="replace",
-            start_new_session=True,
-        )
-    except OSError as error:
-        raise InputError(f"command: {words[0]}: cannot be started: {(error.strerror or str(error)).lower()}") from error
+    process = subprocess.Popen(
+        [sys.executable, "-I", "-S", "-c", _LAUNCHER, str(os.getpid()), *words],
+        cwd=folder,
+        env=environment,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        encoding="utf-8",
+        errors="replace",
+        start_new_session=True,
+    )
     assert process.stdout is not None
     process.stdout.reconfigure(newline="")  # type: ignore[attr-defined]  # Keeps \r, which \n would hide.
     try:
