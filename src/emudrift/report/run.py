@@ -241,8 +241,10 @@ def _values(values: Iterable[Any]) -> str:
 
 
 def _setting(value: Any) -> str:
-    if value is None:
+    if value is None or value == []:
         return "none"
+    if isinstance(value, list):
+        return " ".join(map(str, value))
     if isinstance(value, str):
         return value if value.strip() == value and value else f"“{value}”"
     return f"{value:g}" if isinstance(value, float) else str(value)
