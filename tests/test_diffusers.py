@@ -11,20 +11,17 @@ import emudrift.torchvision_mend  # noqa: F401  (before diffusers)
 import numpy as np
 import pytest
 import torch
-from conftest import small_config
-from diffusers import StableDiffusionPipeline
+from diffusers import StableDiffusionPipeline, StableDiffusionXLPipeline
 from safetensors.torch import load_file, save_file
 from test_config import experiment
-from tiny_pipeline import tiny_pipeline
+from tiny_pipeline import tiny_pipeline, tiny_sdxl
 
-from emudrift.config import parse_config
 from emudrift.drawing import draw_shard
 from emudrift.errors import InputError
-from emudrift.generators import Batching, fixes_batch, is_unchanged
+from emudrift.generators import Batching, is_unchanged
 from emudrift.generators import check_model as check_any_model
 from emudrift.generators.diffusers import DiffusersGenerator
 from emudrift.generators.pipeline_check import check_pipeline
-from emudrift.pipeline_files import wanted_files
 from emudrift.prompts import Prompt
 from emudrift.shards import Identity, PartialShard, check_archive, write_archive
 
@@ -61,10 +58,9 @@ def copy(plain, tmp_path) -> Path:
     return Path(shutil.copytree(plain, tmp_path / "copy"))
 
 
-@pytest.fixture(scope="module")
-def expected(plain) -> list[np.ndarray]:
+def by_diffusers(kind: Any, folder: Path) -> list[np.ndarray]:
     """PROMPTS drawn by diffusers as its documentation says, one at a time."""
-    pipeline = StableDiffusionPipeline.from_pretrained(plain)
+    pipeline = kind.from_pretrained(folder)
     return [
         np.asarray(
             pipeline(
@@ -81,6 +77,11 @@ def expected(plain) -> list[np.ndarray]:
     ]
 
 
+@pytest.fixture(scope="module")
+def expected(plain) -> list[np.ndarray]:
+    return by_diffusers(StableDiffusionPipeline, plain)
+
+
 def drawn(generator: DiffusersGenerator, prompts=PROMPTS) -> list[np.ndarray]:
     size = generator.batch_size
     return [drawing.image for at in range(0, len(prompts), size) for drawing in generator.draw(prompts[at : at + size])]
@@ -94,6 +95,16 @@ def test_images_are_those_of_diffusers_itself_whatever_the_batch(plain, expected
     assert len({image.tobytes() for image in expected}) == len(PROMPTS)
     # In float32 sums may be added up in another order: a rounding can move one step of 255, and no more.
     assert max(np.abs(a.astype(int) - b).max() for a, b in zip(found, expected, strict=True)) <= 1
+
+
+def test_an_sdxl_too_whose_scheduler_draws_random_numbers_at_every_step(tmp_path):
+    folder = tiny_sdxl(tmp_path / "sdxl")
+    check_pipeline(folder, None, None, False)
+    generator = DiffusersGenerator(SETTINGS, folder)
+    generator.batching = Batching(3, 0)
+    expected = by_diffusers(StableDiffusionXLPipeline, folder)
+    assert len({image.tobytes() for image in expected}) == len(PROMPTS)
+    assert max(np.abs(a.astype(int) - b).max() for a, b in zip(drawn(generator), expected, strict=True)) <= 1
 
 
 @pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
@@ -237,7 +248,7 @@ def test_weights_of_other_sizes_are_one_clear_error(copy):
 
 OWN_PIPELINE = """
 from pathlib import Path
-from diffusers import StableDiffusionPipeline
+from diffusers import StableDiffusionPipeline, StableDiffusionXLPipeline
 from types import SimpleNamespace
 
 class OwnPipeline(StableDiffusionPipeline):
@@ -309,90 +320,3 @@ def test_a_pipeline_that_takes_no_negative_prompt_is_refused_with_what_would_be_
     with pytest.raises(InputError, match='takes no negative_prompt; say negative_prompt: "" in the model'):
         DiffusersGenerator(settings, own, trust_remote_code=True)
     DiffusersGenerator(settings | {"negative_prompt": ""}, own, trust_remote_code=True)
-
-
-# -- config, fingerprints, downloads ---------------------------------------------------------------------------------
-
-MODEL = {"name": "sd", "generator": "diffusers", "checkpoint": {"hub": "some/sd", "revision": "abc"}}
-
-
-def fingerprints(tmp_path: Path, generation: dict[str, Any] | None = None, **changes: Any) -> list[str]:
-    config = {"models": [MODEL | changes], "guidance_scales": [3]}
-    if generation is not None:
-        config["generation"] = small_config()["generation"] | generation
-    return [arm.fingerprint for arm in experiment(tmp_path, **config).arms()]
-
-
-@pytest.mark.parametrize(
-    "changes",
-    [
-        {"steps": 20},
-        {"dtype": "float16"},
-        {"variant": "fp16"},
-        {"suffix": " in oil"},
-        {"negative_prompt": "blurry"},
-        {"checkpoint": {"hub": "some/sd", "revision": "abd"}},
-        {"custom_pipeline": "own", "trust_remote_code": True},
-        *({"generation": {key: value}} for key, value in [("width", 72), ("suffix", "x"), ("negative_prompt", "x")]),
-    ],
-)
-def test_every_setting_that_can_change_a_pixel_changes_the_fingerprint(tmp_path, changes):
-    assert fingerprints(tmp_path) != fingerprints(tmp_path, **changes)
-
-
-@pytest.mark.parametrize(
-    "changes", [{"trust_remote_code": True}, {"suffix": "", "generation": {"suffix": ""}}, {"generation": {"top_k": 7}}]
-)
-def test_no_other_setting_does(tmp_path, changes):
-    assert fingerprints(tmp_path) == fingerprints(tmp_path, **changes)
-
-
-def test_its_own_suffix_and_negative_prompt_stand_in_place_of_the_experiments(tmp_path):
-    own = MODEL | {"suffix": "", "negative_prompt": "own"}
-    arm = experiment(tmp_path, models=[own], guidance_scales=[3], generation={"dtype": "float32"}).arms()[0]
-    assert (arm.settings["suffix"], arm.settings["negative_prompt"]) == ("", "own")
-    arm = experiment(tmp_path, models=[MODEL], guidance_scales=[3], generation={"dtype": "float32"}).arms()[0]
-    assert "masterpiece" in arm.settings["suffix"]
-    assert fixes_batch(arm), "diffusion has no tokens that absorb roundings"
-
-
-def test_a_custom_pipeline_must_be_trusted_in_the_config():
-    with pytest.raises(
-        InputError, match=r"custom_pipeline: runs own\.py of the checkpoint; .* trust_remote_code: true"
-    ):
-        parse_config(small_config(models=[MODEL | {"custom_pipeline": "own"}]), "c.yaml")
-
-
-# As in published repositories: one for other programs beside the index, half precision, other formats, shards, code.
-REPOSITORY = [
-    "README.md", "model_index.json", "sd_xl_base.safetensors", "pipeline_own.py", "scheduler/scheduler_config.json",
-    "tokenizer/vocab.json", "tokenizer/merges.txt", ".cache/huggingface/x.json",
-    "unet/config.json", "unet/diffusion_pytorch_model.safetensors", "unet/diffusion_pytorch_model.fp16.safetensors",
-    "unet/diffusion_pytorch_model.non_ema.safetensors", "unet/diffusion_pytorch_model.bin", "unet/model.onnx",
-    "encoder/model-00001-of-00002.safetensors", "encoder/model-00002-of-00002.safetensors",
-    "vae/diffusion_pytorch_model.fp16-00001-of-00001.safetensors", "vae/diffusion_pytorch_model.safetensors",
-]  # fmt: skip
-ENCODER = {"encoder/model-00001-of-00002.safetensors", "encoder/model-00002-of-00002.safetensors"}
-
-
-@pytest.mark.parametrize(
-    ("variants", "weights"),
-    [
-        ([None], {"unet/diffusion_pytorch_model.safetensors", "vae/diffusion_pytorch_model.safetensors"}),
-        (
-            ["fp16"],
-            {
-                "unet/diffusion_pytorch_model.fp16.safetensors",
-                "vae/diffusion_pytorch_model.fp16-00001-of-00001.safetensors",
-            },
-        ),
-    ],
-)
-def test_of_a_repository_only_what_the_pipeline_reads_is_taken(variants, weights):
-    found = wanted_files(REPOSITORY, variants, False)
-    assert {name for name in found if name.endswith(".safetensors")} == weights | ENCODER
-    assert {name for name in found if not name.endswith(".safetensors")} == {
-        "model_index.json", "scheduler/scheduler_config.json", "tokenizer/vocab.json", "tokenizer/merges.txt",
-        "unet/config.json",
-    }  # fmt: skip
-    assert set(wanted_files(REPOSITORY, variants, True)) - set(found) == {"pipeline_own.py"}
