@@ -76,14 +76,19 @@ def prompt_inputs(wildcards):
 
 def checkpoint_records(wildcards):
     """Downloads that a model waits for; local folders are looked at by the script."""
-    model = experiment.model(wildcards.model)
-    if model.generator == "folder":
-        return []
     return [
         local(experiment.checkpoint_folder(checkpoint)) + ".json"
-        for checkpoint in experiment.checkpoints(model).values()
+        for checkpoint in experiment.checkpoints(experiment.model(wildcards.model)).values()
         if checkpoint.hub is not None
     ]
+
+
+def pipeline_parts(models):
+    """Arguments of download_model: which variants of the weights of a pipeline, and whether its code; "" for other models."""
+    if not models:
+        return ""
+    code = " --code" if any(model.trust_remote_code for model in models) else ""
+    return f"--variants {' '.join(sorted({model.variant or 'none' for model in models}))}{code}"
 
 
 def folder_prompts(wildcards):

@@ -31,6 +31,11 @@ HUB = {
     for checkpoint in (getattr(each, "checkpoint", None), getattr(each, "adapter", None))
     if checkpoint is not None and checkpoint.hub is not None
 }
+# Pipelines come in variants of their weights, and with code; models that share a repository get what any of them needs.
+PIPELINES = {
+    key: [model for model in experiment.config.models if model.generator == "diffusers" and model.checkpoint == hub]
+    for key, hub in HUB.items()
+}
 DOWNLOADS = {*COCO, *INCEPTION, *(f"{folder}.json" for folder in HUB)}
 
 
@@ -84,6 +89,7 @@ rule download_model:
         hub=lambda wildcards: HUB[f"{RESOURCES}/models/{wildcards.key}"].hub,
         revision=lambda wildcards: HUB[f"{RESOURCES}/models/{wildcards.key}"].revision,
         folder=lambda wildcards, output: output[0].removesuffix(".json"),
+        parts=lambda wildcards: pipeline_parts(PIPELINES[f"{RESOURCES}/models/{wildcards.key}"]),
     shell:
         "python scripts/download_model.py --hub {params.hub} --revision {params.revision}"
-        " --folder {params.folder:q} --output {output:q} --log {log:q}"
+        " --folder {params.folder:q} {params.parts} --output {output:q} --log {log:q}"

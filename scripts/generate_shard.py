@@ -3,7 +3,6 @@
 import argparse
 import logging
 import platform
-from collections import Counter
 from dataclasses import asdict
 from importlib.metadata import version
 from pathlib import Path
@@ -13,7 +12,7 @@ import door
 from emudrift.drawing import draw_shard
 from emudrift.errors import InputError
 from emudrift.experiment import Experiment, Shard
-from emudrift.generators import Generator, TokenGenerator, fixes_batch, is_unchanged, load_generator
+from emudrift.generators import AnyGenerator, BatchedGenerator, fixes_batch, is_unchanged, load_generator
 from emudrift.history import History, Recording, images_per_hour
 from emudrift.jobs import Walltime, end_of_job, stoppable
 from emudrift.locks import Lock
@@ -31,7 +30,7 @@ from emudrift.shards import (
     write_manifest,
 )
 
-PACKAGES = ("torch", "transformers", "peft", "numpy", "pillow")
+PACKAGES = ("torch", "transformers", "peft", "diffusers", "numpy", "pillow")
 
 
 def main() -> None:
@@ -61,14 +60,14 @@ def generate(arguments: argparse.Namespace) -> None:
             f"{arguments.prompts}: has no row {shard.start:,}; sample_sizes ask for more images than prompts"
         )
 
-    def load() -> Generator | TokenGenerator:
+    def load() -> AnyGenerator:
         if not is_unchanged(experiment, model, table):
             raise InputError(
                 f"models: {arm.model}: its files are not those that check_model looked at. If that is meant, remove "
                 f"{arguments.model} and run again: all images of this model are then drawn anew"
             )
         generator = load_generator(experiment, arm)
-        if isinstance(generator, TokenGenerator):
+        if isinstance(generator, BatchedGenerator):
             captions = [prompt.caption for prompt in table]
             batching = generator.plan(captions, experiment.config.shard_size, arguments.batch_size)
             if fixes_batch(arm):
@@ -94,7 +93,7 @@ def generate(arguments: argparse.Namespace) -> None:
                 recording.begin(done, partial.newest())
                 progress.skip(done)
 
-            def loaded() -> Generator | TokenGenerator:
+            def loaded() -> AnyGenerator:
                 generator = load()
                 recording.device = generator.device()
                 return generator
@@ -107,7 +106,7 @@ def generate(arguments: argparse.Namespace) -> None:
             draw_shard(prompts, partial, loaded, started, progress.update, before_batch)
             lock.check()
             fixed = chosen_batching(batching_of_arm) if fixes_batch(arm) else None
-            together = Counter(tokens.drawn_together for tokens in partial.read_tokens(prompts).values())
+            together, flagged = partial.drawn_together(prompts), partial.flagged(prompts)
             sums = write_archive(arguments.archive, prompts, partial)
         write_manifest(
             arguments.manifest,
@@ -123,6 +122,7 @@ def generate(arguments: argparse.Namespace) -> None:
                 "vq": model.get("vq"),
                 "batch_size": None if fixed is None else fixed.batch_size,
                 "drawn_together": {str(size): count for size, count in sorted(together.items())},
+                "flagged": flagged,
                 "images_per_hour": round(images_per_hour(history.attempts()) or 0, 1),
                 "attempts": [asdict(attempt) for attempt in history.attempts()],
                 "sha256": sums,

@@ -4,6 +4,7 @@ import os
 import shutil
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,9 @@ MINIATURE = ROOT / "demo" / "models"
 # Two threads on two busy cores wait for each other: one is several times faster. And nothing may reach for a network.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ["HF_HUB_OFFLINE"] = "1"
+# Where code of test checkpoints is copied to before it runs; not the user's cache.
+MODULES = tempfile.TemporaryDirectory(prefix="emudrift-modules-")
+os.environ["HF_MODULES_CACHE"] = MODULES.name
 
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 WORKFLOW = ("Snakefile", "rules", "scripts", "src", "envs", "config.yaml", "profiles", "slurm", "pyproject.toml")

@@ -13,7 +13,7 @@ import torch
 from conftest import ROOT
 
 from emudrift import devices
-from emudrift.devices import claim, torch_device
+from emudrift.devices import claim, torch_device, visible_devices
 from emudrift.errors import InputError
 
 JOB = """
@@ -160,6 +160,25 @@ def test_cuda_is_the_first_free_gpu_by_its_uuid_and_becomes_the_current_device(
     assert torch_device("cuda") == torch_device("cuda") == torch.device("cuda", 1)
     assert current == [torch.device("cuda", 1)] * 2
     assert torch_device("cpu") == torch.device("cpu")
+
+
+@pytest.mark.usefixtures("nothing_held")
+@pytest.mark.parametrize(("visible", "said"), [(None, "1"), ("2, 5", "5"), ("GPU-aa,GPU-bb", "GPU-bb"), ("", "1")])
+def test_another_program_is_shown_the_claimed_gpu_alone(
+    jobs: Jobs, monkeypatch: pytest.MonkeyPatch, visible: str | None, said: str
+):
+    """The numbers of torch count what CUDA_VISIBLE_DEVICES shows."""
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    monkeypatch.setattr(torch.cuda, "get_device_properties", lambda index: SimpleNamespace(uuid=f"fake-{index}"))
+    monkeypatch.setattr(torch.cuda, "set_device", lambda device: pytest.fail("this process is not to use the GPU"))
+    monkeypatch.setattr(devices, "lock_folder", lambda: jobs.folder)
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    if visible is not None:
+        monkeypatch.setenv("CUDA_VISIBLE_DEVICES", visible)
+    assert jobs.start(1).stdout.readline() == "0\n"
+    assert visible_devices("cuda") == said
+    assert visible_devices("cpu") == ""
 
 
 def test_a_folder_that_cannot_hold_locks_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):

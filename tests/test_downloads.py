@@ -98,3 +98,14 @@ def test_a_hub_models_pickle_is_fetched_only_where_there_is_nothing_better(monke
     assert download_model("openai/clip", "main", tmp_path) == "0" * 40
     assert ("pytorch_model.bin" in asked["allow_patterns"]) == pickled
     assert asked["revision"] == "0" * 40
+
+
+@pytest.mark.parametrize(("code", "python"), [(False, []), (True, ["pipeline_own.py"])])
+def test_of_a_pipeline_one_variant_is_fetched_and_code_only_where_it_is_trusted(monkeypatch, tmp_path, code, python):
+    files = ["model_index.json", "unet/a.safetensors", "unet/a.fp16.safetensors", "all.safetensors", "pipeline_own.py"]
+    asked = {}
+    info = SimpleNamespace(sha="0" * 40, siblings=[SimpleNamespace(rfilename=name) for name in files])
+    monkeypatch.setattr(huggingface_hub.HfApi, "model_info", lambda self, hub, revision: info)
+    monkeypatch.setattr(huggingface_hub, "snapshot_download", lambda hub, **options: asked.update(options))
+    download_model("some/sd", "main", tmp_path, ["fp16"], code)
+    assert asked["allow_patterns"] == ["model_index.json", *python, "unet/a.fp16.safetensors"]

@@ -375,6 +375,15 @@ def test_smaller_batches_that_memory_forced_are_said_and_counted() -> None:
     assert said not in words(study.page().text)
 
 
+def test_images_that_a_safety_checker_replaced_are_said_and_counted() -> None:
+    study = Study()
+    said = "its safety checker put black in the place of"
+    assert said not in words(study.page().text)
+    study.manifests[0] = study.manifests[0].model_copy(update={"flagged": ["000000000001", "000000000002"]})
+    assert f"{said} 2 images" in words(study.page().text)
+    assert "2 black (safety checker)" in words(study.page().text)
+
+
 def test_a_tokenizer_is_a_floor_and_not_a_model_that_was_compared() -> None:
     floor = {"name": "floor", "generator": "tokenizer", "of": "base"}
     study = Study(models=[*small_config()["models"], floor])

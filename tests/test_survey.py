@@ -85,6 +85,24 @@ def test_a_plan_counts_shards_images_hours_and_bytes(experiment):
     assert "assumed" not in text
 
 
+def test_the_rate_of_other_software_is_unknown_until_its_own_shard_has_finished(tmp_path):
+    commands = [
+        {"name": name, "generator": "command", "command": [name, "{prompts}", "{output}"], "guidance_scale": "each"}
+        for name in ("one", "two")
+    ]
+    experiment = Experiment(parse_config(small_config(models=commands, sample_sizes=[40]), "test"), ROOT / "test.yaml")
+    experiment.results = tmp_path
+    assert "0.0, and those of one, guidance 1, one, guidance 3, two, guidance 1, two, guidance 3, unknown until" in (
+        plain(*plan_view(experiment, survey(experiment)))
+    )
+    finish(experiment, 0, 0)
+    states = survey(experiment)
+    assert [expected_rate(arm, states).source for arm in experiment.arms()] == [
+        "measured", "as one, guidance 1", "unknown", "unknown"
+    ]  # fmt: skip
+    assert row(plain(*plan_view(experiment, states)), "two, guidance 1")[-2:] == ["unknown", "0.0"]
+
+
 def test_without_a_finished_shard_the_rate_is_said_to_be_assumed(experiment):
     states = survey(experiment)
     assert expected_rate(experiment.arms()[0], states).images_per_hour == module.ASSUMED_RATE * 64

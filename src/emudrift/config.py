@@ -18,7 +18,8 @@ from emudrift.extractor_settings import (
     needs_reference_images,
 )
 from emudrift.human_settings import HumanEvaluation, check_human_evaluation
-from emudrift.settings import Checkpoint, Settings, Text
+from emudrift.model_settings import CommandModel, DiffusersModel
+from emudrift.settings import Checkpoint, GuidanceScale, Name, Settings, Text
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 
@@ -28,13 +29,7 @@ NEGATIVE_PROMPT = (
     "lowres, bad anatomy, bad hands, text, error, missing fingers, extra digit, fewer digits, cropped, worst quality, "
     "low quality, normal quality, jpeg artifacts, signature, watermark, username, blurry."
 )
-GENERATORS = ("emu3", "folder", "tokenizer")
-
-Name = Annotated[
-    str,
-    Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]*$", max_length=60, description="Its name in paths, tables and figures."),
-]
-GuidanceScale = Annotated[float, Field(ge=1, le=100, allow_inf_nan=False)]
+GENERATORS = ("emu3", "folder", "diffusers", "command", "tokenizer")
 
 
 class Prompts(Settings):
@@ -96,7 +91,9 @@ class TokenizerModel(Settings):
     of: str = Field(description="Name of the emu3 model whose VQ is used.")
 
 
-AnyModel = Annotated[Emu3Model | FolderModel | TokenizerModel, Field(discriminator="generator")]
+AnyModel = Annotated[
+    Emu3Model | FolderModel | DiffusersModel | CommandModel | TokenizerModel, Field(discriminator="generator")
+]
 
 
 class Generation(Settings):
@@ -104,7 +101,9 @@ class Generation(Settings):
 
     width: Annotated[int, Field(ge=8)] = Field(512, description="Pixels; a multiple of 8.")
     height: Annotated[int, Field(ge=8)] = Field(512, description="Pixels; a multiple of 8.")
-    dtype: Literal["float32", "bfloat16", "float16"] = Field("bfloat16", description="Of the language model.")
+    dtype: Literal["float32", "bfloat16", "float16"] = Field(
+        "bfloat16", description="Of the model's networks; the VQ stays in float32."
+    )
     attention: Literal["sdpa", "flash", "eager", "flash_attention_2"] = Field(
         "sdpa",
         description="engine: grid knows sdpa (everywhere) and flash (torch's own variable-length FlashAttention; GPU, 16 bit); "
@@ -119,6 +118,10 @@ class Generation(Settings):
         {}, description="Another suffix for single guidance scales. The published study did so; it confounds the two."
     )
     negative_prompt: str = Field(NEGATIVE_PROMPT, description="The unconditional half of guidance; carries the header.")
+
+    def suffix_at(self, guidance_scale: float) -> str:
+        """What is appended to captions at a guidance scale."""
+        return self.suffix_overrides.get(guidance_scale, self.suffix)
 
     @model_validator(mode="after")
     def _engine_knows_attention(self) -> "Generation":
@@ -295,7 +298,8 @@ def parse_config(data: dict[str, Any], where: str) -> Config:
 
 def _describe(fault: Any, where: str) -> str:
     # A discriminated union puts its tag into the location: models.0.emu3.name.
-    location = [part for part in fault["loc"] if part not in (*GENERATORS, *EXTRACTORS)]
+    tags, parts = (*GENERATORS, *EXTRACTORS), fault["loc"]
+    location = [p for i, p in enumerate(parts) if not (i and isinstance(parts[i - 1], int) and p in tags)]
     key = ": ".join(f"[{part}]" if isinstance(part, int) else str(part) for part in location)
     where = f"{where}: {key}" if key else where
     if fault["type"] == "extra_forbidden":

@@ -44,16 +44,38 @@ def torch_device(name: str) -> "torch.device":
 
     if name != "cuda":
         return torch.device(name)
+    device = torch.device("cuda", _claim_gpu())
+    # Else a plain "cuda" would still mean the first GPU.
+    torch.cuda.set_device(device)
+    return device
+
+
+def visible_devices(name: str) -> str:
+    """What another program's CUDA_VISIBLE_DEVICES must say for it to have that device and no other; "" for `cpu`.
+
+    The GPU is claimed as by `torch_device`, but nothing of this process goes onto it.
+
+    Raises:
+        InputError: as `torch_device`.
+    """
+    if name != "cuda":
+        return ""
+    index = _claim_gpu()
+    visible = [each.strip() for each in os.environ.get("CUDA_VISIBLE_DEVICES", "").split(",") if each.strip()]
+    return visible[index] if visible else str(index)
+
+
+def _claim_gpu() -> int:
+    """Index of a GPU that is this process's alone from now on."""
+    import torch
+
     if not torch.cuda.is_available():
         raise InputError(
             "device: cuda is asked for in the config, but torch sees no GPU; set device: cpu to use the CPU"
         )
     # By UUID: the numbers depend on what is visible, and each job of SLURM sees its GPU as number 0.
     uuids = [str(torch.cuda.get_device_properties(index).uuid) for index in range(torch.cuda.device_count())]
-    device = torch.device("cuda", claim(uuids, lock_folder()))
-    # Else a plain "cuda" would still mean the first GPU.
-    torch.cuda.set_device(device)
-    return device
+    return claim(uuids, lock_folder())
 
 
 def lock_folder() -> Path:

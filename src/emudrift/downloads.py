@@ -6,10 +6,12 @@ import os
 import urllib.error
 import urllib.request
 import zipfile
+from collections.abc import Collection
 from pathlib import Path
 
 from emudrift.errors import InputError
 from emudrift.files import write_bytes_atomically
+from emudrift.pipeline_files import wanted_files
 from emudrift.progress import Progress
 
 CHUNK = 1 << 20
@@ -72,8 +74,14 @@ def extract_member(archive: str | Path, member: str, path: str | Path) -> None:
         raise InputError(f"{archive}: cannot take {member} out of it: {error}") from error
 
 
-def download_model(hub: str, revision: str, folder: str | Path) -> str:
+def download_model(
+    hub: str, revision: str, folder: str | Path, variants: Collection[str | None] = (None,), code: bool = False
+) -> str:
     """Downloads a hub repository's model files; the hub's library resumes and checks them.
+
+    Args:
+        variants: of a pipeline's weights (a repository with model_index.json), such as fp16; None for those without one.
+        code: also Python files.
 
     Returns:
         The commit that the revision stood for, 40 hex digits.
@@ -90,8 +98,11 @@ def download_model(hub: str, revision: str, folder: str | Path) -> str:
         commit = found.sha
         if commit is None:
             raise InputError(f"{hub}: the hub names no commit for revision {revision!r}")
+        names = [file.rfilename for file in found.siblings or []]
         patterns = ["*.safetensors", "*.json", "*.txt", "*.jinja", "*.model"]
-        if not any(file.rfilename.endswith(".safetensors") for file in found.siblings or []):
+        if "model_index.json" in names:
+            patterns = wanted_files(names, variants, code)
+        elif not any(name.endswith(".safetensors") for name in names):
             patterns.append("pytorch_model.bin")  # such as openai's larger CLIP
         snapshot_download(hub, revision=commit, local_dir=folder, allow_patterns=patterns)
     except (httpx2.HTTPError, HfHubHTTPError, LocalEntryNotFoundError, OfflineModeIsEnabled, OSError) as error:

@@ -4,11 +4,12 @@ import logging
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import closing
 from types import TracebackType
 
 import numpy as np
 
-from emudrift.generators import Drawing, Generator, TokenGenerator
+from emudrift.generators import AnyGenerator, Drawing, Generator, ShardGenerator, TokenGenerator
 from emudrift.jobs import Stopped
 from emudrift.prompts import Prompt
 from emudrift.shards import PartialShard
@@ -24,7 +25,7 @@ WAITING = 64
 def draw_shard(
     prompts: Sequence[Prompt],
     partial: PartialShard,
-    load: Callable[[], Generator | TokenGenerator],
+    load: Callable[[], AnyGenerator],
     started: Callable[[int], None] = lambda done: None,
     progress: Callable[[int], None] = lambda done: None,
     before_batch: Callable[[], None] = lambda: None,
@@ -33,12 +34,14 @@ def draw_shard(
 
     Batches are cut on a fixed grid of rows. A batch of which anything is missing is drawn whole, so a resumed shard puts
     the same rows together as an undisturbed one and gives the same bytes even where a model's roundings depend on its batch.
+    A generator that draws a shard at once has no batches: it is asked for what is missing.
 
     Args:
         load: loads the generator; not called if nothing is missing.
         started: called once, with the number of samples that an earlier attempt finished.
         progress: called with the number of samples just written.
-        before_batch: called before each batch; may raise `Stopped`. Samples that wait to be written are written then.
+        before_batch: called before each batch, and while a shard is drawn at once; may raise `Stopped`. Samples that wait to be
+            written are written then.
 
     Raises:
         InputError: whatever the generator or the disk refuses.
@@ -50,7 +53,14 @@ def draw_shard(
     generator = load()
     partial.size = generator.size
     with _Writer(partial, progress) as writer:
-        if isinstance(generator, TokenGenerator):
+        if isinstance(generator, ShardGenerator):
+            rest = [prompt for prompt in prompts if prompt.prompt_id in missing]
+            before_batch()
+            # Closed at once when anything fails, for it may have a program running.
+            with closing(generator.draw_all(rest, before_batch)) as drawings:  # type: ignore[type-var]
+                for prompt, drawing in drawings:
+                    writer.write(prompt, drawing)
+        elif isinstance(generator, TokenGenerator):
             _draw_tokens(prompts, partial, generator, missing, before_batch, writer)
         else:
             _draw_images(_grid(prompts, generator.batch_size, missing, before_batch), generator, missing, writer)

@@ -7,9 +7,11 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
 
-from emudrift.config import REPOSITORY, AnyModel, Config, Emu3Model, TokenizerModel, load_config
+from emudrift.arm_settings import command_settings, diffusers_settings
+from emudrift.config import REPOSITORY, AnyModel, Config, Emu3Model, FolderModel, TokenizerModel, load_config
 from emudrift.errors import InputError
 from emudrift.extractor_settings import SEEN_THROUGH, AnyExtractor, Inception, needs_reference_images
+from emudrift.model_settings import CommandModel, DiffusersModel
 from emudrift.settings import Checkpoint
 
 Selection = Literal["full", "same"]
@@ -136,14 +138,28 @@ class Experiment:
             images = self._identity(str(self.config.prompts.images))
             whole = {"generator": model.generator, "images": images, "device": self.config.device} | size | vq
             return [Arm(model.name, None, whole)]
-        if not isinstance(model, Emu3Model):
+        if isinstance(model, FolderModel):
             table = None if model.table is None else self._identity(model.table)
             settings = shared | {"images": self._identity(model.images), "table": table}
             return [Arm(model.name, model.guidance_scale, settings)]
+        drawn = shared | {"device": self.config.device}
+        if isinstance(model, CommandModel):
+            words, files = self.command_words(model), [self._identity(file) for file in model.files]
+            scales = self.config.guidance_scales if model.guidance_scale == "each" else [model.guidance_scale]
+            return [
+                Arm(model.name, scale, drawn | command_settings(model, self.config.generation, scale, words, files))
+                for scale in scales
+            ]
+        if isinstance(model, DiffusersModel):
+            where = self._checkpoint_identity(model.checkpoint)
+            return [
+                Arm(model.name, scale, drawn | diffusers_settings(model, self.config.generation, scale, where))
+                for scale in self.config.guidance_scales
+            ]
         generation = self.config.generation.model_dump(exclude={"suffix_overrides"})
         arms = []
         for scale in self.config.guidance_scales:
-            suffix = self.config.generation.suffix_overrides.get(scale, self.config.generation.suffix)
+            suffix = self.config.generation.suffix_at(scale)
             settings = (
                 shared
                 | generation
@@ -159,6 +175,10 @@ class Experiment:
                 del settings["negative_prompt"]  # Without guidance it plays no part.
             arms.append(Arm(model.name, scale, settings))
         return arms
+
+    def command_words(self, model: CommandModel) -> list[str]:
+        """A model's command, placeholders and all; words that start with ./ or ../ are paths like all of the config's."""
+        return [self._identity(word) if word.startswith(("./", "../")) else word for word in model.command]
 
     def _checkpoint_identity(self, checkpoint: Checkpoint) -> str:
         return f"{checkpoint.hub}@{checkpoint.revision}" if checkpoint.path is None else self._identity(checkpoint.path)
@@ -340,8 +360,12 @@ class Experiment:
         """Models that draw nothing and are compared with nothing: the floors of tokenizers."""
         return [model.name for model in self.config.models if isinstance(model, TokenizerModel)]
 
-    def checkpoints(self, model: Emu3Model | TokenizerModel) -> dict[str, Checkpoint]:
+    def checkpoints(self, model: AnyModel) -> dict[str, Checkpoint]:
         """What a model is made of, by role: checkpoint, adapter, and vq where another model's VQ decodes its tokens."""
+        if isinstance(model, FolderModel | CommandModel):
+            return {}
+        if isinstance(model, DiffusersModel):
+            return {"checkpoint": model.checkpoint}
         if isinstance(model, TokenizerModel):
             other = self.model(model.of)
             assert isinstance(other, Emu3Model)  # The config was checked for it.
@@ -356,7 +380,7 @@ class Experiment:
             found["vq"] = other.checkpoint
         return found
 
-    def checkpoint_folders(self, model: Emu3Model | TokenizerModel) -> dict[str, Path]:
+    def checkpoint_folders(self, model: AnyModel) -> dict[str, Path]:
         """The same as folders."""
         return {role: self.checkpoint_folder(checkpoint) for role, checkpoint in self.checkpoints(model).items()}
 

@@ -5,6 +5,11 @@ from typing import Annotated
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 Text = Annotated[str, Field(min_length=1)]
+Name = Annotated[
+    str,
+    Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]*$", max_length=60, description="Its name in paths, tables and figures."),
+]
+GuidanceScale = Annotated[float, Field(ge=1, le=100, allow_inf_nan=False)]
 
 
 class Settings(BaseModel):

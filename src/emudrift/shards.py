@@ -9,6 +9,7 @@ import shutil
 import tarfile
 import uuid
 import zipfile
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -87,16 +88,21 @@ class PartialShard:
             members[_TOKENS] = _npy(drawing.tokens)
         record = self.identity.record(prompt)
         record["sha256"] = {ending: hashlib.sha256(data).hexdigest() for ending, data in members.items()}
-        members[_RECORD] = json.dumps(record, ensure_ascii=False, sort_keys=True).encode()
+        if drawing.flagged:
+            record["flagged"] = True
+        if drawing.drawn_together is not None:
+            record["drawn_together"] = drawing.drawn_together
+        members[_RECORD] = _record_bytes(record)
         for ending, data in members.items():
             write_bytes_atomically(self.folder / f"{prompt.prompt_id}{ending}", data)
 
     def read(self, prompt: Prompt) -> dict[str, bytes] | None:
         """The members of a finished sample, or None if it is missing, broken, or made by something else."""
         try:
-            data = (self.folder / f"{prompt.prompt_id}{_RECORD}").read_bytes()
-            record = json.loads(data)
-            sums = record.pop("sha256")
+            record = self._read_record(prompt)
+            record.pop("drawn_together", None)  # Memory decided that: it is no part of what an archive holds.
+            data, sums = _record_bytes(record), record.pop("sha256")
+            record.pop("flagged", None)
             if record != self.identity.record(prompt):
                 return None
             members = {ending: (self.folder / f"{prompt.prompt_id}{ending}").read_bytes() for ending in sums}
@@ -105,6 +111,19 @@ class PartialShard:
         if any(hashlib.sha256(members[ending]).hexdigest() != sums[ending] for ending in sums) or _IMAGE not in sums:
             return None
         return members | {_RECORD: data}
+
+    def _read_record(self, prompt: Prompt) -> dict[str, Any]:
+        return json.loads((self.folder / f"{prompt.prompt_id}{_RECORD}").read_bytes())
+
+    def flagged(self, prompts: Sequence[Prompt]) -> list[str]:
+        """prompt_ids of the finished samples whose image a safety checker replaced."""
+        return [prompt.prompt_id for prompt in prompts if self._read_record(prompt).get("flagged")]
+
+    def drawn_together(self, prompts: Sequence[Prompt]) -> Counter[int]:
+        """How many of the finished samples were drawn in batches of each size, as far as that can move a pixel."""
+        sizes = Counter(tokens.drawn_together for tokens in self.read_tokens(prompts).values())
+        alone = [self._read_record(prompt).get("drawn_together") for prompt in prompts]
+        return sizes + Counter(size for size in alone if size is not None)
 
     def missing(self, prompts: Sequence[Prompt]) -> set[str]:
         """prompt_ids of the samples that are still to be made."""
@@ -267,7 +286,7 @@ def check_archive(path: Path, prompts: Sequence[Prompt], identity: Identity) -> 
             f"{path}: holds {len(images)} of {len(expected)} images; missing: {', '.join(missing[:10]) or 'none'}"
         )
     for prompt_id, record in records.items():
-        sums = record.pop("sha256")
+        sums, _ = record.pop("sha256"), record.pop("flagged", None)
         if record != identity.record(expected[prompt_id]) or sums[_IMAGE] != images[prompt_id]:
             raise InputError(
                 f"{path}: image {prompt_id} was made by other settings, weights or prompts; remove the archive"
@@ -347,6 +366,10 @@ def _decode(path: Path, name: str, data: bytes) -> Image.Image:
             f"{path}: {name} does not decode ({error}); remove the archive and run its shard again"
         ) from error
     return image.convert("RGB")
+
+
+def _record_bytes(record: dict[str, Any]) -> bytes:
+    return json.dumps(record, ensure_ascii=False, sort_keys=True).encode()
 
 
 def _npy(array: np.ndarray) -> bytes:

@@ -72,6 +72,10 @@ class ArmState:
         return names.count(state)
 
 
+UNKNOWN = "unknown"
+"""Where a rate is from that nobody knows."""
+
+
 @dataclass(frozen=True)
 class Rate:
     """Images per hour on one device, and where the number is from."""
@@ -141,12 +145,16 @@ def expected_rate(arm: Arm, states: Sequence[ArmState]) -> Rate:
         return len(rates) / sum(1 / rate for rate in rates) if rates else None
 
     size, generator = _tokens(arm), arm.settings["generator"]
+    foreign = generator in ("diffusers", "command")  # Two of them may be of quite different speeds.
     for state in states:
         if state.arm.name == arm.name and (own := measured(state)):
             return Rate(own, "measured")
     for state in states:
-        if (_tokens(state.arm), state.arm.settings["generator"]) == (size, generator) and (other := measured(state)):
+        alike = (_tokens(state.arm), state.arm.settings["generator"]) == (size, generator)
+        if alike and (not foreign or state.arm.model == arm.model) and (other := measured(state)):
             return Rate(other, f"as {state.arm.label}")
+    if foreign:
+        return Rate(math.inf, UNKNOWN)
     # The work for a token grows with the tokens before it; up to this size it is mostly that of reading the weights.
     return Rate(ASSUMED_RATE * 4096 / size, "assumed") if size else Rate(math.inf, "no drawing")
 
@@ -181,13 +189,15 @@ def plan_view(experiment: Experiment, states: Sequence[ArmState]) -> list[Render
                 _device_hours(experiment): f"{left / rate.images_per_hour:,.1f}",
             }
         )
+    unknown = [state.arm.label for state in states if expected_rate(state.arm, states).source == UNKNOWN]
     folder = _existing(experiment.results)
     free = shutil.disk_usage(folder).free
     needed += sum(state.total for state in states) * sum(e.dims for e in experiment.config.extractors) * 4
+    unsaid = f", and those of {', '.join(unknown)}, unknown until a shard has finished" if unknown else ""
     view: list[RenderableType] = [
         table(rows),
         "",
-        f"{_device_hours(experiment)} left for drawing: {hours:,.1f}",
+        f"{_device_hours(experiment)} left for drawing: {hours:,.1f}{unsaid}",
         f"disk space still needed: {needed / 1e9:,.1f} GB of {free / 1e9:,.1f} GB free in {folder}",
     ]
     if needed > free:

@@ -1,10 +1,11 @@
 """Who draws: one small interface that every generator meets, and the registry of them.
 
-A generator is loaded once per job and asked for batches of prompts. There are two kinds: one draws images, and may be as
-slow about it as it likes; the other draws visual tokens, which are kept before they are turned into images.
+A generator is loaded once per job. Most are asked for batches of prompts, and are of two kinds: one draws images, and may be as
+slow about it as it likes; the other draws visual tokens, which are kept before they are turned into images. A third kind is
+asked once for all that is missing of a shard.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
@@ -13,6 +14,8 @@ import numpy as np
 
 from emudrift.config import Emu3Model, FolderModel, TokenizerModel
 from emudrift.experiment import Arm, Experiment
+from emudrift.generators.model_files import are_unchanged
+from emudrift.model_settings import CommandModel, DiffusersModel
 from emudrift.prompts import Prompt
 
 
@@ -23,10 +26,14 @@ class Drawing:
     Attributes:
         image: (height, width, 3) uint8, RGB.
         tokens: (h, w) integer codes of the visual tokenizer, for models that draw with tokens, else None.
+        flagged: a safety checker took offence and put a black image in its place.
+        drawn_together: how many images were in the batch, where that can move a pixel, else None.
     """
 
     image: np.ndarray
     tokens: np.ndarray | None = None
+    flagged: bool = False
+    drawn_together: int | None = None
 
 
 class Generator(Protocol):
@@ -65,19 +72,24 @@ class Batching:
 
 
 @runtime_checkable
-class TokenGenerator(Protocol):
-    """Draws visual tokens first and turns them into pixels afterwards, so that the costly half is never done twice."""
+class BatchedGenerator(Protocol):
+    """A generator whose batches are planned, since they can move roundings."""
 
     batching: Batching
     drawn_together: int
     """Images that were really drawn together in the last batch: fewer than `batching` says where memory ran out."""
 
-    @property
-    def size(self) -> tuple[int, int]: ...
-
     def plan(self, captions: Sequence[str], shard_size: int, batch_size: int | None) -> Batching:
         """How prompts should be put together; `batch_size` None: as many as the device takes."""
         ...
+
+
+@runtime_checkable
+class TokenGenerator(BatchedGenerator, Protocol):
+    """Draws visual tokens first and turns them into pixels afterwards, so that the costly half is never done twice."""
+
+    @property
+    def size(self) -> tuple[int, int]: ...
 
     def codes(self, prompts: Sequence[Prompt]) -> np.ndarray:
         """Visual tokens, (batch, h, w) integers, one image per prompt."""
@@ -88,6 +100,23 @@ class TokenGenerator(Protocol):
         ...
 
     def device(self) -> str: ...
+
+
+@runtime_checkable
+class ShardGenerator(Protocol):
+    """Draws all that is missing of a shard at once, in whatever order it likes."""
+
+    @property
+    def size(self) -> tuple[int, int]: ...
+
+    def draw_all(self, prompts: Sequence[Prompt], watch: Callable[[], None]) -> Iterator[tuple[Prompt, Drawing]]:
+        """Yields each prompt with its drawing; calls `watch` every now and then, which may raise `Stopped`."""
+        ...
+
+    def device(self) -> str: ...
+
+
+AnyGenerator = Generator | TokenGenerator | ShardGenerator
 
 
 def check_model(experiment: Experiment, name: str, prompts: Sequence[Prompt]) -> dict[str, Any]:
@@ -104,14 +133,24 @@ def check_model(experiment: Experiment, name: str, prompts: Sequence[Prompt]) ->
         InputError: something is missing or does not fit.
     """
     model = experiment.model(name)
-    if not isinstance(model, FolderModel):
-        from emudrift.generators.emu3.checkpoint import check_emu3
-
-        found = check_emu3(**experiment.checkpoint_folders(model))
-    else:
+    if isinstance(model, FolderModel):
         from emudrift.generators.folder import check_folder
 
         found = check_folder(experiment.path(model.images), _optional(experiment, model.table), prompts)
+    elif isinstance(model, CommandModel):
+        from emudrift.generators.command import check_command
+
+        found = check_command(*_command(experiment, model))
+    elif isinstance(model, DiffusersModel):
+        from emudrift.generators.pipeline_check import check_pipeline
+
+        found = check_pipeline(
+            _folder(experiment, model), model.variant, model.custom_pipeline, model.trust_remote_code
+        )
+    else:
+        from emudrift.generators.emu3.checkpoint import check_emu3
+
+        found = check_emu3(**experiment.checkpoint_folders(model))
     return {"model": name, "generator": model.generator, "prompts": len(prompts)} | found
 
 
@@ -127,21 +166,34 @@ def is_unchanged(experiment: Experiment, recorded: dict[str, Any], prompts: Sequ
     Raises:
         InputError: as `check_model`.
     """
-    model = experiment.model(recorded["model"])
-    if not isinstance(model, FolderModel):
+    model, files = experiment.model(recorded["model"]), recorded["files"]
+    if isinstance(model, CommandModel):
+        from emudrift.generators.command import command_files
+
+        same = are_unchanged(files["command"], command_files(*_command(experiment, model)))
+    elif isinstance(model, DiffusersModel):
+        from emudrift.generators.pipeline_check import scan_pipeline
+
+        now = scan_pipeline(_folder(experiment, model), model.variant, model.trust_remote_code)
+        same = are_unchanged(files["checkpoint"], now)
+    elif isinstance(model, FolderModel):
+        same = False
+    else:
         from emudrift.generators.emu3.checkpoint import have_same_times
 
-        if have_same_times(recorded["files"], experiment.checkpoint_folders(model)):
-            return True
-    return check_model(experiment, model.name, prompts[: recorded["prompts"]])["digest"] == recorded["digest"]
+        same = have_same_times(files, experiment.checkpoint_folders(model))
+    return same or check_model(experiment, model.name, prompts[: recorded["prompts"]])["digest"] == recorded["digest"]
 
 
 def fixes_batch(arm: Arm) -> bool:
-    """Whether the batch size belongs to an arm's images: in 16 bit it moves roundings, and so tokens."""
-    return arm.settings.get("dtype", "float32") != "float32"
+    """Whether the batch size belongs to an arm's images: in 16 bit it moves roundings, and so tokens.
+
+    Diffusion has no tokens that would absorb roundings: there it can move the last bit of a pixel in float32, too.
+    """
+    return arm.settings.get("dtype", "float32") != "float32" or arm.settings["generator"] == "diffusers"
 
 
-def load_generator(experiment: Experiment, arm: Arm) -> Generator | TokenGenerator:
+def load_generator(experiment: Experiment, arm: Arm) -> AnyGenerator:
     """Loads the generator of an arm. Arms of one model that are loaded one after another share its weights.
 
     Raises:
@@ -162,6 +214,14 @@ def load_generator(experiment: Experiment, arm: Arm) -> Generator | TokenGenerat
 
         images = experiment.path(str(experiment.config.prompts.images))
         return TokenizerGenerator(arm.settings, experiment.checkpoint_folders(model)["checkpoint"], images)
+    if isinstance(model, DiffusersModel):
+        from emudrift.generators.diffusers import DiffusersGenerator
+
+        return DiffusersGenerator(arm.settings, _folder(experiment, model), model.trust_remote_code)
+    if isinstance(model, CommandModel):
+        from emudrift.generators.command import CommandGenerator
+
+        return CommandGenerator(arm.settings, model.name)
     from emudrift.generators.folder import FolderGenerator
 
     return FolderGenerator(experiment.path(model.images), _optional(experiment, model.table))
@@ -173,3 +233,11 @@ _loaded: list[Any] = []
 
 def _optional(experiment: Experiment, text: str | None) -> Path | None:
     return None if text is None else experiment.path(text)
+
+
+def _folder(experiment: Experiment, model: DiffusersModel) -> Path:
+    return experiment.checkpoint_folders(model)["checkpoint"]
+
+
+def _command(experiment: Experiment, model: CommandModel) -> tuple[list[str], list[Path]]:
+    return experiment.command_words(model), [experiment.path(file) for file in model.files]

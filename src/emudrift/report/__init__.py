@@ -97,6 +97,7 @@ def build_report(
             for arm in arms
             if any(m.forced for m in shards[arm.name])
         ],
+        flagged=[(label_of(arm), n) for arm in arms if (n := sum(len(m.flagged) for m in shards[arm.name]))],
         experiment_facts=experiment_facts(experiment, fid),
         run_tables=run_tables(experiment, arms, shards, fid),
     )

@@ -9,9 +9,10 @@ from typing import Any
 import pandas as pd
 from pydantic import BaseModel, ConfigDict
 
-from emudrift.config import AnyModel, Emu3Model, TokenizerModel
+from emudrift.config import AnyModel, Emu3Model, FolderModel, TokenizerModel
 from emudrift.experiment import Arm, Experiment
 from emudrift.history import FINISHED, Attempt
+from emudrift.model_settings import CommandModel
 from emudrift.records import load_record
 from emudrift.report.table import Cell, Table, label_of
 from emudrift.settings import Checkpoint
@@ -37,6 +38,7 @@ class Manifest(BaseModel):
     batch_size: int | None
     drawn_together: dict[int, int]
     vq: str | None
+    flagged: list[str] = []
 
     @property
     def devices(self) -> list[str]:
@@ -105,9 +107,12 @@ def _models_table(experiment: Experiment, shards: dict[str, list[Manifest]]) -> 
 def _weights(model: AnyModel) -> tuple[str, str]:
     if isinstance(model, TokenizerModel):
         return f"the VQ of {model.of}, given the dataset's images", "–"
-    if not isinstance(model, Emu3Model):
+    if isinstance(model, FolderModel):
         return model.images, "–"
-    return _checkpoint(model.checkpoint), "–" if model.adapter is None else _checkpoint(model.adapter)
+    if isinstance(model, CommandModel):
+        return " ".join(model.command), "–"
+    adapter = model.adapter if isinstance(model, Emu3Model) else None
+    return _checkpoint(model.checkpoint), "–" if adapter is None else _checkpoint(adapter)
 
 
 def _checkpoint(checkpoint: Checkpoint) -> str:
@@ -124,7 +129,8 @@ def _arms_table(arms: Sequence[Arm], shards: dict[str, list[Manifest]]) -> Table
         cells = [
             label_of(arm),
             arm.fingerprint,
-            f"{sum(m.n_images for m in ours):,} in {len(ours):,}",
+            f"{sum(m.n_images for m in ours):,} in {len(ours):,}"
+            + (f"; {black:,} black (safety checker)" if (black := sum(len(m.flagged) for m in ours)) else ""),
             _values(device for m in ours for device in m.devices) or "none",
             _duration(sum(attempt.seconds for m in ours for attempt in m.attempts)),
             f"{counted / sum(hours):,.0f}" if hours else "–",
@@ -259,8 +265,10 @@ def _values(values: Iterable[Any]) -> str:
 
 
 def _setting(value: Any) -> str:
-    if value is None:
+    if value is None or value == []:
         return "none"
+    if isinstance(value, list):
+        return " ".join(map(str, value))
     if isinstance(value, str):
         return value if value.strip() == value and value else f"“{value}”"
     return f"{value:g}" if isinstance(value, float) else str(value)

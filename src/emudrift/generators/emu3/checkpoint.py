@@ -13,6 +13,7 @@ from safetensors import SafetensorError, safe_open
 from transformers import Emu3Config, Emu3ForConditionalGeneration, Emu3VQVAE
 
 from emudrift.errors import InputError
+from emudrift.generators.model_files import hub_commit
 
 Shapes = dict[str, tuple[int, ...]]
 
@@ -58,7 +59,7 @@ def check_emu3(checkpoint: Path, adapter: Path | None = None, vq: Path | None = 
     digest = hashlib.sha256(
         json.dumps({r: {n: f["sha256"] for n, f in fs.items()} for r, fs in files.items()}).encode()
     )
-    revisions = {role: commit for role, folder in folders.items() if (commit := _hub_commit(folder))}
+    revisions = {role: commit for role, folder in folders.items() if (commit := hub_commit(folder))}
     return {
         "digest": digest.hexdigest(),
         "files": files,
@@ -276,8 +277,3 @@ def _relevant_files(folder: Path) -> list[Path]:
     if not folder.is_dir():
         raise InputError(f"{folder}: the folder is missing; is its path right, or was it not downloaded yet?")
     return [path for path in sorted(folder.iterdir()) if path.suffix in _ENDINGS and path.is_file()]
-
-
-def _hub_commit(folder: Path) -> str | None:
-    record = folder.with_name(folder.name + ".json")
-    return json.loads(record.read_text()).get("commit") if record.is_file() else None

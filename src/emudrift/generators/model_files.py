@@ -1,0 +1,43 @@
+"""The files that a model is made of: hashed once, and later recognised by their sizes and times without being read."""
+
+import hashlib
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+Files = dict[str, dict[str, Any]]
+
+
+def hash_files(paths: Mapping[str, Path]) -> Files:
+    """Name to size in bytes, time and sha256 of each file."""
+    files = {}
+    for name, path in paths.items():
+        with path.open("rb") as file:
+            sha256 = hashlib.file_digest(file, "sha256").hexdigest()
+        files[name] = _size_and_time(path) | {"sha256": sha256}
+    return files
+
+
+def digest_of(files: Files) -> str:
+    """sha256 over names and contents."""
+    return hashlib.sha256(
+        json.dumps({name: file["sha256"] for name, file in files.items()}, sort_keys=True).encode()
+    ).hexdigest()
+
+
+def are_unchanged(recorded: Files, paths: Mapping[str, Path]) -> bool:
+    """Whether the files have the names, sizes and times that `hash_files` recorded. Other times may be those of a copy."""
+    then = {name: {key: file[key] for key in ("bytes", "mtime_ns")} for name, file in recorded.items()}
+    return then == {name: _size_and_time(path) for name, path in paths.items()}
+
+
+def _size_and_time(path: Path) -> dict[str, Any]:
+    stat = path.stat()
+    return {"bytes": stat.st_size, "mtime_ns": stat.st_mtime_ns}
+
+
+def hub_commit(folder: Path) -> str | None:
+    """The commit that was downloaded into a folder, or None where the download rule put nothing."""
+    record = folder.with_name(folder.name + ".json")
+    return json.loads(record.read_text()).get("commit") if record.is_file() else None
