@@ -12,8 +12,9 @@ import yaml
 
 sys.path.insert(0, os.path.join(workflow.basedir, "src"))
 
+from emudrift import gallery_blocks
 from emudrift.errors import InputError
-from emudrift.experiment import Experiment
+from emudrift.experiment import Experiment, Shard
 
 if len(workflow.configfiles) > 1:
     sys.exit("error: give one --configfile; settings of several files are not merged")
@@ -171,3 +172,13 @@ def archives_of_arm(wildcards):
     return expand(
         rules.generate_shard.output.archive, arm=wildcards.arm, rows=[shard.name for shard in experiment.shards()]
     )
+
+
+def gallery_inputs(wildcards):
+    block = Shard.parse(wildcards.rows)
+    arms = gallery_blocks.drawing_arms(experiment)
+    return {
+        "prompts": rules.extract_prompts.output.prompts,
+        "archives": [*map(local, gallery_blocks.archive_files(experiment, block))],
+        "features": [local(path) for arm in arms for path in gallery_blocks.feature_files(experiment, arm, block)],
+    }

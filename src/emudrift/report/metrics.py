@@ -9,7 +9,7 @@ from scipy.special import stdtrit
 from emudrift.comparison import rows_of
 from emudrift.experiment import Arm
 from emudrift.metrics import LOWER_IS_BETTER
-from emudrift.report.table import Cell, Table, label_of
+from emudrift.report.table import Cell, Table, csv_of, label_of, p_text
 from emudrift.report.verdict import decimals, number
 
 NAMES = {"kid": "KID", "cmmd": "CMMD", "clip_score": "CLIPScore"}
@@ -26,7 +26,7 @@ def metric_tables(metrics: pd.DataFrame, arms: Sequence[Arm]) -> list[Table]:
             for metric, ours in table.groupby("metric", sort=False)
         ]
         labels = [label_of(arm) for arm in arms if arm.name in names]
-        tables.append(Table(_title(str(extractor), table), ["metric", *labels, "reference"], rows))
+        tables.append(Table(_title(str(extractor), table), ["metric", *labels, "reference"], rows, csv_of(table), f"metrics-{extractor}.csv"))
     return tables
 
 
@@ -41,7 +41,7 @@ def metric_difference_tables(differences: pd.DataFrame) -> list[Table]:
             heads[key] = f"{row.model} − {row.baseline}{scale}"
             cells[row.metric, key] = _difference(row)
         rows = [[Cell(_name(metric)), *(cells[metric, key] for key in heads)] for metric in table["metric"].unique()]
-        tables.append(Table(_title(str(extractor), table), ["metric", *heads.values()], rows))
+        tables.append(Table(_title(str(extractor), table), ["metric", *heads.values()], rows, csv_of(table), f"metric-differences-{extractor}.csv"))
     return tables
 
 
@@ -79,7 +79,8 @@ def _cell(row: Any, value: float) -> Cell:
 def _difference(row: Any) -> Cell:
     places = decimals(row.high - row.low)
     shown, low, high = (number(each, places, signed=True) for each in (row.estimate, row.low, row.high))
-    p = "–" if pd.isna(row.p) else "< 0.001" if row.p < 0.001 else f"= {row.p:.3f}"
+    p = p_text(row.p)
+    p = p if p[0] in "<–" else f"= {p}"
     return Cell(f"{shown} [{low} to {high}]", f"{row.finding}; p {p}", row.finding.split()[0])
 
 
