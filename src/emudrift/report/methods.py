@@ -55,12 +55,12 @@ def methods(
 def _prompts(experiment: Experiment) -> str:
     config, source = experiment.config, experiment.config.prompts
     sizes = sorted(config.sample_sizes)
-    coco = {"coco": "captions in the format of MSCOCO (Lin et al., 2014)", "karpathy": "MSCOCO captions (Lin et al., 2014)"}
-    what = coco.get(source.source, "captions of a table")
+    lin = "MSCOCO (Lin et al., 2014;"
+    what = {"coco": f"captions in the format of {lin}", "karpathy": f"captions of {lin}"}.get(source.source, "captions (of")
     splits = f", split {listing(source.splits)}" if source.splits else ""
     smaller = f", and for the nested subsets of its first {listing(f'{n:,}' for n in sizes[:-1])}" if sizes[1:] else ""
     return (
-        f"Prompts were {what} ({source.captions}{splits}), the {source.caption} caption of each image, in a random order drawn "
+        f"Prompts were {what} {source.captions}{splits}), the {source.caption} caption of each image, in a random order drawn "
         f"once (seed {config.seed}). Every model drew one image for each of the same {sizes[-1]:,} prompts; results are given "
         f"for all of them{smaller}."
     )
@@ -135,13 +135,17 @@ def _features(experiment: Experiment, extractor: AnyExtractor) -> str:
             else f"the published FID weights of Inception (sha256 {extractor.sha256[:12]}…)"
         )
         seen = extractor.preprocessing
-        crop = "cropped to their largest centred square" if seen.crop == "center" else "not cropped"
-        size = "" if seen.size is None else f", scaled to a shorter side of {seen.size}"
+        if seen.size is not None and seen.crop == "none":
+            steps = [f"distorted to {seen.size} × {seen.size}"]
+        else:
+            steps = [] if seen.size is None else [f"scaled to a shorter side of {seen.size}"]
+            steps += ["cropped to the largest centred square"] if seen.crop == "center" else []
         filters = {
-            "bicubic": "scaled to 299 × 299 with an antialiased bicubic filter (see Parmar et al., 2022)",
-            "pytorch-fid": "scaled to 299 × 299 with the bilinear filter of pytorch-fid",
+            "bicubic": "brought to 299 × 299 with an antialiased bicubic filter (see Parmar et al., 2022)",
+            "pytorch-fid": "brought to 299 × 299 with the bilinear filter of pytorch-fid",
         }
-        return f"was computed from {extractor.dims:,} features of {weights}; images were {crop}{size} and {filters[seen.resize]}"
+        seen_as = ", then ".join([*steps, filters[seen.resize]])
+        return f"was computed from {extractor.dims:,} features of {weights}; images were {seen_as}"
     preprocessing = extractor.PREPROCESSING
     shape = "the largest central square of images" if preprocessing["crop"] == "center" else "images"
     return (

@@ -86,7 +86,7 @@ def _difference(row: Any) -> Cell:
 
 def _reference(table: pd.DataFrame) -> Cell:
     first = table.iloc[0]
-    return Cell(f"{first['reference']}: {first['reference_n']:,}", first["method"])
+    return Cell(f"{first['reference']}: {first['reference_n']:,}", first["method"], "wide")
 
 
 def _name(metric: Any) -> str:
