@@ -22,7 +22,9 @@ def main() -> None:
     parser.add_argument("--fid", required=True, type=Path, help="fid.csv")
     parser.add_argument("--comparison", required=True, type=Path, help="comparison.csv")
     parser.add_argument("--figures", required=True, type=Path, help="folder of the figures")
-    parser.add_argument("--gallery", required=True, type=Path, nargs="+", help="indices of the gallery's blocks, in order")
+    parser.add_argument(
+        "--gallery", required=True, type=Path, nargs="+", help="indices of the gallery's blocks, in order"
+    )
     parser.add_argument("--metrics", type=Path, help="metrics.csv, where there are metrics beyond FID")
     parser.add_argument("--metric-differences", type=Path, help="metric_differences.csv, likewise")
     parser.add_argument("--clip-scores", type=Path, nargs="*", default=[], help="CSV of each arm, in the arm's folder")

@@ -96,8 +96,8 @@ def fid_curve(fid: pd.DataFrame, path: str | Path, *, floors: Sequence[str] = ()
             last = table[table["n"] == table["n"].max()]
             _draw_strip(axes[1], last, ("fid_jackknife", "low", "high"), looks, colours)
             _draw_strip(axes[2], last, ("fid_infinity", "fid_infinity_low", "fid_infinity_high"), looks, colours)
-            axes[1].set_xlabel("corrected")
-            axes[2].set_xlabel("FID∞" if distance_name(title) == "FID" else "FD∞")
+            axes[1].set_xlabel(f"corrected\nN = {last['n'].iloc[0]:,}")
+            axes[2].set_xlabel("FID∞\nN → ∞" if distance_name(title) == "FID" else "FD∞\nN → ∞")
             axes[0].set_ylabel(f"{distance_name(title)}  (lower is better)")
             axes[0].set_xlabel("N, generated images")
             place.suptitle(_title(title, table), x=0.01, ha="left", weight="bold")
@@ -216,14 +216,14 @@ def comparison_figure(comparison: pd.DataFrame, path: str | Path, *, width: floa
         models, baseline = list(table["model"].unique()), str(table["baseline"].iloc[0])
         colours = _colours(table["guidance_scale"])
         panels = panels_of(table)
-        heights = [(1.06 if _random(panel) else 0.94) + 0.26 * len(panel) for _, panel in panels]
+        heights = [(1.06 if _random(panel) else 0.94) + 0.23 * len(panel) for _, panel in panels]
         figure = Figure(figsize=(width, sum(heights)), layout="constrained")
         places = figure.subfigures(len(panels), 1, squeeze=False, height_ratios=heights)[:, 0]
         for place, (title, panel) in zip(places, panels, strict=True):
             axes = place.subplots()
             _draw_forest(axes, panel, models, colours)
             name = distance_name(title)
-            axes.set_xlabel(f"{name} difference from {_short(baseline, 30)}, N = {table['n'].iloc[0]:,}")
+            axes.set_xlabel(f"{name} difference from {_short(baseline, 30)}, N = {table['n'].iloc[0]:,}", loc="right")
             place.suptitle(_title(title, panel), x=0.01, ha="left", weight="bold")
         save_figure(figure, path, table)
 
@@ -245,7 +245,8 @@ def _draw_forest(axes: Any, table: pd.DataFrame, models: list[str], colours: dic
     for place, row in enumerate(_rows(table)):
         label = _scale_label(row.guidance_scale)
         found = row.low > 0 or row.high < 0
-        marker = _LINES[models.index(row.model) % len(_LINES)][1]
+        # The first look is the baseline's, in the other figure.
+        marker = _LINES[(models.index(row.model) + 1) % len(_LINES)][1]
         axes.plot(
             [row.low, row.high], [place, place], color=colours[label], linewidth=1.4, solid_capstyle="butt", zorder=2
         )
@@ -257,7 +258,7 @@ def _draw_forest(axes: Any, table: pd.DataFrame, models: list[str], colours: dic
             below = place + 0.33
             axes.plot([row.infinity_low, row.infinity_high], [below, below], color="0.55", linewidth=0.7, zorder=2)
             axes.plot(row.difference_infinity, below, color="0.55", marker="|", markersize=4, zorder=3)
-        names.append(label if len(models) == 1 else f"{_short(row.model, 18)}, {label}")
+        names.append(label if len(models) == 1 else f"{_short(row.model, 20)}, {label}")
     axes.set_yticks(range(len(names)), names)
     axes.set_ylim(len(names) - 0.4, -0.6)
     axes.tick_params(axis="y", length=0)
@@ -318,7 +319,8 @@ def _title(title: str, table: pd.DataFrame) -> str:
     warning = "\nrandom weights: means nothing outside this experiment" if _random(table) else ""
     # The first sentence of the experiment's note: a demo stays labelled where the figure goes alone.
     note = str(table["note"].iloc[0]).partition(". ")[0]
-    return f"{_short(title, 60)}{warning}" + (f"\n{_short(note, 60)}" if note else "")
+    note = note if len(note) <= 60 else f"{note[:59]}…"
+    return f"{_short(title, 60)}{warning}" + (f"\n{note}" if note else "")
 
 
 def _random(table: pd.DataFrame) -> bool:
@@ -340,7 +342,9 @@ def _tick(value: float, _: int | None = None) -> str:
 
 
 def _short(text: str, length: int) -> str:
-    return text if len(text) <= length else f"{text[: length - 1]}…"
+    """At most `length` characters: of a long name its beginning and its end, where names of one family differ."""
+    tail = length // 2 - 1
+    return text if len(text) <= length else f"{text[: length - tail - 1]}…{text[-tail:]}"
 
 
 # Without time, version or anything else that varies between runs.

@@ -124,9 +124,7 @@ def write_block(experiment: Experiment, prompts: Sequence[Prompt], block: Shard,
     """
     prompts = prompts[block.start : min(block.stop, max(experiment.config.sample_sizes))]
     arms = side_by_side(experiment.arms())
-    features = [
-        load_features(feature_files(experiment, arm, block), len(prompts)) for arm in drawing_arms(experiment)
-    ]
+    features = [load_features(feature_files(experiment, arm, block), len(prompts)) for arm in drawing_arms(experiment)]
     apart = disagreement(features)
     temporary = folder.with_name(f"{TEMPORARY_PREFIX}{uuid.uuid4().hex[:12]}-{folder.name}")
     temporary.mkdir(parents=True)

@@ -63,21 +63,25 @@ def build_report(experiment: Experiment, content: Content) -> str:
         if not shards[arm.name]:
             raise InputError(f"arm {arm.name} has no manifest: run its shards before the report")
     script = "".join(_template(name) for name in SCRIPTS)
-    return _environment().get_template("page.html.j2").render(
-        title=experiment.config.name,
-        question=_question(experiment),
-        note=experiment.config.note,
-        random=sorted(set(fid.loc[fid["weights"] == "random", "extractor"])),
-        only_random=bool((fid["weights"] == "random").all()),
-        verdict=verdict(content.comparison, fid, experiment.baseline, experiment.floors),
-        run_caveats=caveats_of_run(experiment, arms, shards),
-        sections=_sections(experiment, content, shards),
-        gallery=content.gallery,
-        facts=experiment_facts(experiment, fid, content.manifests),
-        methods=methods(experiment, fid, content.comparison, content.metrics, content.manifests),
-        style=_template("style.css"),
-        script=script,
-        script_hash=base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),
+    return (
+        _environment()
+        .get_template("page.html.j2")
+        .render(
+            title=experiment.config.name,
+            question=_question(experiment),
+            note=experiment.config.note,
+            random=sorted(set(fid.loc[fid["weights"] == "random", "extractor"])),
+            only_random=bool((fid["weights"] == "random").all()),
+            verdict=verdict(content.comparison, fid, experiment.baseline, experiment.floors),
+            run_caveats=caveats_of_run(experiment, arms, shards),
+            sections=_sections(experiment, content, shards),
+            gallery=content.gallery,
+            facts=experiment_facts(experiment, fid, content.manifests),
+            methods=methods(experiment, fid, content.comparison, content.metrics, content.manifests),
+            style=_template("style.css"),
+            script=script,
+            script_hash=base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),
+        )
     )
 
 
@@ -109,11 +113,15 @@ def _sections(experiment: Experiment, content: Content, shards: dict[str, list[M
             Section("differences", "Differences", pictures=[] if comparison.empty else [forest]),
             Section("floor", "The tokenizer's floor", _FLOOR, tables=floors),
             Section("metrics", "Further metrics", _METRICS, tables=metrics),
-            Section("metric-differences", "Further metrics: differences between models", _DIFFERENCES, tables=differences),
+            Section(
+                "metric-differences", "Further metrics: differences between models", _DIFFERENCES, tables=differences
+            ),
             Section("gallery", "The same prompts", template="gallery.html.j2" if content.gallery.total else ""),
             Section("fids", "FIDs", _FIDS, tables=fid_tables(fid, arms)),
             Section("comparisons", "Differences between models", _COMPARISONS, tables=comparison_tables(comparison)),
-            Section("made", "How it was made", template="made.html.j2", tables=run_tables(experiment, arms, shards, fid)),
+            Section(
+                "made", "How it was made", template="made.html.j2", tables=run_tables(experiment, arms, shards, fid)
+            ),
             Section("methods", "Methods, ready to paste", template="methods.html.j2"),
         )
         if section.pictures or section.tables or section.template
@@ -121,8 +129,8 @@ def _sections(experiment: Experiment, content: Content, shards: dict[str, list[M
 
 
 _FLOOR = (
-    "The dataset's own images, encoded and decoded by a model's VQ: its arm in the figure and the tables of FIDs is the best that "
-    "the arms of that model can reach. Means over images with their 95 % t intervals."
+    "The dataset's own images, encoded and decoded by a model's VQ: its arm in the figure and the tables of FIDs is the best "
+    "that the arms of that model can reach. Means over images with their 95 % t intervals."
 )
 _METRICS = (
     "At the largest N. The value by its paper's formula, then the interval; where another number stands before the interval, "
@@ -164,4 +172,3 @@ def _environment() -> Environment:
 
 def _template(name: str) -> str:
     return files(__package__).joinpath("templates", name).read_text(encoding="utf-8")
-

@@ -56,7 +56,9 @@ def _prompts(experiment: Experiment) -> str:
     config, source = experiment.config, experiment.config.prompts
     sizes = sorted(config.sample_sizes)
     lin = "MSCOCO (Lin et al., 2014;"
-    what = {"coco": f"captions in the format of {lin}", "karpathy": f"captions of {lin}"}.get(source.source, "captions (of")
+    what = {"coco": f"captions in the format of {lin}", "karpathy": f"captions of {lin}"}.get(
+        source.source, "captions (of"
+    )
     splits = f", split {listing(source.splits)}" if source.splits else ""
     smaller = f", and for the nested subsets of its first {listing(f'{n:,}' for n in sizes[:-1])}" if sizes[1:] else ""
     return (
@@ -71,7 +73,9 @@ def _models(experiment: Experiment) -> str:
     for model in experiment.config.models:
         if isinstance(model, Emu3Model):
             checkpoint = _name(experiment, model.checkpoint)
-            adapter = "" if model.adapter is None else f", with the adapter {_name(experiment, model.adapter)} merged into it"
+            adapter = (
+                "" if model.adapter is None else f", with the adapter {_name(experiment, model.adapter)} merged into it"
+            )
             vq = "" if model.vq is None else f", its tokens decoded by the VQ of {model.vq}"
             said.append(f"{model.name} is Emu3 (Wang et al., 2024), checkpoint {checkpoint}{adapter}{vq}")
         elif isinstance(model, TokenizerModel):
@@ -89,7 +93,9 @@ def _generation(experiment: Experiment) -> str:
         return ""
     drawn, scales = config.generation, [f"{scale:g}" for scale in config.guidance_scales]
     guided = [scale for scale in config.guidance_scales if scale != 1]
-    negative = "an empty negative prompt" if not drawn.negative_prompt else f"the negative prompt “{drawn.negative_prompt}”"
+    negative = (
+        "an empty negative prompt" if not drawn.negative_prompt else f"the negative prompt “{drawn.negative_prompt}”"
+    )
     parts = [
         f"Emu3 drew at {drawn.width} × {drawn.height} pixels with classifier-free guidance (Ho and Salimans, 2022) of scale "
         f"{listing(scales)}"
@@ -115,7 +121,9 @@ def _distance(experiment: Experiment, fid: pd.DataFrame) -> str:
         if selection == "same":
             references.append(f"the real images of the same N captions ({images})")
         else:
-            references.append(f"{f'{counts[-1]:,} real images' if counts else 'ready statistics of real images'} ({images})")
+            references.append(
+                f"{f'{counts[-1]:,} real images' if counts else 'ready statistics of real images'} ({images})"
+            )
     parts.append(f"The reference was {listing(dict.fromkeys(references))}.")
     return " ".join(parts)
 
@@ -190,12 +198,14 @@ def _metrics(metrics: pd.DataFrame) -> str:
     for extractor, table in metrics.groupby("extractor", sort=False):
         names = [text for metric, text in _METRICS.items() if metric in set(table["metric"])]
         parts.append(f"{listing(names)} through {extractor}")
-    return f"Further metrics at N = {metrics['n'].max():,}, with {metrics['confidence'].iloc[0] * 100:.3g} % intervals: {'; '.join(parts)}."
+    confidence = f"{metrics['confidence'].iloc[0] * 100:.3g} %"
+    return f"Further metrics at N = {metrics['n'].max():,}, with {confidence} intervals: {'; '.join(parts)}."
 
 
 def _software(manifests: Sequence[Manifest]) -> str:
     found = {
-        package: list(dict.fromkeys(m.versions[package] for m in manifests if package in m.versions)) for package in _SOFTWARE
+        package: list(dict.fromkeys(m.versions[package] for m in manifests if package in m.versions))
+        for package in _SOFTWARE
     }
     versions = [f"{package} {'/'.join(values)}" for package, values in found.items() if values]
     devices = list(dict.fromkeys(device for manifest in manifests for device in manifest.devices))

@@ -94,9 +94,7 @@ def caveats_of_run(experiment: Experiment, arms: Sequence[Arm], shards: dict[str
     return said
 
 
-def experiment_facts(
-    experiment: Experiment, fid: pd.DataFrame, manifests: Sequence[Manifest]
-) -> list[tuple[str, str]]:
+def experiment_facts(experiment: Experiment, fid: pd.DataFrame, manifests: Sequence[Manifest]) -> list[tuple[str, str]]:
     """What the whole experiment shares, by its name. Times are those of the manifests, so that equal runs give equal pages."""
     config = experiment.config
     chosen = {"full": "all of them", "same": "only the N images whose captions were used"}

@@ -1,7 +1,7 @@
 """The gallery on the page: what it shows of each prompt, which images count as failed, and its first page, embedded."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +25,19 @@ FLAGS = {ONE_COLOUR_FLAG: "one colour", LOW_FLAG: "low CLIPScore"}
 
 
 @dataclass(frozen=True)
+class Entry:
+    """A prompt as the script gets it. `file`: its strip; `scores`, `flags`: one per arm, no scores without CLIP."""
+
+    row: int
+    id: str
+    caption: str
+    file: str
+    apart: float | None
+    scores: list[float]
+    flags: list[int]
+
+
+@dataclass(frozen=True)
 class Tile:
     """An image of the first page: its data: URI, the arm's label, its CLIPScore if any, and what is wrong with it."""
 
@@ -39,7 +52,6 @@ class Card:
     """A prompt of the first page."""
 
     row: int
-    prompt_id: str
     caption: str
     facts: str
     tiles: list[Tile]
@@ -86,30 +98,22 @@ def build_gallery(
             raise InputError(f"{folder / block.rows}.json: was made for other arms; remove it and run again")
     drawn = [arm.model not in experiment.floors for arm in arms]
     real = experiment.config.prompts.images is not None
-    threshold = _low_threshold([scores[name] for name, ours in zip(names, drawn, strict=True) if ours]) if scores else None
-    prompts = []
+    threshold = (
+        _low_threshold([scores[name] for name, ours in zip(names, drawn, strict=True) if ours]) if scores else None
+    )
+    entries = []
     for block in blocks:
         for shown in block.prompts:
             each = [float(scores[name][shown.row]) for name in names] if scores else []
+            low = [threshold is not None and score <= threshold for score in each] or [False] * len(arms)
             flags = [
-                (ONE_COLOUR_FLAG if spread < ONE_COLOUR else 0)
-                | (LOW_FLAG if threshold is not None and each[place] <= threshold else 0)
-                if drawn[place]
-                else 0
-                for place, spread in enumerate(shown.spread)
+                ours * (ONE_COLOUR_FLAG * (spread < ONE_COLOUR) | LOW_FLAG * is_low)
+                for ours, spread, is_low in zip(drawn, shown.spread, low, strict=True)
             ]
-            prompts.append(
-                {
-                    "row": shown.row,
-                    "id": shown.prompt_id,
-                    "caption": _cut(shown.caption),
-                    "file": block.strip(shown.row),
-                    "apart": shown.disagreement,
-                    "scores": [round(score, 1) for score in each],
-                    "flags": flags,
-                }
-            )
-    ordered = sorted(prompts, key=_failures_first)
+            apart, rounded = shown.disagreement, [round(score, 1) for score in each]
+            caption, file = _cut(shown.caption), block.strip(shown.row)
+            entries.append(Entry(shown.row, shown.prompt_id, caption, file, apart, rounded, flags))
+    ordered = sorted(entries, key=_failures_first)
     labels = (["real image"] if real else []) + [label_of(arm) for arm in arms]
     data = {
         "labels": labels,
@@ -118,14 +122,16 @@ def build_gallery(
         "pageSize": PAGE,
         "flagNames": FLAGS,
         # Lists in place of objects: the keys of 10,000 prompts would be a third of the page.
-        "keys": list(prompts[0]) if prompts else [],
-        "prompts": [list(prompt.values()) for prompt in prompts],
+        "keys": [each.name for each in fields(Entry)],
+        "prompts": [list(vars(entry).values()) for entry in entries],
     }
     return Gallery(
         data=data,
-        cards=[_card(prompt, labels, len(arms) + 1, folder) for prompt in ordered[:PAGE]],
-        total=len(prompts),
-        failed={name: sum(bool(flag & bit) for p in prompts for flag in p["flags"]) for bit, name in FLAGS.items()},
+        cards=[_card(entry, labels, len(arms) + 1, folder) for entry in ordered[:PAGE]],
+        total=len(entries),
+        failed={
+            name: sum(bool(flag & bit) for entry in entries for flag in entry.flags) for bit, name in FLAGS.items()
+        },
         definitions=_definitions(blocks[0].extractor if blocks else "", threshold, sum(drawn) > 1),
         sample=max(experiment.config.sample_sizes) > MOST_PROMPTS,
     )
@@ -135,10 +141,10 @@ def _low_threshold(scores: Sequence[np.ndarray]) -> float:
     return float(np.quantile(np.concatenate(scores), LOW_SHARE))
 
 
-def _failures_first(prompt: dict[str, Any]) -> tuple[int, int, int]:
+def _failures_first(entry: Entry) -> tuple[int, int, int]:
     """Most images of one colour, then most of low score, then the order of the table; the script sorts alike."""
-    counts = [sum(bool(flag & bit) for flag in prompt["flags"]) for bit in FLAGS]
-    return -counts[0], -counts[1], prompt["row"]
+    one_colour, low = (sum(bool(flag & bit) for flag in entry.flags) for bit in FLAGS)
+    return -one_colour, -low, entry.row
 
 
 def _cut(caption: str) -> str:
@@ -146,27 +152,26 @@ def _cut(caption: str) -> str:
     return text if len(text) <= LONGEST_CAPTION else f"{text[: LONGEST_CAPTION - 1]}…"
 
 
-def _card(prompt: dict[str, Any], labels: Sequence[str], columns: int, folder: Path) -> Card:
-    path = folder / prompt["file"]
+def _card(entry: Entry, labels: Sequence[str], columns: int, folder: Path) -> Card:
+    path = folder / entry.file
     try:
         strip = path.read_bytes()
     except OSError as error:
-        raise InputError(f"cannot read {path}: {(error.strerror or str(error)).lower()}; make the gallery again") from error
+        raise InputError(
+            f"cannot read {path}: {(error.strerror or str(error)).lower()}; make the gallery again"
+        ) from error
     sources = [data_uri(cell, "image/webp") for cell in cells_of(strip, columns)][columns - len(labels) :]
-    without = len(labels) - len(prompt["flags"])
-    scores = [""] * without + ([f"CLIPScore {score:.1f}" for score in prompt["scores"]] or [""] * len(prompt["flags"]))
-    flags = [0] * without + prompt["flags"]
+    # The real image has neither score nor flag.
+    real = len(labels) - len(entry.flags)
+    scores = [""] * real + ([f"CLIPScore {score:.1f}" for score in entry.scores] or [""] * len(entry.flags))
+    flags = [0] * real + entry.flags
     tiles = [
         Tile(source, label, score, [name for bit, name in FLAGS.items() if flag & bit])
         for source, label, score, flag in zip(sources, labels, scores, flags, strict=True)
     ]
-    return Card(prompt["row"], prompt["id"], prompt["caption"], facts(prompt), tiles)
-
-
-def facts(prompt: dict[str, Any]) -> str:
-    """What stands under a caption; the script says the same."""
-    apart = "" if prompt["apart"] is None else f"disagreement {prompt['apart']:.3g} · "
-    return f"{apart}row {prompt['row']}, prompt {prompt['id']}"
+    # The script says the same.
+    apart = "" if entry.apart is None else f"disagreement {entry.apart:.3g} · "
+    return Card(entry.row, entry.caption, f"{apart}row {entry.row}, prompt {entry.id}", tiles)
 
 
 def _definitions(extractor: str, threshold: float | None, several: bool) -> list[tuple[str, str]]:
