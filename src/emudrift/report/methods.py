@@ -60,7 +60,7 @@ def _prompts(experiment: Experiment) -> str:
         source.source, "captions (of"
     )
     splits = f", split {listing(source.splits)}" if source.splits else ""
-    smaller = f", and for the nested subsets of its first {listing(f'{n:,}' for n in sizes[:-1])}" if sizes[1:] else ""
+    smaller = f", and for the nested subsets of the first {listing(f'{n:,}' for n in sizes[:-1])}" if sizes[1:] else ""
     return (
         f"Prompts were {what} {source.captions}{splits}), the {source.caption} caption of each image, in a random order drawn "
         f"once (seed {config.seed}). Every model drew one image for each of the same {sizes[-1]:,} prompts; results are given "
