@@ -241,8 +241,16 @@ def test_failures_come_first_and_floors_never_fail(tmp_path: Path) -> None:
     assert [len(tile.flags) for tile in gallery.cards[0].tiles] == [0, 0, 1, 0, 0, 1]
 
 
+def test_rows_beyond_the_largest_n_are_not_shown(tmp_path: Path) -> None:
+    made = experiment(sample_sizes=[15])
+    block = block_of(made, [[60.0] * 4] * 20)
+    scores = {arm: np.arange(15.0) for arm in block.arms}
+    gallery = build_gallery(made, [block], strips(tmp_path, block), scores)
+    assert gallery.total == len(gallery.data["prompts"]) == 15
+
+
 def test_the_lowest_hundredth_of_clip_scores_is_flagged(tmp_path: Path) -> None:
-    made = experiment()
+    made = experiment(sample_sizes=[50])
     block = block_of(made, [[60.0] * 4] * 50)
     generator = np.random.default_rng(0)
     scores = {arm: generator.normal(25, 3, 50) for arm in block.arms}

@@ -122,7 +122,8 @@ def write_block(experiment: Experiment, prompts: Sequence[Prompt], block: Shard,
     Raises:
         InputError: an archive, features or a real image is missing, or they do not belong to the prompts.
     """
-    prompts = prompts[block.start : min(block.stop, max(experiment.config.sample_sizes))]
+    # All rows of its shards, whatever the largest N: another N must not make a block anew.
+    prompts = prompts[block.start : block.stop]
     arms = side_by_side(experiment.arms())
     features = [load_features(feature_files(experiment, arm, block), len(prompts)) for arm in drawing_arms(experiment)]
     apart = disagreement(features)

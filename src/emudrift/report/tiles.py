@@ -102,8 +102,10 @@ def build_gallery(
         _low_threshold([scores[name] for name, ours in zip(names, drawn, strict=True) if ours]) if scores else None
     )
     entries = []
+    n = max(experiment.config.sample_sizes)
     for block in blocks:
-        for shown in block.prompts:
+        # The last shard may hold more than the largest N.
+        for shown in (each for each in block.prompts if each.row < n):
             each = [float(scores[name][shown.row]) for name in names] if scores else []
             low = [threshold is not None and score <= threshold for score in each] or [False] * len(arms)
             flags = [
