@@ -7,7 +7,7 @@ from emudrift.extractor_settings import SEEN_THROUGH
 
 # A page stays quick with this many prompts; those of a larger experiment are a random sample, being in random order.
 MOST_PROMPTS = 10_000
-# Prompts per job, in whole shards: a minute or two of work.
+# Prompts per job, in whole shards: some minutes of work.
 BLOCK = 1_000
 
 
