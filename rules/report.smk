@@ -20,19 +20,19 @@ rule plot:
     output:
         report(
             f"{RESULTS}/figures/fid.svg",
-            caption="../docs/captions/fid.rst",
+            caption="captions/fid.rst",
             category="Figures",
             labels={"figure": "FID against N"},
         ),
         report(
             f"{RESULTS}/figures/difference.svg",
-            caption="../docs/captions/difference.rst",
+            caption="captions/difference.rst",
             category="Figures",
             labels={"figure": "differences"},
         ),
         report(
             f"{RESULTS}/figures/grid.png",
-            caption="../docs/captions/grid.rst",
+            caption="captions/grid.rst",
             category="Figures",
             labels={"figure": "the same prompts"},
         ),
@@ -94,7 +94,7 @@ rule report:
     output:
         page=report(
             f"{RESULTS}/report.html",
-            caption="../docs/captions/report.rst",
+            caption="captions/report.rst",
             category="Report",
             labels={"figure": "the whole page"},
         ),
