@@ -159,15 +159,6 @@ def fid_inputs(wildcards):
     return inputs | {"reference": f"{base}.npz"}
 
 
-def all_manifests(wildcards):
-    """A function, since Snakemake 9.27 hashes a long list of inputs once for each of its items."""
-    return expand(
-        rules.generate_shard.output.manifest,
-        arm=[arm.name for arm in experiment.arms()],
-        rows=[shard.name for shard in experiment.shards()],
-    )
-
-
 def archives_of_arm(wildcards):
     return expand(
         rules.generate_shard.output.archive, arm=wildcards.arm, rows=[shard.name for shard in experiment.shards()]

@@ -40,7 +40,7 @@
     const label = data.labels[column];
     const image = make("img");
     image.alt = `${label}: ${prompt.caption}`;
-    image.style.left = `${-100 * (column + without)}%`;
+    image.style.left = `${-101 * (column + without) - 0.5}%`; // See .cut in style.css.
     image.addEventListener("error", missing, { once: true });
     image.src = `${data.folder}/${prompt.file}`;
     const button = make("button", "frame cut", image);
