@@ -12,10 +12,11 @@ import yaml
 
 sys.path.insert(0, os.path.join(workflow.basedir, "src"))
 
+from emudrift import gallery_blocks
 from emudrift.errors import InputError
-from emudrift.experiment import Experiment
-from emudrift.terminal import fail
+from emudrift.experiment import Experiment, Shard
 from emudrift.human_evaluation.study import design_study
+from emudrift.terminal import fail
 
 if len(workflow.configfiles) > 1:
     fail("give one --configfile; settings of several files are not merged")
@@ -173,3 +174,13 @@ def rated_archives(wildcards):
     design = design_study(experiment)
     rows = [shard.name for shard in experiment.shards(design.prompts)]
     return expand(rules.generate_shard.output.archive, arm=design.arms, rows=rows)
+
+
+def gallery_inputs(wildcards):
+    block = Shard.parse(wildcards.rows)
+    arms = gallery_blocks.drawing_arms(experiment)
+    return {
+        "prompts": rules.extract_prompts.output.prompts,
+        "archives": [*map(local, gallery_blocks.archive_files(experiment, block))],
+        "features": [local(path) for arm in arms for path in gallery_blocks.feature_files(experiment, arm, block)],
+    }

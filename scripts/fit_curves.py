@@ -19,7 +19,7 @@ def main() -> None:
     parser.add_argument("--min-n", type=door.positive, default=5000, help="fit the points from this N on")
     parser.add_argument("--format", choices=["csv", "table"], default="table", help="what to print on stdout")
     parser.add_argument(
-        "--figure", type=Path, help="also draw the curves and their lines: a path ending in .svg or .png"
+        "--figure", type=Path, help="also draw the curves and their lines: a path ending in .svg, .pdf or .png"
     )
     door.enter(fit, parser.parse_args())
 

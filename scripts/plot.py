@@ -24,10 +24,10 @@ def main() -> None:
 
 def plot(arguments: argparse.Namespace) -> None:
     experiment, folder = Experiment.load(arguments.config), arguments.folder
-    fid_curve(load_table(arguments.fid), folder / "fid.svg", folder / "fid.png")
-    comparison_figure(load_table(arguments.comparison), folder / "difference.svg", folder / "difference.png")
+    fid_curve(load_table(arguments.fid), folder / "fid", floors=experiment.floors)
+    comparison_figure(load_table(arguments.comparison), folder / "difference")
     labels = [arm.label for arm in side_by_side(experiment.arms())]
-    image_grid(labels, load_grid_rows(experiment, load_prompts(arguments.prompts)), folder / "grid.png")
+    image_grid(labels, load_grid_rows(experiment, load_prompts(arguments.prompts)), folder / "grid")
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Builds the page: the answer in words, figures, images, tables and what was run, in one HTML file."""
+"""Builds the page: the answer in words, figures, the gallery, tables and how it was made, in one HTML file."""
 
 import argparse
 from pathlib import Path
@@ -8,13 +8,13 @@ import door
 from emudrift.comparison import load_table
 from emudrift.experiment import Experiment
 from emudrift.files import write_bytes_atomically
-from emudrift.gallery import load_grid_rows
+from emudrift.gallery import load_block
 from emudrift.human_evaluation.rates import RATE_COLUMNS
 from emudrift.human_evaluation.votes import RATER_COLUMNS
 from emudrift.metrics.records import DIFFERENCE_COLUMNS, METRIC_COLUMNS, load_metric_table
-from emudrift.prompts import load_prompts
-from emudrift.report import build_report
+from emudrift.report import Content, build_report
 from emudrift.report.run import load_manifests
+from emudrift.report.tiles import build_gallery, load_clip_scores
 from emudrift.shards import forget_finished
 from emudrift.tokenizer_quality import load_quality
 
@@ -23,10 +23,13 @@ def main() -> None:
     parser = door.parser(__doc__)
     parser.add_argument("--fid", required=True, type=Path, help="fid.csv")
     parser.add_argument("--comparison", required=True, type=Path, help="comparison.csv")
-    parser.add_argument("--prompts", required=True, type=Path, help="prompts.parquet")
     parser.add_argument("--figures", required=True, type=Path, help="folder of the figures")
+    parser.add_argument(
+        "--gallery", required=True, type=Path, nargs="+", help="indices of the gallery's blocks, in order"
+    )
     parser.add_argument("--metrics", type=Path, help="metrics.csv, where there are metrics beyond FID")
     parser.add_argument("--metric-differences", type=Path, help="metric_differences.csv, likewise")
+    parser.add_argument("--clip-scores", type=Path, nargs="*", default=[], help="CSV of each arm, in the arm's folder")
     parser.add_argument("--tokenizers", type=Path, nargs="*", default=[], help="CSV of each tokenizer's arm")
     parser.add_argument("--human-evaluation", type=Path, help="human_evaluation.csv, where votes were imported")
     parser.add_argument("--raters", type=Path, help="raters.csv, likewise")
@@ -36,21 +39,22 @@ def main() -> None:
 
 def report(arguments: argparse.Namespace) -> None:
     experiment = Experiment.load(arguments.config)
-    page = build_report(
-        experiment,
+    scores = {path.parent.name: load_clip_scores(path) for path in arguments.clip_scores}
+    blocks = [load_block(path) for path in arguments.gallery]
+    content = Content(
         load_table(arguments.fid),
         load_table(arguments.comparison),
         load_manifests(experiment.manifests()),
-        load_grid_rows(experiment, load_prompts(arguments.prompts)),
         (arguments.figures / "fid.svg").read_bytes(),
         (arguments.figures / "difference.svg").read_bytes(),
+        build_gallery(experiment, blocks, arguments.gallery[0].parent, scores or None),
         arguments.metrics and load_metric_table(arguments.metrics, METRIC_COLUMNS),
         arguments.metric_differences and load_metric_table(arguments.metric_differences, DIFFERENCE_COLUMNS),
         {path.stem: load_quality(path) for path in arguments.tokenizers},
         arguments.human_evaluation and load_metric_table(arguments.human_evaluation, RATE_COLUMNS),
         arguments.raters and load_metric_table(arguments.raters, RATER_COLUMNS),
     )
-    write_bytes_atomically(arguments.output, page.encode())
+    write_bytes_atomically(arguments.output, build_report(experiment, content).encode())
     # The experiment is at its end: no job of a killed run can come back to its shards any more.
     forget_finished(experiment.results / "images")
 

@@ -77,13 +77,14 @@ def test_the_script_prints_pure_csv_and_says_on_stderr_what_it_cannot_tell(writt
 def test_figures_are_drawn_by_suffix_and_equal_curves_give_equal_bytes(written: Path, tmp_path: Path) -> None:
     assert fit_script(written, "--figure", tmp_path / "a.svg").returncode == 0
     curves = fit_curves(load_curves(written), 5000)
-    for name in ("b.svg", "a.png", "b.png"):
+    for name in ("b.svg", "a.png", "b.png", "a.pdf", "b.pdf"):
         draw_curves(curves, tmp_path / name, 5000)
     assert (tmp_path / "a.svg").read_bytes() == (tmp_path / "b.svg").read_bytes()
     assert (tmp_path / "a.png").read_bytes() == (tmp_path / "b.png").read_bytes()
+    assert (tmp_path / "a.pdf").read_bytes() == (tmp_path / "b.pdf").read_bytes()
     assert (tmp_path / "a.svg").read_text().startswith("<?xml")
-    with pytest.raises(InputError, match=r"ends in \.svg or \.png"):
-        draw_curves(curves, tmp_path / "a.pdf", 5000)
+    with pytest.raises(InputError, match=r"ends in \.svg, \.pdf or \.png"):
+        draw_curves(curves, tmp_path / "a.jpg", 5000)
 
 
 @pytest.mark.parametrize(

@@ -24,7 +24,6 @@ from emudrift.metrics.records import (
     load_metric_table,
     metric_table,
 )
-from emudrift.report import build_report
 from emudrift.uncertainty import block_edges, jackknife
 
 N = 400
@@ -134,9 +133,7 @@ def test_records_and_tables_survive_the_disk_and_faults_are_named(tmp_path: Path
 
 
 def page_of(study: Study, records: list[MetricRecord]) -> str:
-    svg = b"<svg xmlns='http://www.w3.org/2000/svg'/>"
-    tables = (metric_table(records), difference_table(records, "base"))
-    return words(build_report(study.experiment, *study.tables, study.manifests, study.grid, svg, svg, *tables))
+    return words(study.html(metrics=metric_table(records), metric_differences=difference_table(records, "base")))
 
 
 def test_the_page_has_a_section_of_further_metrics_only_where_there_are_some():

@@ -1,5 +1,7 @@
 """Metrics as a user switches them on: only their own jobs are planned, and a run with tiny checkpoints makes the tables."""
 
+import json
+import re
 import shutil
 from pathlib import Path
 
@@ -90,6 +92,12 @@ def test_every_metric_from_tiny_checkpoints(finished, new_workflow, checkpoints)
     page = (results / "report.html").read_text()
     for said in ("Further metrics", "FD-DINOv2: dinov2-", "CMMD (lower is better)", str(checkpoints / "clip")):
         assert said in page, said
+    # The gallery is sorted by the scores of that very table.
+    assert "CLIPScore, lowest first" in page
+    (shown,) = re.findall(r'<script type="application/json" id="gallery-data">(.*?)</script>', page)
+    shown = json.loads(shown)
+    first = [dict(zip(shown["keys"], values, strict=True)) for values in shown["prompts"]]
+    assert [entry["scores"][0] for entry in first] == pytest.approx(scores["clip_score"].tolist(), abs=0.051)
     assert "random" in set(pd.read_csv(results / "fid.csv")["weights"])
     assert workflow.planned(config=config) == {}
     # Images that are started over take their metrics with them.

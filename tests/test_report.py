@@ -1,7 +1,11 @@
 """The page: what it says, what it loads (nothing), and that no caption can break out of it."""
 
+import base64
+import hashlib
 import json
 import math
+import re
+import tempfile
 from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
@@ -17,12 +21,16 @@ from emudrift.comparison import FidRecord, compare, fid_table, rows_of
 from emudrift.config import parse_config
 from emudrift.errors import InputError
 from emudrift.experiment import Experiment
-from emudrift.grid import GridRow, side_by_side
+from emudrift.gallery import Block, Shown, strip_of
+from emudrift.grid import side_by_side
 from emudrift.history import Attempt
-from emudrift.report import build_report
+from emudrift.report import Content, build_report
+from emudrift.report.results import comparison_tables, fid_tables
 from emudrift.report.run import Manifest, load_manifests, run_tables
 from emudrift.report.table import Table
+from emudrift.report.tiles import Gallery, build_gallery
 from emudrift.report.verdict import verdict
+from emudrift.report.words import decimals, interval_text, number, p_text
 
 HOSTILE = """<script>alert(1)</script> "><img src=x onerror='alert(2)'> & it's "quoted" {{ 7 * 7 }}"""
 SVG = b"<svg xmlns='http://www.w3.org/2000/svg'/>"
@@ -44,6 +52,8 @@ class Page(HTMLParser):
         self.last = tag
 
     def handle_data(self, data: str) -> None:
+        if self.last == "script":
+            return
         if self.last == "style":
             self.style += data
         else:
@@ -107,7 +117,9 @@ class Study:
             for shard in self.experiment.shards()
         ]
         arms = len(self.experiment.arms())
-        self.grid = [GridRow("000000000007", "a red circle", small("red"), [small("blue")] * arms)]
+        self.captions = ["a red circle"]
+        self.images = [small("red"), *[small("blue")] * arms]
+        self.tokenizers: dict[str, pd.DataFrame] = {}
 
     @property
     def tables(self) -> tuple[pd.DataFrame, pd.DataFrame]:
@@ -115,8 +127,24 @@ class Study:
         drawn = [each for each in self.records if each.model not in floors]
         return fid_table(self.records, names), compare(drawn, self.experiment.baseline, names)
 
-    def html(self) -> str:
-        return build_report(self.experiment, *self.tables, self.manifests, self.grid, SVG, SVG)
+    def gallery(self, folder: Path) -> Gallery:
+        arms = side_by_side(self.experiment.arms())
+        shown = [
+            Shown(row=row, prompt_id=f"{row:012d}", caption=caption, spread=[50.0] * len(arms), disagreement=2.5)
+            for row, caption in enumerate(self.captions)
+        ]
+        block = Block(rows="000000-000400", extractor="eye", arms=[arm.name for arm in arms], prompts=shown)
+        (folder / block.rows).mkdir()
+        for each in shown:
+            (folder / block.strip(each.row)).write_bytes(strip_of(self.images))
+        return build_gallery(self.experiment, [block], folder)
+
+    def html(self, **more: Any) -> str:
+        with tempfile.TemporaryDirectory() as folder:
+            gallery = self.gallery(Path(folder))
+        gallery.data["folder"] = "gallery"
+        content = Content(*self.tables, self.manifests, SVG, SVG, gallery, tokenizers=self.tokenizers, **more)
+        return build_report(self.experiment, content)
 
     def page(self) -> Page:
         return Page(self.html())
@@ -139,79 +167,116 @@ def test_the_answer_stands_at_the_top_in_the_words_of_the_verdict() -> None:
     assert "finetuned is worse than base at every guidance scale (1 and 3)" in answer.headline
     for part in (answer.headline, *(s.text for s in answer.statements), *answer.caveats):
         assert words(part) in text
-    assert text.index(words(answer.headline)) < text.index("FID against N")
+    assert text.index(words(answer.headline)) < text.index("FID against N", 200)
 
 
 def test_random_weights_have_a_banner_and_published_ones_none() -> None:
     page = Study().page()
-    assert "warning" in [attributes.get("class") for attributes in page.of("p")]
+    assert "note" in [attributes.get("role") for attributes in page.of("p")]
     assert "All FIDs on this page were made with a network of random weights" in words(page.text)
     published = Study(extractors=[{"name": "inception", "dims": 64}]).page()
-    assert "warning" not in [attributes.get("class") for attributes in published.of("p")]
+    assert "note" not in [attributes.get("role") for attributes in published.of("p")]
     assert "random weights" not in published.text
 
 
 def test_the_page_loads_nothing_from_anywhere() -> None:
-    study = Study()
-    page = study.page()
-    sources = [
-        v for _, attributes in page.tags for k, v in attributes.items() if k in ("src", "href", "srcset", "data")
-    ]
+    page = Study().page()
+    sources = [v for _, attributes in page.tags for k, v in attributes.items() if k in ("src", "srcset", "data")]
     assert len(sources) == 2 + 5
+    links = [a["href"] for a in page.of("a")]
     assert all(source is not None and source.startswith("data:image/") for source in sources)
-    assert not {"script", "link", "iframe", "object", "embed", "base"} & {tag for tag, _ in page.tags}
+    assert all(link is not None and link.startswith(("#", "data:text/csv;")) for link in links)
+    assert not {"link", "iframe", "object", "embed", "base"} & {tag for tag, _ in page.tags}
     assert page.style
     assert "@import" not in page.style
     assert "url(" not in page.style
-    policies = [a["content"] for a in page.of("meta") if a.get("http-equiv") == "Content-Security-Policy"]
-    assert policies == ["default-src 'none'; img-src data:; style-src 'unsafe-inline'"]
+
+
+def test_only_the_pages_own_script_may_run() -> None:
+    html = Study(note=HOSTILE).html()
+    (policy,) = [a["content"] for a in Page(html).of("meta") if a.get("http-equiv") == "Content-Security-Policy"]
+    (script,) = re.findall(r"<script>(.*?)</script>", html, re.DOTALL)
+    allowed = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
+    assert policy is not None
+    assert f"script-src 'sha256-{allowed}'" in policy
+    assert policy.startswith("default-src 'none'; img-src data: 'self' file:;")
+    assert "http" not in policy
 
 
 def test_captions_and_notes_cannot_break_out() -> None:
     study = Study(note=HOSTILE)
     plain = [tag for tag, _ in study.page().tags]
-    study.grid = [GridRow('7" onclick="x', HOSTILE, small("red"), study.grid[0].images)]
+    study.captions = [HOSTILE + " </script><script>alert(3)</script>"]
     page = study.page()
     assert [tag for tag, _ in page.tags] == plain
     assert not [k for _, attributes in page.tags for k in attributes if k.startswith("on")]
     images = page.of("img")[2:]
-    assert [image["alt"] for image in images] == [HOSTILE] * 5
+    assert [image["alt"].endswith(study.captions[0]) for image in images] == [True] * 5
     assert page.text.count(HOSTILE) == 2
-    assert "<script" not in study.html()
+    html = study.html()
+    assert html.count("<script") == 2
+    (data,) = re.findall(r'<script type="application/json"[^>]*>(.*?)</script>', html, re.DOTALL)
+    assert json.loads(data)["prompts"][0][2] == study.captions[0]
 
 
-def test_the_grid_begins_with_the_real_image_and_pairs_arms_of_a_scale() -> None:
+def test_the_gallery_begins_with_the_real_image_and_pairs_arms_of_a_scale() -> None:
     study = Study()
-    arms = side_by_side(study.experiment.arms())
-    shades = [small(colour, (600, 300)) for colour in ("#010000", "#020000", "#030000", "#040000")]
-    study.grid = [GridRow("7", "a red circle", None, shades)]
+    study.images = [small(colour, (600, 300)) for colour in ("#000000", "#010000", "#020000", "#030000", "#040000")]
     page = study.page()
     text = words(page.text)
-    labels = ["real image", *(arm.label for arm in arms)]
+    labels = ["real image", *(arm.label for arm in side_by_side(study.experiment.arms()))]
     assert labels[1:3] == ["base, guidance 1", "finetuned, guidance 1"]
-    places = [text.index(label, text.index("The same prompts")) for label in labels]
+    begin = text.index("Every prompt across all arms, beside the real image")
+    places = [text.index(label, begin + 60) for label in labels]
     assert places == sorted(places)
     images = page.of("img")[2:]
-    assert len(images) == 4
-    # Thumbnails keep their shape.
-    assert {(image["width"], image["height"]) for image in images} == {("320", "160")}
-    assert all(str(image["src"]).startswith("data:image/jpeg") for image in images)
+    assert [words(str(image["alt"])) for image in images] == [f"{label}: a red circle" for label in labels]
+    assert all(str(image["src"]).startswith("data:image/webp") for image in images)
 
 
-def test_tables_show_every_n_and_arm_with_interval_and_finding() -> None:
+def test_tables_show_every_n_and_arm_with_interval_infinity_p_and_finding() -> None:
     study = Study(drift=(-9.0, 0.1))
     fid, comparison = study.tables
-    text = words(study.page().text)
+    page = study.page()
+    text = words(page.text)
     for row in rows_of(fid):
-        assert f"{row.fid:.1f}" in text
-        assert f"{row.fid_jackknife:.1f} [{row.low:.1f} to {row.high:.1f}]" in text
-    cells = [
-        f"{r.finding}; plain {'−' if r.difference < 0 else '+'}{abs(r.difference):.1f}" for r in rows_of(comparison)
+        cells = f"{row.fid:.1f}{row.fid_jackknife:.1f} [{row.low:.1f} to {row.high:.1f}]"
+        cells += f"{row.fid_infinity:.1f} [{row.fid_infinity_low:.1f} to {row.fid_infinity_high:.1f}]"
+        assert cells in text
+    for row in rows_of(comparison):
+        places = decimals(row.infinity_high - row.infinity_low)
+        at_infinity = f"{number(row.difference_infinity, places, signed=True)} ["
+        p, p_holm = (p_text(each).removeprefix("= ") for each in (row.p, row.p_holm))
+        assert f"{row.finding}{p}{p_holm}{interval_text(row, '_holm')[1]}{at_infinity}" in text
+    classes = [attributes.get("class") for attributes in page.of("td")]
+    assert classes.count("better") == classes.count("no") == 2
+    assert classes.count("unreliable") == len(fid) // 2 + len(comparison) // 2
+
+
+def test_downloads_hold_the_numbers_of_the_files() -> None:
+    study = Study()
+    links = {a["download"]: str(a["href"]) for a in study.page().of("a") if "download" in a}
+    (extractor,) = study.experiment.extractor_names
+    for table, name in zip(study.tables, (f"fid-{extractor}.csv", f"comparison-{extractor}.csv"), strict=True):
+        text = base64.b64decode(links[name].partition(",")[2]).decode()
+        assert text == table.to_csv(index=False, float_format="%.10g", lineterminator="\n")
+    models = base64.b64decode(links["table.csv"].partition(",")[2]).decode()
+    assert models.startswith("package,version\n")
+    assert {"fid-data.csv", "difference-data.csv"} <= set(links)
+
+
+def test_both_selections_of_the_reference_have_tables_of_their_own() -> None:
+    study = Study()
+    full = study.tables
+    same = [table.assign(reference_selection="same") for table in full]
+    arms = side_by_side(study.experiment.arms())
+    titles = [table.title for table in fid_tables(pd.concat([full[0], same[0]]), arms)]
+    assert [title.partition(", ")[2] for title in titles] == [
+        "reference: all images (random weights)",
+        "reference: same images (random weights)",
     ]
-    assert sum(text.count(cell) for cell in set(cells)) == len(comparison) == 4
-    classes = [attributes.get("class") for attributes in study.page().of("td")]
-    assert classes.count("better unreliable") == classes.count("better") == 1
-    assert classes.count("no unreliable") == classes.count("no") == 1
+    both = comparison_tables(pd.concat([full[1], same[1]]))
+    assert [len(table.rows) for table in both] == [len(full[1])] * 2
 
 
 def test_what_was_run_is_told() -> None:
@@ -263,7 +328,7 @@ def test_one_model_has_a_page_without_differences() -> None:
     study = Study(models=small_config()["models"][:1])
     page = study.page()
     assert "There is nothing to compare: base is the only model." in page.text
-    assert "Differences" not in page.text
+    assert "Differences" not in page.text.partition("Made by")[0]
     assert len([image for image in page.of("img") if "svg" in str(image["src"])]) == 1
 
 
@@ -397,6 +462,7 @@ def test_a_tokenizer_is_a_floor_and_not_a_model_that_was_compared() -> None:
         for arm in study.experiment.arms()
         if arm.model == "floor"
     }
-    page = build_report(study.experiment, *study.tables, study.manifests, study.grid, SVG, SVG, tokenizers=quality)
+    study.tokenizers = quality
+    page = study.html()
     # t with 2 degrees of freedom: 21 ± 4.30 x 1 / sqrt(3).
     assert "21.0 dB [18.5 to 23.5]" in words(Page(page).text).replace("dB[", "dB [")

@@ -20,7 +20,9 @@ from emudrift.history import KILLED
 
 def test_the_experiment_makes_every_output(finished):
     names = {"fid.csv", "comparison.csv", "report.html", "prompts.parquet", "checked.json"}
-    names |= {f"figures/{name}" for name in ("fid.svg", "fid.png", "difference.svg", "difference.png", "grid.png")}
+    endings = (".svg", ".pdf", ".png", "-data.csv")
+    names |= {f"figures/{name}{ending}" for name in ("fid", "difference", "grid") for ending in endings}
+    names |= {"gallery/000000-000020.json", "gallery/000000-000020/000019.webp"}
     assert [name for name in names if not (finished.results / name).stat().st_size] == []
     assert len(archives(finished.results)) == 8
     table = pd.read_csv(finished.results / "fid.csv")
@@ -77,9 +79,24 @@ def test_adding_an_n_plans_only_its_distances_and_what_follows(finished):
 def test_adding_a_larger_n_keeps_every_finished_shard(finished):
     config = finished.write_config(small_config(sample_sizes=[10, 20, 30]), "larger.yaml")
     plan = finished.planned(config=config)
-    assert set(plan) == {"check_experiment", "generate_shard", "extract_features", "compute_fid"} | AFTERWARDS
+    assert (
+        set(plan) == {"check_experiment", "generate_shard", "extract_features", "compute_fid", "gallery"} | AFTERWARDS
+    )
     assert {Path(path).stem for path in plan["generate_shard"]} == {"000020-000030"}
     assert {Path(path).stem for path in plan["compute_fid"]} == {"30"}
+
+
+def test_snakemakes_own_report_holds_the_figures_and_the_page(finished):
+    finished.snakemake("--report", "own.html", config=finished.config)
+    text = (finished.folder / "own.html").read_text()
+    for name in ("figures/fid.svg", "figures/difference.svg", "figures/grid.png", "report.html"):
+        assert f"results/small/{name}" in text, name
+    assert "extrapolated to infinite N" in text, "the caption of the figure"
+
+
+def test_another_note_makes_the_figures_and_the_page_anew_and_not_the_gallery(finished):
+    plan = finished.planned(config=finished.write_config(small_config(note="Another."), "note.yaml"))
+    assert set(plan) == AFTERWARDS
 
 
 def test_changing_the_batch_size_plans_nothing(finished):
@@ -90,7 +107,7 @@ def test_changing_the_batch_size_plans_nothing(finished):
 def test_changing_a_guidance_scale_plans_only_its_arms(finished):
     config = finished.write_config(small_config(guidance_scales=[1, 2]), "scale.yaml")
     plan = finished.planned(config=config)
-    assert set(plan) == {"generate_shard", "extract_features", "compute_fid"} | AFTERWARDS
+    assert set(plan) == {"generate_shard", "extract_features", "compute_fid", "gallery"} | AFTERWARDS
     arms = [Path(path).parent.name for rule in ("generate_shard", "extract_features") for path in plan[rule]]
     assert {arm.rsplit("-", 1)[0] for arm in arms} == {"base-cfg2", "finetuned-cfg2"}
 
@@ -100,7 +117,7 @@ def test_adding_a_model_plans_only_its_arms(finished):
     config = finished.write_config(small_config(models=[*small_config()["models"], third]), "model.yaml")
     plan = finished.planned(config=config)
     assert set(plan) == {
-        "check_model", "check_experiment", "generate_shard", "extract_features", "compute_fid", *AFTERWARDS
+        "check_model", "check_experiment", "generate_shard", "extract_features", "compute_fid", "gallery", *AFTERWARDS
     }  # fmt: skip
     assert {Path(path).parent.name.rsplit("-", 1)[0] for path in plan["generate_shard"]} == {"third"}
 

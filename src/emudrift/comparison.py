@@ -28,8 +28,6 @@ WORSE: Finding = "worse"
 BETTER: Finding = "better"
 NONE: Finding = "no difference found"
 
-SELECTIONS = {"full": "all images", "same": "same images"}
-
 # Columns of fid.csv and comparison.csv with their types; text is never guessed (a model may be called "null" or "007").
 FID_COLUMNS: dict[str, Any] = {
     "arm": "str",
@@ -256,18 +254,6 @@ def load_table(path: str | Path) -> pd.DataFrame:
         if list(table.columns) == list(columns):
             return _typed(table, columns, path)
     raise InputError(f"{path}: neither fid.csv nor comparison.csv; its columns are {', '.join(table.columns)}")
-
-
-def views(table: pd.DataFrame) -> list[tuple[str, pd.DataFrame]]:
-    """The parts of either table whose numbers can be set beside each other: of one extractor and one reference, named so.
-
-    The reference is named only where there are two.
-    """
-    found = []
-    for (extractor, selection), part in table.groupby(["extractor", "reference_selection"], sort=False):
-        alone = (table.loc[table["extractor"] == extractor, "reference_selection"] == selection).all()
-        found.append((str(extractor) if alone else f"{extractor}, reference: {SELECTIONS[str(selection)]}", part))
-    return found
 
 
 def rows_of(table: pd.DataFrame) -> list[Any]:

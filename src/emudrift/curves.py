@@ -10,7 +10,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from emudrift.errors import InputError
-from emudrift.figures import COLUMN, STYLE, save_figure
+from emudrift.figures import COLUMN, STYLE, write_figure
 from emudrift.uncertainty import extrapolate
 
 COLUMNS = ("model", "guidance_scale", "n_images", "fid")
@@ -145,7 +145,7 @@ def curves_text(curves: Sequence[Curve], min_n: int) -> str:
 
 
 def draw_curves(curves: Sequence[Curve], path: str | Path, min_n: int) -> None:
-    """Draws FID against 1/N with the lines, down to 1/N = 0, where they end; .svg or .png. Equal curves, equal bytes.
+    """Draws FID against 1/N with the lines, down to 1/N = 0, where they end; .svg, .pdf or .png. Equal curves, equal bytes.
 
     Points below `min_n`, which were not fitted, are hollow, and only those up to twice as far from 0 are drawn.
 
@@ -153,8 +153,6 @@ def draw_curves(curves: Sequence[Curve], path: str | Path, min_n: int) -> None:
         InputError: another suffix.
     """
     path = Path(path)
-    if path.suffix not in (".svg", ".png"):
-        raise InputError(f"{path}: a figure ends in .svg or .png")
     scales = sorted({curve.guidance_scale for curve in curves})
     models = list(dict.fromkeys(curve.model for curve in curves))
     shades = matplotlib.colormaps["viridis"](np.linspace(0.0, 0.78, len(scales)))
@@ -183,7 +181,4 @@ def draw_curves(curves: Sequence[Curve], path: str | Path, min_n: int) -> None:
         figure.legend(
             loc="outside lower center", ncols=2, frameon=False, title="Where the line in 1/N ends (no interval)"
         )
-        if path.suffix == ".svg":
-            save_figure(figure, path, None)
-        else:
-            save_figure(figure, None, path)
+        write_figure(figure, path)

@@ -15,6 +15,8 @@ from emudrift.model_settings import CommandModel, DiffusersModel
 from emudrift.settings import Checkpoint
 
 Selection = Literal["full", "same"]
+# The real images that generated ones are compared with, for people.
+SELECTIONS: dict[str, str] = {"full": "all images", "same": "same images"}
 
 
 def fingerprint(settings: dict[str, Any]) -> str:

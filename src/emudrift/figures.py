@@ -1,6 +1,7 @@
 """The figures, in one style: FID against N, and differences between models."""
 
 import math
+from collections.abc import Sequence
 from itertools import zip_longest
 from pathlib import Path
 from typing import Any
@@ -8,15 +9,15 @@ from typing import Any
 import matplotlib
 import numpy as np
 import pandas as pd
-import seaborn as sns
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 from matplotlib.ticker import MaxNLocator
 
 from emudrift.errors import InputError
+from emudrift.experiment import SELECTIONS
 from emudrift.extractor_settings import distance_name
-from emudrift.files import atomic_path
+from emudrift.files import atomic_path, write_bytes_atomically
 
 # Inches: one column of a two-column paper. Drawn at this width, a figure is legible there, and scales up.
 COLUMN = 3.5
@@ -25,52 +26,39 @@ DOTS_PER_INCH = 400
 FID_CAPTION = (
     "FID against the number of generated images N; lower is better. Curves (left): plain FID, which is biased upwards "
     "where N is small; by how much depends on the model, so curves must not be read against each other at small N. "
-    "Points with bars (right, same axis): FID corrected for that bias at the largest N, with its {confidence} interval "
-    "({method}). Colour: guidance scale. Line and marker: model."
+    "Points with bars (right, same axis), both with {confidence} intervals ({method}): FID corrected for that bias at the "
+    "largest N, and FID∞, the end of a line in 1/N. Colour: guidance scale. Line and marker: model."
+)
+FLOOR_CAPTION = (
+    " Dotted: the floor of {floors}, the real images through the VQ and back, which no arm of the model can beat."
 )
 SHADED_CAPTION = " Shaded: N below twice the number of feature dimensions, where absolute values are unreliable."
 DIFFERENCE_CAPTION = (
     "FID difference from {baseline} at N = {n}: bias-corrected estimate and {confidence} interval ({method}; paired by "
-    "prompt, not adjusted for multiple comparisons). Right of 0 a model is worse than "
-    "{baseline}. Filled: the interval excludes 0; hollow: no difference found."
+    "prompt), thick, and thin as adjusted for all these comparisons (Holm). Right of 0 a model is worse than {baseline}. "
+    "Filled: the adjusted interval excludes 0; hollow: no difference found. Grey, below each: the difference of FID∞ "
+    "with its interval."
 )
 
-STYLE: Any = {
-    **sns.axes_style("ticks"),
-    "font.family": ["sans-serif"],
-    "font.size": 7,
-    "axes.labelsize": 7,
-    "axes.titlesize": 7,
-    "xtick.labelsize": 6.5,
-    "ytick.labelsize": 6.5,
-    "legend.fontsize": 6.5,
-    "axes.linewidth": 0.6,
-    "xtick.major.width": 0.6,
-    "ytick.major.width": 0.6,
-    "xtick.major.size": 2.5,
-    "ytick.major.size": 2.5,
-    "axes.grid": True,
-    "axes.axisbelow": True,
-    "grid.color": "0.9",
-    "grid.linewidth": 0.5,
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-    "axes.unicode_minus": True,
-    "text.usetex": False,
-    "figure.facecolor": "white",
-    "savefig.facecolor": "white",
-    "svg.hashsalt": "emudrift",
-    "svg.fonttype": "path",
-}
+STYLE: Any = dict(
+    matplotlib.rc_params_from_file(str(Path(__file__).with_name("emudrift.mplstyle")), use_default_template=False)
+)
 # Told apart without colour: dash, shape, and whether the marker is filled.
 _LINES: tuple[tuple[Any, str, bool], ...] = (
     ("solid", "o", True),
     ((0, (4, 1.6)), "s", False),
-    ((0, (1, 1.2)), "^", True),
+    ((0, (2, 1.2)), "^", True),
     ((0, (5, 1.2, 1, 1.2)), "D", False),
     ((0, (8, 1.5)), "v", True),
     ((0, (3, 1, 1, 1, 1, 1)), "P", False),
+    ((0, (6, 1, 2, 1)), "X", True),
+    ((0, (10, 2, 1, 2)), "<", False),
+    ((0, (1.5, 1.5)), ">", True),
+    ((0, (7, 1, 1, 1, 1, 1)), "p", False),
+    ((0, (3, 3)), "h", True),
+    ((0, (12, 2)), "*", False),
 )
+_FLOOR: Any = (0, (1, 1.2))
 _UNGUIDED = "0.35"
 _STEPS = (1, 2, 5, 10)
 
@@ -78,49 +66,57 @@ _STEPS = (1, 2, 5, 10)
 # --- FID against N ---
 
 
-def fid_curve(fid: pd.DataFrame, svg: str | Path, png: str | Path, *, width: float = COLUMN) -> None:
-    """Draws FID against N for all arms of fid.csv: one panel per extractor.
+def fid_curve(fid: pd.DataFrame, path: str | Path, *, floors: Sequence[str] = (), width: float = COLUMN) -> None:
+    """Draws FID against N for all arms of fid.csv: one panel per extractor and selection of the reference.
 
-    The curve is the plain FID. No interval is drawn on it, since intervals belong to the bias-corrected estimate; that
-    one has a strip of its own beside the curves, on the same axis, for the largest N. `fid_caption` says so under the
-    figure. Equal tables give equal bytes.
+    The curve is the plain FID. No interval is drawn on it, since intervals belong to the bias-corrected estimate and to
+    FID∞; these have strips of their own beside the curves, on the same axis, for the largest N. `fid_caption` says so
+    under the figure. Equal tables give equal bytes.
 
     Args:
         fid: a table by `comparison.fid_table`; models get their line styles in the order of the table.
+        path: without ending; writes .svg, .pdf, .png, and what is drawn as -data.csv.
+        floors: models that draw nothing, the real images through a tokenizer; dotted.
         width: inches; fonts stay the same size.
     """
     if fid.empty:
         raise InputError("fid.csv is empty: there is no FID to draw")
     models = list(fid["model"].unique())
+    looks = {model: _look(models, model, floors) for model in models}
     colours = _colours(fid["guidance_scale"])
-    extractors = list(fid["extractor"].unique())
-    random = [_random(fid[fid["extractor"] == extractor]) for extractor in extractors]
-    heights = [2.05 * max(width / COLUMN, 1) ** 0.5 + (0.34 if flag else 0.22) for flag in random]
+    panels = panels_of(fid)
+    random = [_random(table) for _, table in panels]
+    heights = [2.15 * max(width / COLUMN, 1) ** 0.5 + (0.4 if flag else 0.28) for flag in random]
     with matplotlib.rc_context(STYLE):
-        figure = Figure(figsize=(width, sum(heights) + 0.75), layout="constrained")
-        panels = figure.subfigures(len(extractors), 1, squeeze=False, height_ratios=heights)[:, 0]
-        for panel, extractor in zip(panels, extractors, strict=True):
-            table = fid[fid["extractor"] == extractor]
-            curves, strip = panel.subplots(1, 2, sharey=True, width_ratios=[1, _strip(fid)], gridspec_kw={"wspace": 0})
-            _draw_curves(curves, table, models, colours)
-            _draw_strip(strip, table, models, colours)
-            curves.set_ylabel(f"{distance_name(extractor)}  (lower is better)")
-            curves.set_xlabel("N, generated images")
-            panel.suptitle(_title(table), x=0.01, ha="left", size=7, weight="bold")
-        _legend(figure, models, colours, width)
-        save_figure(figure, svg, png)
+        figure = Figure(figsize=(width, sum(heights) + 0.8), layout="constrained")
+        places = figure.subfigures(len(panels), 1, squeeze=False, height_ratios=heights)[:, 0]
+        for place, (title, table) in zip(places, panels, strict=True):
+            strip = _strip(fid)
+            axes = place.subplots(1, 3, sharey=True, width_ratios=[1, strip, strip], gridspec_kw={"wspace": 0})
+            _draw_curves(axes[0], table, looks, colours)
+            last = table[table["n"] == table["n"].max()]
+            _draw_strip(axes[1], last, ("fid_jackknife", "low", "high"), looks, colours)
+            _draw_strip(axes[2], last, ("fid_infinity", "fid_infinity_low", "fid_infinity_high"), looks, colours)
+            axes[1].set_xlabel(f"corrected\nN = {last['n'].iloc[0]:,}")
+            axes[2].set_xlabel("FID∞\nN → ∞" if distance_name(title) == "FID" else "FD∞\nN → ∞")
+            axes[0].set_ylabel(f"{distance_name(title)}  (lower is better)")
+            axes[0].set_xlabel("N, generated images")
+            place.suptitle(_title(title, table), x=0.01, ha="left", weight="bold")
+        _legend(figure, looks, colours, floors, width)
+        save_figure(figure, path, fid)
 
 
-def fid_caption(fid: pd.DataFrame) -> str:
+def fid_caption(fid: pd.DataFrame, floors: Sequence[str] = ()) -> str:
     """What stands under the figure of `fid_curve`."""
     shaded = "" if fid["reliable"].all() else SHADED_CAPTION
-    return FID_CAPTION.format(**_interval_words(fid)) + shaded + _random_words(fid)
+    floor = FLOOR_CAPTION.format(floors=", ".join(floors)) if floors else ""
+    return FID_CAPTION.format(**_interval_words(fid)) + floor + shaded + _random_words(fid)
 
 
-def _draw_curves(axes: Any, table: pd.DataFrame, models: list[str], colours: dict[str, Any]) -> None:
+def _draw_curves(axes: Any, table: pd.DataFrame, looks: dict[str, Any], colours: dict[str, Any]) -> None:
     dims, largest = int(table["dims"].iloc[0]), int(table["n"].max())
     for _, arm in table.groupby("arm", sort=False):
-        line, marker, filled = _line(models, str(arm["model"].iloc[0]))
+        line, marker, filled = looks[str(arm["model"].iloc[0])]
         colour = colours[_scale_label(arm["guidance_scale"].iloc[0])]
         axes.plot(
             arm["n"], arm["fid"], color=colour, linestyle=line, linewidth=1.1, marker=marker, markersize=3.2,
@@ -132,60 +128,61 @@ def _draw_curves(axes: Any, table: pd.DataFrame, models: list[str], colours: dic
     if not table["reliable"].all():
         axes.axvspan(sizes[0] - margin, min(2 * dims, largest + margin), color="0.95", linewidth=0, zorder=0)
         axes.text(
-            0.985,
-            0.97,
-            f"shaded: N < 2 × {dims:,}",
-            transform=axes.transAxes,
-            ha="right",
-            va="top",
-            color="0.35",
-            size=6,
-        )
+            0.985, 0.97, f"shaded: N < 2 × {dims:,}", transform=axes.transAxes, ha="right", va="top", color="0.35"
+        )  # fmt: skip
     if len(sizes) <= 3:
         axes.set_xticks(sizes)
+    else:
+        axes.xaxis.set_major_locator(MaxNLocator(4, steps=_STEPS))
     axes.xaxis.set_major_formatter(lambda x, _: f"{x:,.0f}")
     axes.yaxis.set_major_formatter(_tick)
     axes.yaxis.set_major_locator(MaxNLocator(8, steps=_STEPS))
 
 
-def _draw_strip(axes: Any, table: pd.DataFrame, models: list[str], colours: dict[str, Any]) -> None:
-    """The corrected FIDs at the largest N, with the intervals that belong to them."""
-    last = table[table["n"] == table["n"].max()].sort_values("guidance_scale", kind="stable", na_position="first")
-    for place, row in enumerate(_rows(last)):
-        _, marker, filled = _line(models, row.model)
+def _draw_strip(
+    axes: Any, last: pd.DataFrame, columns: tuple[str, str, str], looks: dict[str, Any], colours: dict[str, Any]
+) -> None:
+    """Estimates at the largest N with the intervals that belong to them; `columns`: estimate, low, high."""
+    ordered = last.sort_values("guidance_scale", kind="stable", na_position="first")
+    for place, row in enumerate(_rows(ordered)):
+        estimate, low, high = (getattr(row, column) for column in columns)
+        if math.isnan(estimate):
+            continue
+        _, marker, filled = looks[row.model]
         colour = colours[_scale_label(row.guidance_scale)]
-        axes.plot([place, place], [row.low, row.high], color=colour, linewidth=0.9, marker="_", markersize=3)
+        axes.plot([place, place], [low, high], color=colour, linewidth=0.9, marker="_", markersize=3)
         axes.plot(
-            place, row.fid_jackknife, color=colour, marker=marker, markersize=2.8,
+            place, estimate, color=colour, marker=marker, markersize=2.8,
             markerfacecolor=colour if filled else "white", markeredgewidth=0.8,
         )  # fmt: skip
     axes.set_xlim(-0.9, len(last) - 0.1)
     axes.set_xticks([])
     axes.grid(visible=False, axis="x")
-    axes.set_xlabel(f"corrected,\nN = {last['n'].iloc[0]:,}")
     axes.tick_params(left=False)
-    sns.despine(ax=axes, left=True)
+    axes.spines["left"].set_visible(False)
 
 
 def _strip(fid: pd.DataFrame) -> float:
-    """Width of the strip, in widths of the panel beside it."""
-    return min(0.16 + 0.035 * fid["arm"].nunique(), 0.6)
+    """Width of a strip, in widths of the panel beside it: room for its arms, and for the words under it."""
+    return min(0.2 + 0.02 * fid["arm"].nunique(), 0.5)
 
 
-def _legend(figure: Figure, models: list[str], colours: dict[str, Any], width: float) -> None:
+def _legend(
+    figure: Figure, looks: dict[str, Any], colours: dict[str, Any], floors: Sequence[str], width: float
+) -> None:
     """Scales in the first row and models in the second, or all in one row where they fit."""
     scales: list[Any] = [Patch(color=colour, label=label) for label, colour in colours.items()]
     lines: list[Any] = []
-    for model in models:
-        line, marker, filled = _line(models, model)
+    for model, (line, marker, filled) in looks.items():
+        label = _short(model, 26) + (" (floor)" if model in floors else "")
         lines.append(
             Line2D(
                 [], [], color="0.2", linestyle=line, linewidth=1.1, marker=marker, markersize=3.2,
-                markerfacecolor="0.2" if filled else "white", markeredgewidth=0.8, label=_short(model, 26),
+                markerfacecolor="0.2" if filled else "white", markeredgewidth=0.8, label=label,
             )
         )  # fmt: skip
     handles = scales + lines
-    fitting = max(1, int(width / (0.052 * max(len(handle.get_label()) for handle in handles) + 0.42)))
+    fitting = max(1, int(width / (0.058 * max(len(handle.get_label()) for handle in handles) + 0.45)))
     columns = min(fitting, len(handles))
     rows = max(len(scales), len(lines))
     if columns < len(handles) and rows <= fitting:
@@ -201,31 +198,35 @@ def _legend(figure: Figure, models: list[str], colours: dict[str, Any], width: f
 # --- differences ---
 
 
-def comparison_figure(comparison: pd.DataFrame, svg: str | Path, png: str | Path, *, width: float = COLUMN) -> None:
+def comparison_figure(comparison: pd.DataFrame, path: str | Path, *, width: float = COLUMN) -> None:
     """Draws each model's FID difference from the baseline with its interval, at the largest N of comparison.csv.
 
-    An empty table gives a figure that says that there is nothing to compare. Equal tables give equal bytes.
+    A panel per extractor and selection of the reference, a line per model and guidance scale. An empty table gives a figure
+    that says that there is nothing to compare. Equal tables give equal bytes.
+
+    Args:
+        path: without ending; writes .svg, .pdf, .png, and what is drawn as -data.csv.
     """
     with matplotlib.rc_context(STYLE):
         if comparison.empty:
             figure = Figure(figsize=(width, 0.8))
             figure.text(0.5, 0.5, "There is nothing to compare.", ha="center", va="center")
-            save_figure(figure, svg, png)
+            save_figure(figure, path, comparison)
             return
         table = comparison[comparison["n"] == comparison["n"].max()]
         models, baseline = list(table["model"].unique()), str(table["baseline"].iloc[0])
         colours = _colours(table["guidance_scale"])
-        panels = [panel for _, panel in table.groupby("extractor", sort=False)]
-        heights = [(1.0 if _random(panel) else 0.88) + 0.2 * len(panel) for panel in panels]
+        panels = panels_of(table)
+        heights = [(1.06 if _random(panel) else 0.94) + 0.23 * len(panel) for _, panel in panels]
         figure = Figure(figsize=(width, sum(heights)), layout="constrained")
         places = figure.subfigures(len(panels), 1, squeeze=False, height_ratios=heights)[:, 0]
-        for place, panel in zip(places, panels, strict=True):
+        for place, (title, panel) in zip(places, panels, strict=True):
             axes = place.subplots()
             _draw_forest(axes, panel, models, colours)
-            name = distance_name(str(panel["extractor"].iloc[0]))
-            axes.set_xlabel(f"{name} difference from {_short(baseline, 30)}, N = {table['n'].iloc[0]:,}")
-            place.suptitle(_title(panel), x=0.01, ha="left", size=7, weight="bold")
-        save_figure(figure, svg, png)
+            name = distance_name(title)
+            axes.set_xlabel(f"{name} difference from {_short(baseline, 30)}, N = {table['n'].iloc[0]:,}", loc="right")
+            place.suptitle(_title(title, panel), x=0.01, ha="left", weight="bold")
+        save_figure(figure, path, table)
 
 
 def comparison_caption(comparison: pd.DataFrame) -> str:
@@ -244,8 +245,10 @@ def _draw_forest(axes: Any, table: pd.DataFrame, models: list[str], colours: dic
     names = []
     for place, row in enumerate(_rows(table)):
         label = _scale_label(row.guidance_scale)
-        found = row.low > 0 or row.high < 0
-        marker = _LINES[models.index(row.model) % len(_LINES)][1]
+        found = row.low_holm > 0 or row.high_holm < 0
+        # The first look is the baseline's, in the other figure.
+        marker = _LINES[(models.index(row.model) + 1) % len(_LINES)][1]
+        axes.plot([row.low_holm, row.high_holm], [place, place], color=colours[label], linewidth=0.6, zorder=2)
         axes.plot(
             [row.low, row.high], [place, place], color=colours[label], linewidth=1.4, solid_capstyle="butt", zorder=2
         )
@@ -253,26 +256,46 @@ def _draw_forest(axes: Any, table: pd.DataFrame, models: list[str], colours: dic
             row.difference_jackknife, place, color=colours[label], marker=marker, markersize=4.2, markeredgewidth=1,
             markerfacecolor=colours[label] if found else "white", zorder=3,
         )  # fmt: skip
-        names.append(label if len(models) == 1 else f"{_short(row.model, 18)}, {label}")
+        if not math.isnan(row.difference_infinity):
+            below = place + 0.33
+            axes.plot([row.infinity_low, row.infinity_high], [below, below], color="0.55", linewidth=0.7, zorder=2)
+            axes.plot(row.difference_infinity, below, color="0.55", marker="|", markersize=4, zorder=3)
+        names.append(label if len(models) == 1 else f"{_short(row.model, 20)}, {label}")
     axes.set_yticks(range(len(names)), names)
     axes.set_ylim(len(names) - 0.4, -0.6)
     axes.tick_params(axis="y", length=0)
     axes.grid(visible=False, axis="y")
     axes.xaxis.set_major_formatter(_tick)
-    axes.xaxis.set_major_locator(MaxNLocator(5, steps=_STEPS))
+    axes.xaxis.set_major_locator(MaxNLocator(4, steps=_STEPS))
     # Room for a word on either side of 0.
-    low, high = min(table["low"].min(), 0.0), max(table["high"].max(), 0.0)
-    room = 0.25 * ((high - low) or 1.0)
+    low = min(table[["low_holm", "infinity_low"]].min().min(), 0.0)
+    high = max(table[["high_holm", "infinity_high"]].max().max(), 0.0)
+    room = 0.3 * ((high - low) or 1.0)
     axes.set_xlim(min(low - 0.04 * (high - low), -room), max(high + 0.04 * (high - low), room))
     for text, side, offset in (("← better", "right", -4), ("worse →", "left", 4)):
         axes.annotate(
             text, (0, 1), (offset, 2), xycoords=axes.get_xaxis_transform(), textcoords="offset points",
-            ha=side, va="bottom", size=6, color="0.35",
+            ha=side, va="bottom", color="0.35",
         )  # fmt: skip
-    sns.despine(ax=axes, left=True)
+    axes.spines["left"].set_visible(False)
 
 
 # --- what the figures share ---
+
+
+def panels_of(table: pd.DataFrame) -> list[tuple[str, pd.DataFrame]]:
+    """The parts of a table that are drawn and tabled apart: by extractor, and by selection of the reference where it has two.
+
+    Each with its title, which begins with the extractor's name.
+    """
+    panels = []
+    for extractor, whole in table.groupby("extractor", sort=False):
+        parts = [(str(selection), part) for selection, part in whole.groupby("reference_selection", sort=False)]
+        panels += [
+            (str(extractor) if len(parts) == 1 else f"{extractor}, reference: {SELECTIONS[selection]}", part)
+            for selection, part in parts
+        ]
+    return panels
 
 
 def _rows(table: pd.DataFrame) -> list[Any]:
@@ -291,15 +314,18 @@ def _colours(scales: pd.Series) -> dict[str, Any]:
     return colours | ({_scale_label(None): _UNGUIDED} if scales.isna().any() else {})
 
 
-def _line(models: list[str], model: str) -> tuple[Any, str, bool]:
-    return _LINES[models.index(model) % len(_LINES)]
+def _look(models: list[str], model: str, floors: Sequence[str]) -> tuple[Any, str, bool]:
+    """Line, marker, and whether that is filled."""
+    line, marker, filled = _LINES[models.index(model) % len(_LINES)]
+    return (_FLOOR if model in floors else line), marker, filled
 
 
-def _title(table: pd.DataFrame) -> str:
+def _title(title: str, table: pd.DataFrame) -> str:
     warning = "\nrandom weights: means nothing outside this experiment" if _random(table) else ""
     # The first sentence of the experiment's note: a demo stays labelled where the figure goes alone.
     note = str(table["note"].iloc[0]).partition(". ")[0]
-    return f"{table['extractor'].iloc[0]}{warning}" + (f"\n{_short(note, 64)}" if note else "")
+    note = note if len(note) <= 60 else f"{note[:59]}…"
+    return f"{_short(title, 60)}{warning}" + (f"\n{note}" if note else "")
 
 
 def _random(table: pd.DataFrame) -> bool:
@@ -321,16 +347,31 @@ def _tick(value: float, _: int | None = None) -> str:
 
 
 def _short(text: str, length: int) -> str:
-    return text if len(text) <= length else f"{text[: length - 1]}…"
+    """At most `length` characters: of a long name its beginning and its end, where names of one family differ."""
+    tail = length // 2 - 1
+    return text if len(text) <= length else f"{text[: length - tail - 1]}…{text[-tail:]}"
 
 
-def save_figure(
-    figure: Figure, svg: str | Path | None, png: str | Path | None, *, dots_per_inch: int = DOTS_PER_INCH
-) -> None:
-    """Writes without time, version or anything else that varies between runs."""
-    if svg is not None:
-        with atomic_path(svg) as temporary:
-            figure.savefig(temporary, format="svg", metadata={"Date": None, "Creator": None})
-    if png is not None:
-        with atomic_path(png) as temporary:
-            figure.savefig(temporary, format="png", dpi=dots_per_inch, metadata={"Software": None})
+# Without time, version or anything else that varies between runs.
+_METADATA: dict[str, dict[str, None]] = {
+    ".svg": {"Date": None, "Creator": None},
+    ".pdf": {"CreationDate": None, "Creator": None, "Producer": None},
+    ".png": {"Software": None},
+}
+FORMATS = tuple(_METADATA)
+
+
+def save_figure(figure: Figure, path: str | Path, data: pd.DataFrame, *, dots_per_inch: int = DOTS_PER_INCH) -> None:
+    """Writes path.svg, path.pdf and path.png, and the table behind the figure as path-data.csv."""
+    for ending in FORMATS:
+        write_figure(figure, Path(f"{path}{ending}"), dots_per_inch)
+    text = data.to_csv(index=False, float_format="%.10g", lineterminator="\n")
+    write_bytes_atomically(f"{path}-data.csv", text.encode())
+
+
+def write_figure(figure: Figure, path: Path, dots_per_inch: int = DOTS_PER_INCH) -> None:
+    """Writes one file, whose ending (one of FORMATS) says its format. Equal figures, equal bytes."""
+    if path.suffix not in FORMATS:
+        raise InputError(f"{path}: a figure ends in {', '.join(FORMATS[:-1])} or {FORMATS[-1]}")
+    with atomic_path(path) as temporary:
+        figure.savefig(temporary, format=path.suffix[1:], dpi=dots_per_inch, metadata=_METADATA[path.suffix])

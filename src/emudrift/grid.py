@@ -12,6 +12,7 @@ from typing import Any
 
 import matplotlib
 import numpy as np
+import pandas as pd
 from matplotlib import font_manager
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
@@ -58,12 +59,13 @@ def side_by_side(arms: Sequence[Arm]) -> list[Arm]:
     return sorted(arms, key=lambda arm: -math.inf if arm.guidance_scale is None else arm.guidance_scale)
 
 
-def image_grid(labels: Sequence[str], rows: Sequence[GridRow], png: str | Path) -> None:
+def image_grid(labels: Sequence[str], rows: Sequence[GridRow], path: str | Path) -> None:
     """Draws the same prompts across all arms: caption, real image, then one image per arm.
 
     Args:
         labels: one per arm, in the order of each row's images.
         rows: top to bottom; a row without a real image leaves its place empty.
+        path: without ending; writes .svg, .pdf, .png, and the captions as -data.csv.
     """
     for row in rows:
         if len(row.images) != len(labels):
@@ -76,22 +78,22 @@ def image_grid(labels: Sequence[str], rows: Sequence[GridRow], png: str | Path) 
     cells = [side * min(max(_tallest(row), 0.55), 1.4) for row in rows]
     with matplotlib.rc_context(STYLE | {"font.family": _fonts()}), _quiet():
         measure = _Measure()
-        heads = [measure.wrap(label, side - 0.02, 6.5, 6, "bold") for label in ("real image", *labels)]
-        head = max(head.count("\n") + 1 for head in heads) * 0.115 + 0.06
+        heads = [measure.wrap(label, side - 0.02, 7, 6, "bold") for label in ("real image", *labels)]
+        head = max(head.count("\n") + 1 for head in heads) * 0.122 + 0.06
         width, height = margin * 2 + text + columns * (side + gap), margin * 2 + head + sum(cells) + len(rows) * gap
         figure = Figure(figsize=(width, height))
         for column, title in enumerate(heads):
             x = margin + text + gap + column * (side + gap) + side / 2
             figure.text(
                 x / width, 1 - (margin + head - 0.04) / height, title,
-                ha="center", va="bottom", size=6.5, weight="bold", parse_math=False, linespacing=1.15,
+                ha="center", va="bottom", size=7, weight="bold", parse_math=False, linespacing=1.15,
             )  # fmt: skip
         top = margin + head
         for row, cell in zip(rows, cells, strict=True):
-            caption = measure.wrap(" ".join(row.caption.split()), text - 0.04, 6.5, max(int(cell / 0.112), 2))
+            caption = measure.wrap(" ".join(row.caption.split()), text - 0.04, 7, max(int(cell / 0.12), 2))
             figure.text(
                 margin / width, 1 - (top + cell / 2) / height, caption,
-                ha="left", va="center", size=6.5, parse_math=False, linespacing=1.15,
+                ha="left", va="center", size=7, parse_math=False, linespacing=1.15,
             )  # fmt: skip
             for column, image in enumerate((row.real, *row.images)):
                 if image is None:
@@ -103,7 +105,8 @@ def image_grid(labels: Sequence[str], rows: Sequence[GridRow], png: str | Path) 
                 axes.set_anchor("C")
                 axes.set_axis_off()
             top += cell + gap
-        save_figure(figure, None, png, dots_per_inch=300)
+        captions = [{"prompt_id": row.prompt_id, "caption": row.caption} for row in rows]
+        save_figure(figure, path, pd.DataFrame(captions), dots_per_inch=300)
 
 
 def _tallest(row: GridRow) -> float:

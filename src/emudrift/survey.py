@@ -11,9 +11,9 @@ import pandas as pd
 from rich.console import RenderableType
 from rich.text import Text
 
-from emudrift.comparison import SELECTIONS, load_table, rows_of
+from emudrift.comparison import load_table, rows_of
 from emudrift.errors import InputError
-from emudrift.experiment import Arm, Experiment, Shard
+from emudrift.experiment import SELECTIONS, Arm, Experiment, Shard
 from emudrift.files import TEMPORARY_PREFIX
 from emudrift.history import FINISHED, KILLED, RUNNING, Attempt, History, images_per_hour
 from emudrift.locks import living_holder_of

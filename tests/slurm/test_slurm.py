@@ -16,7 +16,7 @@ from conftest import Workflow, archives, arm_name
 from drive import Driver, freeze_in_mid_work, payloads, prepare, shard_of, state, targets, wait_for_mid_work
 
 GPU_RULES = ("generate_shard", "extract_features", "reference_features", "embed_captions")
-CPU_JOBS = ("reference_statistics", "distances", "page")
+CPU_JOBS = ("reference_statistics", "distances", "gallery", "page")
 
 
 @pytest.fixture(scope="session", params=[False], ids=["squeue"])
@@ -89,7 +89,7 @@ def test_every_rule_lands_where_it_belongs_and_the_images_are_those_of_a_local_r
             assert (job["Partition"], job.get("JOB_GRES")) == ("cpu", None)
         assert job["JobState"] == "COMPLETED"
     assert sum(job["Partition"] == "gpu" for job in jobs) == 1 + 4 + 4
-    assert sum(job["Partition"] == "cpu" for job in jobs) == 1 + 1 + 1, "short jobs go together"
+    assert sum(job["Partition"] == "cpu" for job in jobs) == 1 + 1 + 1 + 1, "short jobs go together"
     assert (workflow.results / "report.html").stat().st_size
     assert_same_bytes(workflow, finished, {arm_name(finished, "base-cfg3"), arm_name(finished, "finetuned-cfg3")})
 

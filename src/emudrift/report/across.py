@@ -4,7 +4,7 @@ import math
 from collections.abc import Callable
 from typing import Any
 
-from emudrift.comparison import SELECTIONS
+from emudrift.experiment import SELECTIONS
 from emudrift.report.words import listing
 
 # What a finding may depend on: its name in the plural, and what tells one from another.

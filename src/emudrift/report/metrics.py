@@ -1,6 +1,6 @@
 """Tables of the metrics beyond FID."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import pandas as pd
@@ -9,7 +9,7 @@ from scipy.special import stdtrit
 from emudrift.comparison import rows_of
 from emudrift.experiment import Arm
 from emudrift.metrics import LOWER_IS_BETTER
-from emudrift.report.table import Cell, Table, label_of
+from emudrift.report.table import Cell, Table, csv_of, label_of
 from emudrift.report.words import decimals, number, p_text
 
 NAMES = {"kid": "KID", "cmmd": "CMMD", "clip_score": "CLIPScore"}
@@ -26,7 +26,8 @@ def metric_tables(metrics: pd.DataFrame, arms: Sequence[Arm]) -> list[Table]:
             for metric, ours in table.groupby("metric", sort=False)
         ]
         labels = [label_of(arm) for arm in arms if arm.name in names]
-        tables.append(Table(_title(str(extractor), table), ["metric", *labels, "reference"], rows))
+        head, file = ["metric", *labels, "reference"], f"metrics-{extractor}.csv"
+        tables.append(Table(_title(str(extractor), table), head, rows, csv_of(table), file))
     return tables
 
 
@@ -41,11 +42,12 @@ def metric_difference_tables(differences: pd.DataFrame) -> list[Table]:
             heads[key] = f"{row.model} − {row.baseline}{scale}"
             cells[row.metric, key] = _difference(row)
         rows = [[Cell(_name(metric)), *(cells[metric, key] for key in heads)] for metric in table["metric"].unique()]
-        tables.append(Table(_title(str(extractor), table), ["metric", *heads.values()], rows))
+        head, file = ["metric", *heads.values()], f"metric-differences-{extractor}.csv"
+        tables.append(Table(_title(str(extractor), table), head, rows, csv_of(table), file))
     return tables
 
 
-def tokenizer_tables(quality: dict[str, pd.DataFrame], arms: Sequence[Arm]) -> list[Table]:
+def tokenizer_tables(quality: Mapping[str, pd.DataFrame], arms: Sequence[Arm]) -> list[Table]:
     """What tokenizers lose of the real images; no table where there is none.
 
     Args:
@@ -85,7 +87,7 @@ def _difference(row: Any) -> Cell:
 
 def _reference(table: pd.DataFrame) -> Cell:
     first = table.iloc[0]
-    return Cell(f"{first['reference']}: {first['reference_n']:,}", first["method"])
+    return Cell(f"{first['reference']}: {first['reference_n']:,}", first["method"], "wide")
 
 
 def _name(metric: Any) -> str:

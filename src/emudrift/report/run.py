@@ -75,7 +75,38 @@ def run_tables(
     ]
 
 
-def experiment_facts(experiment: Experiment, fid: pd.DataFrame) -> list[tuple[str, str]]:
+def caveats_of_run(experiment: Experiment, arms: Sequence[Arm], shards: dict[str, list[Manifest]]) -> list[str]:
+    """What a reader must know of how the images were drawn, in sentences."""
+    said = []
+    off = [arm.model for arm in off_distribution(arms)]
+    if off:
+        said.append(
+            f"Emu3 was trained at areas near 720 × 720 pixels. {', '.join(off)} drew 512 × 512 here, which is off that "
+            "distribution: FIDs at the trained size may differ."
+        )
+    said += [
+        f"{model} turns its tokens into pixels with another VQ than {experiment.baseline}: a part of the difference may be the "
+        f"VQ's. “vq: {experiment.baseline}” in its model decodes both with one."
+        for model in other_vqs(experiment, shards)
+    ]
+    for arm in arms:
+        flagged = sum(len(manifest.flagged) for manifest in shards[arm.name])
+        if flagged:
+            said.append(
+                f"{label_of(arm)}: its safety checker put black in the place of {flagged:,} images (manifests name them: "
+                "“flagged”); they count as drawn, and make its FID worse."
+            )
+        forced = sum(manifest.forced for manifest in shards[arm.name])
+        if forced:
+            said.append(
+                f"{label_of(arm)}: memory ran out, and {forced:,} images were drawn in smaller batches than the rest. In 16 bit "
+                "that moves roundings: the images are as good, but another run would not draw the same."
+            )
+    return said
+
+
+def experiment_facts(experiment: Experiment, fid: pd.DataFrame, manifests: Sequence[Manifest]) -> list[tuple[str, str]]:
+    """What the whole experiment shares, by its name. Times are those of the manifests, so that equal runs give equal pages."""
     config = experiment.config
     chosen = {"full": "all of them", "same": "only the N images whose captions were used"}
     pairs = fid[["reference", "reference_selection"]].drop_duplicates().itertuples(index=False)
@@ -90,6 +121,24 @@ def experiment_facts(experiment: Experiment, fid: pd.DataFrame) -> list[tuple[st
         ("N", ", ".join(f"{n:,}" for n in sorted(config.sample_sizes))),
         ("Reference", "; ".join(references)),
         ("Baseline", experiment.baseline),
+        *_work(manifests),
+    ]
+
+
+def _work(manifests: Sequence[Manifest]) -> list[tuple[str, str]]:
+    attempts = [attempt for manifest in manifests for attempt in manifest.attempts]
+    if not attempts:
+        return []
+    on_gpu = [attempt.seconds for attempt in attempts if attempt.device and not attempt.device.startswith("cpu")]
+    on_cpu = [attempt.seconds for attempt in attempts if not attempt.device or attempt.device.startswith("cpu")]
+    hours = [f"{sum(on_gpu) / 3600:,.2f} GPU-hours"] if on_gpu else []
+    hours += [f"{sum(on_cpu) / 3600:,.2f} hours of jobs without a GPU"] if on_cpu else []
+    extra = len(attempts) - len(manifests)
+    again = f", {extra:,} of them again after one that did not finish" if extra > 0 else ""
+    return [
+        ("Images drawn", f"{_clock(min(a.start for a in attempts))} to {_clock(max(a.end for a in attempts))} UTC"),
+        ("Work", f"{' and '.join(hours)} for {sum(manifest.n_images for manifest in manifests):,} images"),
+        ("Attempts", f"{len(attempts):,} for {len(manifests):,} shards{again}"),
     ]
 
 
@@ -126,18 +175,20 @@ def _arms_table(arms: Sequence[Arm], shards: dict[str, list[Manifest]]) -> Table
         hours = [m.n_images / m.images_per_hour for m in ours if m.images_per_hour > 0]
         counted = sum(m.n_images for m in ours if m.images_per_hour > 0)
         attempts = sum(len(m.attempts) for m in ours)
+        seconds = sum(attempt.seconds for m in ours for attempt in m.attempts)
         cells = [
             label_of(arm),
             arm.fingerprint,
             f"{sum(m.n_images for m in ours):,} in {len(ours):,}"
             + (f"; {black:,} black (safety checker)" if (black := sum(len(m.flagged) for m in ours)) else ""),
             _values(device for m in ours for device in m.devices) or "none",
-            _duration(sum(attempt.seconds for m in ours for attempt in m.attempts)),
+            _duration(seconds),
             f"{counted / sum(hours):,.0f}" if hours else "–",
             f"{attempts:,}" + (f" ({attempts - len(ours):,} repeated)" if attempts > len(ours) else ""),
             _batch_sizes(ours),
         ]
         rows.append([Cell(text, style="code" if text == arm.fingerprint else "") for text in cells])
+        rows[-1][4] = Cell(cells[4], value=seconds)
     head = ["arm", "fingerprint", "images in shards", "device", "time", "images per hour", "attempts", "batch size"]
     return Table("Arms", head, rows)
 
@@ -182,7 +233,7 @@ def _attempts_table(arms: Sequence[Arm], shards: dict[str, list[Manifest]]) -> T
         for shard, nth, attempt in shown
     ]
     head = ["shard", "attempt", "job", "node", "device", "start (UTC)", "end (UTC)", "images made", "how it ended"]
-    return Table("Attempts", head, rows, note)
+    return Table("Attempts", head, rows, note=note)
 
 
 def _clock(seconds: float) -> str:
