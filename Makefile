@@ -5,6 +5,7 @@
 
 PYTHON ?= python3
 CORES ?= 2
+TESTERS ?= 2
 VENV := .venv
 BIN := $(CURDIR)/$(VENV)/bin
 export PATH := $(BIN):$(PATH)
@@ -24,7 +25,7 @@ demo: $(VENV)/ready
 test: $(VENV)/ready
 	tests/slurm/install.sh
 	tests/browser/install.sh
-	"$(BIN)/python" -m pytest
+	"$(BIN)/python" -m pytest --numprocesses $(TESTERS) --dist loadgroup
 
 test-slurm: $(VENV)/ready
 	tests/slurm/install.sh

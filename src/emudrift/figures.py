@@ -9,6 +9,7 @@ from typing import Any
 import matplotlib
 import numpy as np
 import pandas as pd
+import seaborn as sns
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
@@ -159,7 +160,7 @@ def _draw_strip(
     axes.set_xticks([])
     axes.grid(visible=False, axis="x")
     axes.tick_params(left=False)
-    axes.spines["left"].set_visible(False)
+    sns.despine(ax=axes, left=True)
 
 
 def _strip(fid: pd.DataFrame) -> float:
@@ -277,7 +278,7 @@ def _draw_forest(axes: Any, table: pd.DataFrame, models: list[str], colours: dic
             text, (0, 1), (offset, 2), xycoords=axes.get_xaxis_transform(), textcoords="offset points",
             ha=side, va="bottom", color="0.35",
         )  # fmt: skip
-    axes.spines["left"].set_visible(False)
+    sns.despine(ax=axes, left=True)
 
 
 # --- what the figures share ---
