@@ -10,7 +10,7 @@ from emudrift.extractor_settings import distance_name
 from emudrift.report.across import DIMENSIONS, differ_across, guidance, percent, places_of, view_of
 from emudrift.report.words import decimals, listing, number, p_text
 
-# How far the check may be from the jackknife's error before it is told: its own error is some 16 %.
+# How far the check may be from the jackknife's error before it is told: their ratio alone varies by some 20 %.
 CHECK = (0.5, 2.0)
 
 
@@ -158,7 +158,7 @@ def _checked(rows: list[Any]) -> list[str]:
     low, high = (f"{f(ratios):.2f}" for f in (min, max))
     text = (
         "Check: standard errors from random halves of the images (no image twice) are "
-        f"{low if low == high else f'{low} to {high}'} times the jackknife's."
+        f"{low if low == high else f'{low} to {high}'} times the jackknife's; chance alone gives 0.7 to 1.5."
     )
     if min(ratios) < CHECK[0] or max(ratios) > CHECK[1]:
         text += " They disagree: do not trust these intervals; N is too small, or a few images decide the result."
