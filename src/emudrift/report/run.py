@@ -264,9 +264,11 @@ def _settings_tables(arms: Sequence[Arm]) -> list[Table]:
     """The settings that all arms share, and those in which they differ."""
     keys = list(dict.fromkeys(key for arm in arms for key in arm.settings))
     texts = {key: [_setting(arm.settings[key]) if key in arm.settings else "–" for arm in arms] for key in keys}
-    shared = [[Cell(key), Cell(values[0])] for key, values in texts.items() if len(set(values)) == 1]
-    differing = {key: values for key, values in texts.items() if len(set(values)) > 1}
-    tables = [Table("Settings of all arms", ["setting", "value"], shared)] if shared else []
+    # Arms of other generators lack most settings: that is no difference worth a column.
+    known = {key: list(dict.fromkeys(_setting(a.settings[key]) for a in arms if key in a.settings)) for key in keys}
+    shared = [[Cell(key), Cell(values[0])] for key, values in known.items() if len(values) == 1]
+    differing = {key: texts[key] for key, values in known.items() if len(values) > 1}
+    tables = [Table("Settings of all arms that have them", ["setting", "value"], shared)] if shared else []
     if differing:
         rows = [[Cell(label_of(arm)), *(Cell(v[i]) for v in differing.values())] for i, arm in enumerate(arms)]
         tables.append(Table("Settings in which arms differ", ["arm", *differing], rows))
