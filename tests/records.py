@@ -5,7 +5,8 @@ from typing import Any
 
 import numpy as np
 
-from emudrift.comparison import FidRecord
+from emudrift.comparison import FidRecord, compare, fid_table
+from emudrift.report.verdict import Verdict, verdict
 from emudrift.uncertainty import INFINITY_METHOD, METHOD
 
 BLOCKS = 20
@@ -82,6 +83,10 @@ def record(
     return FidRecord.model_validate(data)
 
 
+def pair(scale: float | None, drift: float, **changes: Any) -> list[FidRecord]:
+    return [record("base", scale, **changes), record("finetuned", scale, corrected=20 + drift, **changes)]
+
+
 def study(
     scales: tuple[float, ...], sizes: tuple[int, ...], drift: tuple[float, ...], **changes: Any
 ) -> list[FidRecord]:
@@ -95,3 +100,7 @@ def study(
                 jitter = 0.4 * error * math.sin(n + index)
                 records.append(record(model, scale, n, level + jitter, bias=3500 / n, error=error, **changes))
     return records
+
+
+def answer(records: list[FidRecord], baseline: str = "base") -> Verdict:
+    return verdict(compare(records, baseline), fid_table(records), baseline)

@@ -6,7 +6,7 @@ from typing import Any
 import pandas as pd
 import pytest
 from conftest import small_config
-from test_report import Study
+from pages import Study
 
 from emudrift.report.citations import CITATIONS
 from emudrift.report.methods import Methods, methods

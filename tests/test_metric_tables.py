@@ -8,8 +8,8 @@ import numpy as np
 import pandas as pd
 import pytest
 from conftest import small_config
+from pages import Study, words
 from scipy import stats
-from test_report import Study, words
 
 from emudrift.comparison import write_table
 from emudrift.config import parse_config

@@ -10,8 +10,8 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from pages import HOSTILE, SVG, Study
 from PIL import Image
-from test_report import HOSTILE, SVG, Study
 
 from emudrift.gallery import Block, Shown, strip_of
 from emudrift.grid import side_by_side
