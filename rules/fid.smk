@@ -47,6 +47,7 @@ rule collect:
         runtime=15,
     params:
         note=experiment.config.note,
+        models=experiment.model_names,  # Their order: Snakemake compares inputs as sets.
     shell:
         "python scripts/collect.py --output {output.table:q} --log {log:q}"
 
@@ -65,6 +66,7 @@ rule compare:
         runtime=15,
     params:
         baseline=experiment.baseline,
+        models=experiment.model_names,
         note=experiment.config.note,
     shell:
         "python scripts/compare.py --output {output.table:q} --log {log:q}"

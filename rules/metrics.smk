@@ -101,5 +101,6 @@ rule collect_metrics:
     params:
         note=experiment.config.note,
         baseline=experiment.baseline,
+        models=experiment.model_names,
     shell:
         "python scripts/collect_metrics.py --metrics {output.metrics:q} --differences {output.differences:q} --log {log:q}"

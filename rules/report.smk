@@ -69,6 +69,8 @@ rule gallery:
     resources:
         mem_mb=4000,
         runtime=60,
+    params:
+        arms=[arm.name for arm in experiment.arms()],  # Their order: Snakemake compares inputs as sets.
     shell:
         "python scripts/gallery.py --rows {wildcards.rows} --prompts {input.prompts:q} --folder {output.strips:q}"
         " --index {output.index:q} --log {log:q}"

@@ -175,7 +175,15 @@ def test_starting_over_removes_one_shard_or_one_arm_and_nothing_else(experiment)
     name = experiment.arms()[0].name
     folder = experiment.results / "images" / name
     (folder / "batch.json").write_text(json.dumps({"batch_size": 4, "prompt_length": 9}))
+    written = {path.name: path for path in experiment.fid_files() if path.parent.name == name}
+    kept = [path for path in experiment.fid_files() if path.parent.name != name]
+    for path in (*written.values(), *kept):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text("{}")
     assert remove_images(experiment, "base-cfg1", "000010-000020") == ["000010-000020"]
+    # Only what was made from images of that shard.
+    assert {n: path.exists() for n, path in written.items()} == {n: int(n[:-5]) <= 10 for n in written}
+    assert all(path.exists() for path in kept)
     assert sorted(p.name for p in folder.glob("*.tar")) == ["000000-000010.tar"]
     assert (folder / "batch.json").exists()
     assert remove_images(experiment, name, None) == ["000000-000010", "000020-000030"]

@@ -53,7 +53,7 @@ def test_the_same_finding_at_every_scale() -> None:
     assert "differ between" not in worse.text()
     assert "Findings count all 3 comparisons made here (Holm)" in worse.text()
     row = compare(pair(1.0, 6) + pair(3.0, 12) + pair(5.0, 9), "base").iloc[0]
-    adjusted = f"; adjusted {row['low_holm']:.1f} to {row['high_holm']:.1f}; p < 0.001]"
+    adjusted = f"; adjusted {row['low_holm']:.1f} to {row['high_holm']:.1f}; adjusted p < 0.001]"
     assert adjusted in worse.statements[0].text
     assert (
         "The sign of the difference of finetuned holds across guidance scales: above 0 (worse); the adjusted interval "
@@ -131,8 +131,47 @@ def test_a_plain_difference_of_the_other_sign_is_told() -> None:
 
 def test_a_plain_sign_that_depends_on_n_is_told() -> None:
     small = [record("base", n=100, bias=30), record("finetuned", n=100, corrected=32, bias=3)]
-    assert f"depends on N (finetuned at guidance 3 by {PUBLISHED})" in answer(small + pair(3.0, 12)).text()
+    assert "depends on N (finetuned at guidance 3)" in answer(small + pair(3.0, 12)).text()
     assert "depends on N" not in answer(pair(3.0, 12, n=100) + pair(3.0, 12)).text()
+
+
+def test_the_interval_of_the_headline_is_the_one_that_its_finding_goes_by() -> None:
+    row = compare(pair(3.0, 1), "base").iloc[0]
+    weak = 2.4 * row["standard_error"] + 1 - row["difference_jackknife"]
+    records = [*pair(3.0, weak), record("other", corrected=20.1, seed=1), record("third", corrected=20.2, seed=2)]
+    first = compare(records, "base").iloc[0]
+    assert first["low"] > 0 > first["low_holm"]
+    adjusted = f"[95 % adjusted interval {number(first['low_holm'], 1)} to {first['high_holm']:.1f}]"
+    assert answer(records).headline.startswith(
+        "No difference between finetuned and base was found at guidance 3: FID +"
+    )
+    assert adjusted in answer(records).headline
+
+
+def test_folders_without_guidance_scale_are_told_apart_by_both_references() -> None:
+    """A scale that is NaN is not equal to itself."""
+    same = record().reference.model_dump() | {"selection": "same", "n": 400}
+    got = answer(pair(None, 9) + pair(None, 9, reference=same))
+    assert "none of 1 findings changes with it" in got.text()
+    both = answer(pair(None, 9) + pair(None, -9, reference=same)).text()
+    assert (
+        "changes across references: above 0 with all images as reference; below 0 with same images as reference" in both
+    )
+
+
+def test_what_two_references_say_of_one_model_alone_is_told() -> None:
+    same = record().reference.model_dump() | {"selection": "same", "n": 400}
+    text = answer([record(), record(corrected=14, reference=same)]).text()
+    assert "There is nothing to compare" in text
+    assert "the corrected FID changes by −6.0." in text
+
+
+def test_identical_arms_are_called_neither_better_nor_worse() -> None:
+    records = [r for scale in (1.0, 3.0) for r in (record("base", scale, seed=1), record("finetuned", scale, seed=1))]
+    text = answer(records).text()
+    assert "No difference between finetuned and base was found at any guidance scale" in text
+    assert "better" not in text
+    assert "sign" not in text
 
 
 def test_every_model_gets_its_sentence() -> None:

@@ -340,7 +340,12 @@ def _random_words(table: pd.DataFrame) -> str:
 
 
 def _interval_words(table: pd.DataFrame) -> dict[str, str]:
-    return {"confidence": f"{table['confidence'].iloc[0] * 100:.3g} %", "method": str(table["method"].iloc[0])}
+    """How the intervals at the largest N were made, which are those that are drawn."""
+    last = table[table["n"] == table["n"].max()]
+    return {
+        "confidence": f"{last['confidence'].iloc[0] * 100:.3g} %",
+        "method": " or ".join(dict.fromkeys(last["method"])),
+    }
 
 
 def _tick(value: float, _: int | None = None) -> str:

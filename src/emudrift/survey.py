@@ -312,11 +312,12 @@ def remove_images(experiment: Experiment, arm: str, rows: str | None) -> list[st
             leftover.unlink()
         for path in experiment.results.glob(f"features/*/{folder.name}/{shard}.*"):
             path.unlink()
-        for path in experiment.results.glob(f"fid/*/{folder.name}/*.json"):
+        for path in experiment.results.glob(f"fid/*/*/{folder.name}/*.json"):
             if not path.stem.isdigit() or int(path.stem) > Shard.parse(shard).start:
                 path.unlink()
         for path in experiment.results.glob(f"metrics/*/*/{folder.name}/*.*"):
             path.unlink()
+    (experiment.results / "tokenizer" / f"{folder.name}.csv").unlink(missing_ok=True)
     for name in ("fid.csv", "comparison.csv", "metrics.csv", "metric_differences.csv", "report.html"):
         (experiment.results / name).unlink(missing_ok=True)
     if rows is None:

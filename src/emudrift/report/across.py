@@ -30,7 +30,7 @@ def scales_of(rows: list[Any]) -> list[float]:
 def view_of(row: Any, rows: list[Any]) -> str:
     """What a comparison was seen through, as far as that differs between the rows."""
     names = [f"by {row.extractor}"] if len({each.extractor for each in rows}) > 1 else []
-    several = len({each.reference_selection for each in rows}) > 1
+    several = len({each.reference_selection for each in rows if each.extractor == row.extractor}) > 1
     names += [f"with {SELECTIONS[row.reference_selection]} as reference"] if several else []
     return " ".join(names)
 

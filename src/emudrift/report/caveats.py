@@ -6,6 +6,7 @@ from typing import Any
 import pandas as pd
 
 from emudrift.comparison import BETTER, NONE, WORSE, rows_of
+from emudrift.experiment import SELECTIONS
 from emudrift.extractor_settings import distance_name
 from emudrift.report.across import DIMENSIONS, differ_across, guidance, percent, places_of, view_of
 from emudrift.report.words import decimals, listing, number, p_text
@@ -24,16 +25,16 @@ def signs(rows: list[Any]) -> list[str]:
         tried = [name for name, along in DIMENSIONS.items() if len({along(row) for row in ours}) > 1]
         found = sum(row.finding != NONE for row in ours)
         proven = f"the adjusted interval excludes 0 in {found} of {len(ours)} comparisons"
-        signs = {"above 0": [row for row in ours if row.difference_jackknife > 0]}
-        signs["below 0"] = [row for row in ours if row.difference_jackknife <= 0]
-        held = [sign for sign, those in signs.items() if len(those) == len(ours)]
-        if held:
-            worse = "worse" if held == ["above 0"] else "better"
-            text = (
-                f"The sign of the difference of {model} holds across {listing(tried)}: {held[0]} ({worse}); {proven}."
-            )
+        held = {_sign(row) for row in ours}
+        if held == {"exactly 0"}:
+            continue
+        if len(held) == 1:
+            sign = held.pop()
+            worse = "worse" if sign == "above 0" else "better"
+            text = f"The sign of the difference of {model} holds across {listing(tried)}: {sign} ({worse}); {proven}."
         else:
-            across = differ_across(ours, lambda row: row.difference_jackknife > 0)
+            across = differ_across(ours, _sign)
+            signs = {sign: [row for row in ours if _sign(row) == sign] for sign in map(_sign, ours)}
             where = "; ".join(f"{sign} {places_of(those, ours)}" for sign, those in signs.items())
             text = (
                 f"The sign of the difference of {model} changes across {listing(across or tried)}: {where}; {proven}."
@@ -46,20 +47,23 @@ def signs(rows: list[Any]) -> list[str]:
     return sentences
 
 
+def _sign(row: Any) -> str:
+    difference = row.difference_jackknife
+    return "above 0" if difference > 0 else "below 0" if difference < 0 else "exactly 0"
+
+
 def signs_of_plain_differences(comparison: pd.DataFrame) -> list[str]:
     """Where the sign of the plain difference depends on N."""
     flips = []
-    for (model, extractor, _), table in comparison.groupby(["model", "extractor", "reference_selection"], sort=False):
-        for _, pair in table.groupby(["baseline_arm", "arm"], sort=False):
-            above = pair.loc[pair["difference"] > 0, "n"]
-            if 0 < len(above) < len(pair):
-                scale = pair["guidance_scale"].iloc[0]
-                at = "" if math.isnan(scale) else f" at {guidance(scale)}"
-                flips.append(f"{model}{at} by {extractor}")
+    rows = rows_of(comparison)
+    for _, pair in comparison.groupby(["extractor", "reference_selection", "baseline_arm", "arm"], sort=False):
+        above = pair.loc[pair["difference"] > 0, "n"]
+        if 0 < len(above) < len(pair):
+            flips.append(_place(rows_of(pair)[0], rows))
     if not flips:
         return []
     return [
-        f"The sign of the plain difference depends on N ({listing(dict.fromkeys(flips))}): at small N it shows whose bias is "
+        f"The sign of the plain difference depends on N ({listing(flips)}): at small N it shows whose bias is "
         "larger, or chance. Read the corrected one."
     ]
 
@@ -78,7 +82,8 @@ def references(rows: list[Any], fid: pd.DataFrame) -> list[str]:
             f"all, the corrected {distance_name(str(extractor))} changes by {_span(moved.tolist(), width)}"
         )
         ours = [row for row in rows if row.extractor == extractor]
-        sides_of = {(row.model, row.guidance_scale, row.reference_selection): row for row in ours}
+        # By arms: a guidance scale of NaN is not equal to itself.
+        sides_of = {(row.baseline_arm, row.arm, row.reference_selection): row for row in ours}
         pairs = [(row, sides_of[*key[:2], "same"]) for key, row in sides_of.items() if key[2] == "full"]
         if pairs:
             changes = [b.difference_jackknife - a.difference_jackknife for a, b in pairs]
@@ -98,9 +103,9 @@ def _span(values: list[float], width: float) -> str:
 def about_floors(fid: pd.DataFrame) -> list[str]:
     """The best that an arm can reach, at the largest N."""
     return [
-        f"{row.model}: the real images through the model's own VQ and back have a FID of {number(row.fid_jackknife, places)} "
-        f"[{percent(row)} interval {number(row.low, places)} to {number(row.high, places)}] ({row.extractor}); no arm of the "
-        "model can be better."
+        f"{row.model}: the real images through the model's own VQ and back have a {distance_name(row.extractor)} of "
+        f"{number(row.fid_jackknife, places)} [{percent(row)} interval {number(row.low, places)} to {number(row.high, places)}] "
+        f"({row.extractor}, reference: {SELECTIONS[row.reference_selection]}); no arm of the model can be expected to be better."
         for row in rows_of(fid[fid["n"] == fid["n"].max()])
         for places in [decimals(row.high - row.low)]
     ]
@@ -141,13 +146,14 @@ def _adjusted(rows: list[Any]) -> str:
     fallen = [row for row in rows if row.finding == NONE and row.p <= 1 - row.confidence]
     if not fallen:
         return text
-    names = [
-        " ".join(filter(None, [row.model, at, view_of(row, rows)]))
-        + f" (p {p_text(row.p)}, adjusted {p_text(row.p_holm)})"
-        for row in fallen
-        for at in ["" if math.isnan(row.guidance_scale) else f"at {guidance(row.guidance_scale)}"]
-    ]
+    names = [f"{_place(row, rows)} (p {p_text(row.p)}, adjusted {p_text(row.p_holm)})" for row in fallen]
     return f"{text} Alone, but not among them all, these would be findings: {listing(names)}."
+
+
+def _place(row: Any, rows: list[Any]) -> str:
+    """finetuned at guidance 3 by inception with same images as reference."""
+    at = "" if math.isnan(row.guidance_scale) else f"at {guidance(row.guidance_scale)}"
+    return " ".join(filter(None, [row.model, at, view_of(row, rows)]))
 
 
 def _checked(rows: list[Any]) -> list[str]:
@@ -158,7 +164,7 @@ def _checked(rows: list[Any]) -> list[str]:
     low, high = (f"{f(ratios):.2f}" for f in (min, max))
     text = (
         "Check: standard errors from random halves of the images (no image twice) are "
-        f"{low if low == high else f'{low} to {high}'} times the jackknife's; chance alone gives 0.7 to 1.5."
+        f"{low if low == high else f'{low} to {high}'} times the jackknife's; chance alone gives 0.7 to 1.5 for each."
     )
     if min(ratios) < CHECK[0] or max(ratios) > CHECK[1]:
         text += " They disagree: do not trust these intervals; N is too small, or a few images decide the result."

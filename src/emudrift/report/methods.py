@@ -1,5 +1,6 @@
 """The methods paragraph, ready to paste: what was done, from the settings and the results, with what it cites."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -63,7 +64,7 @@ def _prompts(experiment: Experiment) -> str:
     smaller = f", and for the nested subsets of the first {listing(f'{n:,}' for n in sizes[:-1])}" if sizes[1:] else ""
     return (
         f"Prompts were {what} {source.captions}{splits}), the {source.caption} caption of each image, in a random order drawn "
-        f"once (seed {config.seed}). Every model drew one image for each of the same {sizes[-1]:,} prompts; results are given "
+        f"once (seed {config.seed}). Every model has one image for each of the same {sizes[-1]:,} prompts; results are given "
         f"for all of them{smaller}."
     )
 
@@ -163,10 +164,11 @@ def _features(experiment: Experiment, extractor: AnyExtractor) -> str:
 
 
 def _uncertainty(fid: pd.DataFrame, comparison: pd.DataFrame) -> str:
-    confidence = f"{fid['confidence'].iloc[0] * 100:.3g} %"
+    last = fid[fid["n"] == fid["n"].max()]
+    confidence, made = f"{last['confidence'].iloc[0] * 100:.3g} %", " or ".join(dict.fromkeys(last["method"]))
     parts = [
         f"FID is biased upwards at finite N: estimates are corrected by a delete-one-block jackknife over prompts (Busing et "
-        f"al., 1999), whose {confidence} t intervals are given ({fid['method'].iloc[0]})."
+        f"al., 1999), whose {confidence} t intervals are given (at N = {int(last['n'].iloc[0]):,}: {made})."
     ]
     if fid["fid_infinity"].notna().any():
         parts.append(
@@ -175,12 +177,18 @@ def _uncertainty(fid: pd.DataFrame, comparison: pd.DataFrame) -> str:
         )
     if not comparison.empty:
         together = int((comparison["n"] == comparison["n"].max()).sum())
+        scales = dict(zip(fid["arm"], fid["guidance_scale"], strict=True))
+        arms = [*comparison["arm"], *comparison["baseline_arm"]]
+        without = " (those without one with every arm)" if any(math.isnan(scales[arm]) for arm in arms) else ""
         parts.append(
-            f"Models were compared with {comparison['baseline'].iloc[0]} at equal guidance scale and N, paired by prompt: the "
-            "jackknife was applied to the difference, leaving out the same prompts on both sides."
+            f"Models were compared with {comparison['baseline'].iloc[0]} at equal guidance scale{without} and N, paired by "
+            "prompt: the jackknife was applied to the difference, leaving out the same prompts on both sides."
         )
         if together > 1:
-            parts.append(f"p values are given plain and adjusted for the {together} comparisons (Holm, 1979).")
+            parts.append(
+                f"p values and intervals are given plain and adjusted for the {together} comparisons (Holm, 1979); findings go "
+                "by the adjusted ones."
+            )
     return " ".join(parts)
 
 

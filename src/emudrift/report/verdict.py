@@ -62,13 +62,13 @@ def verdict(comparison: pd.DataFrame, fid: pd.DataFrame, baseline: str, floors: 
     largest = comparison[comparison["n"] == comparison["n"].max()]
     rows = rows_of(largest)
     if not rows:
-        return Verdict(_nothing(fid, baseline), [], about_fids(fid))
+        return Verdict(_nothing(fid, baseline), [], [*references([], fid), *about_floors(below), *about_fids(fid)])
     scales = dict(zip(fid["arm"], fid["guidance_scale"], strict=True))
     statements = [Statement(_statement(row, scales, len(rows)), row.finding, row.weights == "random") for row in rows]
     # Random weights do not answer the question where published ones do.
     decisive = [row for row in rows if row.weights != "random"] or rows
     models = list(dict.fromkeys(row.model for row in decisive))
-    headlines = [_headline([row for row in decisive if row.model == model]) for model in models]
+    headlines = [_headline([row for row in decisive if row.model == model], len(rows)) for model in models]
     if decisive[0].weights == "random":
         headlines.append("This is seen through a network with random weights and holds inside this experiment only.")
     caveats = [
@@ -107,11 +107,11 @@ def _statement(row: Any, scales: dict[str, float], comparisons: int) -> str:
         reference = row.reference if pd.isna(row.reference_n) else f"{row.reference_n:,} images"
     random = ", random weights" if row.weights == "random" else ""
     several = comparisons > 1
-    p = p_text(row.p_holm if several else row.p)
+    p = f"adjusted p {p_text(row.p_holm)}" if several else f"p {p_text(row.p)}"
     adjusted = f"; adjusted {interval_text(row, '_holm')[1]}" if several else ""
     name = distance_name(row.extractor)
     text += (
-        f": {name} {difference} [{percent(row)} interval {interval}{adjusted}; p {p}] over N = {row.n:,} images "
+        f": {name} {difference} [{percent(row)} interval {interval}{adjusted}; {p}] over N = {row.n:,} images "
         f"({row.extractor}{random}, reference: {reference})."
     )
     if row.finding != NONE and row.difference * row.difference_jackknife < 0:
@@ -133,16 +133,18 @@ def _statement(row: Any, scales: dict[str, float], comparisons: int) -> str:
     return text
 
 
-def _headline(rows: list[Any]) -> str:
-    """One sentence on one model, from its comparisons at the largest N."""
+def _headline(rows: list[Any], comparisons: int) -> str:
+    """One sentence on one model, from its comparisons at the largest N; with others they are `comparisons`."""
     model, baseline, n = rows[0].model, rows[0].baseline, f"N = {rows[0].n:,}"
     findings = list(dict.fromkeys(row.finding for row in rows))
     if len(rows) == 1:
-        difference, interval = interval_text(rows[0])
+        # The finding goes by the adjusted interval.
+        difference, interval = interval_text(rows[0], "_holm" if comparisons > 1 else "")
+        kind = "adjusted interval" if comparisons > 1 else "interval"
         scale = rows[0].guidance_scale
         at = "" if math.isnan(scale) else f" at {guidance(scale)}"
         name = distance_name(rows[0].extractor)
-        measured = f"{name} {difference} [{percent(rows[0])} interval {interval}], {n}."
+        measured = f"{name} {difference} [{percent(rows[0])} {kind} {interval}], {n}."
         if findings == [NONE]:
             return f"No difference between {model} and {baseline} was found{at}: {measured}"
         return f"{model} is {findings[0]} than {baseline}{at}: {measured}"
@@ -187,4 +189,5 @@ def _range(rows: list[Any]) -> str:
     places = min(decimals(row.high - row.low, row.difference_jackknife) for row in rows)
     places = decimals(10.0 ** (1 - places), smallest, largest)
     name = distance_name(rows[0].extractor)
-    return f"{name} {number(smallest, places, signed=True)} to {number(largest, places, signed=True)}"
+    ends = dict.fromkeys(number(value, places, signed=True) for value in (smallest, largest))
+    return f"{name} {' to '.join(ends)}"
