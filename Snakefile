@@ -33,6 +33,8 @@ rule all:
         rules.compare.output.table,
         METRIC_TABLES,
         rules.plot.output,
+        rules.report.input.gallery,
+        rules.report.input.strips,
 
 
 rule check:

@@ -77,19 +77,21 @@ def prompt_inputs(wildcards):
 
 def checkpoint_records(wildcards):
     """Downloads that a model waits for; local folders are looked at by the script."""
+    model = experiment.model(wildcards.model)
+    folders = experiment.checkpoint_folders(model)
     return [
-        local(experiment.checkpoint_folder(checkpoint)) + ".json"
-        for checkpoint in experiment.checkpoints(experiment.model(wildcards.model)).values()
+        f"{local(folders[role])}.json"
+        for role, checkpoint in experiment.checkpoints(model).items()
         if checkpoint.hub is not None
     ]
 
 
 def pipeline_parts(models):
-    """Arguments of download_model: which variants of the weights of a pipeline, and whether its code; "" for other models."""
+    """Arguments of download_model: which variant of the weights of a pipeline, and whether its code; "" for other models."""
     if not models:
         return ""
-    code = " --code" if any(model.trust_remote_code for model in models) else ""
-    return f"--variants {' '.join(sorted({model.variant or 'none' for model in models}))}{code}"
+    # All models of a folder ask for the same.
+    return f"--variants {models[0].variant or 'none'}{' --code' if models[0].trust_remote_code else ''}"
 
 
 def folder_prompts(wildcards):
@@ -174,6 +176,12 @@ def rated_archives(wildcards):
     design = design_study(experiment)
     rows = [shard.name for shard in experiment.shards(design.prompts)]
     return expand(rules.generate_shard.output.archive, arm=design.arms, rows=rows)
+
+
+def rated_study(wildcards):
+    """What the settings leave to the rest of the config: how many prompts, and which arms in which order."""
+    design = design_study(experiment)
+    return [design.prompts, *design.arms]
 
 
 def gallery_inputs(wildcards):

@@ -25,16 +25,20 @@ INCEPTION = {
     for extractor in experiment.config.extractors
     if extractor.name == "inception" and extractor.weights is None
 }
-HUB = {
-    local(experiment.checkpoint_folder(checkpoint)): checkpoint
-    for each in [*experiment.config.models, *experiment.config.extractors]
-    for checkpoint in (getattr(each, "checkpoint", None), getattr(each, "adapter", None))
-    if checkpoint is not None and checkpoint.hub is not None
+MODELS_IN = [
+    (local(experiment.checkpoint_folders(model)[role]), checkpoint, model)
+    for model in experiment.config.models
+    for role, checkpoint in experiment.checkpoints(model).items()
+    if checkpoint.hub is not None
+]
+HUB = {folder: checkpoint for folder, checkpoint, _ in MODELS_IN} | {
+    local(experiment.checkpoint_folder(extractor.checkpoint)): extractor.checkpoint
+    for extractor in experiment.config.extractors
+    if getattr(extractor, "checkpoint", None) is not None and extractor.checkpoint.hub is not None
 }
-# Pipelines come in variants of their weights, and with code; models that share a repository get what any of them needs.
+# Pipelines come in variants of their weights, and with code.
 PIPELINES = {
-    key: [model for model in experiment.config.models if model.generator == "diffusers" and model.checkpoint == hub]
-    for key, hub in HUB.items()
+    key: [model for folder, _, model in MODELS_IN if folder == key and model.generator == "diffusers"] for key in HUB
 }
 DOWNLOADS = {*COCO, *INCEPTION, *(f"{folder}.json" for folder in HUB)}
 

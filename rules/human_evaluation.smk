@@ -41,6 +41,7 @@ rule human_evaluation_pages:
         settings=experiment.config.human_evaluation.model_dump_json(exclude={"exclude_failed"}),
         seed=experiment.config.seed,
         baseline=experiment.baseline,
+        study=rated_study,
     shell:
         "python scripts/write_rating_pages.py --prompts {input.prompts:q} --pages {output.pages:q} --key {output.key:q}"
         " --log {log:q}"

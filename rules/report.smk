@@ -68,7 +68,7 @@ rule gallery:
     threads: 1
     resources:
         mem_mb=4000,
-        runtime=60,
+        runtime=120,
     params:
         arms=[arm.name for arm in experiment.arms()],  # Their order: Snakemake compares inputs as sets.
     shell:

@@ -8,7 +8,7 @@ import door
 from emudrift.comparison import load_table
 from emudrift.experiment import Experiment
 from emudrift.files import write_bytes_atomically
-from emudrift.gallery import load_block
+from emudrift.gallery import load_block, remove_other_blocks
 from emudrift.human_evaluation.rates import RATE_COLUMNS
 from emudrift.human_evaluation.votes import RATER_COLUMNS
 from emudrift.metrics.records import DIFFERENCE_COLUMNS, METRIC_COLUMNS, load_metric_table
@@ -55,6 +55,7 @@ def report(arguments: argparse.Namespace) -> None:
         arguments.raters and load_metric_table(arguments.raters, RATER_COLUMNS),
     )
     write_bytes_atomically(arguments.output, build_report(experiment, content).encode())
+    remove_other_blocks(arguments.gallery[0].parent, [path.stem for path in arguments.gallery])
     # The experiment is at its end: no job of a killed run can come back to its shards any more.
     forget_finished(experiment.results / "images")
 

@@ -5,6 +5,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -26,12 +27,14 @@ BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stab
 WORKFLOW = ("Snakefile", "rules", "scripts", "src", "envs", "config.yaml", "profiles", "slurm", "pyproject.toml")
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+@pytest.hookimpl(wrapper=True)  # Before xdist reads the marks.
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> Iterator[None]:
     """Where tests run side by side: those of a file stay together, those on the cluster too; these take longest and go first."""
     folder = ROOT / "tests/slurm"
     items.sort(key=lambda item: folder not in item.path.parents)
     for item in items:
         item.add_marker(pytest.mark.xdist_group("slurm" if folder in item.path.parents else item.path.name))
+    return (yield)
 
 
 @pytest.fixture(scope="session")

@@ -22,6 +22,7 @@ from emudrift.drawing import draw_shard
 from emudrift.errors import InputError
 from emudrift.generators import check_model, command, is_unchanged
 from emudrift.generators.command import CommandGenerator, check_command
+from emudrift.generators.model_files import hash_files
 from emudrift.jobs import Stopped, stoppable
 from emudrift.prompts import Prompt
 from emudrift.shards import Identity, PartialShard
@@ -146,6 +147,7 @@ FAULTS = {
     "extra": (ALL + "draw(prompts[0], name='0')", r"images that were not asked for: 0\.png\. Each must be named <prompt_id>"),
     "size": ("for prompt in prompts: draw(prompt, size=(8, 8))", r"is 8 x 8 pixels, \(16, 8\) were asked for"),
     "half": (ALL.replace("prompts:", "prompts[:2]:") + HALF, "wrote no whole image"),
+    "removed": ("import shutil; shutil.rmtree(output)", r"its command removed \{output\}"),
     "again": (ALL + "time.sleep(1)\n" + ALL + "time.sleep(1)", "wrote images again that were whole before"),
 }  # fmt: skip
 
@@ -290,6 +292,16 @@ def test_a_program_that_is_not_there_is_found_before_anything_is_drawn(shard):
         InputError, match=r"(?s)status 1 after 0 of 6.*no-such-program: cannot be started: no such file"
     ):
         shard.draw(ALL, command=["no-such-program", "{prompts}", "{output}"])
+
+
+def test_a_long_word_is_no_file_and_a_file_that_cannot_be_read_is_named(tmp_path):
+    words = ["bash", "-c", "cd elsewhere; exec python draw.py {prompts} {output} " + "--flag " * 60]
+    assert check_command(words, [], tmp_path)["files"]["command"] == {}
+    (tmp_path / "loop").symlink_to(tmp_path / "loop")
+    with pytest.raises(InputError, match="cannot read .*gone: no such file"):
+        hash_files({"gone": tmp_path / "gone"})
+    with pytest.raises(InputError, match="cannot read .*loop: too many levels"):
+        hash_files({"loop": tmp_path / "loop"})
 
 
 def test_files_of_the_command_and_those_named_decide_whether_it_is_still_the_same(tmp_path):

@@ -2,7 +2,10 @@
 
 import io
 import json
+import shutil
 import tarfile
+import threading
+import time
 from itertools import combinations, pairwise
 from pathlib import Path
 
@@ -12,10 +15,21 @@ import pytest
 from conftest import small_config
 from PIL import Image
 
+from emudrift import locks
 from emudrift.config import parse_config
 from emudrift.errors import InputError
 from emudrift.experiment import Experiment, Shard
-from emudrift.gallery import THUMBNAIL, Block, cells_of, disagreement, load_block, spread, strip_of, write_block
+from emudrift.gallery import (
+    THUMBNAIL,
+    Block,
+    cells_of,
+    disagreement,
+    load_block,
+    remove_other_blocks,
+    spread,
+    strip_of,
+    write_block,
+)
 from emudrift.gallery_blocks import MOST_PROMPTS, archive_files, blocks, eye, shards_of
 from emudrift.grid import side_by_side
 from emudrift.images import encode_png
@@ -187,6 +201,46 @@ def test_the_same_block_gives_the_same_bytes_and_replaces_what_was_there(made: M
     made.write()
     assert {path.name: path.read_bytes() for path in (*made.folder.iterdir(), made.index)} == before
     assert len(before) == 21
+
+
+def test_what_a_killed_job_left_is_removed_and_a_living_one_is_waited_for(made: Made, monkeypatch) -> None:
+    leftover = made.folder.parent / ".tmp-0123456789ab-000000-000020"
+    leftover.mkdir(parents=True)
+    (leftover / "000000.webp").write_bytes(b"half")
+    monkeypatch.setattr(locks, "LOOK", 0.05)
+    order = []
+
+    def first() -> None:
+        with locks.Lock(made.folder.with_name("000000-000020.lock"), "test"):
+            started.set()
+            time.sleep(0.5)
+            order.append("first")
+
+    started = threading.Event()
+    thread = threading.Thread(target=first)
+    thread.start()
+    started.wait()
+    made.write()
+    order.append("second")
+    thread.join()
+    assert order == ["first", "second"]
+    assert sorted(path.name for path in made.folder.parent.iterdir()) == ["000000-000020", "000000-000020.json"]
+
+
+def test_blocks_of_another_n_go(made: Made) -> None:
+    made.write()
+    folder = made.folder.parent
+    shutil.copytree(made.folder, folder / "000000-000010")
+    shutil.copy(made.index, folder / "000000-000010.json")
+    remove_other_blocks(folder, ["000000-000020"])
+    assert sorted(path.name for path in folder.iterdir()) == ["000000-000020", "000000-000020.json"]
+
+
+def test_a_hundred_arms_fit_into_a_strip() -> None:
+    strip = strip_of([flat((place, 0, 0), (300, 300)) for place in range(100)])
+    assert opened(strip).width <= 16383
+    cells = [opened(cell).convert("RGB") for cell in cells_of(strip, 100)]
+    assert abs(cells[99].getpixel((80, 80))[0] - 99) < 4
 
 
 def test_a_broken_archive_leaves_no_half_gallery(made: Made) -> None:

@@ -5,7 +5,6 @@ import json
 import pytest
 from ratings import answer, experiment_of, key_of, votes_file
 
-from emudrift.errors import InputError
 from emudrift.human_evaluation.rates import RATE_COLUMNS, rate_table
 from emudrift.human_evaluation.votes import RATER_COLUMNS, load_votes, rater_table, vote_table
 from emudrift.metrics.records import load_metric_table
@@ -63,10 +62,16 @@ def test_who_failed_and_what_became_of_the_votes(tmp_path, exclude, fate):
     assert f"the votes {fate}" in said
 
 
-def test_votes_on_other_arms_are_refused(tmp_path):
-    arms = experiment_of(seed=1).arms()
-    with pytest.raises(InputError, match="votes on arms that the config has not: base-cfg1-"):
-        human_section(*tables(tmp_path), arms)
+def test_votes_on_arms_that_are_gone_are_left_out_and_named(tmp_path):
+    rates, raters = tables(tmp_path)
+    gone = human_section(rates, raters, experiment_of(seed=1).arms())
+    assert (gone.statements, gone.tables) == ([], [])
+    assert all(name in gone.caveats[0] for name in {*rates["arm"], *rates["baseline_arm"]})
+    arms = [arm for arm in experiment_of().arms() if arm.guidance_scale == 3]
+    some = human_section(rates, raters, arms)
+    assert 0 < len(some.statements) < len(rates)
+    assert not any("guidance\N{NO-BREAK SPACE}1" in statement.text for statement in some.statements)
+    assert some.caveats[0].startswith("Left out: votes on arms that the config does not have any more (base-cfg1-")
 
 
 def test_tables_come_back_from_their_files(tmp_path):

@@ -43,7 +43,7 @@ def test_a_shard_that_is_started_over_is_drawn_again_with_what_follows(finished,
     said = workflow.snakemake("remove_images", config=config, environment={"ARM": "base-cfg3", "ROWS": "000010-000020"})
     assert "removed 1 shards of base-cfg3: 000010-000020" in said.stdout
     plan = workflow.planned(config=config)
-    assert set(plan) == {"generate_shard", "extract_features", "compute_fid"} | AFTERWARDS
+    assert set(plan) == {"generate_shard", "extract_features", "compute_fid", "gallery"} | AFTERWARDS
     assert {rule: len(plan[rule]) for rule in ("generate_shard", "compute_fid")} == {
         "generate_shard": 2,
         "compute_fid": 1,
@@ -92,6 +92,22 @@ def test_snakemakes_own_report_holds_the_figures_and_the_page(finished):
     for name in ("figures/fid.svg", "figures/difference.svg", "figures/grid.png", "report.html"):
         assert f"results/small/{name}" in text, name
     assert "extrapolated to infinite N" in text, "the caption of the figure"
+
+
+def test_a_gallery_that_is_lost_is_made_again(finished):
+    strip = finished.results / "gallery/000000-000020"
+    strip.rename(finished.folder / "elsewhere")
+    try:
+        assert set(finished.planned(config=finished.config)) == {"gallery", "report"}
+    finally:
+        (finished.folder / "elsewhere").rename(strip)
+
+
+def test_another_order_of_the_models_makes_anew_what_shows_it(finished):
+    models = small_config()["models"][::-1]
+    config = finished.write_config(small_config(models=models, baseline="base"), "order.yaml")
+    assert {"collect", "compare", "gallery", "plot", "report"} <= set(finished.planned(config=config))
+    assert "generate_shard" not in finished.planned(config=config)
 
 
 def test_another_note_makes_the_figures_and_the_page_anew_and_not_the_gallery(finished):

@@ -384,10 +384,14 @@ class Experiment:
 
     def checkpoint_folders(self, model: AnyModel) -> dict[str, Path]:
         """The same as folders."""
-        return {role: self.checkpoint_folder(checkpoint) for role, checkpoint in self.checkpoints(model).items()}
+        part = ""
+        if isinstance(model, DiffusersModel):
+            # Each part of a repository is a download of its own: another model's part must not touch this one's.
+            part = f".{model.variant}" * (model.variant is not None) + ".code" * model.trust_remote_code
+        return {role: self.checkpoint_folder(checkpoint, part) for role, checkpoint in self.checkpoints(model).items()}
 
-    def checkpoint_folder(self, checkpoint: Checkpoint) -> Path:
-        """Where a checkpoint's files lie: its own folder, or where the download rule puts them."""
+    def checkpoint_folder(self, checkpoint: Checkpoint, part: str = "") -> Path:
+        """Where a checkpoint's files lie: its own folder, or where the download rule puts them (that part of them)."""
         if checkpoint.path is not None:
             return self.path(checkpoint.path)
-        return self.resources / "models" / f"{checkpoint.hub}@{checkpoint.revision}".replace("/", "--")
+        return self.resources / "models" / (f"{checkpoint.hub}@{checkpoint.revision}".replace("/", "--") + part)

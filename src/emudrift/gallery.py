@@ -18,6 +18,7 @@ from emudrift.files import TEMPORARY_PREFIX, write_bytes_atomically
 from emudrift.gallery_blocks import drawing_arms, eye, feature_files, shards_of
 from emudrift.grid import GridRow, side_by_side
 from emudrift.image_list import match_members
+from emudrift.locks import Lock
 from emudrift.prompts import Prompt
 from emudrift.records import load_record
 from emudrift.reference import iterate_images, scan_reference_images
@@ -27,6 +28,8 @@ from emudrift.shards import read_archive
 ROWS = 8
 # Pixels of a thumbnail's longer side; twice what the page shows, for dense screens.
 THUMBNAIL = 256
+# Pixels: the limit of the WebP format.
+WIDEST = 16383
 # Below this a thumbnail is lossless: small images show every fault of a lossy one.
 LOSSLESS = 128
 
@@ -90,7 +93,7 @@ def strip_of(images: Sequence[Image.Image | None]) -> bytes:
     What is not covered is transparent, a missing image's whole square too. Equal images, equal bytes.
     """
     longest = max(max(image.size) for image in images if image is not None)
-    side = min(longest, THUMBNAIL)
+    side = min(longest, THUMBNAIL, WIDEST // len(images))
     strip = Image.new("RGBA", (side * len(images), side))
     for place, image in enumerate(images):
         if image is None:
@@ -119,9 +122,26 @@ def cells_of(strip: bytes, columns: int) -> list[bytes]:
 def write_block(experiment: Experiment, prompts: Sequence[Prompt], block: Shard, index: Path, folder: Path) -> None:
     """Makes the strips of a block in `folder` and, after them, its index. What `folder` held is replaced.
 
+    A second job of the same block waits; what a killed one left half-written is removed.
+
     Raises:
         InputError: an archive, features or a real image is missing, or they do not belong to the prompts.
     """
+    with Lock(folder.with_name(f"{folder.name}.lock"), f"the gallery of rows {block.name}"):
+        for leftover in folder.parent.glob(f"{TEMPORARY_PREFIX}*-{folder.name}"):
+            shutil.rmtree(leftover)
+        _write_block(experiment, prompts, block, index, folder)
+
+
+def remove_other_blocks(folder: Path, rows: Sequence[str]) -> None:
+    """Removes blocks of another largest N from the gallery's folder, which is copied along with the page."""
+    for index in folder.glob("*.json"):
+        if index.stem not in rows:
+            index.unlink()
+            shutil.rmtree(index.with_suffix(""), ignore_errors=True)
+
+
+def _write_block(experiment: Experiment, prompts: Sequence[Prompt], block: Shard, index: Path, folder: Path) -> None:
     # All rows of its shards, whatever the largest N: another N must not make a block anew.
     prompts = prompts[block.start : block.stop]
     arms = side_by_side(experiment.arms())

@@ -153,7 +153,10 @@ class _Inbox:
         Raises:
             InputError: an image was not asked for or came a second time; or, if `well`, one is damaged.
         """
-        paths = [path for path in sorted(self.folder.iterdir()) if path.suffix.lower() in ENDINGS]
+        if not self.folder.is_dir():
+            raise InputError(f"models: {self.model}: its command removed {{output}}, the folder for its images")
+        # A link that leads nowhere is no image.
+        paths = [path for path in sorted(self.folder.iterdir()) if path.suffix.lower() in ENDINGS and path.is_file()]
         if well or not ended:  # How it failed says more.
             self._refuse_others([path for path in paths if not path.name.startswith(".")])
         for path in paths:
@@ -283,7 +286,7 @@ def command_files(words: Sequence[str], files: Sequence[Path], folder: Path = RE
         InputError: one of `files` is missing.
     """
     found = {}
-    for path in [Path(folder, word) for word in words[1:] if Path(folder, word).is_file()] + list(files):
+    for path in [Path(folder, word) for word in words[1:] if os.path.isfile(folder / word)] + list(files):
         if not path.exists():
             raise InputError(f"models: files: no such file or folder: {path}")
         inside = [path] if path.is_file() else [each for each in sorted(path.rglob("*")) if each.is_file()]

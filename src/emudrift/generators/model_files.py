@@ -6,15 +6,20 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from emudrift.errors import InputError
+
 Files = dict[str, dict[str, Any]]
 
 
 def hash_files(paths: Mapping[str, Path]) -> Files:
-    """Name to size in bytes, time and sha256 of each file."""
+    """Name to size in bytes, time and sha256 of each file. Raises InputError for one that cannot be read."""
     files = {}
     for name, path in paths.items():
-        with path.open("rb") as file:
-            sha256 = hashlib.file_digest(file, "sha256").hexdigest()
+        try:
+            with path.open("rb") as file:
+                sha256 = hashlib.file_digest(file, "sha256").hexdigest()
+        except OSError as error:
+            raise InputError(f"cannot read {path}: {(error.strerror or str(error)).lower()}") from error
         files[name] = _size_and_time(path) | {"sha256": sha256}
     return files
 

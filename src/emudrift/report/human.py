@@ -8,7 +8,6 @@ from typing import Any
 import pandas as pd
 
 from emudrift.comparison import rows_of
-from emudrift.errors import InputError
 from emudrift.experiment import Arm
 from emudrift.human_evaluation.votes import IDENTICAL_SHARE
 from emudrift.report.table import Cell, Table
@@ -37,18 +36,16 @@ class HumanSection:
 def human_section(rates: pd.DataFrame, raters: pd.DataFrame, arms: Sequence[Arm]) -> HumanSection:
     """Sentences, tables and caveats, from human_evaluation.csv and raters.csv.
 
-    Raises:
-        InputError: votes on arms that the experiment does not have any more.
+    Votes on arms that the experiment does not have any more are left out, and a caveat names them.
     """
-    strangers = sorted({*rates["arm"], *rates["baseline_arm"]} - {arm.name for arm in arms})
+    names = {arm.name for arm in arms}
+    strangers = sorted({*rates["arm"], *rates["baseline_arm"]} - names)
+    known = rates[rates["arm"].isin(names) & rates["baseline_arm"].isin(names)]
+    rows, caveats = rows_of(known), [] if known.empty else _caveats(known, raters)
     if strangers:
-        raise InputError(
-            f"human_evaluation.csv has votes on arms that the config has not: {', '.join(strangers)}; put the config back, "
-            "or move human_evaluation.csv away"
-        )
-    rows = rows_of(rates)
+        caveats.insert(0, f"Left out: votes on arms that the config does not have any more ({', '.join(strangers)}).")
     statements = [HumanStatement(_statement(row), row.finding.split()[0]) for row in rows]
-    return HumanSection(statements, [_rates(rows), _raters(raters)], _caveats(rates, raters))
+    return HumanSection(statements, [_rates(rows), _raters(raters)] if rows else [], caveats)
 
 
 def human_statements(rates: pd.DataFrame, raters: pd.DataFrame) -> list[str]:
