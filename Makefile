@@ -25,7 +25,7 @@ demo: $(VENV)/ready
 test: $(VENV)/ready
 	tests/slurm/install.sh
 	tests/browser/install.sh
-	"$(BIN)/python" -m pytest --numprocesses $(TESTERS) --dist loadgroup
+	"$(BIN)/python" -m pytest --numprocesses $(TESTERS) --no-loadscope-reorder
 
 test-slurm: $(VENV)/ready
 	tests/slurm/install.sh

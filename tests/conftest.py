@@ -5,7 +5,6 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +13,7 @@ import yaml
 
 ROOT = Path(__file__).resolve().parents[1]
 COCO = ROOT.parent / "shared" / "data" / "coco"
+SLURM = ROOT / "tests" / "slurm"
 MINIATURE = ROOT / "demo" / "models"
 
 # Two threads on two busy cores wait for each other: one is several times faster. And nothing may reach for a network.
@@ -27,14 +27,22 @@ BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stab
 WORKFLOW = ("Snakefile", "rules", "scripts", "src", "envs", "config.yaml", "profiles", "slurm", "pyproject.toml")
 
 
-@pytest.hookimpl(wrapper=True)  # Before xdist reads the marks.
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> Iterator[None]:
-    """Where tests run side by side: those of a file stay together, those on the cluster too; these take longest and go first."""
-    folder = ROOT / "tests/slurm"
-    items.sort(key=lambda item: folder not in item.path.parents)
-    for item in items:
-        item.add_marker(pytest.mark.xdist_group("slurm" if folder in item.path.parents else item.path.name))
-    return (yield)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Tests on the cluster take longest, and go first."""
+    items.sort(key=lambda item: SLURM not in item.path.parents)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    """Where tests run side by side, those of a file stay together, which share fixtures, and so do those on the cluster."""
+    from xdist.scheduler import LoadScopeScheduling
+
+    class ByFile(LoadScopeScheduling):
+        def _split_scope(self, nodeid: str) -> str:
+            file = nodeid.split("::")[0]
+            return "slurm" if SLURM in (ROOT / file).parents else file
+
+    return ByFile(config, log)
 
 
 @pytest.fixture(scope="session")
