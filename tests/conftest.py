@@ -28,8 +28,8 @@ WORKFLOW = ("Snakefile", "rules", "scripts", "src", "envs", "config.yaml", "prof
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Tests on the cluster take longest, and go first."""
-    items.sort(key=lambda item: SLURM not in item.path.parents)
+    """Tests on the cluster take longest and go first, then those of whole workflows: no long file is left to the end."""
+    items.sort(key=lambda item: (SLURM not in item.path.parents, "workflow" not in item.path.name))
 
 
 @pytest.hookimpl(optionalhook=True)
