@@ -148,6 +148,17 @@ def test_a_floor_is_dotted_and_said_to_be_one(tmp_path: Path) -> None:
     assert (tmp_path / "f.svg").read_bytes() != (tmp_path / "g.svg").read_bytes()
 
 
+def test_intervals_of_several_valid_n_are_a_band(tmp_path: Path) -> None:
+    table = fid_table(study((1.0, 3.0), (100, 400, 800, 1600), (3.0, -6.0)))
+    assert "Bands: the intervals of the corrected FID at smaller N" in fid_caption(table)
+    fid_curve(table, tmp_path / "with")
+    fid_curve(table.assign(reliable=table["n"] == 1600), tmp_path / "without")
+    bands = [len(re.findall(r"FillBetweenPolyCollection|PolyCollection_\d", (tmp_path / f"{name}.svg").read_text()))
+             for name in ("with", "without")]  # fmt: skip
+    assert bands[0] - bands[1] == 4
+    assert "Bands" not in fid_caption(table[table["n"].isin([100, 400])])
+
+
 def test_captions_say_whose_the_interval_is() -> None:
     caption = fid_caption(fid_table(RECORDS))
     assert "plain FID" in caption

@@ -33,6 +33,9 @@ FID_CAPTION = (
 FLOOR_CAPTION = (
     " Dotted: the floor of {floors}, the real images through the VQ and back, which no arm of the model can beat."
 )
+BAND_CAPTION = (
+    " Bands: the intervals of the corrected FID at smaller N, down to twice the number of feature dimensions."
+)
 SHADED_CAPTION = " Shaded: N below twice the number of feature dimensions, where absolute values are unreliable."
 DIFFERENCE_CAPTION = (
     "FID difference from {baseline} at N = {n}: bias-corrected estimate and {confidence} interval ({method}; paired by "
@@ -111,7 +114,14 @@ def fid_caption(fid: pd.DataFrame, floors: Sequence[str] = ()) -> str:
     """What stands under the figure of `fid_curve`."""
     shaded = "" if fid["reliable"].all() else SHADED_CAPTION
     floor = FLOOR_CAPTION.format(floors=", ".join(floors)) if floors else ""
-    return FID_CAPTION.format(**_interval_words(fid)) + floor + shaded + _random_words(fid)
+    bands = BAND_CAPTION if any(len(_banded(arm)) for _, arm in fid.groupby(["arm", "reference_key"])) else ""
+    return FID_CAPTION.format(**_interval_words(fid)) + bands + floor + shaded + _random_words(fid)
+
+
+def _banded(arm: pd.DataFrame) -> pd.DataFrame:
+    """The points of an arm whose intervals are drawn as a band: where they are valid, if that is at two N at least."""
+    valid = arm[arm["reliable"]]
+    return valid if valid["n"].nunique() > 1 else valid[:0]
 
 
 def _draw_curves(axes: Any, table: pd.DataFrame, looks: dict[str, Any], colours: dict[str, Any]) -> None:
@@ -119,6 +129,9 @@ def _draw_curves(axes: Any, table: pd.DataFrame, looks: dict[str, Any], colours:
     for _, arm in table.groupby("arm", sort=False):
         line, marker, filled = looks[str(arm["model"].iloc[0])]
         colour = colours[_scale_label(arm["guidance_scale"].iloc[0])]
+        band = _banded(arm)
+        if len(band):
+            axes.fill_between(band["n"], band["low"], band["high"], color=colour, alpha=0.15, linewidth=0, zorder=1)
         axes.plot(
             arm["n"], arm["fid"], color=colour, linestyle=line, linewidth=1.1, marker=marker, markersize=3.2,
             markerfacecolor=colour if filled else "white", markeredgewidth=0.8, clip_on=False, zorder=3,
