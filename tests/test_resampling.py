@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from emudrift import resampling
-from emudrift.frechet import fid, project, reference_root, statistics
-from emudrift.resampling import Part, leave_one_out_fids, nested_parts, random_halves, resample, resample_pairs
+from emudrift.frechet import ReferenceRoot, fid, project, reference_root, statistics
+from emudrift.resampling import Part, fids_without_blocks, nested_parts, random_halves, resample, resample_pairs
 from emudrift.uncertainty import block_edges
 
 
@@ -16,6 +16,10 @@ def features_like(n: int, d: int, seed: int, dead: int = 0) -> np.ndarray:
     x = np.maximum(rng.standard_normal((n, d)) @ rng.standard_normal((d, d)) / np.sqrt(d) + 0.1 * seed, 0)
     x[:, :dead] = 0
     return x.astype(np.float32)
+
+
+def without_blocks(features: np.ndarray, root: ReferenceRoot, edges: np.ndarray) -> np.ndarray:
+    return fids_without_blocks(Part(project(features, root), slice(0, len(features))), edges)
 
 
 # Eigenvalues are exact where no dimension is dead, good enough where some are, and replaced by an SVD on demand.
@@ -27,7 +31,7 @@ def test_leave_one_out_equals_the_naive_loop(n, dead, tolerance, exact_to, monke
     root = reference_root(statistics(features_like(200, 64, 1)))
     features, edges = features_like(n, 64, 2, dead), block_edges(n)
     naive = [fid(np.delete(features, slice(a, b), axis=0), root) for a, b in pairwise(edges)]
-    np.testing.assert_allclose(leave_one_out_fids(features, root, edges), naive, rtol=exact_to)
+    np.testing.assert_allclose(without_blocks(features, root, edges), naive, rtol=exact_to)
 
 
 def test_leave_one_out_of_a_memory_map(tmp_path):
@@ -38,7 +42,7 @@ def test_leave_one_out_of_a_memory_map(tmp_path):
     )
     np.save(tmp_path / "features.npy", features)
     mapped = np.load(tmp_path / "features.npy", mmap_mode="r")
-    np.testing.assert_array_equal(leave_one_out_fids(mapped, root, edges), leave_one_out_fids(features, root, edges))
+    np.testing.assert_array_equal(without_blocks(mapped, root, edges), without_blocks(features, root, edges))
 
 
 def test_nested_parts_equal_the_rows_alone_at_every_size():

@@ -15,11 +15,9 @@ import numpy as np
 from emudrift.frechet import TOLERANCE as EXACT
 from emudrift.frechet import (
     Projection,
-    ReferenceRoot,
     combine,
     fid,
     nuclear_norm,
-    project,
     reference_root,
     roots_of_gram,
     statistics,
@@ -188,15 +186,6 @@ def half_edges(edges: Array) -> list[tuple[int, int]]:
 def fids_without_blocks(part: Part, edges: Array) -> Array:
     """The FIDs (G,) of a part without its rows edges[g] to edges[g + 1], for each block g."""
     return np.array([part.fid(without=slice(int(a), int(b))) for a, b in pairwise(edges)])
-
-
-def leave_one_out_fids(features: Array, reference: ReferenceRoot, edges: Array) -> Array:
-    """The FIDs (G,) of features (n, d) without the rows edges[g] to edges[g + 1], for each block g.
-
-    Raises:
-        InputError: as `frechet.project`.
-    """
-    return fids_without_blocks(Part(project(features, reference), slice(0, len(features))), edges)
 
 
 def _resampled(full: float, without: Array, halves: list[tuple[float, Array]], random: Array) -> Resampled:
