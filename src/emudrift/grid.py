@@ -78,7 +78,9 @@ def image_grid(labels: Sequence[str], rows: Sequence[GridRow], path: str | Path)
     cells = [side * min(max(_tallest(row), 0.55), 1.4) for row in rows]
     with matplotlib.rc_context(STYLE | {"font.family": _fonts()}), _quiet():
         measure = _Measure()
-        heads = [measure.wrap(label, side - 0.02, 7, 6, "bold") for label in ("real image", *labels)]
+        # The last two words of an arm's label stay on one line.
+        heads = [label.replace("guidance ", "guidance\N{NO-BREAK SPACE}") for label in ("real image", *labels)]
+        heads = [measure.wrap(head, side - 0.02, 7, 6, "bold") for head in heads]
         head = max(head.count("\n") + 1 for head in heads) * 0.122 + 0.06
         width, height = margin * 2 + text + columns * (side + gap), margin * 2 + head + sum(cells) + len(rows) * gap
         figure = Figure(figsize=(width, height))
@@ -131,7 +133,7 @@ class _Measure:
         broken: list[str] = []
         line = ""
         # Names break after hyphens and the like.
-        for part in re.findall(r" ?[^\s_/-]*[_/-]*", text):
+        for part in re.findall(r" ?[^ _/-]*[_/-]*", text):
             if fits(line + part):
                 line += part
                 continue
