@@ -26,9 +26,9 @@ for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
 
 import numpy as np
 
-from emudrift.frechet import ReferenceRoot, Statistics, frechet_distance, project, reference_root
-from emudrift.resampling import HALVINGS, Part, Resampled, resample
-from emudrift.uncertainty import (
+from emudrift.evaluation.fid.frechet import frechet_distance, project
+from emudrift.evaluation.fid.resampling import HALVINGS, Part, Resampled, resample
+from emudrift.evaluation.intervals import (
     Estimate,
     block_edges,
     fid_infinity,
@@ -37,6 +37,7 @@ from emudrift.uncertainty import (
     paired_difference,
     t_interval,
 )
+from emudrift.features.statistics import ReferenceRoot, Statistics, reference_root
 
 DIMS, RATIOS, VALID_FROM = 32, (0.5, 1, 2.5, 5, 10), 2.5
 DISTANCE = 12.0

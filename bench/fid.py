@@ -24,12 +24,13 @@ for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
 
 import numpy as np
 
-from emudrift.frechet import Statistics, project, reference_root, statistics
-from emudrift.resampling import fids_without_blocks, nested_parts
-from emudrift.uncertainty import block_edges
+from emudrift.evaluation.fid.frechet import project
+from emudrift.evaluation.fid.resampling import fids_without_blocks, nested_parts
+from emudrift.evaluation.intervals import block_edges
+from emudrift.features.statistics import Statistics, reference_root, statistics
 
 try:
-    import emudrift.torchvision_mend  # noqa: F401  (before pytorch-fid)
+    import emudrift.runtime.torchvision_fix  # noqa: F401  (before pytorch-fid)
 
     import scipy
     from pytorch_fid.fid_score import calculate_frechet_distance

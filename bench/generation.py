@@ -19,18 +19,18 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import emudrift.torchvision_mend  # noqa: F401  (before transformers)
+import emudrift.runtime.torchvision_fix  # noqa: F401  (before transformers)
 
 import torch
 from transformers import Emu3Config, Emu3ForConditionalGeneration
 from transformers.utils import logging
 
-from emudrift.generators.emu3 import SPARE, equal_batches
-from emudrift.generators.emu3.engine import GridEngine
-from emudrift.generators.emu3.language import LanguageModel
-from emudrift.generators.emu3.recipe import Recipe
-from emudrift.generators.emu3.reference import ReferenceEngine
-from emudrift.generators.emu3.vq import BYTES_PER_PIXEL, TOGETHER
+from emudrift.generation.emu3.generate_engine import ReferenceEngine
+from emudrift.generation.emu3.generator import SPARE, equal_batches
+from emudrift.generation.emu3.grid_engine import GridEngine
+from emudrift.generation.emu3.language_model import LanguageModel
+from emudrift.generation.emu3.recipe import Recipe
+from emudrift.generation.emu3.vq import BYTES_PER_PIXEL, TOGETHER
 
 MINIATURE = Path(__file__).resolve().parents[1] / "demo" / "models" / "base"
 WORDS = [

@@ -8,7 +8,8 @@ import argparse
 import numpy as np
 from scipy import stats
 
-from emudrift.metrics import block_interval, compute_metric
+from emudrift.evaluation.intervals import block_interval
+from emudrift.evaluation.metrics.compute import compute_metric
 
 NAMES = {
     "kid": ["kid"],

@@ -6,7 +6,7 @@ The captions are of scenes that neither training nor the demo's data set contain
 the same captions and the same random numbers. The loop here is short and independent of emudrift's own generator.
 """
 
-import emudrift.torchvision_mend  # noqa: F401  (before transformers, which the modules below import)
+import emudrift.runtime.torchvision_fix  # noqa: F401  (before transformers, which the modules below import)
 
 # isort: split
 import argparse
@@ -21,8 +21,8 @@ from transformers import DynamicCache, Emu3ForConditionalGeneration, Emu3Process
 from vq import TOKENS, decode, encode
 
 import scenes
-from emudrift.progress import Progress
-from emudrift.terminal import start_logging
+from emudrift.runtime.progress import Progress
+from emudrift.runtime.terminal import start_logging
 
 DEMO = Path(__file__).resolve().parent
 EVALUATION_SEED = 31_337

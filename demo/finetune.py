@@ -9,7 +9,7 @@ from language import Examples, loss_of
 from peft import LoraConfig, PeftModel, get_peft_model
 from transformers import Emu3ForConditionalGeneration
 
-from emudrift.progress import Progress
+from emudrift.runtime.progress import Progress
 
 # As a full expression: the image tokenizer has layers named q_proj, k_proj and v_proj too, and must stay as it is.
 _TARGETS = r".*text_model\..*\.(q_proj|k_proj|v_proj|o_proj|gate_proj|up_proj|down_proj)"

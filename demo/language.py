@@ -29,7 +29,7 @@ from transformers import (
 from vq import TOKENS, to_pixels
 
 import scenes
-from emudrift.progress import Progress
+from emudrift.runtime.progress import Progress
 
 QUESTION = " what is in the picture?"
 _NOT_LEARNED = -100

@@ -11,10 +11,10 @@ from rich.console import RenderableType
 from rich.padding import Padding
 from rich.text import Text
 
-from emudrift.comparison import load_table
-from emudrift.progress import Progress
-from emudrift.report.verdict import verdict
-from emudrift.terminal import fail, show, start_logging
+from emudrift.evaluation.tables import load_table
+from emudrift.report.answer.verdict import verdict
+from emudrift.runtime.progress import Progress
+from emudrift.runtime.terminal import fail, show, start_logging
 
 ROOT = Path(__file__).resolve().parents[1]
 RESULTS = ROOT / "results" / "demo"

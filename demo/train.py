@@ -7,7 +7,7 @@ Writes models/base/ (the base), models/finetuned/ (a LoRA adapter on it) and mod
 two threads whatever the machine has, so that sums are made in one order. Stages lie in demo/out/ in between.
 """
 
-import emudrift.torchvision_mend  # noqa: F401  (before transformers, which the modules below import)
+import emudrift.runtime.torchvision_fix  # noqa: F401  (before transformers, which the modules below import)
 
 # isort: split
 import argparse
@@ -38,7 +38,7 @@ from transformers.utils.logging import disable_progress_bar
 from vq import VQSettings, encode, train_vq
 
 import scenes
-from emudrift.terminal import start_logging
+from emudrift.runtime.terminal import start_logging
 
 BASE_NAME = "demo/models/base"  # from the root of the repository
 SEED = 100

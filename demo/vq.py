@@ -14,7 +14,7 @@ import torch.nn.functional as F
 from transformers import Emu3VQVAE, Emu3VQVAEConfig
 
 import scenes
-from emudrift.progress import Progress
+from emudrift.runtime.progress import Progress
 
 EMBED_DIM = 4
 TOKENS = 8  # a side

@@ -12,11 +12,12 @@ import yaml
 
 sys.path.insert(0, os.path.join(workflow.basedir, "src"))
 
-from emudrift import gallery_blocks
+from emudrift.report.gallery import row_blocks
 from emudrift.errors import InputError
-from emudrift.experiment import Experiment, Shard
-from emudrift.human_evaluation.study import design_study
-from emudrift.terminal import fail
+from emudrift.config.experiment import Experiment
+from emudrift.config.row_range import RowRange
+from emudrift.evaluation.human.study import design_study
+from emudrift.runtime.terminal import fail
 
 if len(workflow.configfiles) > 1:
     fail("give one --configfile; settings of several files are not merged")
@@ -185,10 +186,10 @@ def rated_study(wildcards):
 
 
 def gallery_inputs(wildcards):
-    block = Shard.parse(wildcards.rows)
-    arms = gallery_blocks.drawing_arms(experiment)
+    block = RowRange.parse(wildcards.rows)
+    arms = row_blocks.drawing_arms(experiment)
     return {
         "prompts": rules.extract_prompts.output.prompts,
-        "archives": [*map(local, gallery_blocks.archive_files(experiment, block))],
-        "features": [local(path) for arm in arms for path in gallery_blocks.feature_files(experiment, arm, block)],
+        "archives": [*map(local, row_blocks.archive_files(experiment, block))],
+        "features": [local(path) for arm in arms for path in row_blocks.feature_files(experiment, arm, block)],
     }

@@ -76,7 +76,7 @@ rule gallery:
         " --index {output.index:q} --log {log:q}"
 
 
-GALLERY_ROWS = [block.name for block in gallery_blocks.blocks(experiment)]
+GALLERY_ROWS = [block.name for block in row_blocks.blocks(experiment)]
 CLIP_SCORES = [
     path.removesuffix("json") + "csv" for path in METRIC_FILES if path.startswith(f"{RESULTS}/metrics/clip_score/")
 ]

@@ -6,10 +6,10 @@ from pathlib import Path
 
 import door
 
-from emudrift.experiment import Experiment
-from emudrift.preflight import check_experiment
-from emudrift.prompts import load_prompts
-from emudrift.shards import write_manifest
+from emudrift.config.experiment import Experiment
+from emudrift.features.check import check_experiment
+from emudrift.data.prompts import load_prompts
+from emudrift.runtime.json_files import write_json
 
 
 def main() -> None:
@@ -23,7 +23,7 @@ def main() -> None:
 def check(arguments: argparse.Namespace) -> None:
     experiment = Experiment.load(arguments.config)
     models = [door.load_json(path) for path in arguments.models]
-    write_manifest(arguments.output, check_experiment(experiment, load_prompts(arguments.prompts), models))
+    write_json(arguments.output, check_experiment(experiment, load_prompts(arguments.prompts), models))
     logging.info("experiment %s is ready", experiment.config.name)
 
 

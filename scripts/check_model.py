@@ -5,10 +5,10 @@ import logging
 
 import door
 
-from emudrift.experiment import Experiment
-from emudrift.generators import check_model
-from emudrift.prompts import load_prompts
-from emudrift.shards import write_manifest
+from emudrift.config.experiment import Experiment
+from emudrift.generation.registry import check_model
+from emudrift.data.prompts import load_prompts
+from emudrift.runtime.json_files import write_json
 
 
 def main() -> None:
@@ -23,7 +23,7 @@ def check(arguments: argparse.Namespace) -> None:
     experiment = Experiment.load(arguments.config)
     prompts = load_prompts(arguments.prompts) if arguments.prompts else []
     found = check_model(experiment, arguments.model, prompts[: experiment.shards()[-1].stop])
-    write_manifest(arguments.output, found)
+    write_json(arguments.output, found)
     logging.info("model %s is whole: %s", arguments.model, found["digest"][:12])
 
 

@@ -5,9 +5,10 @@ from pathlib import Path
 
 import door
 
-from emudrift.comparison import write_table
-from emudrift.experiment import Experiment
-from emudrift.metrics.records import difference_table, load_metric_files, metric_table
+from emudrift.evaluation.tables import write_table
+from emudrift.config.experiment import Experiment
+from emudrift.evaluation.metrics.comparison import difference_table, metric_table
+from emudrift.evaluation.metrics.record import load_metric_files
 
 
 def main() -> None:

@@ -5,8 +5,10 @@ from pathlib import Path
 
 import door
 
-from emudrift.comparison import compare, load_records, write_table
-from emudrift.experiment import Experiment
+from emudrift.evaluation.fid.comparison import compare
+from emudrift.evaluation.fid.record import load_records
+from emudrift.evaluation.tables import write_table
+from emudrift.config.experiment import Experiment
 
 
 def main() -> None:

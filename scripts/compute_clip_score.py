@@ -7,12 +7,12 @@ import door
 import numpy as np
 import pandas as pd
 
-from emudrift.comparison import write_table
-from emudrift.experiment import Experiment
-from emudrift.extraction import load_features
-from emudrift.metrics.clip_score import clip_scores
-from emudrift.prompts import load_prompts
-from emudrift.shards import write_manifest
+from emudrift.evaluation.tables import write_table
+from emudrift.config.experiment import Experiment
+from emudrift.features.feature_files import load_features
+from emudrift.evaluation.metrics.clip_score import clip_scores
+from emudrift.data.prompts import load_prompts
+from emudrift.runtime.json_files import write_json
 
 
 def main() -> None:
@@ -54,7 +54,7 @@ def compute(arguments: argparse.Namespace) -> None:
         "reference_n": n,
         "reference_key": "",
     }
-    write_manifest(arguments.output, {"values": [record]})
+    write_json(arguments.output, {"values": [record]})
 
 
 if __name__ == "__main__":

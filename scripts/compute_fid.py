@@ -5,13 +5,13 @@ from pathlib import Path
 
 import door
 
-from emudrift.distance import compute_fid, features_of_same_images
-from emudrift.experiment import Experiment
-from emudrift.extraction import load_features
-from emudrift.frechet import load_reference_root
-from emudrift.image_list import load_image_list
-from emudrift.prompts import load_prompts
-from emudrift.shards import write_manifest
+from emudrift.evaluation.fid.fid import compute_fid, features_of_same_images
+from emudrift.config.experiment import Experiment
+from emudrift.features.feature_files import load_features
+from emudrift.features.statistics import load_reference_root
+from emudrift.data.reference_list import load_image_list
+from emudrift.data.prompts import load_prompts
+from emudrift.runtime.json_files import write_json
 
 
 def main() -> None:
@@ -43,7 +43,7 @@ def compute(arguments: argparse.Namespace) -> None:
     else:
         reference = load_reference_root(arguments.reference, extractor.dims)
         found, reference_n = compute_fid(features, reference), reference.n
-    write_manifest(
+    write_json(
         arguments.output,
         {
             "arm": arm.name,

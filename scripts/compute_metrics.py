@@ -6,13 +6,13 @@ from pathlib import Path
 
 import door
 
-from emudrift.distance import features_of_same_images
-from emudrift.experiment import Experiment
-from emudrift.extraction import load_features
-from emudrift.image_list import load_image_list
-from emudrift.metrics import compute_metric
-from emudrift.prompts import load_prompts
-from emudrift.shards import write_manifest
+from emudrift.evaluation.fid.fid import features_of_same_images
+from emudrift.config.experiment import Experiment
+from emudrift.features.feature_files import load_features
+from emudrift.data.reference_list import load_image_list
+from emudrift.evaluation.metrics.compute import compute_metric
+from emudrift.data.prompts import load_prompts
+from emudrift.runtime.json_files import write_json
 
 
 def main() -> None:
@@ -52,7 +52,7 @@ def compute(arguments: argparse.Namespace) -> None:
         "reference_key": reference["key"],
     }
     found = compute_metric(arguments.metric, features, real, paired)
-    write_manifest(arguments.output, {"values": [shared | asdict(each) for each in found]})
+    write_json(arguments.output, {"values": [shared | asdict(each) for each in found]})
 
 
 if __name__ == "__main__":

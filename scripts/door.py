@@ -13,8 +13,8 @@ from typing import Any
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "src"))
 
 from emudrift.errors import InputError
-from emudrift.jobs import Stopped
-from emudrift.terminal import start_logging
+from emudrift.runtime.jobs import Stopped
+from emudrift.runtime.terminal import start_logging
 
 
 def parser(description: str | None, config: bool = True) -> argparse.ArgumentParser:

@@ -4,7 +4,7 @@ import argparse
 
 import door
 
-from emudrift.downloads import download, extract_member
+from emudrift.data.downloads import download, extract_member
 
 
 def main() -> None:

@@ -5,8 +5,8 @@ import logging
 
 import door
 
-from emudrift.downloads import download_model
-from emudrift.shards import write_manifest
+from emudrift.data.downloads import download_model
+from emudrift.runtime.json_files import write_json
 
 
 def main() -> None:
@@ -25,7 +25,7 @@ def main() -> None:
 def fetch(arguments: argparse.Namespace) -> None:
     variants = [None if name == "none" else name for name in arguments.variants] or [None]
     commit = download_model(arguments.hub, arguments.revision, arguments.folder, variants, arguments.code)
-    write_manifest(arguments.output, {"hub": arguments.hub, "revision": arguments.revision, "commit": commit})
+    write_json(arguments.output, {"hub": arguments.hub, "revision": arguments.revision, "commit": commit})
     logging.info("%s at %s is commit %s", arguments.hub, arguments.revision, commit)
 
 

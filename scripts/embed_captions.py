@@ -6,10 +6,12 @@ from pathlib import Path
 
 import door
 
-from emudrift.experiment import Experiment, Shard
-from emudrift.extraction import load_configured_extractor, write_array
+from emudrift.config.experiment import Experiment
+from emudrift.config.row_range import RowRange
+from emudrift.features.registry import load_configured_extractor
+from emudrift.features.feature_files import write_array
 from emudrift.features.clip import ClipExtractor
-from emudrift.prompts import load_prompts
+from emudrift.data.prompts import load_prompts
 
 
 def main() -> None:
@@ -26,7 +28,7 @@ def embed(arguments: argparse.Namespace) -> None:
     experiment = Experiment.load(arguments.config)
     extractor = load_configured_extractor(experiment, arguments.extractor)
     assert isinstance(extractor, ClipExtractor)  # The config was checked for it.
-    shard = Shard.parse(arguments.rows)
+    shard = RowRange.parse(arguments.rows)
     captions = [prompt.caption for prompt in load_prompts(arguments.prompts)[shard.start : shard.stop]]
     write_array(arguments.output, extractor.text_features(captions, arguments.batch_size))
     logging.info("%d captions embedded", len(captions))

@@ -6,9 +6,10 @@ from pathlib import Path
 import door
 
 from emudrift.errors import InputError
-from emudrift.experiment import Experiment
-from emudrift.extraction import load_configured_extractor, write_features
-from emudrift.shards import archive_ids, read_archive
+from emudrift.config.experiment import Experiment
+from emudrift.features.registry import load_configured_extractor
+from emudrift.features.feature_files import write_features
+from emudrift.generation.archives import archive_ids, read_archive
 
 
 def main() -> None:

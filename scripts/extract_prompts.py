@@ -5,9 +5,9 @@ import logging
 
 import door
 
-from emudrift.dataset import check_dataset_images, prompt_table_of
-from emudrift.experiment import Experiment
-from emudrift.prompts import write_prompts
+from emudrift.data.dataset import check_dataset_images, prompt_table_of
+from emudrift.config.experiment import Experiment
+from emudrift.data.prompts import write_prompts
 
 
 def main() -> None:

@@ -10,7 +10,14 @@ from pathlib import Path
 
 import door
 
-from emudrift.curves import CONCLUSIONS, curves_csv, curves_text, draw_curves, fit_curves, load_curves
+from emudrift.report.figures.published_curves import (
+    CONCLUSIONS,
+    curves_csv,
+    curves_text,
+    draw_curves,
+    fit_curves,
+    load_curves,
+)
 
 
 def main() -> None:

@@ -5,9 +5,10 @@ from pathlib import Path
 
 import door
 
-from emudrift.experiment import Experiment, Shard
-from emudrift.gallery import write_block
-from emudrift.prompts import load_prompts
+from emudrift.config.experiment import Experiment
+from emudrift.config.row_range import RowRange
+from emudrift.report.gallery.strips import write_block
+from emudrift.data.prompts import load_prompts
 
 
 def main() -> None:
@@ -22,7 +23,7 @@ def main() -> None:
 def make(arguments: argparse.Namespace) -> None:
     experiment = Experiment.load(arguments.config)
     prompts = load_prompts(arguments.prompts)
-    write_block(experiment, prompts, Shard.parse(arguments.rows), arguments.index, arguments.folder)
+    write_block(experiment, prompts, RowRange.parse(arguments.rows), arguments.index, arguments.folder)
 
 
 if __name__ == "__main__":

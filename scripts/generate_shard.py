@@ -9,26 +9,21 @@ from pathlib import Path
 
 import door
 
-from emudrift.drawing import draw_shard
+from emudrift.generation.draw_shard import draw_shard
 from emudrift.errors import InputError
-from emudrift.experiment import Experiment, Shard
-from emudrift.generators import AnyGenerator, BatchedGenerator, fixes_batch, is_unchanged, load_generator
-from emudrift.history import History, Recording, images_per_hour
-from emudrift.jobs import Walltime, end_of_job, stoppable
-from emudrift.locks import Lock
-from emudrift.progress import Progress
-from emudrift.prompts import load_prompts
-from emudrift.shards import (
-    Identity,
-    PartialShard,
-    chosen_batching,
-    fixed_batching,
-    is_finished,
-    lock_of,
-    remove_leftovers,
-    write_archive,
-    write_manifest,
-)
+from emudrift.config.experiment import Experiment
+from emudrift.config.row_range import RowRange
+from emudrift.generation.interface import AnyGenerator, BatchedGenerator
+from emudrift.generation.registry import fixes_batch, is_unchanged, load_generator
+from emudrift.generation.attempts import History, Recording, images_per_hour
+from emudrift.runtime.jobs import Walltime, end_of_job, stoppable
+from emudrift.runtime.locks import Lock
+from emudrift.runtime.progress import Progress
+from emudrift.data.prompts import load_prompts
+from emudrift.generation.shards import Identity, PartialShard, lock_of
+from emudrift.generation.batching import chosen_batching, fixed_batching
+from emudrift.generation.archives import is_finished, remove_leftovers, write_archive
+from emudrift.runtime.json_files import write_json
 
 PACKAGES = ("torch", "transformers", "peft", "diffusers", "numpy", "pillow")
 
@@ -51,7 +46,7 @@ def batch_size(text: str) -> int | None:
 
 def generate(arguments: argparse.Namespace) -> None:
     experiment = Experiment.load(arguments.config)
-    arm, shard = experiment.arm(arguments.arm), Shard.parse(arguments.rows)
+    arm, shard = experiment.arm(arguments.arm), RowRange.parse(arguments.rows)
     model = door.load_json(arguments.model)
     table = load_prompts(arguments.prompts)
     prompts = table[shard.start : shard.stop]
@@ -108,7 +103,7 @@ def generate(arguments: argparse.Namespace) -> None:
             fixed = chosen_batching(batching_of_arm) if fixes_batch(arm) else None
             together, flagged = partial.drawn_together(prompts), partial.flagged(prompts)
             sums = write_archive(arguments.archive, prompts, partial)
-        write_manifest(
+        write_json(
             arguments.manifest,
             {
                 "arm": arm.name,

@@ -6,12 +6,12 @@ from pathlib import Path
 
 import door
 
-from emudrift.comparison import write_table
-from emudrift.experiment import Experiment
-from emudrift.human_evaluation.rates import rate_table
-from emudrift.human_evaluation.study import load_key
-from emudrift.human_evaluation.votes import load_votes, rater_table, scan_votes, vote_table
-from emudrift.report.human import human_statements
+from emudrift.evaluation.tables import write_table
+from emudrift.config.experiment import Experiment
+from emudrift.evaluation.human.win_rates import rate_table
+from emudrift.evaluation.human.study import load_key
+from emudrift.evaluation.human.votes import load_votes, rater_table, scan_votes, vote_table
+from emudrift.report.sections.human_votes import human_statements
 
 
 def main() -> None:

@@ -6,10 +6,10 @@ from pathlib import Path
 
 import door
 
-from emudrift.dataset import prompt_table_of
-from emudrift.experiment import Experiment
-from emudrift.image_list import ListedImage, match_members, write_image_list
-from emudrift.reference import scan_reference_images
+from emudrift.data.dataset import prompt_table_of
+from emudrift.config.experiment import Experiment
+from emudrift.data.reference_list import ListedImage, match_members, write_image_list
+from emudrift.data.image_sources import scan_reference_images
 
 
 def main() -> None:

@@ -4,9 +4,10 @@ import argparse
 
 import door
 
-from emudrift.experiment import Experiment
-from emudrift.survey import plan_view, survey
-from emudrift.terminal import show
+from emudrift.config.experiment import Experiment
+from emudrift.report.plan_and_status import plan_view
+from emudrift.generation.progress_of_arms import survey
+from emudrift.runtime.terminal import show
 
 
 def main() -> None:

@@ -5,12 +5,13 @@ from pathlib import Path
 
 import door
 
-from emudrift.comparison import load_table
-from emudrift.experiment import Experiment
-from emudrift.figures import comparison_figure, fid_curve
-from emudrift.gallery import load_grid_rows
-from emudrift.grid import image_grid, side_by_side
-from emudrift.prompts import load_prompts
+from emudrift.evaluation.tables import load_table
+from emudrift.config.experiment import Experiment
+from emudrift.report.figures.differences import comparison_figure
+from emudrift.report.figures.fid_curve import fid_curve
+from emudrift.report.gallery.strips import load_grid_rows
+from emudrift.report.figures.image_grid import image_grid, side_by_side
+from emudrift.data.prompts import load_prompts
 
 
 def main() -> None:

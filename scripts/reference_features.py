@@ -5,10 +5,11 @@ from pathlib import Path
 
 import door
 
-from emudrift.experiment import Experiment
-from emudrift.extraction import load_configured_extractor, write_features
-from emudrift.image_list import load_image_list
-from emudrift.reference import iterate_images
+from emudrift.config.experiment import Experiment
+from emudrift.features.registry import load_configured_extractor
+from emudrift.features.feature_files import write_features
+from emudrift.data.reference_list import load_image_list
+from emudrift.data.image_sources import iterate_images
 
 
 def main() -> None:

@@ -5,9 +5,9 @@ from pathlib import Path
 
 import door
 
-from emudrift.experiment import Experiment
-from emudrift.extraction import load_features
-from emudrift.frechet import load_statistics, statistics, write_statistics
+from emudrift.config.experiment import Experiment
+from emudrift.features.feature_files import load_features
+from emudrift.features.statistics import load_statistics, statistics, write_statistics
 
 
 def main() -> None:

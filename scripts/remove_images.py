@@ -4,8 +4,8 @@ import argparse
 
 import door
 
-from emudrift.experiment import Experiment
-from emudrift.survey import remove_images
+from emudrift.config.experiment import Experiment
+from emudrift.generation.remove_images import remove_images
 
 
 def main() -> None:

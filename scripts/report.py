@@ -5,18 +5,18 @@ from pathlib import Path
 
 import door
 
-from emudrift.comparison import load_table
-from emudrift.experiment import Experiment
-from emudrift.files import write_bytes_atomically
-from emudrift.gallery import load_block, remove_other_blocks
-from emudrift.human_evaluation.rates import RATE_COLUMNS
-from emudrift.human_evaluation.votes import RATER_COLUMNS
-from emudrift.metrics.records import DIFFERENCE_COLUMNS, METRIC_COLUMNS, load_metric_table
-from emudrift.report import Content, build_report
-from emudrift.report.run import load_manifests
-from emudrift.report.tiles import build_gallery, load_clip_scores
-from emudrift.shards import forget_finished
-from emudrift.tokenizer_quality import load_quality
+from emudrift.evaluation.tables import load_table
+from emudrift.config.experiment import Experiment
+from emudrift.runtime.atomic_files import write_bytes_atomically
+from emudrift.report.gallery.strips import load_block, remove_other_blocks
+from emudrift.evaluation.human.win_rates import RATE_COLUMNS
+from emudrift.evaluation.human.votes import RATER_COLUMNS
+from emudrift.evaluation.tables import DIFFERENCE_COLUMNS, METRIC_COLUMNS, load_metric_table
+from emudrift.report.page import Content, build_report
+from emudrift.report.sections.provenance import load_manifests
+from emudrift.report.gallery.section import build_gallery, load_clip_scores
+from emudrift.generation.shards import forget_finished
+from emudrift.evaluation.tokenizer_quality import load_quality
 
 
 def main() -> None:

@@ -5,10 +5,10 @@ from pathlib import Path
 
 import door
 
-from emudrift.comparison import write_table
-from emudrift.experiment import Experiment
-from emudrift.prompts import load_prompts
-from emudrift.tokenizer_quality import tokenizer_quality
+from emudrift.evaluation.tables import write_table
+from emudrift.config.experiment import Experiment
+from emudrift.data.prompts import load_prompts
+from emudrift.evaluation.tokenizer_quality import tokenizer_quality
 
 
 def main() -> None:

@@ -6,10 +6,10 @@ from pathlib import Path
 
 import door
 
-from emudrift.experiment import Experiment
-from emudrift.human_evaluation.pages import IMAGES, replaced_folder, write_images, write_pages
-from emudrift.human_evaluation.study import design_study, make_key, write_key
-from emudrift.prompts import load_prompts
+from emudrift.config.experiment import Experiment
+from emudrift.evaluation.human.pages import IMAGES, replaced_folder, write_images, write_pages
+from emudrift.evaluation.human.study import design_study, make_key, write_key
+from emudrift.data.prompts import load_prompts
 
 
 def main() -> None:

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import door
 
-from emudrift.config import Config
-from emudrift.config_page import configuration_page
-from emudrift.files import write_bytes_atomically
+from emudrift.config.experiment_config import Config
+from emudrift.config.reference_page import configuration_page
+from emudrift.runtime.atomic_files import write_bytes_atomically
 
 ROOT = Path(__file__).resolve().parents[1]
 

@@ -10,15 +10,15 @@ from conftest import small_config
 from PIL import Image
 from records import record
 
-from emudrift.comparison import compare, fid_table
-from emudrift.config import parse_config
-from emudrift.experiment import Experiment
-from emudrift.gallery import Block, Shown, strip_of
-from emudrift.grid import side_by_side
-from emudrift.history import Attempt
-from emudrift.report import Content, build_report
-from emudrift.report.run import Manifest
-from emudrift.report.tiles import Gallery, build_gallery
+from emudrift.config.experiment import Experiment
+from emudrift.config.reader import parse_config
+from emudrift.evaluation.fid.comparison import compare, fid_table
+from emudrift.generation.attempts import Attempt
+from emudrift.report.figures.image_grid import side_by_side
+from emudrift.report.gallery.section import Gallery, build_gallery
+from emudrift.report.gallery.strips import Block, Shown, strip_of
+from emudrift.report.page import Content, build_report
+from emudrift.report.sections.provenance import Manifest
 
 HOSTILE = """<script>alert(1)</script> "><img src=x onerror='alert(2)'> & it's "quoted" {{ 7 * 7 }}"""
 SVG = b"<svg xmlns='http://www.w3.org/2000/svg'/>"

@@ -6,9 +6,9 @@ from typing import Any
 import numpy as np
 from conftest import small_config
 
-from emudrift.config import parse_config
-from emudrift.experiment import Experiment
-from emudrift.human_evaluation.study import Item, Key, design_study, make_key
+from emudrift.config.experiment import Experiment
+from emudrift.config.reader import parse_config
+from emudrift.evaluation.human.study import Item, Key, design_study, make_key
 
 PROMPTS = 40
 

@@ -5,9 +5,10 @@ from typing import Any
 
 import numpy as np
 
-from emudrift.comparison import FidRecord, compare, fid_table
-from emudrift.report.verdict import Verdict, verdict
-from emudrift.uncertainty import INFINITY_METHOD, METHOD
+from emudrift.evaluation.fid.comparison import compare, fid_table
+from emudrift.evaluation.fid.record import FidRecord
+from emudrift.evaluation.intervals import INFINITY_METHOD, METHOD
+from emudrift.report.answer.verdict import Verdict, verdict
 
 BLOCKS = 20
 RANDOM = "inception-random-0a1b2c3d4e5f"

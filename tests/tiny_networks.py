@@ -3,7 +3,7 @@
 import json
 from pathlib import Path
 
-import emudrift.torchvision_mend  # noqa: F401  (before transformers)
+import emudrift.runtime.torchvision_fix  # noqa: F401  (before transformers)
 
 import torch
 from transformers import CLIPConfig, CLIPModel, CLIPTokenizer, Dinov2Config, Dinov2Model

@@ -5,7 +5,7 @@ import shutil
 from pathlib import Path
 from typing import Any
 
-import emudrift.torchvision_mend  # noqa: F401  (before transformers)
+import emudrift.runtime.torchvision_fix  # noqa: F401  (before transformers)
 
 import torch
 from diffusers import (

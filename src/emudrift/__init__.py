@@ -1,1 +1,1 @@
-"""emudrift: did fine-tuning cost a text-to-image model generation quality, and by how much?"""
+"""Did fine-tuning cost a text-to-image model generation quality, and by how much?"""

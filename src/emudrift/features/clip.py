@@ -4,15 +4,15 @@ import logging
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-import emudrift.torchvision_mend  # noqa: F401  isort: skip
+import emudrift.runtime.torchvision_fix  # noqa: F401  isort: skip
 import numpy as np
 import torch
 from PIL import Image
 from transformers import AutoTokenizer, CLIPModel
 
 from emudrift.features.batches import features_in_batches
+from emudrift.features.checkpoint import check_pretrained, check_tokenizer, load_pretrained
 from emudrift.features.preprocessing import normalised_square
-from emudrift.features.pretrained import check_pretrained, check_tokenizer, load_pretrained
 
 CLIP_MEAN, CLIP_STD = (0.48145466, 0.4578275, 0.40821073), (0.26862954, 0.26130258, 0.27577711)
 

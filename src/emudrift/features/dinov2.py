@@ -3,15 +3,15 @@
 from collections.abc import Iterable
 from pathlib import Path
 
-import emudrift.torchvision_mend  # noqa: F401  isort: skip
+import emudrift.runtime.torchvision_fix  # noqa: F401  isort: skip
 import numpy as np
 import torch
 from PIL import Image
 from transformers import Dinov2Model
 
 from emudrift.features.batches import features_in_batches
+from emudrift.features.checkpoint import check_pretrained, load_pretrained
 from emudrift.features.preprocessing import normalised_square
-from emudrift.features.pretrained import check_pretrained, load_pretrained
 
 SIDE = 224
 IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)

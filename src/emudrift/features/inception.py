@@ -6,15 +6,15 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
-import emudrift.torchvision_mend  # noqa: F401  isort: skip
+import emudrift.runtime.torchvision_fix  # noqa: F401  isort: skip
 import numpy as np
 import pytorch_fid.inception as pytorch_fid
 import torch
 from PIL import Image
 from torch import Tensor, nn
 
+from emudrift.config.extractors import INCEPTION_SHA256
 from emudrift.errors import InputError
-from emudrift.extractor_settings import INCEPTION_SHA256
 from emudrift.features.batches import features_in_batches
 from emudrift.features.preprocessing import Preprocessing
 

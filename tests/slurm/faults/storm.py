@@ -57,7 +57,7 @@ def main() -> None:
 
     sys.path.insert(0, "scripts")
     runpy.run_path(command[0], run_name="imported")
-    for module in ("emudrift.generators.emu3", "transformers.models.emu3.modeling_emu3", "peft"):
+    for module in ("emudrift.generation.emu3.generator", "transformers.models.emu3.modeling_emu3", "peft"):
         importlib.import_module(module)
 
     def start(folder: Path) -> int:

@@ -1,0 +1,104 @@
+"""Reads a config file, with errors that name the key and say what would be right."""
+
+import difflib
+import typing
+from pathlib import Path
+from typing import Any
+
+import yaml
+from pydantic import ValidationError
+
+from emudrift.config.base import Settings
+from emudrift.config.experiment_config import Config
+from emudrift.config.extractors import (
+    EXTRACTORS,
+)
+from emudrift.config.models import GENERATORS
+from emudrift.errors import InputError
+
+
+def load_config(path: Path) -> Config:
+    """Reads and checks a config file.
+
+    Raises:
+        InputError: the file is missing, is not YAML, or does not fit the models; every fault is listed with its key.
+    """
+    try:
+        data = yaml.load(path.read_text(encoding="utf-8"), _UniqueKeys)
+    except OSError as error:
+        raise InputError(f"{path}: cannot read the config file: {error.strerror}") from error
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise InputError(f"{path}: not valid YAML: {' '.join(str(error).split())}") from error
+    if not isinstance(data, dict):
+        raise InputError(f"{path}: expected keys and values such as 'name: my-experiment', found {type(data).__name__}")
+    return parse_config(data, str(path))
+
+
+class _UniqueKeys(yaml.SafeLoader):
+    """YAML lets a key stand twice and takes the last; here that is an error."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        keys = [key.value for key, _ in node.value]
+        for key in keys:
+            if keys.count(key) > 1:
+                raise yaml.constructor.ConstructorError(None, None, f"the key {key!r} is there twice", node.start_mark)
+        return super().construct_mapping(node, deep)
+
+
+def parse_config(data: dict[str, Any], where: str) -> Config:
+    """Checks settings that are read already; `where` names their source in errors."""
+    try:
+        return Config.model_validate(data)
+    except ValidationError as error:
+        # Unknown keys first: a misspelt key often explains why another is missing.
+        errors = sorted(error.errors(), key=lambda fault: fault["type"] != "extra_forbidden")
+        faults = [_describe(fault, where) for fault in errors]
+        raise InputError("\n".join(dict.fromkeys(faults))) from error
+
+
+def _describe(fault: Any, where: str) -> str:
+    # A discriminated union puts its tag into the location: models.0.emu3.name.
+    tags, parts = (*GENERATORS, *EXTRACTORS), fault["loc"]
+    location = [p for i, p in enumerate(parts) if not (i and isinstance(parts[i - 1], int) and p in tags)]
+    key = ": ".join(f"[{part}]" if isinstance(part, int) else str(part) for part in location)
+    where = f"{where}: {key}" if key else where
+    if fault["type"] == "extra_forbidden":
+        known = _keys_at(fault["loc"][:-1])
+        close = difflib.get_close_matches(str(location[-1]), known, n=1, cutoff=0)
+        hint = f"did you mean {close[0]!r}?" if close else f"valid keys: {', '.join(known)}"
+        return f"{where}: unknown key; {hint}"
+    if fault["type"] == "missing":
+        return f"{where}: this key is missing"
+    if fault["type"].startswith("union_tag"):
+        given = fault.get("ctx", {}).get("tag")
+        said = "this key is missing" if given is None else f"{given!r} is unknown"
+        if location[0] == "extractors":
+            return f"{where}: name: {said}; one of {', '.join(EXTRACTORS)}"
+        return f"{where}: generator: {said}; one of {', '.join(GENERATORS)}"
+    message = fault["msg"].removeprefix("Value error, ")
+    given = "" if fault["type"] == "value_error" else f" (found {fault['input']!r})"
+    return f"{where}: {message}{given}"
+
+
+def _keys_at(location: tuple[int | str, ...]) -> list[str]:
+    """The valid keys at a place of the config, from the models' own annotations."""
+    models: list[type[Settings]] = [Config]
+    for part in location:
+        if isinstance(part, int):
+            continue
+        tagged = [
+            m for m in models for key in ("generator", "name") if key in m.model_fields and part in _literals(m, key)
+        ]
+        fields = [m.model_fields[part].annotation for m in models if part in m.model_fields]
+        models = tagged or [model for annotation in fields for model in _models_in(annotation)]
+    return sorted({key for model in models for key in model.model_fields})
+
+
+def _literals(model: type[Settings], key: str) -> tuple[Any, ...]:
+    return typing.get_args(model.model_fields[key].annotation)
+
+
+def _models_in(annotation: Any) -> list[type[Settings]]:
+    if isinstance(annotation, type) and issubclass(annotation, Settings):
+        return [annotation]
+    return [model for part in typing.get_args(annotation) for model in _models_in(part)]

@@ -1,0 +1,113 @@
+"""Files from the network: resumed where they stopped, checked before they count."""
+
+import hashlib
+import http.client
+import os
+import urllib.error
+import urllib.request
+import zipfile
+from collections.abc import Collection
+from pathlib import Path
+
+from emudrift.data.pipeline_files import wanted_files
+from emudrift.errors import InputError
+from emudrift.runtime.atomic_files import write_bytes_atomically
+from emudrift.runtime.progress import Progress
+
+CHUNK = 1 << 20
+
+
+def download(url: str, checksum: str, path: str | Path) -> None:
+    """Downloads `url` to `path`. Bytes of an interrupted attempt wait in `<path>.part` and are not fetched again.
+
+    Args:
+        checksum: algorithm and hexadecimal sum, such as `sha256:6726825d...`.
+
+    Raises:
+        InputError: no network, a server error, or a file whose sum differs (it is removed).
+    """
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    part = path.with_name(path.name + ".part")
+    algorithm, _, expected = checksum.partition(":")
+    if algorithm not in ("sha256", "sha1") or not expected:
+        raise InputError(f"{checksum!r} is not a checksum such as sha256:6726825d...")
+    try:
+        _fetch(url, part)
+    except urllib.error.HTTPError as error:
+        if error.code != 416:  # 416: there is nothing after what is here already.
+            raise InputError(f"{url}: the server answers {error.code} {error.reason}") from error
+    except (urllib.error.URLError, http.client.HTTPException, TimeoutError, ConnectionError) as error:
+        raise InputError(
+            f"{url}: cannot be downloaded ({error}); downloads need a machine with internet, such as the login node. "
+            f"What has arrived is kept; or put the file at {path} yourself"
+        ) from error
+    with part.open("rb") as file:
+        found = hashlib.file_digest(file, algorithm).hexdigest()
+    if found != expected:
+        part.unlink()
+        raise InputError(f"{url}: {algorithm} is {found}, expected {expected}; the download was removed, run again")
+    os.replace(part, path)
+
+
+def _fetch(url: str, part: Path) -> None:
+    have = part.stat().st_size if part.exists() else 0
+    request = urllib.request.Request(url, headers={"Range": f"bytes={have}-"} if have else {})
+    with urllib.request.urlopen(request, timeout=60) as response:
+        resumed = response.status == 206
+        total = int(response.headers.get("Content-Length", 0)) + (have if resumed else 0)
+        with part.open("ab" if resumed else "wb") as file, Progress(part.stem, total, "B") as progress:
+            progress.skip(have if resumed else 0)
+            while chunk := response.read(CHUNK):
+                file.write(chunk)
+                progress.update(len(chunk))
+        if total and part.stat().st_size < total:
+            raise ConnectionError(f"the connection ended after {part.stat().st_size:,} of {total:,} bytes")
+
+
+def extract_member(archive: str | Path, member: str, path: str | Path) -> None:
+    """Writes one file of a zip to `path`. Raises InputError where the zip is broken or has no such file."""
+    try:
+        with zipfile.ZipFile(archive) as file:
+            write_bytes_atomically(path, file.read(member))
+    except (KeyError, zipfile.BadZipFile, OSError) as error:
+        raise InputError(f"{archive}: cannot take {member} out of it: {error}") from error
+
+
+def download_model(
+    hub: str, revision: str, folder: str | Path, variants: Collection[str | None] = (None,), code: bool = False
+) -> str:
+    """Downloads a hub repository's model files; the hub's library resumes and checks them.
+
+    Args:
+        variants: of a pipeline's weights (a repository with model_index.json), such as fp16; None for those without one.
+        code: also Python files.
+
+    Returns:
+        The commit that the revision stood for, 40 hex digits.
+
+    Raises:
+        InputError: no network, no such repository or revision, or no permission.
+    """
+    import httpx2  # the HTTP client of huggingface_hub, whose connection errors it lets through
+    from huggingface_hub import HfApi, snapshot_download
+    from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError, OfflineModeIsEnabled
+
+    try:
+        found = HfApi().model_info(hub, revision=revision)
+        commit = found.sha
+        if commit is None:
+            raise InputError(f"{hub}: the hub names no commit for revision {revision!r}")
+        names = [file.rfilename for file in found.siblings or []]
+        patterns = ["*.safetensors", "*.json", "*.txt", "*.jinja", "*.model"]
+        if "model_index.json" in names:
+            patterns = wanted_files(names, variants, code)
+        elif not any(name.endswith(".safetensors") for name in names):
+            patterns.append("pytorch_model.bin")  # such as openai's larger CLIP
+        snapshot_download(hub, revision=commit, local_dir=folder, allow_patterns=patterns)
+    except (httpx2.HTTPError, HfHubHTTPError, LocalEntryNotFoundError, OfflineModeIsEnabled, OSError) as error:
+        raise InputError(
+            f"hub: {hub}, revision {revision}: cannot be downloaded ({' '.join(str(error).split())[:300]}); "
+            "downloads need a machine with internet, such as the login node"
+        ) from error
+    return commit

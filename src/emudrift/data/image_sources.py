@@ -1,0 +1,136 @@
+"""The real images that generated ones are compared with: in a folder, a .tar or a .zip."""
+
+import io
+import os
+import tarfile
+import zipfile
+import zlib
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path, PurePosixPath
+
+from PIL import Image
+
+from emudrift.data.captions import inside
+from emudrift.data.image_io import load_image
+from emudrift.errors import InputError
+
+IMAGE_ENDINGS = (
+    ".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff", ".gif", ".ppm", ".pgm", ".jp2", ".avif",
+)  # fmt: skip
+
+# What the standard library raises for broken, encrypted or unsupported members.
+_ARCHIVE_ERRORS = (
+    OSError,
+    EOFError,
+    RuntimeError,
+    NotImplementedError,
+    zipfile.BadZipFile,
+    tarfile.TarError,
+    zlib.error,
+)
+
+
+def scan_reference_images(source: str | Path) -> list[str]:
+    """Names of all images in a folder (with subfolders) or an archive, relative to it, with "/", sorted.
+
+    Hidden files (and what macOS adds to archives) are left out; names are not opened.
+
+    Raises:
+        InputError: there is no such folder or archive, it cannot be read, or it holds no image.
+    """
+    source = Path(source)
+    if source.is_dir():
+        names: Iterable[str] = _names_in_folder(source)
+    else:
+        with _open_archive(source) as (members, _):
+            names = list(members)
+    images = sorted(name for name in names if _is_image(name))
+    if not images:
+        raise InputError(f"{source}: holds no image; expected files that end in {', '.join(IMAGE_ENDINGS)}")
+    return images
+
+
+def iterate_images(source: str | Path, names: Iterable[str]) -> Iterator[Image.Image]:
+    """The named images, in that order, upright RGB, each loaded when it is asked for.
+
+    Links inside a folder are followed, since the folder is the user's own; names that lead out of it are not.
+
+    Raises:
+        InputError: a name leads outside the source; an image is missing, damaged or none.
+    """
+    source = Path(source)
+    if source.is_dir():
+        for name in names:
+            inside(name, str(source))
+            yield load_image(source / name)
+        return
+    with _open_archive(source) as (members, read):
+        for name in names:
+            inside(name, str(source))
+            if name not in members:
+                raise InputError(f"{source}: has no member {name}; the list of images was made for another archive")
+            try:
+                data = read(name)
+            except _ARCHIVE_ERRORS as error:
+                raise InputError(f"{source}: cannot read {name}: {error}; fetch the archive again") from error
+            yield load_image(io.BytesIO(data), name=f"{source}: {name}")
+
+
+def _names_in_folder(folder: Path) -> Iterator[str]:
+    def fail(error: OSError) -> None:
+        raise InputError(
+            f"{error.filename}: cannot read this folder: {(error.strerror or str(error)).lower()}"
+        ) from error
+
+    for parent, _, files in os.walk(folder, onerror=fail):
+        for name in files:
+            yield Path(parent, name).relative_to(folder).as_posix()
+
+
+@contextmanager
+def _open_archive(path: Path) -> Iterator[tuple[frozenset[str], Callable[[str], bytes]]]:
+    """The names of an archive's files, and the function that reads one.
+
+    Raises InputError where the archive is missing, is neither .zip nor uncompressed .tar, or is damaged.
+    """
+    if not path.exists():
+        raise InputError(f"{path}: there is no such folder or archive of reference images")
+    try:
+        archive = _Zip(path) if zipfile.is_zipfile(path) else _Tar(path)
+    except _ARCHIVE_ERRORS as error:
+        raise InputError(
+            f"{path}: cannot be read ({error}); expected a folder, a .zip, or a .tar without compression"
+        ) from error
+    with archive.file:
+        yield frozenset(archive.names), archive.read
+
+
+class _Zip:
+    def __init__(self, path: Path) -> None:
+        self.file = zipfile.ZipFile(path)
+        self.names = {info.filename for info in self.file.infolist() if not info.is_dir()}
+
+    def read(self, name: str) -> bytes:
+        return self.file.read(name)
+
+
+class _Tar:
+    def __init__(self, path: Path) -> None:
+        # "r:": every image of a compressed tar would be reached by unpacking all before it.
+        self.file = tarfile.open(path, "r:")  # noqa: SIM115
+        # A dict, since tarfile searches its list for every member. Links and devices are not images.
+        self._members = {member.name: member for member in self.file.getmembers() if member.isreg()}
+        self.names = set(self._members)
+
+    def read(self, name: str) -> bytes:
+        file = self.file.extractfile(self._members[name])
+        assert file is not None  # Only regular files are kept.
+        with file:
+            return file.read()
+
+
+def _is_image(name: str) -> bool:
+    path = PurePosixPath(name)
+    hidden = any(part.startswith(".") or part == "__MACOSX" for part in path.parts if part not in (".", ".."))
+    return path.suffix.lower() in IMAGE_ENDINGS and not hidden

@@ -1,0 +1,61 @@
+"""The list of reference images: which files of a folder or archive, in which order."""
+
+import csv
+import io
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+
+from emudrift.errors import InputError
+from emudrift.runtime.atomic_files import write_bytes_atomically
+
+
+@dataclass(frozen=True)
+class ListedImage:
+    """An image by the name that the dataset gives it, and by the name that it has in the folder or archive."""
+
+    file_name: str
+    member: str
+
+
+def match_members(file_names: Iterable[str], members: Sequence[str], source: Path) -> list[ListedImage]:
+    """Finds the dataset's images in an archive, whose members may lie in a folder (val2014/COCO_val2014_….jpg).
+
+    Raises:
+        InputError: counts and lists the images that are not there, or are there more than once.
+    """
+    exact, by_name = set(members), defaultdict(list)
+    for member in members:
+        by_name[PurePosixPath(member).name].append(member)
+    listed, missing = [], []
+    for name in file_names:
+        candidates = [name] if name in exact else by_name[PurePosixPath(name).name]
+        if len(candidates) > 1:
+            raise InputError(f"{source}: {name} is there more than once: {', '.join(candidates[:3])}")
+        if candidates:
+            listed.append(ListedImage(name, candidates[0]))
+        else:
+            missing.append(name)
+    if missing:
+        raise InputError(
+            f"{len(missing):,} of {len(listed) + len(missing):,} images are missing in {source}; first: {', '.join(missing[:5])}"
+        )
+    return listed
+
+
+def write_image_list(path: str | Path, listed: Sequence[ListedImage]) -> None:
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(["file_name", "member"])
+    writer.writerows([image.file_name, image.member] for image in listed)
+    write_bytes_atomically(path, text.getvalue().encode())
+
+
+def load_image_list(path: str | Path) -> list[ListedImage]:
+    """Raises InputError where the file is missing or not such a list."""
+    try:
+        with open(path, newline="", encoding="utf-8") as file:
+            return [ListedImage(row["file_name"], row["member"]) for row in csv.DictReader(file)]
+    except (OSError, KeyError, UnicodeDecodeError) as error:
+        raise InputError(f"{path}: not a list of reference images ({error}); remove it and run again") from error

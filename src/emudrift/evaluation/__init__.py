@@ -1,0 +1,1 @@
+"""From features and votes to records and tables, with intervals."""

@@ -1,0 +1,1 @@
+"""The Fréchet distance: computed, resampled, recorded and compared."""

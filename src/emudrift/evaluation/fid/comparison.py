@@ -1,0 +1,209 @@
+"""The tables of FIDs and of their differences between models."""
+
+import math
+from collections.abc import Sequence
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from emudrift.errors import InputError
+from emudrift.evaluation.fid.record import FidRecord, ReferenceRecord
+from emudrift.evaluation.intervals import (
+    block_edges,
+    fid_infinity,
+    half_sampling_error,
+    holm,
+    holm_confidences,
+    paired_difference,
+    t_interval,
+)
+from emudrift.evaluation.tables import BETTER, COMPARISON_COLUMNS, FID_COLUMNS, NONE, WORSE, frame
+
+
+def fid_table(records: Sequence[FidRecord], model_order: Sequence[str] = (), note: str = "") -> pd.DataFrame:
+    """All FIDs, one row per extractor, reference (full, same), model, guidance scale and N, sorted by these (models as in
+    `model_order`).
+
+    Columns: FID_COLUMNS. `fid` is the plain value; `fid_jackknife` is corrected for the bias of a finite N, and the
+    interval from `low` to `high` belongs to it. `fid_infinity` is the end of a line in 1/N, with an interval of its own; empty
+    for fewer than 8 images. `reliable` is False where N < 2 x dims. `note` is the experiment's, so that
+    demo numbers stay labelled wherever the table goes.
+
+    Raises InputError if one of them is there twice.
+    """
+    rows = [
+        {
+            "arm": record.arm,
+            "model": record.model,
+            "guidance_scale": record.guidance_scale,
+            "extractor": record.extractor,
+            "weights": record.weights,
+            "n": record.n,
+            "dims": record.dims,
+            "fid": record.fid,
+            "fid_jackknife": record.fid_jackknife,
+            "low": record.low,
+            "high": record.high,
+            "confidence": record.confidence,
+            "method": record.method,
+            "fid_infinity": record.fid_infinity,
+            "fid_infinity_low": record.fid_infinity_low,
+            "fid_infinity_high": record.fid_infinity_high,
+            "reliable": record.reliable,
+            **record.reference_columns(),
+            "note": note,
+        }
+        for record in _in_order(records, model_order)
+    ]
+    return frame(rows, FID_COLUMNS)
+
+
+def compare(
+    records: Sequence[FidRecord], baseline: str, model_order: Sequence[str] = (), note: str = ""
+) -> pd.DataFrame:
+    """Every other model against the baseline, for each extractor, reference, guidance scale and N.
+
+    Arms of equal guidance scale are compared; an arm without one is compared with every arm of the other model.
+    Differences are model minus baseline, so above 0 the model is worse. `difference` is that of the plain FIDs;
+    `difference_jackknife` is corrected for bias, which equal N does not cancel (plain differences favour the less
+    diverse model); the interval from `low` to `high`, `standard_error` and the two-sided `p` belong to it. `p_holm` and the
+    interval from `low_holm` to `high_holm` are adjusted for all comparisons at the same N (models, guidance scales,
+    extractors and references); `finding` says whether that interval excludes 0. `half_sampling_error` is the standard error
+    from random halves of the images, a check. `difference_infinity` is that of FID∞, with its interval.
+
+    Returns:
+        COMPARISON_COLUMNS, sorted by extractor, reference, model, guidance scale and N; no row if there is nothing to compare.
+
+    Raises:
+        InputError: there is no such baseline; or the two arms of a pair differ in their N or their reference.
+    """
+    models = list(dict.fromkeys(record.model for record in records))
+    if baseline not in models:
+        raise InputError(f"baseline: there is no FID of a model {baseline!r}; there are {', '.join(models) or 'none'}")
+    arms: dict[tuple[tuple[str, str], str, float | None], dict[int, FidRecord]] = {}
+    for record in _in_order(records, model_order):
+        view: tuple[str, str] = record.extractor, record.reference.selection
+        arms.setdefault((view, record.model, record.guidance_scale), {})[record.n] = record
+    seen_by = {model: {view for view, each, _ in arms if each == model} for model in models}
+    for model in models:
+        for view in sorted(seen_by[model] ^ seen_by[baseline]):
+            lacking = baseline if view in seen_by[model] else model
+            raise InputError(
+                f"{baseline} and {model} cannot be compared: there is no FID of {lacking} by {view[0]} with the reference "
+                f"{view[1]}; run compute_fid for both"
+            )
+    rows = []
+    for (view, model, scale), ours in arms.items():
+        for (base_view, base_model, base_scale), theirs in arms.items():
+            if model == baseline or base_model != baseline or base_view != view:
+                continue
+            if scale == base_scale or scale is None or base_scale is None:
+                rows += [_difference(a, b) | {"note": note} for a, b in _pairs(theirs, ours)]
+    for n in {row["n"] for row in rows}:
+        _adjust([row for row in rows if row["n"] == n])
+    return frame(rows, COMPARISON_COLUMNS)
+
+
+def _in_order(records: Sequence[FidRecord], model_order: Sequence[str]) -> list[FidRecord]:
+    rank = {model: index for index, model in enumerate(model_order)}
+
+    def key(record: FidRecord) -> tuple[str, str, int, str, float, int]:
+        scale = -math.inf if record.guidance_scale is None else record.guidance_scale
+        view = record.extractor, record.reference.selection
+        return *view, rank.get(record.model, len(rank)), record.model, scale, record.n
+
+    ordered = sorted(records, key=key)
+    for one, other in pairwise(ordered):
+        if key(one) == key(other):
+            raise InputError(
+                f"the FID of {one.label} by {one.extractor} at N = {one.n:,} is there twice: {one.arm}, {other.arm}"
+            )
+    return ordered
+
+
+def _pairs(theirs: dict[int, FidRecord], ours: dict[int, FidRecord]) -> list[tuple[FidRecord, FidRecord]]:
+    """(baseline, model) at each N, checked to be comparable."""
+    a, b = next(iter(theirs.values())), next(iter(ours.values()))
+    alone = sorted(set(theirs) ^ set(ours))
+    if alone:
+        arm = b if alone[0] in theirs else a
+        raise InputError(
+            f"{a.label} and {b.label} cannot be compared by {a.extractor}: there is no FID of {arm.label} at "
+            f"N = {', '.join(f'{n:,}' for n in alone if n in (theirs if arm is b else ours))}"
+        )
+    for n in theirs:
+        a, b = theirs[n], ours[n]
+        if a.reference != b.reference:
+            raise InputError(
+                f"{a.label} and {b.label} cannot be compared by {a.extractor} at N = {n:,}: their references differ, "
+                f"{_describe(a.reference)} and {_describe(b.reference)}; compute both with the same one"
+            )
+        if (a.dims, a.weights, len(a.leave_one_out)) != (b.dims, b.weights, len(b.leave_one_out)):
+            raise InputError(
+                f"{a.label} and {b.label} cannot be compared by {a.extractor} at N = {n:,}: their dimensions, weights "
+                "or jackknife blocks differ; remove both files and run compute_fid again"
+            )
+    return [(theirs[n], ours[n]) for n in theirs]
+
+
+def _describe(reference: ReferenceRecord) -> str:
+    count = "" if reference.n is None else f", {reference.n:,} images"
+    return f"{reference.images} ({reference.selection}{count}, key {reference.key})"
+
+
+def _difference(a: FidRecord, b: FidRecord) -> dict[str, Any]:
+    """One row of the comparison: b, the model, against a, the baseline."""
+    edges = block_edges(a.n, len(a.leave_one_out))
+    estimate = paired_difference(
+        a.fid, np.array(a.leave_one_out), b.fid, np.array(b.leave_one_out), edges, confidence=a.confidence
+    )
+    return {
+        "baseline": a.model,
+        "model": b.model,
+        "guidance_scale": a.guidance_scale if b.guidance_scale is None else b.guidance_scale,
+        "baseline_arm": a.arm,
+        "arm": b.arm,
+        "extractor": b.extractor,
+        "weights": b.weights,
+        "n": b.n,
+        "dims": b.dims,
+        "difference": b.fid - a.fid,
+        "difference_jackknife": estimate.estimate,
+        "low": estimate.low,
+        "high": estimate.high,
+        "confidence": estimate.confidence,
+        "method": b.method,
+        "standard_error": estimate.standard_error,
+        "half_sampling_error": half_sampling_error(np.array(a.random_halves), np.array(b.random_halves)),
+        "p": estimate.p_value,
+        **_difference_infinity(a, b, edges),
+        "reliable": a.reliable and b.reliable,
+        "degrees": estimate.degrees,
+        **b.reference_columns(),
+    }
+
+
+def _adjust(rows: list[dict[str, Any]]) -> None:
+    """Adds to the comparisons at one N what depends on how many they are."""
+    p = [row["p"] for row in rows]
+    confidences = holm_confidences(p, rows[0]["confidence"])
+    for row, p_holm, confidence in zip(rows, holm(p), confidences, strict=True):
+        wide = t_interval(row["difference_jackknife"], row["standard_error"], row.pop("degrees"), confidence, "")
+        finding = WORSE if wide.low > 0 else BETTER if wide.high < 0 else NONE
+        row |= {"p_holm": p_holm, "low_holm": wide.low, "high_holm": wide.high, "finding": finding}
+
+
+def _difference_infinity(a: FidRecord, b: FidRecord, edges: np.ndarray) -> dict[str, float | None]:
+    if a.halves is None or a.halves_leave_one_out is None or b.halves is None or b.halves_leave_one_out is None:
+        return {"difference_infinity": None, "infinity_low": None, "infinity_high": None}
+    estimate = fid_infinity(
+        b.fid - a.fid,
+        np.subtract(b.leave_one_out, a.leave_one_out),
+        np.subtract(b.halves, a.halves),
+        np.subtract(b.halves_leave_one_out, a.halves_leave_one_out),
+        edges,
+        a.confidence,
+    )
+    return {"difference_infinity": estimate.estimate, "infinity_low": estimate.low, "infinity_high": estimate.high}

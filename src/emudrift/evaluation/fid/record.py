@@ -1,0 +1,70 @@
+"""The record of one FID: content of the JSON that compute_fid writes."""
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, FiniteFloat
+
+from emudrift.runtime.json_files import load_record
+
+
+class ReferenceRecord(BaseModel):
+    """The real images of one FID. `n` is None where ready statistics do not say how many images they were made from."""
+
+    model_config = ConfigDict(frozen=True)
+
+    key: str
+    images: str
+    selection: Literal["full", "same"]
+    n: int | None
+
+
+class FidRecord(BaseModel):
+    """What compute_fid found for one arm, extractor, reference and N: the content of its JSON file."""
+
+    model_config = ConfigDict(frozen=True)
+
+    arm: str
+    model: str
+    guidance_scale: FiniteFloat | None
+    extractor: str
+    weights: str
+    n: int
+    dims: int
+    reference: ReferenceRecord
+    fid: FiniteFloat
+    fid_jackknife: FiniteFloat
+    low: FiniteFloat
+    high: FiniteFloat
+    confidence: FiniteFloat
+    method: str
+    leave_one_out: list[FiniteFloat]
+    halves: list[FiniteFloat] | None
+    halves_leave_one_out: list[FiniteFloat] | None
+    random_halves: list[tuple[FiniteFloat, FiniteFloat]]
+    fid_infinity: FiniteFloat | None
+    fid_infinity_low: FiniteFloat | None
+    fid_infinity_high: FiniteFloat | None
+    fid_infinity_method: str | None
+    reliable: bool
+
+    @property
+    def label(self) -> str:
+        """For people: `base, guidance 3`."""
+        return self.model if self.guidance_scale is None else f"{self.model}, guidance {self.guidance_scale:g}"
+
+    def reference_columns(self) -> dict[str, Any]:
+        reference = self.reference
+        return {
+            "reference": reference.images,
+            "reference_selection": reference.selection,
+            "reference_n": reference.n,
+            "reference_key": reference.key,
+        }
+
+
+def load_records(paths: Iterable[str | Path]) -> list[FidRecord]:
+    """Reads what compute_fid wrote. Raises InputError, naming file and key, for a file that is not such a record."""
+    remedy = "remove the file and run compute_fid again"
+    return [load_record(path, FidRecord, remedy) for path in paths]

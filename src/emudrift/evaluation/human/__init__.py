@@ -1,0 +1,1 @@
+"""Human evaluation: the study, its pages, the votes, and what they say."""

@@ -1,0 +1,137 @@
+"""The pages that raters open: one HTML file each, and the images beside them under names that say nothing."""
+
+import base64
+import hashlib
+import os
+import shutil
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+from jinja2 import Environment, StrictUndefined
+from markupsafe import Markup
+
+from emudrift.config.experiment import Experiment
+from emudrift.data.image_io import encode_png
+from emudrift.data.prompts import Prompt
+from emudrift.errors import InputError
+from emudrift.evaluation.human.study import ANSWERS, APPEAL, Design, Key
+from emudrift.generation.archives import read_archive
+from emudrift.runtime.atomic_files import TEMPORARY_PREFIX, write_bytes_atomically
+
+IMAGES = "images"
+NO_TIME = 315_576_000  # Noon of 1 January 1980, the first day that a zip can hold.
+# What the page calls each answer, with the keys that give it.
+_LABELS = {
+    "left": ("A", ["1", "←"]),
+    "right": ("B", ["2", "→"]),
+    "tie": ("No preference", ["3"]),
+    "both": ("Both", ["3"]),
+    "neither": ("Neither", ["4"]),
+}
+
+
+def write_images(experiment: Experiment, design: Design, prompts: Sequence[Prompt], folder: Path) -> dict[str, Any]:
+    """Writes each image once, named by a hash of its bytes: the name follows from the pixels and from nothing else.
+
+    Returns:
+        arm to prompt_id to name, prompts in row order.
+
+    Raises:
+        InputError: an archive is missing or holds other prompts, or there are fewer prompts than are to be rated.
+    """
+    wanted = [prompt.prompt_id for prompt in prompts[: design.prompts]]
+    if len(wanted) < design.prompts:
+        raise InputError(
+            f"human_evaluation: prompts: {design.prompts}, but the prompt table has {len(wanted)}; ask for fewer"
+        )
+    folder.mkdir(parents=True, exist_ok=True)
+    names: dict[str, dict[str, str]] = {}
+    for arm in design.arms:
+        names[arm] = {}
+        for shard in experiment.shards(design.prompts):
+            for prompt_id, image in read_archive(experiment.images(arm, shard.name, ".tar")):
+                if len(names[arm]) == len(wanted):
+                    break
+                data = encode_png(image)
+                name = f"{hashlib.sha256(data).hexdigest()[:16]}.png"
+                write_bytes_atomically(folder / name, data)
+                # Arms are written one after the other, and an archive of the folder would keep these times.
+                os.utime(folder / name, (NO_TIME, NO_TIME))
+                names[arm][prompt_id] = name
+        if list(names[arm]) != wanted:
+            raise InputError(f"arm {arm}: its archives hold other prompts than the table; run its shards again")
+    return names
+
+
+def write_pages(folder: Path, key: Key, captions: dict[str, str]) -> None:
+    """Writes rater-1.html and so on into a folder that holds the images.
+
+    Args:
+        captions: prompt_id to caption.
+    """
+    for rater in range(1, len(key.raters) + 1):
+        write_bytes_atomically(folder / f"rater-{rater}.html", render_page(key, rater, captions).encode())
+
+
+@contextmanager
+def replaced_folder(folder: Path) -> Iterator[Path]:
+    """Gives a folder to write to, which takes the place of `folder` when the `with` block ends and vanishes when it fails."""
+    new = folder.with_name(f"{TEMPORARY_PREFIX}{folder.name}")
+    shutil.rmtree(new, ignore_errors=True)
+    try:
+        yield new
+        shutil.rmtree(folder, ignore_errors=True)
+        try:
+            os.replace(new, folder)
+        except OSError as error:
+            raise InputError(f"cannot write {folder}: {(error.strerror or str(error)).lower()}") from error
+    finally:
+        shutil.rmtree(new, ignore_errors=True)
+
+
+def render_page(key: Key, rater: int, captions: dict[str, str]) -> str:
+    """One rater's page as HTML. It loads the images beside it and nothing else. Equal inputs give equal text."""
+    template, style, script = (
+        files(__package__).joinpath(name).read_text(encoding="utf-8")
+        for name in ("page.html.j2", "page.css", "page.js")
+    )
+    environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
+    return environment.from_string(template).render(
+        study=_page_data(key, rater, captions),
+        style=Markup(style),
+        script=Markup(script),
+        style_hash=_hash(style),
+        script_hash=_hash(script),
+    )
+
+
+def _page_data(key: Key, rater: int, captions: dict[str, str]) -> dict[str, Any]:
+    """What the page's script works with. It names no arm, and no caption where captions are hidden."""
+    return {
+        "format": key.format,
+        "experiment": key.experiment,
+        "study": key.study,
+        "rater": rater,
+        "answers": {
+            question: [
+                {"answer": answer, "label": _LABELS[answer][0], "keys": _LABELS[answer][1]} for answer in answers
+            ]
+            for question, answers in ANSWERS.items()
+        },
+        "items": [
+            {
+                "question": item.question,
+                "images": [f"{IMAGES}/{key.images[arm][item.prompt_id]}" for arm in (item.left, item.right)],
+                "caption": None if item.question == APPEAL else captions[item.prompt_id],
+            }
+            for item in key.raters[rater - 1]
+        ],
+    }
+
+
+def _hash(text: str) -> str:
+    """As Content-Security-Policy names an inline script or style."""
+    return f"'sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}'"

@@ -1,0 +1,197 @@
+"""What each rater is shown: pairs of arms, order, sides and attention checks, drawn from the experiment's seed."""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+from pydantic import BaseModel, ConfigDict
+
+from emudrift.config.arm import Arm, fingerprint
+from emudrift.config.experiment import Experiment
+from emudrift.config.human_evaluation import PROMPTS, RatedPair
+from emudrift.errors import InputError
+from emudrift.runtime.atomic_files import write_bytes_atomically
+from emudrift.runtime.json_files import load_record
+
+Question = Literal["appeal", "faithfulness"]
+Kind = Literal["rated", "identical", "swapped"]
+APPEAL: Question = "appeal"
+FAITHFULNESS: Question = "faithfulness"
+# Appeal comes first: its captions are hidden, and nobody has seen them yet.
+ANSWERS: dict[Question, tuple[str, ...]] = {
+    APPEAL: ("left", "right", "tie"),
+    FAITHFULNESS: ("left", "right", "both", "neither"),
+}
+
+
+class Item(BaseModel):
+    """One question about two images of one prompt. `left` and `right` are names of arms; `pair` counts `Key.pairs`.
+
+    kind: `rated` counts; `identical` shows one image twice; `swapped` shows a rated pair again with its sides changed.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    question: Question
+    kind: Kind
+    pair: int
+    prompt_id: str
+    left: str
+    right: str
+
+
+class Pair(BaseModel):
+    """Two arms that are compared: the model's and the one of its baseline."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    baseline: str
+    model: str
+    guidance_scale: float | None
+    baseline_arm: str
+    arm: str
+
+
+class Key(BaseModel):
+    """key.json: what the pages keep from the raters. `raters[k]` are the items of rater k + 1, in their order.
+
+    `images` says by which name the image of each arm and prompt lies beside the pages; `study` is a fingerprint of all else
+    but the number of raters, on which no rater's items depend.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    format: Literal[1] = 1
+    experiment: str
+    study: str
+    seed: int
+    prompts: list[str]
+    pairs: list[Pair]
+    images: dict[str, dict[str, str]]
+    raters: list[list[Item]]
+
+
+@dataclass(frozen=True)
+class Design:
+    """What is to be rated, before anyone has looked at an image: follows from the config alone."""
+
+    pairs: list[Pair]
+    prompts: int
+
+    @property
+    def arms(self) -> list[str]:
+        return list(dict.fromkeys(arm for pair in self.pairs for arm in (pair.baseline_arm, pair.arm)))
+
+
+def design_study(experiment: Experiment) -> Design:
+    """Pairs and number of prompts that the config asks for; no pairs where there is nothing to compare."""
+    settings = experiment.config.human_evaluation
+    drawing = [arm for arm in experiment.arms() if arm.model not in experiment.floors]
+    others = [name for name in experiment.model_names if name not in (experiment.baseline, *experiment.floors)]
+    wanted = settings.pairs or [RatedPair(model=name) for name in others]
+    found = [pair for each in wanted for pair in _pairs_of(each, drawing, each.against or experiment.baseline)]
+    largest = max(experiment.config.sample_sizes)
+    return Design(list(dict.fromkeys(found)), settings.prompts or min(PROMPTS, largest))
+
+
+def _pairs_of(wanted: RatedPair, arms: Sequence[Arm], against: str) -> list[Pair]:
+    """Arms at the same guidance scale; an arm without a scale goes with every arm of the other model."""
+    pairs = []
+    for ours in arms:
+        for theirs in arms:
+            if (ours.model, theirs.model) != (wanted.model, against) or ours.model == theirs.model:
+                continue
+            scales = {arm.guidance_scale for arm in (ours, theirs)} - {None}
+            if len(scales) <= 1 and (wanted.guidance_scale is None or wanted.guidance_scale in scales):
+                scale = next(iter(scales), None)
+                pairs.append(Pair(baseline=against, model=ours.model, guidance_scale=scale,
+                                  baseline_arm=theirs.name, arm=ours.name))  # fmt: skip
+    return pairs
+
+
+def make_key(experiment: Experiment, design: Design, images: Mapping[str, Mapping[str, str]]) -> Key:
+    """Draws order, sides and checks of every rater. Equal arguments give an equal key.
+
+    Args:
+        images: arm to prompt_id to name of the image, for the same prompts in the same order.
+
+    Raises:
+        InputError: nothing to compare, or more attention checks than half of the pairs of images.
+    """
+    if not design.pairs:
+        raise InputError(
+            f"{experiment.config_path}: human_evaluation: there are no two arms to compare: name a second model in models, "
+            "or other human_evaluation: pairs"
+        )
+    settings, seed = experiment.config.human_evaluation, experiment.config.seed
+    prompts = list(images[design.arms[0]])
+    questions = len(prompts) * len(design.pairs)
+    if settings.attention_checks > questions // 2:
+        raise InputError(
+            f"{experiment.config_path}: human_evaluation: attention_checks: {settings.attention_checks} is more than half of "
+            f"the {questions} pairs of images; ask for at most {questions // 2}"
+        )
+    raters = [
+        [
+            item
+            for place, question in enumerate(ANSWERS)
+            for item in _items(
+                question, design.pairs, prompts, settings.attention_checks, np.random.default_rng([seed, rater, place])
+            )
+        ]
+        for rater in range(1, settings.raters + 1)
+    ]
+    key = Key(
+        experiment=experiment.config.name,
+        study="",
+        seed=seed,
+        prompts=prompts,
+        pairs=design.pairs,
+        images={arm: dict(names) for arm, names in images.items()},
+        raters=raters,
+    )
+    # The first rater's items stand for all: more raters can be asked later without making the others' votes worthless.
+    return key.model_copy(update={"study": fingerprint(key.model_dump() | {"raters": key.model_dump()["raters"][:1]})})
+
+
+def _items(
+    question: Question, pairs: Sequence[Pair], prompts: Sequence[str], checks: int, rng: np.random.Generator
+) -> list[Item]:
+    """The items of one question for one rater, in random order, at random sides."""
+
+    def item(pair: int, prompt_id: str, kind: Kind, left: str, right: str) -> Item:
+        return Item(question=question, kind=kind, pair=pair, prompt_id=prompt_id, left=left, right=right)
+
+    everything = [(pair, prompt_id) for pair in range(len(pairs)) for prompt_id in prompts]
+    items = []
+    for place in rng.permutation(len(everything)):
+        pair, prompt_id = everything[place]
+        sides = [pairs[pair].baseline_arm, pairs[pair].arm]
+        left, right = sides if rng.random() < 0.5 else reversed(sides)
+        items.append(item(pair, prompt_id, "rated", left, right))
+    # Pairs of the first half come again in the last quarter, when the rater has seen many others since.
+    n = len(items)
+    for original in rng.choice(n // 2, size=checks, replace=False):
+        first = items[original]
+        again = item(first.pair, first.prompt_id, "swapped", first.right, first.left)
+        items.insert(int(rng.integers(n * 3 // 4, len(items) + 1)), again)
+    for place in rng.choice(len(everything), size=checks, replace=False):
+        pair, prompt_id = everything[place]
+        arm = pairs[pair].arm if rng.random() < 0.5 else pairs[pair].baseline_arm
+        items.insert(int(rng.integers(0, len(items) + 1)), item(pair, prompt_id, "identical", arm, arm))
+    return items
+
+
+def write_key(path: str | Path, key: Key) -> None:
+    text = json.dumps(key.model_dump(), ensure_ascii=False, indent=None, separators=(",", ":"))
+    write_bytes_atomically(path, f"{text}\n".encode())
+
+
+def load_key(path: str | Path) -> Key:
+    """Raises InputError where the pages were never made, or the file is broken."""
+    if not Path(path).exists():
+        raise InputError(f"there is no {path}: run `snakemake human_evaluation_pages` before importing votes")
+    return load_record(path, Key, "make it again: snakemake human_evaluation_pages --forcerun human_evaluation_pages")

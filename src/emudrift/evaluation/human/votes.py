@@ -1,0 +1,202 @@
+"""Votes as raters send them, checked against the key and brought together."""
+
+import logging
+from collections import Counter
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any, Literal
+
+import pandas as pd
+from pydantic import BaseModel, ConfigDict
+
+from emudrift.errors import InputError
+from emudrift.evaluation.human.study import ANSWERS, Item, Key, Question
+from emudrift.runtime.json_files import load_record
+
+logger = logging.getLogger(__name__)
+
+# Who looks gets all of these right. Who presses at random gets a third (appeal) or a half (faithfulness), and passes the 10
+# of the default with probability .065.
+IDENTICAL_SHARE = 0.7
+NO_PREFERENCE = ("tie", "both", "neither")
+
+VOTE_COLUMNS: dict[str, Any] = {
+    "rater": "int64",
+    "question": "str",
+    "kind": "str",
+    "baseline": "str",
+    "model": "str",
+    "guidance_scale": "float64",
+    "baseline_arm": "str",
+    "arm": "str",
+    "prompt_id": "str",
+    "left_arm": "str",
+    "right_arm": "str",
+    "answer": "str",
+    "choice": "str",
+}
+RATER_COLUMNS: dict[str, Any] = {
+    "rater": "int64",
+    "votes": "int64",
+    "asked": "int64",
+    "identical": "int64",
+    "identical_right": "int64",
+    "swapped": "int64",
+    "swapped_same": "int64",
+    "swapped_opposite": "int64",
+    "no_preference": "float64",
+    "passed": "str",
+    "used": "str",
+    "study": "str",
+}
+
+
+class Vote(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    item: int
+    question: Question
+    answer: Literal["left", "right", "tie", "both", "neither"]
+
+
+class VoteFile(BaseModel):
+    """What a page lets its rater download: `item` counts the items of that rater in key.json from 0."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    format: Literal[1]
+    experiment: str
+    study: str
+    rater: int
+    votes: list[Vote]
+
+
+def scan_votes(folder: str | Path) -> list[Path]:
+    """The .json files of a folder, by name. Raises InputError where there are none."""
+    found = sorted(Path(folder).glob("*.json"))
+    if not found:
+        raise InputError(f"{folder}: no votes: put the .json files there that the raters downloaded from their pages")
+    return found
+
+
+def load_votes(paths: Iterable[str | Path], key: Key) -> dict[int, list[Vote]]:
+    """Every rater's votes, checked against the key; raters in order. An incomplete file is taken, and said.
+
+    Raises:
+        InputError: names the file and what is wrong: no file of votes, of another experiment or study, an unknown rater,
+            item or answer, an item twice, or two files of one rater that differ.
+    """
+    found: dict[int, tuple[Path, list[Vote]]] = {}
+    for path in map(Path, paths):
+        file = load_record(path, VoteFile, "ask the rater to download the votes again, and leave the file as it is")
+        _check(path, file, key)
+        votes = sorted(file.votes, key=lambda vote: vote.item)
+        if file.rater not in found:
+            found[file.rater] = (path, votes)
+            continue
+        other, theirs = found[file.rater]
+        if votes != theirs:
+            raise InputError(
+                f"{other} ({len(theirs)} votes) and {path} ({len(votes)} votes) are both of rater {file.rater} and differ: "
+                "keep the one that counts (the later and fuller one, if one person sent both) and remove the other"
+            )
+        logger.info("%s says the same as %s and is counted once", path, other)
+    for rater, (path, votes) in sorted(found.items()):
+        asked = len(key.raters[rater - 1])
+        if len(votes) < asked:
+            logger.info("rater %d: %s is incomplete: %d of %d votes; they are counted", rater, path, len(votes), asked)
+    missing = [str(rater + 1) for rater in range(len(key.raters)) if rater + 1 not in found]
+    if missing:
+        logger.info("no votes of rater %s, of %d raters", ", ".join(missing), len(key.raters))
+    return {rater: votes for rater, (_, votes) in sorted(found.items())}
+
+
+def _check(path: Path, file: VoteFile, key: Key) -> None:
+    if file.experiment != key.experiment:
+        raise InputError(
+            f"{path}: votes for experiment {file.experiment!r}; this one is {key.experiment!r}: move it away"
+        )
+    if file.study != key.study:
+        raise InputError(
+            f"{path}: votes for study {file.study}, but the key is of study {key.study}: prompts, images or the section "
+            "human_evaluation have changed since that page was made. Put the config back and run `snakemake "
+            "human_evaluation_pages`, which makes the same key again, or move the file away"
+        )
+    if not 1 <= file.rater <= len(key.raters):
+        raise InputError(f"{path}: rater: {file.rater} is none of the raters 1 to {len(key.raters)}")
+    items = key.raters[file.rater - 1]
+    for place, vote in enumerate(file.votes):
+        where = f"{path}: votes: {place}"
+        if not 0 <= vote.item < len(items):
+            raise InputError(f"{where}: item: {vote.item} is none of the {len(items)} items of rater {file.rater}")
+        question = items[vote.item].question
+        if vote.question != question:
+            raise InputError(f"{where}: question: {vote.question} but item {vote.item} asks for {question}")
+        if vote.answer not in ANSWERS[question]:
+            raise InputError(f"{where}: answer: {vote.answer!r} is none of {', '.join(ANSWERS[question])} ({question})")
+    item, times = Counter(vote.item for vote in file.votes).most_common(1)[0] if file.votes else (0, 0)
+    if times > 1:
+        raise InputError(f"{path}: votes: item {item} is there {times} times; it must be there once")
+
+
+def vote_table(votes: dict[int, list[Vote]], key: Key) -> pd.DataFrame:
+    """votes.csv: one row per vote. `answer` is what was pressed, `choice` whom it names: model, baseline, or the answer."""
+    rows = []
+    for rater, given in votes.items():
+        for vote in given:
+            item = key.raters[rater - 1][vote.item]
+            pair = key.pairs[item.pair]
+            rows.append(
+                pair.model_dump()
+                | item.model_dump(include={"question", "kind", "prompt_id"})
+                | {"rater": rater, "left_arm": item.left, "right_arm": item.right}
+                | {"answer": vote.answer, "choice": _choice(vote, item, pair.arm)}
+            )
+    return pd.DataFrame(rows, columns=list(VOTE_COLUMNS)).astype(VOTE_COLUMNS)
+
+
+def _choice(vote: Vote, item: Item, arm: str) -> str:
+    if vote.answer in NO_PREFERENCE:
+        return vote.answer
+    if item.kind == "identical":
+        return vote.answer  # The left or the right of two that are the same.
+    return "model" if (item.left if vote.answer == "left" else item.right) == arm else "baseline"
+
+
+def rater_table(table: pd.DataFrame, votes: dict[int, list[Vote]], key: Key, exclude_failed: bool) -> pd.DataFrame:
+    """raters.csv: one row per rater who sent votes, with the attention checks.
+
+    A rater passes with IDENTICAL_SHARE of the identical pairs right (no preference), or if none was answered. Pairs that came
+    again swapped are counted, `same` and `opposite`, but fail nobody: between two images as good as each other, honest
+    raters change their minds. `no_preference` is the share of all votes on rated pairs.
+    """
+    rows = [
+        _rater(table[table["rater"] == rater], rater, len(key.raters[rater - 1]))
+        | {"votes": len(given), "study": key.study}
+        for rater, given in votes.items()
+    ]
+    for row in rows:
+        row["used"] = "no" if exclude_failed and row["passed"] == "no" else "yes"
+    return pd.DataFrame(rows, columns=list(RATER_COLUMNS)).astype(RATER_COLUMNS)
+
+
+def _rater(mine: pd.DataFrame, rater: int, asked: int) -> dict[str, Any]:
+    rated, identical, swapped = (mine[mine["kind"] == kind] for kind in ("rated", "identical", "swapped"))
+    right = int(identical["choice"].isin(NO_PREFERENCE).sum())
+    unit = ["question", "baseline_arm", "arm", "prompt_id"]
+    twice = swapped.merge(rated, on=unit, suffixes=("_again", ""))
+    return {
+        "rater": rater,
+        "asked": asked,
+        "identical": len(identical),
+        "identical_right": right,
+        "swapped": len(twice),
+        "swapped_same": int((twice["choice"] == twice["choice_again"]).sum()),
+        "swapped_opposite": int(sum(map(_opposite, twice["choice"], twice["choice_again"]))),
+        "no_preference": float(rated["choice"].isin(NO_PREFERENCE).mean()),
+        "passed": "yes" if right >= IDENTICAL_SHARE * len(identical) else "no",
+    }
+
+
+def _opposite(first: str, again: str) -> bool:
+    return {first, again} == {"model", "baseline"}

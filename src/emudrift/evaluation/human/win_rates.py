@@ -1,0 +1,165 @@
+"""Win, tie and loss rates by majority of the raters, with their uncertainty over prompts."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from scipy.special import ndtri
+from scipy.stats import binomtest
+
+from emudrift.errors import InputError
+from emudrift.evaluation.human.agreement import alpha_interval, krippendorff_alpha
+from emudrift.evaluation.human.study import APPEAL, FAITHFULNESS, Key, Pair, Question
+from emudrift.evaluation.intervals import holm
+from emudrift.evaluation.tables import BETTER, NONE, WORSE
+
+CONFIDENCE = 0.95
+CHOICES: dict[Question, tuple[str, ...]] = {
+    APPEAL: ("model", "baseline", "tie"),
+    FAITHFULNESS: ("model", "baseline", "both", "neither"),
+}
+
+RATE_COLUMNS: dict[str, Any] = {
+    "question": "str",
+    "baseline": "str",
+    "model": "str",
+    "guidance_scale": "float64",
+    "baseline_arm": "str",
+    "arm": "str",
+    "prompts": "int64",
+    "prompts_asked": "int64",
+    "raters": "int64",
+    "raters_asked": "int64",
+    "raters_failed": "int64",
+    "raters_excluded": "int64",
+    "votes": "int64",
+    "votes_asked": "int64",
+    "wins": "int64",
+    "ties": "int64",
+    "losses": "int64",
+    "both": "int64",
+    "neither": "int64",
+    "no_majority": "int64",
+    "win": "float64",
+    "win_low": "float64",
+    "win_high": "float64",
+    "tie": "float64",
+    "tie_low": "float64",
+    "tie_high": "float64",
+    "loss": "float64",
+    "loss_low": "float64",
+    "loss_high": "float64",
+    "net": "float64",
+    "net_low": "float64",
+    "net_high": "float64",
+    "confidence": "float64",
+    "p": "float64",
+    "p_holm": "float64",
+    "finding": "str",
+    "alpha": "float64",
+    "alpha_low": "float64",
+    "alpha_high": "float64",
+    "study": "str",
+    "note": "str",
+}
+
+
+def rate_table(votes: pd.DataFrame, raters: pd.DataFrame, key: Key, note: str = "") -> pd.DataFrame:
+    """human_evaluation.csv: a row per question and pair that got votes.
+
+    A prompt is a win where more than half of its raters name the model, a loss where more than half name the baseline, else a
+    tie. Of the ties, `both` and `neither` count those in which more than half gave that answer (text faithfulness alone), and
+    `no_majority` those in which no answer has more than half.
+    Rates are shares of prompts, with Wilson's interval; `net` is win - loss; `p` a two-sided sign test of wins against losses,
+    `p_holm` adjusted over all rows, and `finding` what stands at 0.05 after that. Raters who are not `used` are left out.
+
+    Raises:
+        InputError: no vote is left.
+    """
+    used = votes[(votes["kind"] == "rated") & votes["rater"].isin(raters.loc[raters["used"] == "yes", "rater"])]
+    if used.empty:
+        raise InputError(
+            "no vote is left to count: no file has any, or all raters failed the attention checks and human_evaluation: "
+            "exclude_failed leaves them out"
+        )
+    of_study = {
+        "prompts_asked": len(key.prompts),
+        "raters_asked": len(key.raters),
+        "raters_failed": int((raters["passed"] == "no").sum()),
+        "raters_excluded": int((raters["used"] == "no").sum()),
+        "votes_asked": len(key.prompts) * len(key.raters),
+        "study": key.study,
+        "note": note,
+    }
+    rows = []
+    for question, choices in CHOICES.items():
+        for pair in key.pairs:
+            ours = used[
+                (used["question"] == question) & (used["baseline_arm"] == pair.baseline_arm) & (used["arm"] == pair.arm)
+            ]
+            if not ours.empty:
+                rows.append(_row(ours, question, pair, choices, key.seed) | of_study)
+    for row, adjusted in zip(rows, holm([row["p"] for row in rows]), strict=True):
+        row["p_holm"] = adjusted
+        row["finding"] = NONE if adjusted >= 1 - CONFIDENCE else BETTER if row["net"] > 0 else WORSE
+    return pd.DataFrame(rows, columns=list(RATE_COLUMNS)).astype(RATE_COLUMNS)
+
+
+def _row(votes: pd.DataFrame, question: Question, pair: Pair, choices: Sequence[str], seed: int) -> dict[str, Any]:
+    """One row without what concerns several. `votes` has rated pairs of one question and pair."""
+    table = pd.crosstab(votes["prompt_id"], votes["choice"]).reindex(columns=list(choices), fill_value=0)
+    counts = table.sort_index().to_numpy()
+    outcome = majority(counts)
+    n, wins, losses = len(outcome), int((outcome == 1).sum()), int((outcome == -1).sum())
+    net_low, net_high = net_interval(wins, losses, n)
+    low, high = alpha_interval(counts, seed)
+    row = pair.model_dump() | {
+        "question": question,
+        "prompts": n,
+        "raters": votes["rater"].nunique(),
+        "votes": len(votes),
+        "wins": wins,
+        "ties": n - wins - losses,
+        "losses": losses,
+        **{answer: _majorities(table, answer) for answer in ("both", "neither")},
+        "no_majority": int((2 * counts.max(axis=1) <= counts.sum(axis=1)).sum()),
+        "net": (wins - losses) / n,
+        "net_low": net_low,
+        "net_high": net_high,
+        "confidence": CONFIDENCE,
+        "p": binomtest(wins, wins + losses).pvalue if wins + losses else 1.0,
+        "alpha": krippendorff_alpha(counts),
+        "alpha_low": low,
+        "alpha_high": high,
+    }
+    for name, number in (("win", wins), ("tie", n - wins - losses), ("loss", losses)):
+        interval = binomtest(number, n).proportion_ci(CONFIDENCE, method="wilson")
+        row |= {name: number / n, f"{name}_low": interval.low, f"{name}_high": interval.high}
+    return row
+
+
+def _majorities(table: pd.DataFrame, answer: str) -> int:
+    """On how many prompts (rows) more than half gave this answer (a column, if the question has it)."""
+    return int((2 * table[answer] > table.sum(axis=1)).sum()) if answer in table else 0
+
+
+def majority(counts: np.ndarray) -> np.ndarray:
+    """1 (win), 0 (tie) or -1 (loss) for each prompt, (n,): what more than half of its raters chose.
+
+    Args:
+        counts: (n, k) votes for the model, for the baseline, and for each answer that prefers neither.
+    """
+    needed = counts.sum(axis=1)
+    return np.where(2 * counts[:, 0] > needed, 1, np.where(2 * counts[:, 1] > needed, -1, 0))
+
+
+def net_interval(wins: int, losses: int, n: int, confidence: float = CONFIDENCE) -> tuple[float, float]:
+    """Interval of (wins - losses) / n over n prompts, each won, lost or tied.
+
+    Bonett & Price 2012, Journal of Educational and Behavioral Statistics 37, 479-488: a Wald interval after one win and one
+    loss are added, which keeps its coverage where one of them is rare.
+    """
+    win, loss = (wins + 1) / (n + 2), (losses + 1) / (n + 2)
+    margin = float(ndtri((1 + confidence) / 2)) * float(np.sqrt((win + loss - (win - loss) ** 2) / (n + 2)))
+    return max(win - loss - margin, -1.0), min(win - loss + margin, 1.0)

@@ -1,0 +1,1 @@
+"""Metrics beyond FID, one module each, and their tables."""

@@ -1,0 +1,95 @@
+"""The tables of metrics beyond FID, and of their differences between models."""
+
+import math
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from emudrift.errors import InputError
+from emudrift.evaluation.intervals import CONFIDENCE, Estimate, holm
+from emudrift.evaluation.metrics.compute import LOWER_IS_BETTER
+from emudrift.evaluation.metrics.record import MetricRecord, interval_of
+from emudrift.evaluation.tables import BETTER, DIFFERENCE_COLUMNS, METRIC_COLUMNS, NONE, WORSE, frame
+
+
+def metric_table(records: Sequence[MetricRecord], note: str = "") -> pd.DataFrame:
+    """metrics.csv: METRIC_COLUMNS, in the order of the records.
+
+    `value` is by the paper's formula. `estimate` is what the interval from `low` to `high` belongs to: corrected for bias
+    where `method` names a jackknife estimate (kid, cmmd), else the value itself.
+    """
+    rows = []
+    for record in records:
+        found = record.interval()
+        rows.append(
+            record.model_dump(include=set(METRIC_COLUMNS))
+            | {"estimate": found.estimate, "low": found.low, "high": found.high}
+            | {"confidence": CONFIDENCE, "note": note}
+        )
+    return frame(rows, METRIC_COLUMNS)
+
+
+def difference_table(records: Sequence[MetricRecord], baseline: str, note: str = "") -> pd.DataFrame:
+    """metric_differences.csv: every other model less the baseline at the same guidance scale, paired by prompt.
+
+    An arm without a scale is compared with every arm of the other model. `p_holm` is adjusted for all rows of the table
+    (metrics, models, guidance scales, extractors); `finding` says whether it is below 1 − confidence, and which way is better.
+    Where there is no p, nothing is found, and the row does not count.
+
+    Raises:
+        InputError: two arms that cannot be compared: of other N, weights, reference or method.
+    """
+    rows = [_difference(a, b) | {"note": note} for a, b in _pairs(records, baseline)]
+    tested = [row for row in rows if not math.isnan(row["p"])]
+    for row, p_holm in zip(tested, holm([row["p"] for row in tested]), strict=True):
+        row["p_holm"] = p_holm
+        if p_holm < 1 - CONFIDENCE:
+            row["finding"] = WORSE if (row["estimate"] > 0) == (row["metric"] in LOWER_IS_BETTER) else BETTER
+    return frame(rows, DIFFERENCE_COLUMNS)
+
+
+def _pairs(records: Sequence[MetricRecord], baseline: str) -> Iterator[tuple[MetricRecord, MetricRecord]]:
+    """Baseline and other arm, in the order of the others."""
+    for ours in records:
+        for theirs in records:
+            same = (theirs.metric, theirs.extractor) == (ours.metric, ours.extractor)
+            if not same or ours.model == baseline or theirs.model != baseline:
+                continue
+            if None in (ours.guidance_scale, theirs.guidance_scale) or ours.guidance_scale == theirs.guidance_scale:
+                if ours.comparable() != theirs.comparable():
+                    raise InputError(
+                        f"{theirs.arm} and {ours.arm} cannot be compared by {ours.metric} of {ours.extractor}: their N, "
+                        "weights, reference or method differ; remove both files and run again"
+                    )
+                yield theirs, ours
+
+
+def _difference(a: MetricRecord, b: MetricRecord) -> dict[str, Any]:
+    """One row: b, the model, less a, the baseline."""
+    found = interval_of(
+        b.value - a.value,
+        np.subtract(b.leave_one_out, a.leave_one_out).tolist(),
+        np.subtract(b.per_image, a.per_image).tolist(),
+        b.n,
+        b.corrected,
+    )
+    return b.model_dump(include=set(DIFFERENCE_COLUMNS)) | {
+        "baseline": a.model,
+        "guidance_scale": a.guidance_scale if b.guidance_scale is None else b.guidance_scale,
+        "baseline_arm": a.arm,
+        "difference": b.value - a.value,
+        "estimate": found.estimate,
+        "low": found.low,
+        "high": found.high,
+        "confidence": CONFIDENCE,
+        "p": _p(found),
+        "p_holm": math.nan,
+        "finding": NONE,
+    }
+
+
+def _p(found: Estimate) -> float:
+    """p of no difference; NaN where all images agree on a difference, so that there is no error to test it by."""
+    return math.nan if found.standard_error == 0 and found.estimate != 0 else found.p_value

@@ -1,0 +1,79 @@
+"""Networks from checkpoints in transformers' format: looked over first, then loaded whole or not at all."""
+
+import json
+import pickle
+from pathlib import Path
+from typing import Any
+
+import emudrift.runtime.torchvision_fix  # noqa: F401  (before transformers)
+
+import torch
+from safetensors import SafetensorError
+
+from emudrift.errors import InputError
+
+KEY = "extractors: checkpoint"
+
+
+def check_pretrained(folder: Path, model_type: str, dims: int) -> None:
+    """Looks a checkpoint over without loading it.
+
+    Raises:
+        InputError: there is none, or it is of another kind or width, or without weights.
+    """
+    from transformers import AutoConfig
+
+    path = folder / "config.json"
+    try:
+        found = json.loads(path.read_text(encoding="utf-8")).get("model_type")
+    except (OSError, ValueError, AttributeError) as error:
+        raise InputError(
+            f"{KEY}: {folder}: no readable config.json here, so this is no {model_type} checkpoint"
+        ) from error
+    if found != model_type:
+        raise InputError(f"{KEY}: {path}: model_type is {found!r}, expected {model_type!r}")
+    try:
+        config = AutoConfig.from_pretrained(folder, local_files_only=True)
+    except (OSError, ValueError, TypeError) as error:
+        raise InputError(f"{KEY}: {path}: cannot be read: {_line(error)}") from error
+    width = config.projection_dim if model_type == "clip" else config.hidden_size
+    if width != dims:
+        raise InputError(f"extractors: {model_type}: dims: {dims} is not what {path} makes; write dims: {width}")
+    if not (list(folder.glob("*.safetensors")) or (folder / "pytorch_model.bin").exists()):
+        raise InputError(f"{KEY}: {folder}: holds neither model.safetensors nor pytorch_model.bin")
+
+
+def check_tokenizer(folder: Path) -> None:
+    """Raises InputError where a checkpoint has no tokenizer: transformers would make an empty one without a word."""
+    if not (folder / "tokenizer.json").exists() and not all(
+        (folder / n).exists() for n in ("vocab.json", "merges.txt")
+    ):
+        raise InputError(f"{KEY}: {folder}: clip_score needs tokenizer.json, or vocab.json and merges.txt, here")
+
+
+def load_pretrained(kind: Any, folder: Path, device: str) -> Any:
+    """The network in float32, ready on its device, with every weight from the files.
+
+    Args:
+        kind: class of transformers.
+
+    Raises:
+        InputError: the files are damaged, or lack weights, which transformers would draw at random.
+    """
+    try:
+        # Other files than safetensors are read with weights_only=True: transformers' default.
+        model, found = kind.from_pretrained(
+            folder, dtype=torch.float32, attn_implementation="sdpa", local_files_only=True, output_loading_info=True
+        )
+    except (OSError, ValueError, RuntimeError, SafetensorError, pickle.UnpicklingError) as error:
+        raise InputError(f"{KEY}: {folder}: the checkpoint cannot be loaded: {_line(error)}") from error
+    missing = sorted(map(str, found["missing_keys"]))
+    if missing:
+        raise InputError(
+            f"{KEY}: {folder}: its files lack {len(missing)} of the network's weights, such as {missing[0]}; fetch them again"
+        )
+    return model.to(torch.device(device)).eval()
+
+
+def _line(error: Exception) -> str:
+    return " ".join(str(error).split())[:300]

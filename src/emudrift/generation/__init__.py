@@ -1,0 +1,1 @@
+"""From prompts to shard archives: generators, resume, attempts, the state of the arms."""

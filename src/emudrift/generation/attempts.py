@@ -1,0 +1,141 @@
+"""What happened to a shard: one line per attempt, kept beside it whatever its end."""
+
+import json
+import logging
+import time
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from types import TracebackType
+
+from emudrift.errors import InputError
+from emudrift.runtime.atomic_files import write_bytes_atomically
+from emudrift.runtime.jobs import Job, Stopped
+from emudrift.runtime.progress import Progress
+
+logger = logging.getLogger(__name__)
+
+RUNNING, FINISHED = "running", "finished"
+KILLED = "killed: it left no word"
+
+
+@dataclass(frozen=True)
+class Attempt:
+    """One attempt at a shard.
+
+    Attributes:
+        job: SLURM job id, or None.
+        node: name of the machine.
+        device: in words; "" if the model was never loaded.
+        start, end: seconds since the epoch; the end of a killed one is its last image's time.
+        images_before: whole images that it found.
+        images: whole images that it made.
+        reason: of its end: `finished`, a signal, `walltime: ...`, `error: ...`, `killed: ...`; or `running`.
+    """
+
+    job: str | None
+    node: str
+    device: str
+    start: float
+    end: float
+    images_before: int
+    images: int
+    reason: str
+
+    @property
+    def seconds(self) -> float:
+        return self.end - self.start
+
+    @property
+    def images_per_hour(self) -> float:
+        return 3600 * self.images / self.seconds if self.seconds > 0 else 0.0
+
+
+def images_per_hour(attempts: Sequence[Attempt]) -> float | None:
+    """How fast a shard was drawn: in the attempt that made most of it; of equals in the slowest.
+
+    An attempt that found all tokens only had to decode them, and says nothing about drawing.
+    """
+    made = [attempt for attempt in attempts if attempt.images and attempt.seconds > 0]
+    return min(made, key=lambda each: (-each.images, each.images_per_hour)).images_per_hour if made else None
+
+
+class History:
+    """The attempts at a shard, in a JSON Lines file.
+
+    Raises InputError, where it reads, for a file that is no history.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def attempts(self) -> list[Attempt]:
+        if not self.path.exists():
+            return []
+        try:
+            return [Attempt(**json.loads(line)) for line in self.path.read_text(encoding="utf-8").splitlines()]
+        except (ValueError, TypeError) as error:
+            raise InputError(f"{self.path}: not a history of attempts ({error}); remove it and run again") from error
+
+    def begin(self, job: Job, images: int, last_image: float | None) -> Attempt:
+        """Adds an attempt. One before it that still runs, by its line, was killed, since only one works at a time.
+
+        Args:
+            images: whole images that are there.
+            last_image: when the newest of them was written, in seconds since the epoch.
+        """
+        attempts = self.attempts()
+        if attempts and attempts[-1].reason == RUNNING:
+            last = attempts[-1]
+            end = max(last.start, last_image or last.start)
+            attempts[-1] = replace(last, end=end, images=max(0, images - last.images_before), reason=KILLED)
+        now = time.time()
+        begun = Attempt(job.slurm_id, job.host, "", now, now, images, 0, RUNNING)
+        self._write([*attempts, begun])
+        return begun
+
+    def end(self, begun: Attempt, reason: str, images: int, device: str) -> None:
+        """Completes the line of an attempt, unless another job took the shard over and did so."""
+        ended = replace(begun, end=time.time(), images=images, reason=reason, device=device)
+        self._write([ended if attempt == begun else attempt for attempt in self.attempts()])
+
+    def _write(self, attempts: list[Attempt]) -> None:
+        lines = "".join(json.dumps(asdict(attempt)) + "\n" for attempt in attempts)
+        write_bytes_atomically(self.path, lines.encode())
+
+
+class Recording:
+    """Writes the line of one attempt: begun when it is known what is there, completed whatever ends the `with` block.
+
+    Attributes:
+        device: in words, to be set once the model is loaded.
+    """
+
+    def __init__(self, history: History, job: Job, progress: Progress) -> None:
+        self.history, self.job, self.progress, self.device = history, job, progress, ""
+        self._begun: Attempt | None = None
+
+    def begin(self, images: int, last_image: float | None) -> None:
+        self._begun = self.history.begin(self.job, images, last_image)
+
+    def __enter__(self) -> "Recording":
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._begun is None:
+            return
+        reason = FINISHED
+        if isinstance(error, Stopped):
+            reason = str(error)
+        elif error is not None:
+            text = str(error).strip().splitlines()
+            reason = f"error: {text[0] if text else type(error).__name__}"
+        images = self.progress.done - self.progress.skipped
+        try:
+            self.history.end(self._begun, reason, images, self.device)
+        except InputError as fault:
+            if error is None:
+                raise
+            logger.error("the end of this attempt could not be noted: %s", fault)  # What ended it matters more.

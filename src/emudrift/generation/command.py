@@ -1,0 +1,308 @@
+"""Any program as a generator: it is given prompts as JSON Lines and writes an image file for each (docs/adding-a-model.md)."""
+
+import json
+import logging
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import IO, Any
+
+import numpy as np
+
+from emudrift.config.experiment import REPOSITORY
+from emudrift.data.image_io import load_image
+from emudrift.data.prompts import Prompt
+from emudrift.errors import InputError
+from emudrift.generation.interface import Drawing
+from emudrift.generation.model_files import digest_of, hash_files
+from emudrift.runtime.devices import visible_devices
+from emudrift.runtime.jobs import Stopped
+
+logger = logging.getLogger(__name__)
+
+ENDINGS = (".png", ".jpg", ".jpeg")
+LOOK = 0.5
+"""Seconds between two looks for new images."""
+GRACE = 10.0
+"""Seconds that a program has to end after SIGTERM, before SIGKILL."""
+LAST_LINES = 20
+"""Lines of the program's output that an error repeats."""
+
+_LAUNCHER = """
+import ctypes, os, sys
+parent, words = int(sys.argv[1]), sys.argv[2:]
+if sys.platform == "linux":
+    ctypes.CDLL(None).prctl(1, 15)  # PR_SET_PDEATHSIG, SIGTERM
+    if os.getppid() != parent:
+        sys.exit("the job is gone")
+try:
+    os.execvp(words[0], words)
+except OSError as error:
+    sys.exit(f"{words[0]}: cannot be started: {(error.strerror or str(error)).lower()}")
+"""
+"""Becomes the program, after asking the kernel to end it when this process is killed: it would go on using the GPU."""
+
+
+class CommandGenerator:
+    """Runs a program once for all that is missing of a shard, and takes its images over while it goes on.
+
+    Args:
+        settings: those of the arm (`Arm.settings`).
+        model: name of the model, for messages.
+        folder: that the program is run in.
+    """
+
+    def __init__(self, settings: dict[str, Any], model: str, folder: Path = REPOSITORY) -> None:
+        self.settings, self.model, self.folder = settings, model, folder
+        self.size: tuple[int, int] = (settings["width"], settings["height"])
+        self.visible = visible_devices(settings["device"])
+
+    def draw_all(self, prompts: Sequence[Prompt], watch: Callable[[], None]) -> Iterator[tuple[Prompt, Drawing]]:
+        """Yields each prompt with its image as soon as that is whole, in the order in which the program writes them.
+
+        Args:
+            watch: called again and again while the program runs; may raise `Stopped`, which ends the program.
+
+        Raises:
+            InputError: the program failed, or images are missing, damaged or not asked for. Whole ones were yielded before.
+        """
+        with tempfile.TemporaryDirectory(prefix="emudrift-command-") as name:
+            lines, images = Path(name, "prompts.jsonl"), Path(name, "images")
+            images.mkdir()
+            lines.write_text("".join(self._line(prompt) for prompt in prompts), encoding="utf-8")
+            inbox = _Inbox(images, prompts, self.model)
+            with _running(self._words(lines, images), self.folder, self._environment()) as program:
+                stopped = None
+                while program.process.poll() is None:
+                    try:
+                        watch()
+                        time.sleep(LOOK)
+                    except Stopped as reason:
+                        stopped = reason
+                        _end(program.process)
+                    yield from inbox.take()
+                status = program.finish()
+                yield from inbox.take(ended=True, well=stopped is None and status == 0)
+            if stopped is not None:
+                raise stopped
+            if status:
+                raise InputError(
+                    f"models: {self.model}: its command {_how_it_ended(status)} after {inbox.taken:,} of {len(prompts):,} images"
+                    f" (they are kept). It said:\n{program.said()}"
+                )
+            inbox.refuse_missing()
+
+    def device(self) -> str:
+        return f"GPU {self.visible}, by a command" if self.visible else "cpu, by a command"
+
+    def _line(self, prompt: Prompt) -> str:
+        line = {"prompt_id": prompt.prompt_id, "caption": prompt.caption, "seed": prompt.seed}
+        asked = {key: self.settings[key] for key in ("width", "height", "guidance_scale")}
+        return json.dumps(line | asked, ensure_ascii=False) + "\n"
+
+    def _words(self, prompts: Path, output: Path) -> list[str]:
+        scale = self.settings["guidance_scale"]
+        values = {
+            "{prompts}": str(prompts),
+            "{output}": str(output),
+            "{width}": str(self.size[0]),
+            "{height}": str(self.size[1]),
+            "{guidance_scale}": "" if scale is None else f"{scale:g}",
+        }
+        words = []
+        for word in self.settings["command"]:
+            for placeholder, value in values.items():
+                word = word.replace(placeholder, value)
+            words.append(word)
+        return words
+
+    def _environment(self) -> dict[str, str]:
+        # Python holds back what it prints to a pipe, and a killed program's last words would be lost.
+        return os.environ | {"CUDA_VISIBLE_DEVICES": self.visible, "PYTHONUNBUFFERED": "1"}
+
+
+class _Inbox:
+    """The folder that a program writes its images to."""
+
+    def __init__(self, folder: Path, prompts: Sequence[Prompt], model: str) -> None:
+        self.folder, self.model = folder, model
+        self._waiting = {prompt.prompt_id: prompt for prompt in prompts}
+        self._asked = frozenset(self._waiting)
+        self._seen: dict[Path, tuple[int, int]] = {}
+
+    @property
+    def taken(self) -> int:
+        return len(self._asked) - len(self._waiting)
+
+    def take(self, ended: bool = False, well: bool = False) -> Iterator[tuple[Prompt, Drawing]]:
+        """Yields the images that are whole, and removes their files.
+
+        Args:
+            ended: the program has; before, a file counts as whole only if nothing was written to it since the last look.
+            well: it ended with status 0, so that every file should be whole.
+
+        Raises:
+            InputError: an image was not asked for or came a second time; or, if `well`, one is damaged.
+        """
+        if not self.folder.is_dir():
+            raise InputError(f"models: {self.model}: its command removed {{output}}, the folder for its images")
+        # A link that leads nowhere is no image.
+        paths = [path for path in sorted(self.folder.iterdir()) if path.suffix.lower() in ENDINGS and path.is_file()]
+        if well or not ended:  # How it failed says more.
+            self._refuse_others([path for path in paths if not path.name.startswith(".")])
+        for path in paths:
+            if path.stem not in self._waiting or not (ended or self._is_settled(path)):
+                continue
+            try:
+                image = np.asarray(load_image(path, name=path.name))
+            except InputError as error:
+                if well:
+                    raise InputError(f"models: {self.model}: its command wrote no whole image: {error}") from error
+                continue
+            yield self._waiting.pop(path.stem), Drawing(image)
+            path.unlink()
+
+    def refuse_missing(self) -> None:
+        if self._waiting:
+            raise InputError(
+                f"models: {self.model}: its command ended with status 0, but {len(self._waiting):,} of {len(self._asked):,} "
+                f"images are missing in {{output}}: {_listed(self._waiting)}. Each must be named <prompt_id>.png or .jpg"
+            )
+
+    def _refuse_others(self, paths: list[Path]) -> None:
+        strangers = [path.name for path in paths if path.stem not in self._asked]
+        if strangers:
+            raise InputError(
+                f"models: {self.model}: its command wrote images that were not asked for: {_listed(strangers)}. Each must be "
+                f"named <prompt_id>.png or .jpg, such as {min(self._asked)}.png"
+            )
+        again = [path.name for path in paths if path.stem not in self._waiting]
+        if again:
+            raise InputError(
+                f"models: {self.model}: its command wrote images again that were whole before: {_listed(again)}. Write each "
+                "once: under another name first, then rename it"
+            )
+
+    def _is_settled(self, path: Path) -> bool:
+        """Whether nothing was written to a file since the last look."""
+        stat = path.stat()
+        now = (stat.st_size, stat.st_mtime_ns)
+        before, self._seen[path] = self._seen.get(path), now
+        return before == now
+
+
+class _Program:
+    """A running program, whose output goes to the log line by line."""
+
+    def __init__(self, process: "subprocess.Popen[str]") -> None:
+        self.process = process
+        self._last: deque[str] = deque(maxlen=LAST_LINES)
+        assert process.stdout is not None
+        self._reader = threading.Thread(target=self._read, args=(process.stdout,), daemon=True, name="command")
+        self._reader.start()
+
+    def _read(self, pipe: IO[str]) -> None:
+        for line in pipe:
+            text = line.rstrip()
+            self._last.append(text)
+            if not line.endswith("\r"):  # Those are steps of a progress bar.
+                logger.info("| %s", text)
+
+    def finish(self) -> int:
+        """Its exit status, negative for a signal; what it said is in the log then."""
+        status = self.process.wait()
+        self._reader.join(GRACE)  # Not for ever: a child that it left behind may hold the pipe.
+        return status
+
+    def said(self) -> str:
+        return "\n".join(self._last) or "(nothing)"
+
+
+@contextmanager
+def _running(words: list[str], folder: Path, environment: dict[str, str]) -> Iterator[_Program]:
+    """Starts a program in a process group of its own, and ends the whole group with the `with` block."""
+    logger.info("running %s", words)
+    process = subprocess.Popen(
+        [sys.executable, "-I", "-S", "-c", _LAUNCHER, str(os.getpid()), *words],
+        cwd=folder,
+        env=environment,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        encoding="utf-8",
+        errors="replace",
+        start_new_session=True,
+    )
+    assert process.stdout is not None
+    process.stdout.reconfigure(newline="")  # type: ignore[attr-defined]  # Keeps \r, which \n would hide.
+    try:
+        yield _Program(process)
+    finally:
+        _end(process)
+
+
+def _end(process: "subprocess.Popen[str]") -> None:
+    """Ends a program and what it started: asks first, and kills what is left after `GRACE` seconds."""
+    if process.poll() is None:
+        _signal(process, signal.SIGTERM)
+        try:
+            process.wait(GRACE)
+        except subprocess.TimeoutExpired:
+            logger.warning("the command did not end within %g s of SIGTERM; it is killed", GRACE)
+    _signal(process, signal.SIGKILL)  # Also children that it left behind: they would go on using the GPU.
+    process.wait()
+
+
+def _signal(process: "subprocess.Popen[str]", number: signal.Signals) -> None:
+    with suppress(ProcessLookupError, PermissionError):  # All of the group are gone (macOS: or zombies).
+        os.killpg(process.pid, number)
+
+
+def _how_it_ended(status: int) -> str:
+    return f"ended with status {status}" if status > 0 else f"was ended by {signal.Signals(-status).name}"
+
+
+def _listed(names: Any) -> str:
+    some = sorted(names)
+    return ", ".join(some[:10]) + (f" and {len(some) - 10:,} more" if len(some) > 10 else "")
+
+
+# -- looking over ----------------------------------------------------------------------------------------------------
+
+
+def command_files(words: Sequence[str], files: Sequence[Path], folder: Path = REPOSITORY) -> dict[str, Path]:
+    """What a command is made of: the words after its first that name files, `files`, and all that lies in those folders.
+
+    Raises:
+        InputError: one of `files` is missing.
+    """
+    found = {}
+    for path in [Path(folder, word) for word in words[1:] if os.path.isfile(folder / word)] + list(files):
+        if not path.exists():
+            raise InputError(f"models: files: no such file or folder: {path}")
+        inside = [path] if path.is_file() else [each for each in sorted(path.rglob("*")) if each.is_file()]
+        for each in inside:
+            name = each.relative_to(folder) if each.is_relative_to(folder) else each
+            if "__pycache__" not in each.parts:
+                found[name.as_posix()] = each
+    return found
+
+
+def check_command(words: Sequence[str], files: Sequence[Path], folder: Path = REPOSITORY) -> dict[str, Any]:
+    """Finds the program and hashes its files, without running it. Raises InputError where one is missing."""
+    program = words[0]
+    if shutil.which(program if os.sep not in program else str(folder / program)) is None:
+        raise InputError(
+            f"models: command: {program!r} is no program that can be run here; give its path, or mend PATH"
+        )
+    hashed = hash_files(command_files(words, files, folder))
+    return {"digest": digest_of(hashed), "files": {"command": hashed}, "revisions": {}}

@@ -1,0 +1,147 @@
+"""Drawing a shard: what is missing of it, batch by batch, tokens first, and images written while the next are drawn."""
+
+import logging
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import closing
+from types import TracebackType
+
+import numpy as np
+
+from emudrift.data.prompts import Prompt
+from emudrift.generation.interface import AnyGenerator, Drawing, Generator, ShardGenerator, TokenGenerator
+from emudrift.generation.shards import PartialShard
+from emudrift.runtime.jobs import Stopped
+
+logger = logging.getLogger(__name__)
+
+WRITERS = 2
+"""Threads that encode and write images; zlib and the disk let Python go on meanwhile."""
+WAITING = 64
+"""Images that may wait to be written; more would only fill memory."""
+
+
+def draw_shard(
+    prompts: Sequence[Prompt],
+    partial: PartialShard,
+    load: Callable[[], AnyGenerator],
+    started: Callable[[int], None] = lambda done: None,
+    progress: Callable[[int], None] = lambda done: None,
+    before_batch: Callable[[], None] = lambda: None,
+) -> None:
+    """Makes every missing sample of a shard.
+
+    Batches are cut on a fixed grid of rows. A batch of which anything is missing is drawn whole, so a resumed shard puts
+    the same rows together as an undisturbed one and gives the same bytes even where a model's roundings depend on its batch.
+    A generator that draws a shard at once has no batches: it is asked for what is missing.
+
+    Args:
+        load: loads the generator; not called if nothing is missing.
+        started: called once, with the number of samples that an earlier attempt finished.
+        progress: called with the number of samples just written.
+        before_batch: called before each batch, and while a shard is drawn at once; may raise `Stopped`. Samples that wait to be
+            written are written then.
+
+    Raises:
+        InputError: whatever the generator or the disk refuses.
+    """
+    missing = partial.missing(prompts)
+    started(len(prompts) - len(missing))
+    if not missing:
+        return
+    generator = load()
+    partial.size = generator.size
+    with _Writer(partial, progress) as writer:
+        if isinstance(generator, ShardGenerator):
+            rest = [prompt for prompt in prompts if prompt.prompt_id in missing]
+            before_batch()
+            # Closed at once when anything fails, for it may have a program running.
+            with closing(generator.draw_all(rest, before_batch)) as drawings:  # type: ignore[type-var]
+                for prompt, drawing in drawings:
+                    writer.write(prompt, drawing)
+        elif isinstance(generator, TokenGenerator):
+            _draw_tokens(prompts, partial, generator, missing, before_batch, writer)
+        else:
+            _draw_images(_grid(prompts, generator.batch_size, missing, before_batch), generator, missing, writer)
+
+
+Batches = Iterator[Sequence[Prompt]]
+
+
+def _draw_images(batches: Batches, generator: Generator, missing: set[str], writer: "_Writer") -> None:
+    for batch in batches:
+        for prompt, drawing in zip(batch, generator.draw(batch), strict=True):
+            if prompt.prompt_id in missing:
+                writer.write(prompt, drawing)
+
+
+def _draw_tokens(
+    prompts: Sequence[Prompt],
+    partial: PartialShard,
+    generator: TokenGenerator,
+    missing: set[str],
+    before_batch: Callable[[], None],
+    writer: "_Writer",
+) -> None:
+    kept, size = partial.read_tokens(prompts), generator.batching.batch_size
+
+    def is_kept(batch: Sequence[Prompt]) -> bool:
+        return all(prompt.prompt_id in kept for prompt in batch)
+
+    decoded = [prompt for batch in _grid(prompts, size, missing) if is_kept(batch) for prompt in batch]
+    if count := sum(prompt.prompt_id in missing for prompt in decoded):
+        logger.info("tokens of %d images were there already; decoded, not drawn", count)
+    for batch in _grid(prompts, size, missing, before_batch):
+        if is_kept(batch):
+            codes = np.stack([kept[prompt.prompt_id].codes for prompt in batch])
+        else:
+            codes = generator.codes(batch)
+            partial.write_tokens(batch, codes, generator.drawn_together)
+        # Decoded whole too, for the same reason.
+        for prompt, code, image in zip(batch, codes, generator.decode(codes), strict=True):
+            if prompt.prompt_id in missing:
+                writer.write(prompt, Drawing(image, code.astype(np.uint16)))
+
+
+def _grid(
+    prompts: Sequence[Prompt], size: int, missing: set[str], before: Callable[[], None] = lambda: None
+) -> Batches:
+    """The batches of which anything is missing."""
+    for start in range(0, len(prompts), size):
+        batch = prompts[start : start + size]
+        if any(prompt.prompt_id in missing for prompt in batch):
+            before()
+            yield batch
+
+
+class _Writer:
+    """Encodes and writes samples in threads, so that the generator never waits for the disk."""
+
+    def __init__(self, partial: PartialShard, progress: Callable[[int], None]) -> None:
+        self.partial, self.progress = partial, progress
+        self._pool = ThreadPoolExecutor(WRITERS, thread_name_prefix="writer")
+        self._waiting: deque[Future[None]] = deque()
+
+    def write(self, prompt: Prompt, drawing: Drawing) -> None:
+        """Raises what an earlier sample raised: a full disk ends the work within `WAITING` images."""
+        self._waiting.append(self._pool.submit(self.partial.write, prompt, drawing))
+        while len(self._waiting) > WAITING or (self._waiting and self._waiting[0].done()):
+            self._settle()
+
+    def _settle(self) -> None:
+        self._waiting.popleft().result()
+        self.progress(1)
+
+    def __enter__(self) -> "_Writer":
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        try:
+            # Also when the job is told to end: what was drawn is kept.
+            while (kind is None or kind is Stopped) and self._waiting:
+                self._settle()
+        finally:
+            self._pool.shutdown(cancel_futures=True)

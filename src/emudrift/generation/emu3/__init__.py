@@ -1,0 +1,1 @@
+"""Emu3: its checkpoints, recipe, language model, engines and VQ."""

@@ -1,0 +1,206 @@
+"""The Emu3 generator: captions in, visual tokens and images out, by the authors' recipe."""
+
+import logging
+from collections.abc import Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from emudrift.data.prompts import Prompt
+from emudrift.errors import InputError
+from emudrift.generation.emu3 import vq
+from emudrift.generation.emu3.checkpoint import load_emu3
+from emudrift.generation.emu3.generate_engine import ReferenceEngine
+from emudrift.generation.emu3.grid_engine import GridEngine
+from emudrift.generation.emu3.language_model import LanguageModel
+from emudrift.generation.emu3.recipe import Recipe
+from emudrift.generation.interface import Batching
+from emudrift.runtime.devices import torch_device
+
+logger = logging.getLogger(__name__)
+
+BATCH_ON_CPU = 16
+LARGEST_BATCH = 256
+"""Beyond it even small images gain nothing more."""
+SPARE = 1.5 * 2**30
+"""Bytes of a GPU's memory that stay free for graphs and the libraries' workspaces."""
+
+
+class Emu3Weights:
+    """A checkpoint in memory, its adapter merged; arms that differ in their settings share it.
+
+    Args:
+        settings: of an arm; `dtype`, `attention`, `engine` and `device` decide how it is loaded.
+        checkpoint: folder of the base model and its processor.
+        adapter: folder of a PEFT adapter that is merged into it, or None.
+        vq_checkpoint: folder of the checkpoint whose VQ turns tokens to pixels; default: `checkpoint`.
+
+    Raises:
+        InputError: no such device, or files that cannot be loaded.
+    """
+
+    def __init__(
+        self, settings: dict[str, Any], checkpoint: Path, adapter: Path | None = None, vq_checkpoint: Path | None = None
+    ) -> None:
+        self.key = self.key_of(settings, checkpoint, adapter, vq_checkpoint)
+        self.checkpoint, self.device = checkpoint, torch_device(settings["device"])
+        # FlashAttention over our own cache is the engine's business; the model itself is loaded as always.
+        self.attention = settings["attention"]
+        loaded_with = "sdpa" if self.attention == "flash" else self.attention
+        dtype = getattr(torch, settings["dtype"])
+        self.model = load_emu3(checkpoint, adapter, dtype, loaded_with, self.device, vq_checkpoint)
+
+    @staticmethod
+    def key_of(settings: dict[str, Any], *folders: Path | None) -> tuple[Any, ...]:
+        """Equal for arms that can share what was loaded."""
+        return (*(settings[name] for name in ("dtype", "attention", "engine", "device")), *folders)
+
+    @cached_property
+    def language(self) -> LanguageModel:
+        return LanguageModel(self.model.model.text_model, self.attention)
+
+
+class Emu3Generator:
+    """Draws with an Emu3 checkpoint, for one arm.
+
+    Args:
+        settings: those of the arm (`Arm.settings`).
+        batching: how prompts are put together; see `plan`. Default: as they come.
+
+    Attributes:
+        batching: as above; may be set until the first image is drawn.
+        drawn_together: images that were really drawn together in the last batch: fewer where memory ran out.
+    """
+
+    def __init__(self, settings: dict[str, Any], weights: Emu3Weights, batching: Batching | None = None) -> None:
+        self.settings, self.weights = settings, weights
+        self.size: tuple[int, int] = (settings["width"], settings["height"])
+        self.recipe = Recipe(weights.checkpoint, weights.model, settings)
+        self.engine: GridEngine | ReferenceEngine
+        if settings["engine"] == "grid":
+            self.engine = GridEngine(weights.model, weights.language, self.recipe)
+        else:
+            self.engine = ReferenceEngine(weights.model, self.recipe)
+        self.batching = batching or Batching(BATCH_ON_CPU, 0)
+
+    @property
+    def batching(self) -> Batching:
+        return self._batching
+
+    @batching.setter
+    def batching(self, batching: Batching) -> None:
+        self._batching, self.drawn_together = batching, batching.batch_size
+        if isinstance(self.engine, GridEngine):
+            self.engine.prompt_length = batching.prompt_length
+
+    @property
+    def fills(self) -> bool:
+        """Whether every batch is filled up with dummy rows: in 16 bit its size moves roundings, on a GPU it costs graphs."""
+        return self.settings["dtype"] != "float32" or self.weights.device.type == "cuda"
+
+    def plan(self, captions: Sequence[str], shard_size: int, batch_size: int | None) -> Batching:
+        """How prompts should be put together.
+
+        Args:
+            captions: of the whole prompt table; the longest of them, or the negative prompt, sets the padding.
+            shard_size: images of a shard; batches of equal size waste nothing at its end.
+            batch_size: as asked for, or None: as many as the device's free memory takes.
+        """
+        length = self.recipe.longest(list(captions))
+        if batch_size is None:
+            batch_size = self._largest_batch(length, shard_size)
+        return Batching(batch_size, length)
+
+    def _largest_batch(self, prompt_length: int, shard_size: int) -> int:
+        if self.weights.device.type != "cuda":
+            return equal_batches(BATCH_ON_CPU, 1, shard_size)[1]
+        if not isinstance(self.engine, GridEngine):
+            raise InputError(
+                "resources: generation_batch_size: auto knows the memory of engine: grid only; give a number for "
+                "engine: reference (the published study used 20)"
+            )
+        self.engine.prompt_length = prompt_length
+        torch.cuda.empty_cache()
+        free = torch.cuda.mem_get_info(self.weights.device)[0]
+        decoding = vq.TOGETHER * vq.BYTES_PER_PIXEL * self.size[0] * self.size[1]
+        reading = self.weights.language.bytes_to_read(prompt_length)
+        fits, batch_size = equal_batches(free - SPARE - decoding - reading, self.engine.bytes_per_image(), shard_size)
+        logger.info(
+            "batch size %d: %d images of %.2f GB each fit into %.1f GB of free memory, and shards have %d images",
+            batch_size,
+            fits,
+            self.engine.bytes_per_image() / 1e9,
+            free / 1e9,
+            shard_size,
+        )
+        return batch_size
+
+    def codes(self, prompts: Sequence[Prompt]) -> np.ndarray:
+        """Visual tokens as codes of the codebook, (batch, h, w) uint16. Where memory runs out, fewer are drawn together.
+
+        Raises:
+            InputError: there is not enough memory for a single image.
+        """
+        while True:
+            try:
+                return self._codes(prompts)
+            except torch.OutOfMemoryError as error:
+                if self.drawn_together == 1:
+                    raise InputError(
+                        f"the device's memory is too small to draw one image of {self.size[0]} x {self.size[1]} with this "
+                        "model; take a larger device, or check that nothing else runs on it (nvidia-smi)"
+                    ) from error
+            # Outside the handler: the exception's traceback would keep the tensors alive.
+            if isinstance(self.engine, GridEngine):
+                self.engine.release()
+            before, self.drawn_together = self.drawn_together, -(-self.drawn_together // 2)
+            logger.warning("out of memory with %d images together; going on with %d", before, self.drawn_together)
+
+    def _codes(self, prompts: Sequence[Prompt]) -> np.ndarray:
+        parts = []
+        for start in range(0, len(prompts), self.drawn_together):
+            rows = list(prompts[start : start + self.drawn_together])
+            real = len(rows)
+            if self.fills:
+                rows += [rows[-1]] * (self.drawn_together - real)
+            codes = self.engine.codes([row.caption for row in rows], [row.seed for row in rows])[:real]
+            parts.append(codes.to(torch.int32).cpu().numpy().astype(np.uint16))
+        return np.concatenate(parts)
+
+    def decode(self, codes: np.ndarray) -> np.ndarray:
+        """From codes (batch, h, w) to images (batch, height, width, 3) uint8.
+
+        Raises:
+            InputError: there is not enough memory, also after the language model gave up its cache.
+        """
+        decoder, tokens = self.weights.model.model.vqmodel, torch.from_numpy(codes.astype(np.int64))
+        try:
+            return vq.decode_codes(decoder, tokens).numpy()
+        except torch.OutOfMemoryError:
+            logger.warning("out of memory in decoding; the language model's cache is given up for it")
+        if isinstance(self.engine, GridEngine):
+            self.engine.release()
+        try:
+            return vq.decode_codes(decoder, tokens).numpy()
+        except torch.OutOfMemoryError as error:
+            raise InputError(
+                f"the device's memory is too small to decode {vq.TOGETHER} images of {self.size[0]} x {self.size[1]}; take "
+                "a larger device, or check that nothing else runs on it (nvidia-smi)"
+            ) from error
+
+    def device(self) -> str:
+        device = self.weights.device
+        return torch.cuda.get_device_name(device) if device.type == "cuda" else "cpu"
+
+
+def equal_batches(free: float, bytes_per_image: int, shard_size: int) -> tuple[int, int]:
+    """How many images fit into free bytes, and a batch size near it that parts a shard into equal batches.
+
+    fits = 97 in shards of 500: six batches of 84, where 97 would leave a sixth of 15.
+    """
+    fits = max(1, min(int(free // bytes_per_image), LARGEST_BATCH))
+    batches = -(-shard_size // fits)
+    return fits, -(-shard_size // batches)

@@ -1,0 +1,88 @@
+"""Between visual tokens and pixels: the VQ in float32."""
+
+import emudrift.runtime.torchvision_fix  # noqa: F401  (before transformers)
+
+import torch
+from torch import Tensor
+from transformers import Emu3VQVAE
+
+TOGETHER = 4
+"""Images decoded at once. Always so many, filled up with copies: another number moves the roundings of a convolution, and
+now and then a pixel with them."""
+
+BYTES_PER_PIXEL = 1024
+"""Device memory for one image in the making, per pixel: 2 GB for four images of 720 x 720, measured in activations."""
+
+
+@torch.inference_mode()
+def decode_codes(vq: Emu3VQVAE, codes: Tensor) -> Tensor:
+    """Decodes visual tokens to images.
+
+    Pixels are rounded to the nearest of 256 values (transformers' postprocess truncates).
+
+    Args:
+        vq: `Emu3VQVAE` in float32.
+        codes: (batch, h, w) integers.
+
+    Returns:
+        (batch, height, width, 3) uint8, on the CPU.
+    """
+    images = []
+    # TF32, torch's default for convolutions on a GPU, would leave 10 of float32's 23 bits.
+    with torch.backends.cudnn.flags(enabled=True, benchmark=False, deterministic=True, allow_tf32=False):
+        for start in range(0, len(codes), TOGETHER):
+            part = codes[start : start + TOGETHER].to(vq.device).long()
+            filled = torch.cat([part, part[-1:].expand(TOGETHER - len(part), -1, -1)])
+            pixels = first_frame(vq, filled)[: len(part)]
+            # Emu3's image processor normalises with mean 0.5 and standard deviation 0.5: [0, 255] is [-1, 1].
+            scaled = ((pixels.clamp(-1, 1) + 1) * 127.5).round().to(torch.uint8)
+            images.append(scaled.permute(0, 2, 3, 1).cpu())
+    return torch.cat(images)
+
+
+@torch.inference_mode()
+def encode_pixels(vq: Emu3VQVAE, pixels: Tensor) -> Tensor:
+    """Encodes images to visual tokens, always `TOGETHER` at a time, like decoding.
+
+    Args:
+        vq: `Emu3VQVAE` in float32.
+        pixels: (batch, height, width, 3) uint8.
+
+    Returns:
+        (batch, h, w) int64 codes, on the CPU.
+    """
+    codes = []
+    with torch.backends.cudnn.flags(enabled=True, benchmark=False, deterministic=True, allow_tf32=False):
+        for start in range(0, len(pixels), TOGETHER):
+            part = pixels[start : start + TOGETHER].to(vq.device).permute(0, 3, 1, 2).float() / 127.5 - 1
+            filled = torch.cat([part, part[-1:].expand(TOGETHER - len(part), -1, -1, -1)])
+            sizes = torch.tensor([filled.shape[-2:]] * TOGETHER)
+            codes += [tokens.cpu() for tokens in vq.encode(filled, sizes).image_tokens[: len(part)]]
+    return torch.stack(codes)
+
+
+def first_frame(vq: Emu3VQVAE, codes: Tensor) -> Tensor:
+    """The image of visual tokens: what `Emu3VQVAE.decode` returns, without the frames that it throws away.
+
+    Emu3's VQ was made for video: it turns one frame of tokens into `temporal_downsample_factor` frames, and an image is the
+    first of them. Its convolutions over time look back only, so all that works in space is done for that frame alone.
+
+    Args:
+        codes: (batch, h, w) int64.
+
+    Returns:
+        (batch, 3, height, width), about -1 to 1.
+    """
+    batch, h, w = codes.shape
+    decoder = vq.decoder
+    quantised = vq.quantize.embedding(codes.flatten()).view(batch, 1, h, w, -1).permute(0, 4, 1, 2, 3).contiguous()
+    both = torch.cat([vq.post_quant_conv(quantised), quantised])
+    for layer in decoder.time_res_stack:
+        both = layer(both)
+    for layer in decoder.time_conv:
+        both = layer(both)
+        both = both * torch.sigmoid(both)
+    hidden, quantised = both[:, :, 0].chunk(2)
+    hidden = decoder.middle_block(decoder.conv_in(hidden), quantised)
+    hidden = decoder.norm_out(decoder.up_block(hidden, quantised), quantised)
+    return decoder.conv_out(hidden * torch.sigmoid(hidden))

@@ -1,0 +1,101 @@
+"""Images that exist already, made by a closed system, another team or a competitor, matched to prompts by name."""
+
+import csv
+import hashlib
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from emudrift.data.image_io import load_image
+from emudrift.data.image_sources import IMAGE_ENDINGS
+from emudrift.data.prompts import Prompt
+from emudrift.errors import InputError
+from emudrift.generation.interface import Drawing
+
+
+class FolderGenerator:
+    """Serves the images of a folder as if they were drawn.
+
+    An image belongs to a prompt if its name without ending is the prompt_id, the stem of the dataset image's file name,
+    or the image id; or if the table says so.
+    """
+
+    size = None
+    batch_size = 32
+
+    def __init__(self, images: Path, table: Path | None) -> None:
+        self.images, self.table = images, table
+        if not images.is_dir():
+            raise InputError(f"{images}: models: images is not a folder")
+        self._files = _by_table(images, table) if table else _by_name(images)
+
+    def find(self, prompt: Prompt) -> Path | None:
+        names = [prompt.prompt_id]
+        if self.table is None:
+            names += [Path(prompt.file_name).stem, str(prompt.image_id)]
+        return next((self._files[name] for name in names if name in self._files), None)
+
+    def find_all(self, prompts: Sequence[Prompt]) -> list[Path]:
+        """Raises InputError that lists the prompts without an image."""
+        found = [(prompt, self.find(prompt)) for prompt in prompts]
+        missing = [prompt.prompt_id for prompt, path in found if path is None]
+        if missing:
+            rows = f"rows {prompts[0].row} to {prompts[-1].row}"
+            listed = ", ".join(missing[:20]) + (f" and {len(missing) - 20:,} more" if len(missing) > 20 else "")
+            raise InputError(
+                f"{self.table or self.images}: no image for {len(missing):,} of {len(prompts):,} prompts ({rows}): {listed}. "
+                "Name each image <prompt_id>.png or like the dataset's file, or give models: table with prompt_id,file_name. "
+                "If too many rows are asked for, let shard_size divide the largest of sample_sizes"
+            )
+        return [path for _, path in found if path is not None]
+
+    def draw(self, prompts: Sequence[Prompt]) -> Iterator[Drawing]:
+        for path in self.find_all(prompts):
+            yield Drawing(np.asarray(load_image(path)))
+
+    def device(self) -> str:
+        return "none (images were there)"
+
+
+def check_folder(images: Path, table: Path | None, prompts: Sequence[Prompt]) -> dict[str, Any]:
+    """Finds the image of every prompt, decodes and hashes it. Raises InputError where one is missing or broken."""
+    digest = hashlib.sha256()
+    for path, prompt in zip(FolderGenerator(images, table).find_all(prompts), prompts, strict=True):
+        load_image(path)
+        digest.update(f"{prompt.prompt_id} {hashlib.sha256(path.read_bytes()).hexdigest()}\n".encode())
+    return {"digest": digest.hexdigest(), "files": {"images": len(prompts)}, "revisions": {}}
+
+
+def _by_name(folder: Path) -> dict[str, Path]:
+    files: dict[str, Path] = {}
+    for path in sorted(folder.iterdir()):
+        if path.suffix.lower() not in IMAGE_ENDINGS:
+            continue
+        if path.stem in files:
+            raise InputError(f"{folder}: {files[path.stem].name} and {path.name} have the same name; keep one of them")
+        files[path.stem] = path
+    return files
+
+
+def _by_table(folder: Path, table: Path) -> dict[str, Path]:
+    try:
+        with table.open(newline="", encoding="utf-8") as file:
+            reader = csv.DictReader(file)
+            if not {"prompt_id", "file_name"} <= set(reader.fieldnames or []):
+                raise InputError(f"{table}: needs the columns prompt_id and file_name; it has {reader.fieldnames}")
+            rows = list(reader)
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError(f"{table}: cannot read the table of images: {error}") from error
+    files: dict[str, Path] = {}
+    for number, row in enumerate(rows, start=2):
+        path = Path(folder, row["file_name"] or "").resolve()
+        if not path.is_relative_to(folder.resolve()):
+            raise InputError(f"{table}: line {number}: {row['file_name']!r} leads outside {folder}")
+        if not path.is_file():
+            raise InputError(f"{table}: line {number}: {row['file_name']!r} is not a file in {folder}")
+        if row["prompt_id"] in files:
+            raise InputError(f"{table}: line {number}: prompt_id {row['prompt_id']!r} is given twice")
+        files[row["prompt_id"]] = path
+    return files

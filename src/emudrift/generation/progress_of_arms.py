@@ -1,0 +1,110 @@
+"""How far each arm is, read from the disk alone."""
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import pandas as pd
+
+from emudrift.config.arm import Arm
+from emudrift.config.experiment import Experiment
+from emudrift.config.row_range import RowRange
+from emudrift.generation.attempts import FINISHED, KILLED, RUNNING, Attempt, History, images_per_hour
+from emudrift.generation.shards import count_samples, lock_of
+from emudrift.runtime.locks import living_holder_of
+
+
+@dataclass(frozen=True)
+class ShardState:
+    """A shard as it lies on the disk.
+
+    Attributes:
+        total: images that it will hold.
+        images: whole images that are there.
+        done: its archive and manifest are there.
+        rate: images per hour, of the attempt that made most of it; None if none made any.
+        worker: who works on it, in words; None if nobody holds its lock.
+        error: how its last attempt ended, where that left it unfinished.
+        size: bytes of its archive; 0 until it is done.
+    """
+
+    shard: RowRange
+    total: int
+    images: int
+    done: bool
+    rate: float | None
+    worker: str | None
+    error: str | None
+    size: int
+
+
+@dataclass(frozen=True)
+class ArmState:
+    arm: Arm
+    shards: list[ShardState]
+
+    @property
+    def total(self) -> int:
+        return sum(shard.total for shard in self.shards)
+
+    @property
+    def images(self) -> int:
+        return sum(shard.images for shard in self.shards)
+
+    def count(self, state: str) -> int:
+        """Shards that are `done`, `partial` or `to do`."""
+        names = ["done" if each.done else "partial" if each.images or each.worker else "to do" for each in self.shards]
+        return names.count(state)
+
+
+def survey(experiment: Experiment) -> list[ArmState]:
+    """The state of all arms. Raises InputError for a broken history."""
+    n = max(experiment.config.sample_sizes)
+    prompts = experiment.results / "prompts.parquet"
+    rows = len(pd.read_parquet(prompts, columns=[])) if prompts.exists() else None
+    states = []
+    for arm in experiment.arms():
+        shards = [_shard_state(experiment, arm, shard, rows) for shard in experiment.shards(n)]
+        states.append(ArmState(arm, shards))
+    return states
+
+
+def _shard_state(experiment: Experiment, arm: Arm, shard: RowRange, rows: int | None) -> ShardState:
+    archive, manifest = (experiment.images(arm.name, shard.name, ending) for ending in (".tar", ".json"))
+    partial = archive.parent / ".partial" / shard.name
+    total = shard.stop - shard.start if rows is None else max(0, min(shard.stop, rows) - shard.start)
+    attempts = History(archive.with_suffix(".attempts.jsonl")).attempts()
+    try:
+        size = archive.stat().st_size if manifest.exists() else 0
+    except FileNotFoundError:
+        size = 0
+    done = size > 0
+    images = total if done else count_samples(partial)
+    holder = living_holder_of(lock_of(partial))
+    return ShardState(
+        shard,
+        total,
+        images,
+        done,
+        _rate(attempts, images),
+        None if holder is None else str(holder),
+        None if done or holder is not None else _error(attempts),
+        size,
+    )
+
+
+def _rate(attempts: Sequence[Attempt], images: int) -> float | None:
+    """As `images_per_hour`; an attempt that still runs counts up to now."""
+    if attempts and attempts[-1].reason == RUNNING:
+        last = attempts[-1]
+        attempts = [*attempts[:-1], replace(last, end=time.time(), images=max(0, images - last.images_before))]
+    return images_per_hour(attempts)
+
+
+def _error(attempts: Sequence[Attempt]) -> str | None:
+    """How the last attempt at a shard that is not done ended; None if nobody began it."""
+    if not attempts:
+        return None
+    if attempts[-1].reason == FINISHED:
+        return "finished, but its archive or manifest is missing; the next run makes them again"
+    return KILLED if attempts[-1].reason == RUNNING else attempts[-1].reason

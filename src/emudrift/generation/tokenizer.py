@@ -1,0 +1,95 @@
+"""The tokenizer's floor: the dataset's own images through a model's VQ and back. No arm of that model can be nearer to them."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import emudrift.runtime.torchvision_fix  # noqa: F401  (before transformers)
+
+import numpy as np
+import torch
+from PIL import Image
+
+from emudrift.data.image_sources import iterate_images, scan_reference_images
+from emudrift.data.prompts import Prompt
+from emudrift.data.reference_list import match_members
+from emudrift.errors import InputError
+from emudrift.generation.emu3 import vq
+from emudrift.generation.emu3.checkpoint import load_vq
+from emudrift.generation.interface import Batching
+from emudrift.runtime.devices import torch_device
+
+BATCH = 16
+
+
+class TokenizerGenerator:
+    """Encodes the dataset image of each prompt and decodes it again: what the VQ loses, and nothing else.
+
+    Args:
+        settings: those of the arm (`Arm.settings`).
+        checkpoint: folder of the checkpoint whose VQ is used.
+        images: folder or archive of the dataset's images.
+
+    Raises:
+        InputError: no such device, no VQ, or no such folder.
+    """
+
+    def __init__(self, settings: dict[str, Any], checkpoint: Path, images: Path) -> None:
+        self.size: tuple[int, int] = (settings["width"], settings["height"])
+        self.vq = load_vq(checkpoint).to(torch_device(settings["device"])).eval()
+        self.images = images
+        self.members = None if images.is_dir() else scan_reference_images(images)
+        self.batching, self.drawn_together = Batching(BATCH, 0), BATCH
+
+    def plan(self, captions: Sequence[str], shard_size: int, batch_size: int | None) -> Batching:
+        return self.batching
+
+    def codes(self, prompts: Sequence[Prompt]) -> np.ndarray:
+        """Visual tokens of the prompts' dataset images, (batch, h, w) uint16.
+
+        Raises:
+            InputError: an image is missing or broken, or the device's memory is too small.
+        """
+        pixels = np.stack([np.asarray(image) for image in originals(self.images, prompts, self.size, self.members)])
+        try:
+            return vq.encode_pixels(self.vq, torch.from_numpy(pixels)).numpy().astype(np.uint16)
+        except torch.OutOfMemoryError as error:
+            raise InputError(f"the device's memory is too small to encode {vq.TOGETHER} images of this size") from error
+
+    def decode(self, codes: np.ndarray) -> np.ndarray:
+        """From codes (batch, h, w) to images (batch, height, width, 3) uint8."""
+        try:
+            return vq.decode_codes(self.vq, torch.from_numpy(codes.astype(np.int64))).numpy()
+        except torch.OutOfMemoryError as error:
+            raise InputError(f"the device's memory is too small to decode {vq.TOGETHER} images of this size") from error
+
+    def device(self) -> str:
+        device = self.vq.device
+        return torch.cuda.get_device_name(device) if device.type == "cuda" else "cpu"
+
+
+def originals(
+    images: Path, prompts: Sequence[Prompt], size: tuple[int, int], members: Sequence[str] | None = None
+) -> list[Image.Image]:
+    """The dataset images of prompts, as a VQ sees them: the largest centred part of the right shape, bicubic to `size`.
+
+    Args:
+        images: folder or archive.
+        size: (width, height).
+        members: of an archive, if they are known already.
+
+    Raises:
+        InputError: an image is missing or broken.
+    """
+    names = [prompt.file_name for prompt in prompts]
+    if not images.is_dir():
+        found = match_members(names, scan_reference_images(images) if members is None else members, images)
+        names = [image.member for image in found]
+    return [_fit(image, size) for image in iterate_images(images, names)]
+
+
+def _fit(image: Image.Image, size: tuple[int, int]) -> Image.Image:
+    scale = min(image.width / size[0], image.height / size[1])
+    width, height = size[0] * scale, size[1] * scale
+    left, top = (image.width - width) / 2, (image.height - height) / 2
+    return image.resize(size, Image.Resampling.BICUBIC, box=(left, top, left + width, top + height), reducing_gap=None)

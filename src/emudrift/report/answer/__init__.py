@@ -1,0 +1,1 @@
+"""The answer in words: verdict, caveats, and where a finding holds."""

@@ -1,0 +1,59 @@
+"""Where a finding holds: the guidance scales, extractors and references that it may depend on."""
+
+import math
+from collections.abc import Callable
+from typing import Any
+
+from emudrift.config.experiment import SELECTIONS
+from emudrift.report.elements.wording import listing
+
+# What a finding may depend on: its name in the plural, and what tells one from another.
+DIMENSIONS: dict[str, Callable[[Any], Any]] = {
+    "guidance scales": lambda row: f"{row.guidance_scale:g}",
+    "extractors": lambda row: row.extractor,
+    "references": lambda row: row.reference_selection,
+}
+
+
+def guidance(scale: float) -> str:
+    return f"guidance {scale:g}"
+
+
+def percent(row: Any) -> str:
+    return f"{row.confidence * 100:.3g} %"
+
+
+def scales_of(rows: list[Any]) -> list[float]:
+    return sorted({row.guidance_scale for row in rows if not math.isnan(row.guidance_scale)})
+
+
+def view_of(row: Any, rows: list[Any]) -> str:
+    """What a comparison was seen through, as far as that differs between the rows."""
+    names = [f"by {row.extractor}"] if len({each.extractor for each in rows}) > 1 else []
+    several = len({each.reference_selection for each in rows if each.extractor == row.extractor}) > 1
+    names += [f"with {SELECTIONS[row.reference_selection]} as reference"] if several else []
+    return " ".join(names)
+
+
+def places_of(found: list[Any], rows: list[Any]) -> str:
+    """Where something holds: guidance scales, with extractors and references where these matter."""
+    parts = []
+    for view in dict.fromkeys(view_of(row, rows) for row in found):
+        scales = scales_of([row for row in found if view_of(row, rows) == view])
+        everywhere = len(scales) == len(scales_of([row for row in rows if view_of(row, rows) == view]))
+        at = "" if view and everywhere else f"at guidance {listing(f'{scale:g}' for scale in scales)}"
+        parts.append(" ".join(filter(None, [view, at])))
+    return listing(parts)
+
+
+def differ_across(rows: list[Any], of: Callable[[Any], Any]) -> list[str]:
+    """Names of the dimensions along which `of` differs between one model's comparisons, all others being equal."""
+    names = []
+    for name, along in DIMENSIONS.items():
+        others = [each for other, each in DIMENSIONS.items() if other != name]
+        groups: dict[Any, dict[Any, Any]] = {}
+        for row in rows:
+            groups.setdefault(tuple(each(row) for each in others), {})[along(row)] = of(row)
+        if any(len(set(group.values())) > 1 for group in groups.values()):
+            names.append(name)
+    return names

@@ -1,0 +1,1 @@
+"""What sections are built of: tables, pictures, numbers in words."""

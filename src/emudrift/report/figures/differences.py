@@ -1,0 +1,121 @@
+"""The figure of differences between models, with their intervals."""
+
+import math
+from pathlib import Path
+from typing import Any
+
+import matplotlib
+import pandas as pd
+import seaborn as sns
+from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
+
+from emudrift.config.extractors import distance_name
+from emudrift.report.figures.style import (
+    COLUMN,
+    LINES,
+    STEPS,
+    STYLE,
+    colours_of,
+    forest_rows,
+    has_random,
+    interval_words,
+    panel_title,
+    panels_of,
+    random_words,
+    save_figure,
+    scale_label,
+    shortened,
+    tick_label,
+)
+
+DIFFERENCE_CAPTION = (
+    "FID difference from {baseline} at N = {n}: bias-corrected estimate and {confidence} interval ({method}; paired by "
+    "prompt), thick, and thin as adjusted for all these comparisons (Holm). Right of 0 a model is worse than {baseline}. "
+    "Filled: the adjusted interval excludes 0; hollow: no difference found. Grey, below each: the difference of FID∞ "
+    "with its interval."
+)
+
+
+def comparison_figure(comparison: pd.DataFrame, path: str | Path, *, width: float = COLUMN) -> None:
+    """Draws each model's FID difference from the baseline with its interval, at the largest N of comparison.csv.
+
+    A panel per extractor and selection of the reference, a line per model and guidance scale. An empty table gives a figure
+    that says that there is nothing to compare. Equal tables give equal bytes.
+
+    Args:
+        path: without ending; writes .svg, .pdf, .png, and what is drawn as -data.csv.
+    """
+    with matplotlib.rc_context(STYLE):
+        if comparison.empty:
+            figure = Figure(figsize=(width, 0.8))
+            figure.text(0.5, 0.5, "There is nothing to compare.", ha="center", va="center")
+            save_figure(figure, path, comparison)
+            return
+        table = comparison[comparison["n"] == comparison["n"].max()]
+        models, baseline = list(table["model"].unique()), str(table["baseline"].iloc[0])
+        colours = colours_of(table["guidance_scale"])
+        panels = panels_of(table)
+        heights = [(1.06 if has_random(panel) else 0.94) + 0.23 * len(panel) for _, panel in panels]
+        figure = Figure(figsize=(width, sum(heights)), layout="constrained")
+        places = figure.subfigures(len(panels), 1, squeeze=False, height_ratios=heights)[:, 0]
+        for place, (title, panel) in zip(places, panels, strict=True):
+            axes = place.subplots()
+            _draw_forest(axes, panel, models, colours)
+            name = distance_name(title)
+            axes.set_xlabel(
+                f"{name} difference from {shortened(baseline, 30)}, N = {table['n'].iloc[0]:,}", loc="right"
+            )
+            place.suptitle(panel_title(title, panel), x=0.01, ha="left", weight="bold")
+        save_figure(figure, path, table)
+
+
+def comparison_caption(comparison: pd.DataFrame) -> str:
+    """What stands under the figure of `comparison_figure`; nothing if there is nothing to compare."""
+    if comparison.empty:
+        return ""
+    words = interval_words(comparison) | {
+        "baseline": comparison["baseline"].iloc[0],
+        "n": f"{comparison['n'].max():,}",
+    }
+    return DIFFERENCE_CAPTION.format(**words) + random_words(comparison)
+
+
+def _draw_forest(axes: Any, table: pd.DataFrame, models: list[str], colours: dict[str, Any]) -> None:
+    axes.axvline(0, color="0.2", linewidth=0.8, zorder=1)
+    names = []
+    for place, row in enumerate(forest_rows(table)):
+        label = scale_label(row.guidance_scale)
+        found = row.low_holm > 0 or row.high_holm < 0
+        # The first look is the baseline's, in the other figure.
+        marker = LINES[(models.index(row.model) + 1) % len(LINES)][1]
+        axes.plot([row.low_holm, row.high_holm], [place, place], color=colours[label], linewidth=0.6, zorder=2)
+        axes.plot(
+            [row.low, row.high], [place, place], color=colours[label], linewidth=1.4, solid_capstyle="butt", zorder=2
+        )
+        axes.plot(
+            row.difference_jackknife, place, color=colours[label], marker=marker, markersize=4.2, markeredgewidth=1,
+            markerfacecolor=colours[label] if found else "white", zorder=3,
+        )  # fmt: skip
+        if not math.isnan(row.difference_infinity):
+            below = place + 0.33
+            axes.plot([row.infinity_low, row.infinity_high], [below, below], color="0.55", linewidth=0.7, zorder=2)
+            axes.plot(row.difference_infinity, below, color="0.55", marker="|", markersize=4, zorder=3)
+        names.append(label if len(models) == 1 else f"{shortened(row.model, 20)}, {label}")
+    axes.set_yticks(range(len(names)), names)
+    axes.set_ylim(len(names) - 0.4, -0.6)
+    axes.tick_params(axis="y", length=0)
+    axes.grid(visible=False, axis="y")
+    axes.xaxis.set_major_formatter(tick_label)
+    axes.xaxis.set_major_locator(MaxNLocator(4, steps=STEPS))
+    # Room for a word on either side of 0.
+    low = min(table[["low_holm", "infinity_low"]].min().min(), 0.0)
+    high = max(table[["high_holm", "infinity_high"]].max().max(), 0.0)
+    room = 0.3 * ((high - low) or 1.0)
+    axes.set_xlim(min(low - 0.04 * (high - low), -room), max(high + 0.04 * (high - low), room))
+    for text, side, offset in (("← better", "right", -4), ("worse →", "left", 4)):
+        axes.annotate(
+            text, (0, 1), (offset, 2), xycoords=axes.get_xaxis_transform(), textcoords="offset points",
+            ha=side, va="bottom", color="0.35",
+        )  # fmt: skip
+    sns.despine(ax=axes, left=True)

@@ -1,0 +1,184 @@
+"""Published curves of FID against N: the line in 1/N through each, what lies at its end, and what that can tell."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import matplotlib
+import numpy as np
+import pandas as pd
+from matplotlib.figure import Figure
+
+from emudrift.errors import InputError
+from emudrift.evaluation.intervals import extrapolate
+from emudrift.report.figures.style import COLUMN, STYLE, write_figure
+
+COLUMNS = ("model", "guidance_scale", "n_images", "fid")
+FEWEST = 3
+MARKERS = ("o", "s", "^", "D", "v", "P")
+
+CONCLUSIONS = (
+    "What can be concluded: where each line ends, the FID at infinite N if FID falls as 1/N from the smallest N that was "
+    "fitted on. Values at one N mix this level with a bias of slope / N, which differs between models.",
+    "What cannot: whether two of them differ. The table holds one FID per N and no interval. Where subsets of one draw are "
+    "nested, as usual, its points share most of their images: they err together, and their distances from the line tell "
+    "nothing of how far the line itself may be off. Intervals need the features, or several independent draws.",
+)
+
+
+@dataclass(frozen=True)
+class Curve:
+    """The FIDs of one model at one guidance scale, and their line FID = fid_infinity + slope / n.
+
+    `n`, `fid` (k,): all points, by n. `fitted`: how many of them were. `residual`: their root mean square distance from the
+    line, which is no standard error. `fid_infinity_later`: from the later half of them alone; a curve that still bends gives
+    another value.
+    """
+
+    model: str
+    guidance_scale: float
+    n: np.ndarray
+    fid: np.ndarray
+    fid_infinity: float
+    slope: float
+    fid_infinity_later: float
+    residual: float
+    fitted: int
+
+
+def load_curves(path: str | Path) -> pd.DataFrame:
+    """A CSV with the columns COLUMNS (others are ignored), numbers checked.
+
+    Raises:
+        InputError: names the file and the column or line: missing, empty, not a number, an N below 2, or a point twice.
+    """
+    try:
+        table = pd.read_csv(path, dtype="str", keep_default_na=False, encoding="utf-8")
+    except OSError as error:
+        raise InputError(f"cannot read {path}: {(error.strerror or str(error)).lower()}") from error
+    except (pd.errors.ParserError, pd.errors.EmptyDataError, UnicodeDecodeError) as error:
+        reason = str(error).strip().replace("\n", " ")
+        raise InputError(f"{path}: not a CSV table ({reason}); expected the columns {', '.join(COLUMNS)}") from error
+    missing = [column for column in COLUMNS if column not in table.columns]
+    if missing:
+        raise InputError(f"{path}: has no column {', '.join(missing)}; it has {', '.join(table.columns)}")
+    table = table[list(COLUMNS)].copy()
+    for column in COLUMNS[1:]:
+        numbers = pd.to_numeric(table[column], errors="coerce")
+        lowest = {"n_images": 2, "guidance_scale": 0}.get(column, -np.inf)
+        wrong = np.flatnonzero(~np.isfinite(numbers) | (numbers < lowest))
+        if len(wrong):
+            # The header is line 1.
+            raise InputError(
+                f"{path}: line {wrong[0] + 2}: {column} is {table[column].iloc[wrong[0]]!r}; expected a number"
+                + (f" of at least {lowest}" if np.isfinite(lowest) else "")
+            )
+        table[column] = numbers
+    twice = np.flatnonzero(table.duplicated(list(COLUMNS[:3])))
+    if len(twice):
+        row = table.iloc[twice[0]]
+        raise InputError(
+            f"{path}: line {twice[0] + 2}: {row['model']}, guidance {row['guidance_scale']:g}, N = {row['n_images']:,.0f} "
+            "is there twice; give one FID for each"
+        )
+    return table
+
+
+def fit_curves(table: pd.DataFrame, min_n: int) -> list[Curve]:
+    """The line in 1/N of each model and guidance scale over N >= min_n, by least squares, all points counted alike.
+
+    Models in the order of the table, then by guidance scale.
+
+    Raises:
+        InputError: a curve with fewer than 3 points there, through which any line would seem to fit; an empty table.
+    """
+    curves = []
+    for model, scale in table[["model", "guidance_scale"]].drop_duplicates().itertuples(index=False):
+        points = table[(table["model"] == model) & (table["guidance_scale"] == scale)].sort_values("n_images")
+        n, fid = points["n_images"].to_numpy(np.float64), points["fid"].to_numpy(np.float64)
+        chosen = n >= min_n
+        if chosen.sum() < FEWEST:
+            raise InputError(
+                f"{model}, guidance {scale:g}: {chosen.sum()} points with N >= {min_n:,}, but a fit needs {FEWEST}; its "
+                f"sizes are {', '.join(f'{size:,.0f}' for size in n)}: lower --min-n"
+            )
+        fid_infinity, slope = extrapolate(n[chosen], fid[chosen])
+        later = np.flatnonzero(chosen)[chosen.sum() // 2 :]
+        fid_infinity_later = extrapolate(n[later], fid[later])[0]
+        off = fid[chosen] - fid_infinity - slope / n[chosen]
+        residual = float(np.sqrt(np.mean(off**2)))
+        ends = fid_infinity, slope, fid_infinity_later
+        curves.append(Curve(model, float(scale), n, fid, *ends, residual, int(chosen.sum())))
+    if not curves:
+        raise InputError("the table has no rows: there is no curve to fit")
+    models = list(dict.fromkeys(table["model"]))
+    return sorted(curves, key=lambda curve: (models.index(curve.model), curve.guidance_scale))
+
+
+def curves_csv(curves: Sequence[Curve]) -> str:
+    """The lines' ends as CSV: model, guidance_scale, fid_infinity."""
+    columns = ["model", "guidance_scale", "fid_infinity"]
+    rows = [[getattr(curve, column) for column in columns] for curve in curves]
+    return pd.DataFrame(rows, columns=columns).to_csv(index=False, float_format="%.10g", lineterminator="\n")
+
+
+def curves_text(curves: Sequence[Curve], min_n: int) -> str:
+    """The lines as a table for people, with what they can tell and what not."""
+    width = max(5, *(len(curve.model) for curve in curves))
+    lines = [
+        f"{'model':{width}} {'guidance':>9} {'FID inf':>9} {'later half':>11} {'slope':>9} {'points':>7} {'rms off':>8} "
+        f"{'last FID':>9}"
+    ]
+    lines += [
+        f"{curve.model:{width}} {curve.guidance_scale:9g} {curve.fid_infinity:9.2f} {curve.fid_infinity_later:11.2f} "
+        f"{curve.slope:9,.0f} {curve.fitted:7} {curve.residual:8.3f} {curve.fid[-1]:9.2f} at N = {curve.n[-1]:,.0f}"
+        for curve in curves
+    ]
+    return "\n".join(
+        [
+            *lines,
+            "",
+            f"Fitted: FID = FID inf + slope / N over N >= {min_n:,}; again over the later half of these points.",
+            *CONCLUSIONS,
+        ]
+    )
+
+
+def draw_curves(curves: Sequence[Curve], path: str | Path, min_n: int) -> None:
+    """Draws FID against 1/N with the lines, down to 1/N = 0, where they end; .svg, .pdf or .png. Equal curves, equal bytes.
+
+    Points below `min_n`, which were not fitted, are hollow, and only those up to twice as far from 0 are drawn.
+
+    Raises:
+        InputError: another suffix.
+    """
+    path = Path(path)
+    scales = sorted({curve.guidance_scale for curve in curves})
+    models = list(dict.fromkeys(curve.model for curve in curves))
+    shades = matplotlib.colormaps["viridis"](np.linspace(0.0, 0.78, len(scales)))
+    with matplotlib.rc_context(STYLE):
+        figure = Figure(figsize=(COLUMN, 3.1), layout="constrained")
+        axes = figure.subplots()
+        for curve in curves:
+            colour, number = shades[scales.index(curve.guidance_scale)], models.index(curve.model)
+            dash = "solid" if number == 0 else (0, (4 / number, 1.6))
+            line = np.array([0.0, 1 / min_n])
+            axes.plot(
+                line, curve.fid_infinity + curve.slope * line, color=colour, linewidth=1, linestyle=dash,
+                marker="", label=f"{curve.model}, guidance {curve.guidance_scale:g}: {curve.fid_infinity:.1f}",
+            )  # fmt: skip
+            for inside, face in ((curve.n >= min_n, colour), (curve.n < min_n, "white")):
+                shown = inside & (curve.n >= min_n / 2)
+                axes.plot(
+                    1 / curve.n[shown], curve.fid[shown], color=colour, linestyle="", markersize=2.8,
+                    marker=MARKERS[number % len(MARKERS)], markerfacecolor=face, markeredgewidth=0.7,
+                )  # fmt: skip
+        axes.set_xlim(0, None)
+        ticks = [0.0, *(1 / n for n in (4 * min_n, 2 * min_n, min_n, min_n / 2))]
+        axes.set_xticks(ticks, ["∞", *(f"{1 / tick:,.0f}" for tick in ticks[1:])])
+        axes.set_xlabel("N, generated images (axis: 1/N)")
+        axes.set_ylabel("FID  (lower is better)")
+        figure.legend(
+            loc="outside lower center", ncols=2, frameon=False, title="Where the line in 1/N ends (no interval)"
+        )
+        write_figure(figure, path)

@@ -1,0 +1,1 @@
+"""The gallery of images: which rows, their thumbnails, the section of the page."""

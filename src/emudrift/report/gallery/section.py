@@ -1,0 +1,200 @@
+"""The gallery on the page: what it shows of each prompt, which images count as failed, and its first page, embedded."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from emudrift.config.experiment import Experiment
+from emudrift.errors import InputError
+from emudrift.report.elements.blocks import data_uri, label_of
+from emudrift.report.figures.image_grid import side_by_side
+from emudrift.report.gallery.row_blocks import MOST_PROMPTS
+from emudrift.report.gallery.strips import Block, cells_of
+
+PAGE = 12
+# A photograph's is about 60, of 255; images below this are a plain surface, whatever their colour.
+ONE_COLOUR = 5.0
+LOW_SHARE = 0.01
+LONGEST_CAPTION = 500
+ONE_COLOUR_FLAG, LOW_FLAG = 1, 2
+FLAGS = {ONE_COLOUR_FLAG: "one colour", LOW_FLAG: "low CLIPScore"}
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A prompt as the script gets it. `file`: its strip; `scores`, `flags`: one per arm, no scores without CLIP."""
+
+    row: int
+    id: str
+    caption: str
+    file: str
+    apart: float | None
+    scores: list[float]
+    flags: list[int]
+
+
+@dataclass(frozen=True)
+class Tile:
+    """An image of the first page: its data: URI, the arm's label, its CLIPScore if any, and what is wrong with it."""
+
+    source: str
+    label: str
+    score: str
+    flags: list[str]
+
+
+@dataclass(frozen=True)
+class Card:
+    """A prompt of the first page."""
+
+    row: int
+    caption: str
+    facts: str
+    tiles: list[Tile]
+
+
+@dataclass(frozen=True)
+class Gallery:
+    """What the template and its script need. `data` becomes JSON; `cards` is the first page, for readers without scripts.
+
+    `failed`: images by what is wrong with them. `definitions`: of everything that is counted or sorted by.
+    """
+
+    data: dict[str, Any]
+    cards: list[Card]
+    total: int
+    failed: dict[str, int]
+    definitions: list[tuple[str, str]]
+    sample: bool
+
+
+def load_clip_scores(path: Path) -> np.ndarray:
+    """Scores (n,) of one arm in row order, from what compute_clip_score wrote. Raises InputError if it is no such table."""
+    try:
+        return pd.read_csv(path, usecols=["clip_score"])["clip_score"].to_numpy(np.float64)
+    except (OSError, ValueError) as error:
+        raise InputError(f"{path}: not a table of CLIPScores ({error}); remove it and run again") from error
+
+
+def build_gallery(
+    experiment: Experiment, blocks: Sequence[Block], folder: Path, scores: Mapping[str, np.ndarray] | None = None
+) -> Gallery:
+    """The gallery of all prompts in blocks; the strips of its first page are read from `folder`.
+
+    Args:
+        scores: CLIPScores by arm, in row order, where there are any.
+
+    Raises:
+        InputError: a block was made for other arms, or a strip of the first page is missing.
+    """
+    arms = side_by_side(experiment.arms())
+    names = [arm.name for arm in arms]
+    for block in blocks:
+        if block.arms != names:
+            raise InputError(f"{folder / block.rows}.json: was made for other arms; remove it and run again")
+    drawn = [arm.model not in experiment.floors for arm in arms]
+    real = experiment.config.prompts.images is not None
+    threshold = (
+        _low_threshold([scores[name] for name, ours in zip(names, drawn, strict=True) if ours]) if scores else None
+    )
+    entries = []
+    n = max(experiment.config.sample_sizes)
+    for block in blocks:
+        # The last shard may hold more than the largest N.
+        for shown in (each for each in block.prompts if each.row < n):
+            each = [float(scores[name][shown.row]) for name in names] if scores else []
+            low = [threshold is not None and score <= threshold for score in each] or [False] * len(arms)
+            flags = [
+                ours * (ONE_COLOUR_FLAG * (spread < ONE_COLOUR) | LOW_FLAG * is_low)
+                for ours, spread, is_low in zip(drawn, shown.spread, low, strict=True)
+            ]
+            apart, rounded = shown.disagreement, [round(score, 1) for score in each]
+            caption, file = _cut(shown.caption), block.strip(shown.row)
+            entries.append(Entry(shown.row, shown.prompt_id, caption, file, apart, rounded, flags))
+    ordered = sorted(entries, key=_failures_first)
+    labels = (["real image"] if real else []) + [label_of(arm) for arm in arms]
+    data = {
+        "labels": labels,
+        "columns": len(arms) + 1,
+        "folder": folder.name,
+        "pageSize": PAGE,
+        "flagNames": FLAGS,
+        # Lists in place of objects: the keys of 10,000 prompts would be a third of the page.
+        "keys": [each.name for each in fields(Entry)],
+        "prompts": [list(vars(entry).values()) for entry in entries],
+    }
+    return Gallery(
+        data=data,
+        cards=[_card(entry, labels, len(arms) + 1, folder) for entry in ordered[:PAGE]],
+        total=len(entries),
+        failed={
+            name: sum(bool(flag & bit) for entry in entries for flag in entry.flags) for bit, name in FLAGS.items()
+        },
+        definitions=_definitions(blocks[0].extractor if blocks else "", threshold, sum(drawn) > 1),
+        sample=max(experiment.config.sample_sizes) > MOST_PROMPTS,
+    )
+
+
+def _low_threshold(scores: Sequence[np.ndarray]) -> float:
+    return float(np.quantile(np.concatenate(scores), LOW_SHARE))
+
+
+def _failures_first(entry: Entry) -> tuple[int, int, int]:
+    """Most images of one colour, then most of low score, then the order of the table; the script sorts alike."""
+    one_colour, low = (sum(bool(flag & bit) for flag in entry.flags) for bit in FLAGS)
+    return -one_colour, -low, entry.row
+
+
+def _cut(caption: str) -> str:
+    text = " ".join(caption.split())
+    return text if len(text) <= LONGEST_CAPTION else f"{text[: LONGEST_CAPTION - 1]}…"
+
+
+def _card(entry: Entry, labels: Sequence[str], columns: int, folder: Path) -> Card:
+    path = folder / entry.file
+    try:
+        strip = path.read_bytes()
+    except OSError as error:
+        raise InputError(
+            f"cannot read {path}: {(error.strerror or str(error)).lower()}; make the gallery again"
+        ) from error
+    sources = [data_uri(cell, "image/webp") for cell in cells_of(strip, columns)][columns - len(labels) :]
+    # The real image has neither score nor flag.
+    real = len(labels) - len(entry.flags)
+    scores = [""] * real + ([f"CLIPScore {score:.1f}" for score in entry.scores] or [""] * len(entry.flags))
+    flags = [0] * real + entry.flags
+    tiles = [
+        Tile(source, label, score, [name for bit, name in FLAGS.items() if flag & bit])
+        for source, label, score, flag in zip(sources, labels, scores, flags, strict=True)
+    ]
+    # The script says the same.
+    apart = "" if entry.apart is None else f"disagreement {entry.apart:.3g} · "
+    return Card(entry.row, entry.caption, f"{apart}row {entry.row}, prompt {entry.id}", tiles)
+
+
+def _definitions(extractor: str, threshold: float | None, several: bool) -> list[tuple[str, str]]:
+    found = [
+        (
+            FLAGS[ONE_COLOUR_FLAG],
+            f"the standard deviation of the image's pixels, mean over its channels, is below {ONE_COLOUR:g} of 255: a plain "
+            "surface, as a broken decoder or a replaced image leaves",
+        )
+    ]
+    if threshold is not None:
+        found += [
+            (FLAGS[LOW_FLAG], f"among the lowest {LOW_SHARE:.0%} of all arms' images, at most {threshold:.1f}"),
+            ("CLIPScore", "100 · max(cos, 0) of CLIP's embeddings of image and caption; higher fits better"),
+        ]
+    if several:
+        found.append(
+            (
+                "disagreement",
+                f"Euclidean distance between the arms' images of the same prompt as features of {extractor}, in its own units, "
+                "mean over all pairs of arms; without floors of tokenizers",
+            )
+        )
+    return found

@@ -1,0 +1,219 @@
+"""The gallery: of each prompt one strip of thumbnails, the real image and then every arm's, with what it is sorted by."""
+
+import io
+import shutil
+import uuid
+from collections.abc import Iterator, Sequence
+from itertools import combinations, islice
+from pathlib import Path
+
+import numpy as np
+from PIL import Image, ImageStat
+from pydantic import BaseModel, ConfigDict
+
+from emudrift.config.arm import Arm
+from emudrift.config.experiment import Experiment
+from emudrift.config.row_range import RowRange
+from emudrift.data.image_sources import iterate_images, scan_reference_images
+from emudrift.data.prompts import Prompt
+from emudrift.data.reference_list import match_members
+from emudrift.errors import InputError
+from emudrift.features.feature_files import load_features
+from emudrift.generation.archives import read_archive
+from emudrift.report.figures.image_grid import GridRow, side_by_side
+from emudrift.report.gallery.row_blocks import drawing_arms, eye, feature_files, shards_of
+from emudrift.runtime.atomic_files import TEMPORARY_PREFIX, write_bytes_atomically
+from emudrift.runtime.json_files import load_record
+from emudrift.runtime.locks import Lock
+
+# Rows of the printed grid of images.
+ROWS = 8
+# Pixels of a thumbnail's longer side; twice what the page shows, for dense screens.
+THUMBNAIL = 256
+# Pixels: the limit of the WebP format.
+WIDEST = 16383
+# Below this a thumbnail is lossless: small images show every fault of a lossy one.
+LOSSLESS = 128
+
+
+class Shown(BaseModel):
+    """A prompt of the gallery. `spread`: see `spread`, one per arm. `disagreement`: see `disagreement`; None for one arm."""
+
+    model_config = ConfigDict(frozen=True)
+
+    row: int
+    prompt_id: str
+    caption: str
+    spread: list[float]
+    disagreement: float | None
+
+
+class Block(BaseModel):
+    """The index of a block of strips: content of gallery/{rows}.json. `arms` are names, in the order of the strips."""
+
+    model_config = ConfigDict(frozen=True)
+
+    rows: str
+    extractor: str
+    arms: list[str]
+    prompts: list[Shown]
+
+    def strip(self, row: int) -> str:
+        """The file of a prompt's strip, from the folder of the gallery."""
+        return f"{self.rows}/{row:06d}.webp"
+
+
+# --- numbers ---
+
+
+def spread(image: Image.Image) -> float:
+    """Standard deviation of an RGB image's pixels, mean over the channels, on the scale 0 to 255; 0 for one colour."""
+    return float(np.mean(ImageStat.Stat(image).stddev))
+
+
+def disagreement(features: Sequence[np.ndarray]) -> np.ndarray | None:
+    """How far arms are apart on each prompt: Euclidean distance of their features, mean over all pairs of arms.
+
+    Args:
+        features: (prompts, dims) of each arm, row i of all of them of the same prompt.
+
+    Returns:
+        (prompts,), in the units of the extractor; None for fewer than two arms.
+    """
+    pairs = list(combinations(features, 2))
+    if not pairs:
+        return None
+    return np.mean([np.linalg.norm(a.astype(np.float64) - b, axis=1) for a, b in pairs], axis=0)
+
+
+# --- strips ---
+
+
+def strip_of(images: Sequence[Image.Image | None]) -> bytes:
+    """Images side by side in equal squares, each at its own shape in the middle of its square, as WebP.
+
+    What is not covered is transparent, a missing image's whole square too. Equal images, equal bytes.
+    """
+    longest = max(max(image.size) for image in images if image is not None)
+    side = min(longest, THUMBNAIL, WIDEST // len(images))
+    strip = Image.new("RGBA", (side * len(images), side))
+    for place, image in enumerate(images):
+        if image is None:
+            continue
+        small = image.convert("RGB")
+        small.thumbnail((side, side), Image.Resampling.LANCZOS)
+        strip.paste(small, (place * side + (side - small.width) // 2, (side - small.height) // 2))
+    buffer = io.BytesIO()
+    strip.save(buffer, format="WEBP", quality=80, method=4, lossless=side <= LOSSLESS)
+    return buffer.getvalue()
+
+
+def cells_of(strip: bytes, columns: int) -> list[bytes]:
+    """The thumbnails of a strip, each as a WebP of its own."""
+    with Image.open(io.BytesIO(strip)) as image:
+        side = image.width // columns
+        cells = []
+        for place in range(columns):
+            buffer = io.BytesIO()
+            cell = image.crop((place * side, 0, (place + 1) * side, side))
+            cell.save(buffer, format="WEBP", quality=88, method=4, lossless=side <= LOSSLESS)
+            cells.append(buffer.getvalue())
+    return cells
+
+
+def write_block(experiment: Experiment, prompts: Sequence[Prompt], block: RowRange, index: Path, folder: Path) -> None:
+    """Makes the strips of a block in `folder` and, after them, its index. What `folder` held is replaced.
+
+    A second job of the same block waits; what a killed one left half-written is removed.
+
+    Raises:
+        InputError: an archive, features or a real image is missing, or they do not belong to the prompts.
+    """
+    with Lock(folder.with_name(f"{folder.name}.lock"), f"the gallery of rows {block.name}"):
+        for leftover in folder.parent.glob(f"{TEMPORARY_PREFIX}*-{folder.name}"):
+            shutil.rmtree(leftover)
+        _write_block(experiment, prompts, block, index, folder)
+
+
+def remove_other_blocks(folder: Path, rows: Sequence[str]) -> None:
+    """Removes blocks of another largest N from the gallery's folder, which is copied along with the page."""
+    for index in folder.glob("*.json"):
+        if index.stem not in rows:
+            index.unlink()
+            shutil.rmtree(index.with_suffix(""), ignore_errors=True)
+
+
+def _write_block(experiment: Experiment, prompts: Sequence[Prompt], block: RowRange, index: Path, folder: Path) -> None:
+    # All rows of its shards, whatever the largest N: another N must not make a block anew.
+    prompts = prompts[block.start : block.stop]
+    arms = side_by_side(experiment.arms())
+    features = [load_features(feature_files(experiment, arm, block), len(prompts)) for arm in drawing_arms(experiment)]
+    apart = disagreement(features)
+    temporary = folder.with_name(f"{TEMPORARY_PREFIX}{uuid.uuid4().hex[:12]}-{folder.name}")
+    temporary.mkdir(parents=True)
+    try:
+        shown = []
+        for place, row in enumerate(_rows(experiment, prompts, block)):
+            prompt = prompts[place]
+            (temporary / f"{prompt.row:06d}.webp").write_bytes(strip_of([row.real, *row.images]))
+            far = None if apart is None else float(f"{apart[place]:.5g}")
+            spreads = [round(spread(image), 2) for image in row.images]
+            shown.append(
+                Shown(row=prompt.row, prompt_id=row.prompt_id, caption=row.caption, spread=spreads, disagreement=far)
+            )
+        if folder.exists():
+            shutil.rmtree(folder)
+        temporary.rename(folder)
+    except OSError as error:
+        raise InputError(f"cannot write {folder}: {(error.strerror or str(error)).lower()}") from error
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+    found = Block(rows=block.name, extractor=eye(experiment), arms=[arm.name for arm in arms], prompts=shown)
+    write_bytes_atomically(index, (found.model_dump_json(indent=1) + "\n").encode())
+
+
+def load_block(path: Path) -> Block:
+    """The index of a block. Raises InputError, naming file and key, for a file that is none."""
+    return load_record(path, Block, "remove it and run again")
+
+
+def load_grid_rows(experiment: Experiment, prompts: Sequence[Prompt], n: int = ROWS) -> list[GridRow]:
+    """The first n prompts with their images by every arm, in the order of `grid.side_by_side`.
+
+    Raises:
+        InputError: an archive or a real image is missing, or an archive holds other prompts.
+    """
+    first = experiment.shards()[0]
+    return list(_rows(experiment, prompts[first.start : min(n, first.stop)], first))
+
+
+def _rows(experiment: Experiment, prompts: Sequence[Prompt], block: RowRange) -> Iterator[GridRow]:
+    """Prompts from the block's first row on, with the real image and those of all arms, each loaded when asked for."""
+    columns = [_drawn(experiment, arm, prompts, block) for arm in side_by_side(experiment.arms())]
+    for prompt, real, *images in zip(prompts, _real_images(experiment, prompts), *columns, strict=True):
+        yield GridRow(prompt.prompt_id, prompt.caption, real, images)
+
+
+def _drawn(experiment: Experiment, arm: Arm, prompts: Sequence[Prompt], block: RowRange) -> Iterator[Image.Image]:
+    for shard in shards_of(experiment, block):
+        archive = experiment.images(arm.name, shard.name, ".tar")
+        wanted = [prompt.prompt_id for prompt in prompts if shard.start <= prompt.row < shard.stop]
+        found = 0
+        for prompt_id, image in islice(read_archive(archive), len(wanted)):
+            if prompt_id != wanted[found]:
+                raise InputError(f"{archive}: holds other prompts than the table; run its shard again")
+            found += 1
+            yield image
+        if found < len(wanted):
+            raise InputError(f"{archive}: holds {found} images where {len(wanted)} are wanted; run its shard again")
+
+
+def _real_images(experiment: Experiment, prompts: Sequence[Prompt]) -> Iterator[Image.Image | None]:
+    if experiment.config.prompts.images is None:
+        yield from [None] * len(prompts)
+        return
+    source = experiment.path(experiment.config.prompts.images)
+    names = [prompt.file_name for prompt in prompts]
+    if not source.is_dir():
+        names = [image.member for image in match_members(names, scan_reference_images(source), source)]
+    yield from iterate_images(source, names)

@@ -1,0 +1,183 @@
+"""The page, one self-contained HTML file: the answer in words, figures, images, tables and how it was made."""
+
+import base64
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from importlib.resources import files
+
+import pandas as pd
+from jinja2 import Environment, PackageLoader, StrictUndefined
+
+from emudrift.config.experiment import Experiment
+from emudrift.errors import InputError
+from emudrift.report.answer.verdict import verdict
+from emudrift.report.elements.blocks import Picture, Section, csv_of, data_uri
+from emudrift.report.figures.differences import comparison_caption
+from emudrift.report.figures.fid_curve import fid_caption
+from emudrift.report.figures.image_grid import side_by_side
+from emudrift.report.gallery.section import Gallery
+from emudrift.report.sections.fid_tables import comparison_tables, fid_tables
+from emudrift.report.sections.human_votes import human_section
+from emudrift.report.sections.methods import methods
+from emudrift.report.sections.metric_tables import metric_difference_tables, metric_tables, tokenizer_tables
+from emudrift.report.sections.provenance import Manifest, caveats_of_run, experiment_facts, run_tables
+
+SCRIPTS = ("page.js", "gallery.js")
+
+
+@dataclass(frozen=True)
+class Content:
+    """What a page is made of.
+
+    Attributes:
+        fid, comparison: fid.csv and comparison.csv.
+        manifests: of all shards of all arms.
+        fid_svg, comparison_svg: by `figures.fid_curve` and `figures.comparison_figure`.
+        gallery: by `tiles.build_gallery`.
+        metrics, metric_differences: metrics.csv and metric_differences.csv, where there are metrics beyond FID.
+        tokenizers: what `tokenizer_quality` measured, by arm, where there are tokenizers.
+        human, raters: human_evaluation.csv and raters.csv, where votes were imported.
+    """
+
+    fid: pd.DataFrame
+    comparison: pd.DataFrame
+    manifests: Sequence[Manifest]
+    fid_svg: bytes
+    comparison_svg: bytes
+    gallery: Gallery
+    metrics: pd.DataFrame | None = None
+    metric_differences: pd.DataFrame | None = None
+    tokenizers: Mapping[str, pd.DataFrame] = field(default_factory=dict)
+    human: pd.DataFrame | None = None
+    raters: pd.DataFrame | None = None
+
+
+def build_report(experiment: Experiment, content: Content) -> str:
+    """The page as HTML that needs no network, and no other file but the gallery's strips. Equal inputs give equal text.
+
+    Raises:
+        InputError: an arm has no manifest, or fid.csv has arms that the config has not.
+    """
+    fid, arms = content.fid, side_by_side(experiment.arms())
+    shards = {arm.name: [m for m in content.manifests if m.arm == arm.name] for arm in arms}
+    strangers = sorted(set(fid["arm"]) - set(shards))
+    if strangers:
+        raise InputError(f"fid.csv has arms that the config has not: {', '.join(strangers)}; run the workflow again")
+    for arm in arms:
+        if not shards[arm.name]:
+            raise InputError(f"arm {arm.name} has no manifest: run its shards before the report")
+    script = "".join(_template(name) for name in SCRIPTS)
+    return (
+        _environment()
+        .get_template("page.html.j2")
+        .render(
+            title=experiment.config.name,
+            question=_question(experiment),
+            note=experiment.config.note,
+            random=sorted(set(fid.loc[fid["weights"] == "random", "extractor"])),
+            only_random=bool((fid["weights"] == "random").all()),
+            verdict=verdict(content.comparison, fid, experiment.baseline, experiment.floors),
+            run_caveats=caveats_of_run(experiment, arms, shards),
+            sections=_sections(experiment, content, shards),
+            gallery=content.gallery,
+            human=None
+            if content.human is None or content.raters is None
+            else human_section(content.human, content.raters, arms),
+            facts=experiment_facts(experiment, fid, content.manifests),
+            methods=methods(experiment, fid, content.comparison, content.metrics, content.manifests),
+            style=_template("style.css"),
+            script=script,
+            script_hash=base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),
+        )
+    )
+
+
+def _sections(experiment: Experiment, content: Content, shards: dict[str, list[Manifest]]) -> list[Section]:
+    """All sections below the answer, in the order of the page. One without anything in it is left out."""
+    fid, comparison, arms = content.fid, content.comparison, side_by_side(experiment.arms())
+    largest = comparison[comparison["n"] == comparison["n"].max()]
+    metrics = [] if content.metrics is None else metric_tables(content.metrics, arms)
+    differences = [] if content.metric_differences is None else metric_difference_tables(content.metric_differences)
+    floors = tokenizer_tables(content.tokenizers, arms)
+    curve = Picture(
+        data_uri(content.fid_svg, "image/svg+xml"),
+        "FID against the number of images for every arm; the numbers are in the table of FIDs below",
+        fid_caption(fid, experiment.floors),
+        data_uri(csv_of(fid).encode(), "text/csv;charset=utf-8"),
+        "fid",
+    )
+    forest = Picture(
+        data_uri(content.comparison_svg, "image/svg+xml"),
+        "FID differences with intervals; the numbers are in the table of differences below",
+        comparison_caption(comparison),
+        data_uri(csv_of(largest).encode(), "text/csv;charset=utf-8"),
+        "difference",
+    )
+    return [
+        section
+        for section in (
+            Section("curve", "FID against N", pictures=[curve]),
+            Section("differences", "Differences", pictures=[] if comparison.empty else [forest]),
+            Section("floor", "The tokenizer's floor", _FLOOR, tables=floors),
+            Section("metrics", "Further metrics", _METRICS, tables=metrics),
+            Section(
+                "metric-differences", "Further metrics: differences between models", _DIFFERENCES, tables=differences
+            ),
+            Section("people", "What people say", template="human.html.j2" if content.human is not None else ""),
+            Section("gallery", "The same prompts", template="gallery.html.j2" if content.gallery.total else ""),
+            Section("fids", "FIDs", _FIDS, tables=fid_tables(fid, arms)),
+            Section("comparisons", "Differences between models", _COMPARISONS, tables=comparison_tables(comparison)),
+            Section(
+                "made", "How it was made", template="made.html.j2", tables=run_tables(experiment, arms, shards, fid)
+            ),
+            Section("methods", "Methods, ready to paste", template="methods.html.j2"),
+        )
+        if section.pictures or section.tables or section.template
+    ]
+
+
+_FLOOR = (
+    "The dataset's own images, encoded and decoded by a model's VQ: its arm in the figure and the tables of FIDs is the best "
+    "that the arms of that model can reach. Means over images with their 95 % t intervals."
+)
+_METRICS = (
+    "At the largest N. The value by its paper's formula, then the interval; where another number stands before the interval, "
+    "it is the value corrected for bias."
+)
+_DIFFERENCES = (
+    "Model minus baseline at the same guidance scale, paired by prompt, with its interval; below it the finding and the p of no "
+    "difference, alone and adjusted for all comparisons of these tables (Holm). Findings go by the adjusted one."
+)
+_FIDS = (
+    "Plain FID; FID corrected for the bias of a finite N, and FID extrapolated to infinite N, each with its interval. N in "
+    "italics: below twice the number of dimensions, where absolute values are unreliable."
+)
+_COMPARISONS = (
+    "Model minus baseline, paired by prompt: above 0 the model is worse. Intervals and p belong to the corrected difference; "
+    "those named Holm are adjusted for all comparisons at the same N, and the finding goes by them."
+)
+
+
+def _question(experiment: Experiment) -> str:
+    others = [name for name in experiment.model_names if name not in (experiment.baseline, *experiment.floors)]
+    if not others:
+        return f"FID of {experiment.baseline}"
+    return f"{', '.join(others)} against {experiment.baseline}"
+
+
+def _environment() -> Environment:
+    environment = Environment(
+        loader=PackageLoader("emudrift.report"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    # Captions as they are, in place of six characters for every letter beyond ASCII; <, >, & and ' are escaped all the same.
+    environment.policies["json.dumps_kwargs"] = {"ensure_ascii": False, "separators": (",", ":")}
+    return environment
+
+
+def _template(name: str) -> str:
+    return files(__package__).joinpath("templates", name).read_text(encoding="utf-8")

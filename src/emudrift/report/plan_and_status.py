@@ -1,0 +1,185 @@
+"""What `snakemake plan` and `snakemake status` show."""
+
+import math
+import shutil
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import pandas as pd
+from rich.console import RenderableType
+from rich.text import Text
+
+from emudrift.config.arm import Arm
+from emudrift.config.experiment import SELECTIONS, Experiment
+from emudrift.errors import InputError
+from emudrift.evaluation.intervals import required_n
+from emudrift.evaluation.tables import load_table, rows_of
+from emudrift.generation.progress_of_arms import ArmState
+from emudrift.runtime.terminal import duration, table
+
+ASSUMED_RATE = 400.0
+"""Images of 512 x 512 per GPU and hour, assumed until a shard has finished and says better. Not measured."""
+
+BYTES_PER_PIXEL = 1.8
+"""A PNG of a photograph, tar headers included, assumed until an archive is there."""
+
+DIFFERENCES = (0.5, 1.0, 2.0)
+"""Differences in FID that `plan` says the necessary N for."""
+
+UNKNOWN = "unknown"
+"""Where a rate is from that nobody knows."""
+
+
+@dataclass(frozen=True)
+class Rate:
+    """Images per hour on one device, and where the number is from."""
+
+    images_per_hour: float
+    source: str
+
+
+def expected_rate(arm: Arm, states: Sequence[ArmState]) -> Rate:
+    """How fast an arm will be drawn: as its own shards were, else as another arm's of the same size, else as assumed."""
+
+    def measured(state: ArmState) -> float | None:
+        rates = [shard.rate for shard in state.shards if shard.rate is not None]
+        return len(rates) / sum(1 / rate for rate in rates) if rates else None
+
+    size, generator = _tokens(arm), arm.settings["generator"]
+    foreign = generator in ("diffusers", "command")  # Two of them may be of quite different speeds.
+    for state in states:
+        if state.arm.name == arm.name and (own := measured(state)):
+            return Rate(own, "measured")
+    for state in states:
+        alike = (_tokens(state.arm), state.arm.settings["generator"]) == (size, generator)
+        if alike and (not foreign or state.arm.model == arm.model) and (other := measured(state)):
+            return Rate(other, f"as {state.arm.label}")
+    if foreign:
+        return Rate(math.inf, UNKNOWN)
+    # The work for a token grows with the tokens before it; up to this size it is mostly that of reading the weights.
+    return Rate(ASSUMED_RATE * 4096 / size, "assumed") if size else Rate(math.inf, "no drawing")
+
+
+def _tokens(arm: Arm) -> int:
+    """Visual tokens that are drawn for an image; 0 where none are."""
+    return (
+        0 if arm.settings["generator"] != "emu3" else arm.settings.get("width", 0) * arm.settings.get("height", 0) // 64
+    )
+
+
+def expected_bytes(arm: Arm, states: Sequence[ArmState]) -> float:
+    """Bytes of an image in its archive: as in those that are there, else by its pixels."""
+    archives = [shard for state in states if state.arm.name == arm.name for shard in state.shards if shard.done]
+    if archives and sum(shard.images for shard in archives):
+        return sum(shard.size for shard in archives) / sum(shard.images for shard in archives)
+    return arm.settings.get("width", 512) * arm.settings.get("height", 512) * BYTES_PER_PIXEL + 4096
+
+
+def plan_view(experiment: Experiment, states: Sequence[ArmState]) -> list[RenderableType]:
+    """What `snakemake plan` shows."""
+    rows, hours, needed = [], 0.0, 0.0
+    for state in states:
+        rate, left = expected_rate(state.arm, states), state.total - state.images
+        known = math.isfinite(rate.images_per_hour)
+        hours += left / rate.images_per_hour
+        needed += left * expected_bytes(state.arm, states)
+        rows.append(
+            _counts(state)
+            | {
+                "images/h": f"{rate.images_per_hour:,.0f} ({rate.source})" if known else rate.source,
+                _device_hours(experiment): f"{left / rate.images_per_hour:,.1f}",
+            }
+        )
+    unknown = [state.arm.label for state in states if expected_rate(state.arm, states).source == UNKNOWN]
+    folder = _existing(experiment.results)
+    free = shutil.disk_usage(folder).free
+    needed += sum(state.total for state in states) * sum(e.dims for e in experiment.config.extractors) * 4
+    unsaid = f", and those of {', '.join(unknown)}, unknown until a shard has finished" if unknown else ""
+    view: list[RenderableType] = [
+        table(rows),
+        "",
+        f"{_device_hours(experiment)} left for drawing: {hours:,.1f}{unsaid}",
+        f"disk space still needed: {needed / 1e9:,.1f} GB of {free / 1e9:,.1f} GB free in {folder}",
+    ]
+    if needed > free:
+        warning = "that is more than is free; shards stop when the disk is full, and go on when there is space"
+        view.append(Text(f"WARNING: {warning}", style="yellow"))
+    view += power_view(experiment)
+    if any(expected_rate(state.arm, states).source == "assumed" for state in states):
+        said = "an hour on one GPU, until a shard has finished and says better"
+        view += ["", Text(f"assumed: {ASSUMED_RATE:,.0f} images of 512 x 512 {said}", style="dim")]
+    return view
+
+
+def power_view(experiment: Experiment) -> list[RenderableType]:
+    """How many images are enough, from the differences that an earlier run found at its largest N; empty without one.
+
+    A table that cannot be read is named, and keeps nobody from the rest of the plan: the next run makes a new one.
+    """
+    path = experiment.results / "comparison.csv"
+    try:
+        found = load_table(path) if path.exists() else pd.DataFrame()
+    except InputError as error:
+        return ["", Text(f"how many images are enough cannot be said yet: {error}", style="yellow")]
+    if found.empty:
+        return []
+    found = found[found["n"] == found["n"].max()]
+    rows = []
+    for pair in rows_of(found):
+        scale = "" if pd.isna(pair.guidance_scale) else f", guidance {pair.guidance_scale:g}"
+        needed = {f"{size:g} FID": f"{required_n(pair.standard_error, pair.n, size):,}" for size in DIFFERENCES}
+        seen = {"extractor": pair.extractor, "reference": SELECTIONS[pair.reference_selection]}
+        rows.append({"pair": f"{pair.model} − {pair.baseline}{scale}"} | seen | needed)
+    said = (
+        "N per arm that finds a true difference of this size with 80 % power, by the spread of the differences at N ="
+    )
+    return ["", f"{said} {int(found['n'].iloc[0]):,}:", table(rows)]
+
+
+def status_view(experiment: Experiment, states: Sequence[ArmState]) -> list[RenderableType]:
+    """What `snakemake status` shows."""
+    rows, failed, working = [], [], []
+    for state in states:
+        busy = [shard for shard in state.shards if shard.worker and not shard.done]
+        speed = sum(shard.rate or 0 for shard in busy)
+        left = state.total - state.images
+        rows.append(
+            _counts(state)
+            | {
+                "working": len(busy),
+                "images/h": f"{speed:,.0f}" if speed else "–",
+                "time left": "done" if not left else duration(3600 * left / speed) if speed else "–",
+            }
+        )
+        working += [f"  {state.arm.label}, {shard.shard.name}: {shard.worker}" for shard in busy]
+        failed += [
+            Text.assemble(f"  {state.arm.label}, {shard.shard.name}: ", (shard.error, "red"))
+            for shard in state.shards
+            if shard.error
+        ]
+    view: list[RenderableType] = [table(rows)]
+    view += ["", f"at work ({len(working)}):", *working] if working else []
+    view += ["", f"stopped before their end, and not at work now ({len(failed)}):", *failed] if failed else []
+    view += ["", Text(f"logs: {experiment.results / 'logs'}", style="dim")] if failed else []
+    return view
+
+
+def _counts(state: ArmState) -> dict[str, object]:
+    """The first columns of both tables."""
+    return {
+        "arm": state.arm.label,
+        "done": state.count("done"),
+        "partial": state.count("partial"),
+        "to do": state.count("to do"),
+        "images": f"{state.images:,} of {state.total:,}",
+    }
+
+
+def _device_hours(experiment: Experiment) -> str:
+    return "GPU-hours" if experiment.config.device == "cuda" else "CPU-hours"
+
+
+def _existing(path: Path) -> Path:
+    """The path, or the nearest folder above it that is there."""
+    return path if path.exists() else _existing(path.parent)

@@ -1,0 +1,334 @@
+"""What was run: the tables at the end of the page, from what the shards wrote beside their archives."""
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+from pydantic import BaseModel, ConfigDict
+
+from emudrift.config.arm import Arm
+from emudrift.config.base import Checkpoint
+from emudrift.config.experiment import Experiment
+from emudrift.config.models import AnyModel, CommandModel, Emu3Model, FolderModel, TokenizerModel
+from emudrift.generation.attempts import FINISHED, Attempt
+from emudrift.report.elements.blocks import Cell, Table, label_of
+from emudrift.runtime.json_files import load_record
+
+ATTEMPTS = 50
+"""Attempts that the page has lines for."""
+
+
+class Manifest(BaseModel):
+    """What generate_shard wrote beside an archive, as far as the page shows it."""
+
+    model_config = ConfigDict(frozen=True)
+
+    arm: str
+    rows: tuple[int, int]
+    n_images: int
+    fingerprint: str
+    settings: dict[str, Any]
+    revisions: dict[str, str | None]
+    versions: dict[str, str]
+    images_per_hour: float
+    attempts: list[Attempt]
+    batch_size: int | None
+    drawn_together: dict[int, int]
+    vq: str | None
+    flagged: list[str] = []
+
+    @property
+    def devices(self) -> list[str]:
+        """Those that images were drawn on."""
+        return [attempt.device for attempt in self.attempts if attempt.images and attempt.device]
+
+    @property
+    def forced(self) -> int:
+        """Images that were drawn with fewer neighbours than their arm fixed, because memory ran out."""
+        return sum(count for size, count in self.drawn_together.items() if self.batch_size not in (None, size))
+
+
+def load_manifests(paths: Iterable[str | Path]) -> list[Manifest]:
+    """Reads the manifests of shards. Raises InputError, naming file and key, for a file that is none."""
+    return [load_record(path, Manifest, "remove it with its archive and run again") for path in paths]
+
+
+def run_tables(
+    experiment: Experiment, arms: Sequence[Arm], shards: dict[str, list[Manifest]], fid: pd.DataFrame
+) -> list[Table]:
+    """All of them, in the order of the page.
+
+    Args:
+        shards: the manifests of each arm, by its name.
+        fid: fid.csv.
+    """
+    return [
+        _models_table(experiment, shards),
+        _arms_table(arms, shards),
+        _attempts_table(arms, shards),
+        *_settings_tables(arms),
+        _extractors_table(experiment, fid),
+        _versions_table([manifest for arm in arms for manifest in shards[arm.name]]),
+    ]
+
+
+def caveats_of_run(experiment: Experiment, arms: Sequence[Arm], shards: dict[str, list[Manifest]]) -> list[str]:
+    """What a reader must know of how the images were drawn, in sentences."""
+    said = []
+    off = [arm.model for arm in off_distribution(arms)]
+    if off:
+        said.append(
+            f"Emu3 was trained at areas near 720 × 720 pixels. {', '.join(off)} drew 512 × 512 here, which is off that "
+            "distribution: FIDs at the trained size may differ."
+        )
+    said += [
+        f"{model} turns its tokens into pixels with another VQ than {experiment.baseline}: a part of the difference may be the "
+        f"VQ's. “vq: {experiment.baseline}” in its model decodes both with one."
+        for model in other_vqs(experiment, shards)
+    ]
+    for arm in arms:
+        flagged = sum(len(manifest.flagged) for manifest in shards[arm.name])
+        if flagged:
+            said.append(
+                f"{label_of(arm)}: its safety checker put black in the place of {flagged:,} images (manifests name them: "
+                "“flagged”); they count as drawn, and make its FID worse."
+            )
+        forced = sum(manifest.forced for manifest in shards[arm.name])
+        if forced:
+            said.append(
+                f"{label_of(arm)}: memory ran out, and {forced:,} images were drawn in smaller batches than the rest. In 16 bit "
+                "that moves roundings: the images are as good, but another run would not draw the same."
+            )
+    return said
+
+
+def experiment_facts(experiment: Experiment, fid: pd.DataFrame, manifests: Sequence[Manifest]) -> list[tuple[str, str]]:
+    """What the whole experiment shares, by its name. Times are those of the manifests, so that equal runs give equal pages."""
+    config = experiment.config
+    chosen = {"full": "all of them", "same": "only the N images whose captions were used"}
+    pairs = fid[["reference", "reference_selection"]].drop_duplicates().itertuples(index=False)
+    references = [f"{images}: {chosen[selection]}" for images, selection in pairs]
+    source = config.prompts
+    return [
+        ("Prompts", f"{source.captions} ({source.source}), {source.caption} caption of each image"),
+        (
+            "Order and random numbers",
+            f"drawn from seed {config.seed}; each image has a random number generator of its own",
+        ),
+        ("N", ", ".join(f"{n:,}" for n in sorted(config.sample_sizes))),
+        ("Reference", "; ".join(references)),
+        ("Baseline", experiment.baseline),
+        *_work(manifests),
+    ]
+
+
+def _work(manifests: Sequence[Manifest]) -> list[tuple[str, str]]:
+    attempts = [attempt for manifest in manifests for attempt in manifest.attempts]
+    if not attempts:
+        return []
+    on_gpu = [attempt.seconds for attempt in attempts if attempt.device and not attempt.device.startswith("cpu")]
+    on_cpu = [attempt.seconds for attempt in attempts if not attempt.device or attempt.device.startswith("cpu")]
+    hours = [f"{sum(on_gpu) / 3600:,.2f} GPU-hours"] if on_gpu else []
+    hours += [f"{sum(on_cpu) / 3600:,.2f} hours of jobs without a GPU"] if on_cpu else []
+    extra = len(attempts) - len(manifests)
+    again = f", {extra:,} of them again after one that did not finish" if extra > 0 else ""
+    return [
+        ("Images drawn", f"{_clock(min(a.start for a in attempts))} to {_clock(max(a.end for a in attempts))} UTC"),
+        ("Work", f"{' and '.join(hours)} for {sum(manifest.n_images for manifest in manifests):,} images"),
+        ("Attempts", f"{len(attempts):,} for {len(manifests):,} shards{again}"),
+    ]
+
+
+def _models_table(experiment: Experiment, shards: dict[str, list[Manifest]]) -> Table:
+    rows = []
+    for model in experiment.config.models:
+        ours = [m for arm in experiment.arms() if arm.model == model.name for m in shards[arm.name]]
+        roles = sorted({role for manifest in ours for role in manifest.revisions})
+        found = {role: _values(m.revisions.get(role) for m in ours) for role in roles}
+        revisions = "; ".join(f"{role} {revision}" for role, revision in found.items()) or "none recorded"
+        rows.append([Cell(model.name), Cell(model.generator), *map(Cell, _weights(model)), Cell(revisions)])
+    return Table("Models", ["model", "generator", "checkpoint or images", "adapter", "resolved revisions"], rows)
+
+
+def _weights(model: AnyModel) -> tuple[str, str]:
+    if isinstance(model, TokenizerModel):
+        return f"the VQ of {model.of}, given the dataset's images", "–"
+    if isinstance(model, FolderModel):
+        return model.images, "–"
+    if isinstance(model, CommandModel):
+        return " ".join(model.command), "–"
+    adapter = model.adapter if isinstance(model, Emu3Model) else None
+    return _checkpoint(model.checkpoint), "–" if adapter is None else _checkpoint(adapter)
+
+
+def _checkpoint(checkpoint: Checkpoint) -> str:
+    return str(checkpoint.path) if checkpoint.hub is None else f"{checkpoint.hub} at {checkpoint.revision}"
+
+
+def _arms_table(arms: Sequence[Arm], shards: dict[str, list[Manifest]]) -> Table:
+    rows = []
+    for arm in arms:
+        ours = shards[arm.name]
+        hours = [m.n_images / m.images_per_hour for m in ours if m.images_per_hour > 0]
+        counted = sum(m.n_images for m in ours if m.images_per_hour > 0)
+        attempts = sum(len(m.attempts) for m in ours)
+        seconds = sum(attempt.seconds for m in ours for attempt in m.attempts)
+        cells = [
+            label_of(arm),
+            arm.fingerprint,
+            f"{sum(m.n_images for m in ours):,} in {len(ours):,}"
+            + (f"; {black:,} black (safety checker)" if (black := sum(len(m.flagged) for m in ours)) else ""),
+            _values(device for m in ours for device in m.devices) or "none",
+            _duration(seconds),
+            f"{counted / sum(hours):,.0f}" if hours else "–",
+            f"{attempts:,}" + (f" ({attempts - len(ours):,} repeated)" if attempts > len(ours) else ""),
+            _batch_sizes(ours),
+        ]
+        rows.append([Cell(text, style="code" if text == arm.fingerprint else "") for text in cells])
+        rows[-1][4] = Cell(cells[4], value=seconds)
+    head = ["arm", "fingerprint", "images in shards", "device", "time", "images per hour", "attempts", "batch size"]
+    return Table("Arms", head, rows)
+
+
+def _attempts_table(arms: Sequence[Arm], shards: dict[str, list[Manifest]]) -> Table:
+    """One line per attempt; of more than a page holds, those that did not finish, and the note says where the rest lies."""
+    lines = [
+        (f"{label_of(arm)}, rows {manifest.rows[0]:,} to {manifest.rows[1]:,}", nth, attempt)
+        for arm in arms
+        for manifest in shards[arm.name]
+        for nth, attempt in enumerate(manifest.attempts, start=1)
+    ]
+    ends = Counter(attempt.reason.partition(":")[0] for _, _, attempt in lines)
+    note = f"{len(lines):,} attempts at {sum(map(len, shards.values())):,} shards; how they ended: "
+    note += ", ".join(f"{end} {count:,}" for end, count in ends.most_common()) + "."
+    shown = lines if len(lines) <= ATTEMPTS else [line for line in lines if line[2].reason != FINISHED][:ATTEMPTS]
+    if len(shown) < len(lines):
+        unfinished = len(lines) - ends[FINISHED]
+        what = (
+            "those that did not finish"
+            if len(shown) == unfinished
+            else f"the first of {unfinished:,} that did not finish"
+        )
+        note += (
+            f" Here are {what}; images/<arm>/<rows>.attempts.jsonl beside each shard holds a line for every attempt."
+        )
+    rows = [
+        [
+            Cell(text)
+            for text in (
+                shard,
+                f"{nth}",
+                attempt.job or "–",
+                attempt.node,
+                attempt.device or "–",
+                _clock(attempt.start),
+                _clock(attempt.end),
+                f"{attempt.images:,}",
+                attempt.reason,
+            )
+        ]
+        for shard, nth, attempt in shown
+    ]
+    head = ["shard", "attempt", "job", "node", "device", "start (UTC)", "end (UTC)", "images made", "how it ended"]
+    return Table("Attempts", head, rows, note=note)
+
+
+def _clock(seconds: float) -> str:
+    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%d %H:%M:%S")
+
+
+def _batch_sizes(manifests: Sequence[Manifest]) -> str:
+    """How many images were drawn together, the usual number first."""
+    counts: Counter[int] = Counter()
+    for manifest in manifests:
+        counts.update(manifest.drawn_together)
+    if not counts:
+        return "–"
+    (usual, _), *others = counts.most_common()
+    return "; ".join([f"{usual}", *(f"{size} for {count:,} images" for size, count in others)])
+
+
+def other_vqs(experiment: Experiment, shards: dict[str, list[Manifest]]) -> list[str]:
+    """Models whose tokens another VQ turned into pixels than the baseline's."""
+    found = {
+        arm.model: {m.vq for m in shards[arm.name] if m.vq is not None} for arm in experiment.arms() if shards[arm.name]
+    }
+    ours = found.get(experiment.baseline, set())
+    return [model for model, vqs in found.items() if ours and vqs - ours]
+
+
+def _settings_tables(arms: Sequence[Arm]) -> list[Table]:
+    """The settings that all arms share, and those in which they differ."""
+    keys = list(dict.fromkeys(key for arm in arms for key in arm.settings))
+    texts = {key: [_setting(arm.settings[key]) if key in arm.settings else "–" for arm in arms] for key in keys}
+    # Arms of other generators lack most settings: that is no difference worth a column.
+    known = {key: list(dict.fromkeys(_setting(a.settings[key]) for a in arms if key in a.settings)) for key in keys}
+    shared = [[Cell(key), Cell(values[0])] for key, values in known.items() if len(values) == 1]
+    differing = {key: texts[key] for key, values in known.items() if len(values) > 1}
+    tables = [Table("Settings of all arms that have them", ["setting", "value"], shared)] if shared else []
+    if differing:
+        rows = [[Cell(label_of(arm)), *(Cell(v[i]) for v in differing.values())] for i, arm in enumerate(arms)]
+        tables.append(Table("Settings in which arms differ", ["arm", *differing], rows))
+    return tables
+
+
+def _extractors_table(experiment: Experiment, fid: pd.DataFrame) -> Table:
+    rows = []
+    for extractor in experiment.config.extractors:
+        name = experiment.extractor_name(extractor)
+        settings = experiment.extractor_settings(extractor)
+        table = fid[fid["extractor"] == name]
+        counts = [f"{n:,}" for n in sorted(set(table["reference_n"].dropna()))]
+        references = [
+            "" if table.empty else f"{_values(table['reference'])}: {_values(table['reference_selection'])}",
+            f"{counts[0]} to {counts[-1]} images" if len(counts) > 1 else f"{counts[0]} images" if counts else "",
+            f"key {_values(table['reference_key'])}" if table["reference_key"].nunique() == 1 else "",
+        ]
+        weights = f"random, seed {settings['seed']}" if "seed" in settings else settings.get("checkpoint")
+        weights = weights or f"sha256 {settings['sha256']}"
+        preprocessing = "; ".join(f"{key} {_setting(value)}" for key, value in settings["preprocessing"].items())
+        cells = [name, weights, f"{settings['dims']:,}", preprocessing, settings["device"]]
+        rows.append([*(Cell(str(cell)) for cell in cells), Cell(", ".join(filter(None, references)))])
+    head = ["extractor", "weights", "dimensions", "preprocessing", "device", "reference"]
+    return Table("Extractors and their reference", head, rows)
+
+
+def _versions_table(manifests: Sequence[Manifest]) -> Table:
+    packages = sorted({package for manifest in manifests for package in manifest.versions})
+    rows = [[Cell(p), Cell(_values(m.versions.get(p, "none") for m in manifests))] for p in packages]
+    return Table("Versions", ["package", "version"], rows)
+
+
+def off_distribution(arms: Sequence[Arm]) -> list[Arm]:
+    """Arms of Emu3 at 512 x 512: it was trained at areas near 720 x 720."""
+    found = {
+        arm.model: arm
+        for arm in arms
+        if arm.settings.get("generator") == "emu3" and (arm.settings["width"], arm.settings["height"]) == (512, 512)
+    }
+    return list(found.values())
+
+
+def _values(values: Iterable[Any]) -> str:
+    """All different values, in order of appearance."""
+    return ", ".join(dict.fromkeys("unknown" if value is None else str(value) for value in values))
+
+
+def _setting(value: Any) -> str:
+    if value is None or value == []:
+        return "none"
+    if isinstance(value, list):
+        return " ".join(map(str, value))
+    if isinstance(value, str):
+        return value if value.strip() == value and value else f"“{value}”"
+    return f"{value:g}" if isinstance(value, float) else str(value)
+
+
+def _duration(seconds: float) -> str:
+    if seconds < 60:
+        return f"{seconds:.1f} s"
+    minutes, hours = round(seconds / 60), round(seconds / 60) // 60
+    return f"{hours:,} h {minutes % 60} min" if hours else f"{minutes} min"

@@ -1,0 +1,38 @@
+"""JSON files that one job wrote and another reads, checked against their model."""
+
+import json
+from pathlib import Path
+from typing import Any, TypeVar
+
+from pydantic import BaseModel, ValidationError
+
+from emudrift.errors import InputError
+from emudrift.runtime.atomic_files import write_bytes_atomically
+
+Record = TypeVar("Record", bound=BaseModel)
+
+
+def load_record(path: str | Path, kind: type[Record], remedy: str) -> Record:
+    """The record in a file.
+
+    Args:
+        remedy: what to do about a broken file, for the error.
+
+    Raises:
+        InputError: names the file, the key and what is wrong.
+    """
+    try:
+        return kind.model_validate(json.loads(Path(path).read_text(encoding="utf-8")))
+    except OSError as error:
+        raise InputError(f"cannot read {path}: {(error.strerror or str(error)).lower()}") from error
+    except ValidationError as error:
+        fault = error.errors()[0]
+        key = ": ".join(str(part) for part in fault["loc"])
+        raise InputError(f"{path}: {key}: {fault['msg']}; {remedy}") from error
+    except ValueError as error:
+        raise InputError(f"{path}: not JSON ({error}); {remedy}") from error
+
+
+def write_json(path: str | Path, content: dict[str, Any]) -> None:
+    """Writes JSON with sorted keys, completely or not at all."""
+    write_bytes_atomically(path, (json.dumps(content, indent=1, ensure_ascii=False, sort_keys=True) + "\n").encode())

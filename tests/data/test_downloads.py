@@ -1,0 +1,111 @@
+"""Downloads against a real server on this machine: resumed, checked, and refused in one line."""
+
+import hashlib
+import http.server
+import threading
+import zipfile
+from types import SimpleNamespace
+
+import huggingface_hub
+import pytest
+
+from emudrift.data.downloads import download, download_model, extract_member
+from emudrift.errors import InputError
+
+CONTENT = bytes(range(256)) * 8000
+SHA256 = f"sha256:{hashlib.sha256(CONTENT).hexdigest()}"
+
+
+class Handler(http.server.BaseHTTPRequestHandler):
+    """Serves CONTENT with ranges; cuts the first answer short if the server is told so."""
+
+    def do_GET(self):
+        self.server.asked.append(self.headers.get("Range"))
+        if self.path == "/missing":
+            self.send_error(404)
+            return
+        start = int((self.headers.get("Range") or "bytes=0-").removeprefix("bytes=").rstrip("-"))
+        if start >= len(CONTENT):
+            self.send_error(416)
+            return
+        self.send_response(206 if start else 200)
+        self.send_header("Content-Length", str(len(CONTENT) - start))
+        self.end_headers()
+        cut, self.server.cut = self.server.cut, None
+        self.wfile.write(CONTENT[start : cut or len(CONTENT)])
+
+    def log_message(self, *_):
+        pass
+
+
+@pytest.fixture
+def server():
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler) as found:
+        found.asked, found.cut = [], None
+        found.url = f"http://127.0.0.1:{found.server_port}/file"
+        threading.Thread(target=found.serve_forever, daemon=True).start()
+        yield found
+        found.shutdown()
+
+
+def test_a_cut_download_goes_on_where_it_stopped(server, tmp_path):
+    path, server.cut = tmp_path / "deep" / "file", 1_200_000
+    with pytest.raises(InputError, match="cannot be downloaded.*What has arrived is kept"):
+        download(server.url, SHA256, path)
+    assert not path.exists()
+    download(server.url, SHA256, path)
+    assert path.read_bytes() == CONTENT
+    assert server.asked == [None, "bytes=1200000-"]
+    assert [p.name for p in path.parent.iterdir()] == ["file"]
+
+
+def test_a_download_that_was_complete_but_not_renamed_is_not_fetched_again(server, tmp_path):
+    (tmp_path / "file.part").write_bytes(CONTENT)
+    download(server.url, SHA256, tmp_path / "file")
+    assert (tmp_path / "file").read_bytes() == CONTENT
+
+
+def test_a_wrong_sum_is_an_error_and_leaves_nothing(server, tmp_path):
+    with pytest.raises(InputError, match=f"sha256 is {SHA256[7:]}, expected 00ff"):
+        download(server.url, "sha256:00ff", tmp_path / "file")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_missing_file_and_a_missing_server_are_named(server, tmp_path):
+    with pytest.raises(InputError, match="the server answers 404"):
+        download(server.url.replace("/file", "/missing"), SHA256, tmp_path / "file")
+    with pytest.raises(InputError, match="downloads need a machine with internet"):
+        download("http://127.0.0.1:9/file", SHA256, tmp_path / "file")
+
+
+def test_one_member_of_a_zip_is_taken_out(tmp_path):
+    with zipfile.ZipFile(tmp_path / "a.zip", "w") as file:
+        file.writestr("annotations/captions.json", "{}")
+    extract_member(tmp_path / "a.zip", "annotations/captions.json", tmp_path / "captions.json")
+    assert (tmp_path / "captions.json").read_text() == "{}"
+    with pytest.raises(InputError, match="cannot take other.json out of it"):
+        extract_member(tmp_path / "a.zip", "other.json", tmp_path / "other.json")
+
+
+@pytest.mark.parametrize(
+    ("files", "pickled"), [(["model.safetensors", "pytorch_model.bin"], False), (["pytorch_model.bin"], True)]
+)
+def test_a_hub_models_pickle_is_fetched_only_where_there_is_nothing_better(monkeypatch, tmp_path, files, pickled):
+    asked = {}
+    info = SimpleNamespace(sha="0" * 40, siblings=[SimpleNamespace(rfilename=name) for name in files])
+    monkeypatch.setattr(huggingface_hub.HfApi, "model_info", lambda self, hub, revision: info)
+    monkeypatch.setattr(huggingface_hub, "snapshot_download", lambda hub, **options: asked.update(options))
+    assert download_model("openai/clip", "main", tmp_path) == "0" * 40
+    assert ("pytorch_model.bin" in asked["allow_patterns"]) == pickled
+    assert asked["revision"] == "0" * 40
+
+
+@pytest.mark.parametrize(("code", "python"), [(False, []), (True, ["pipeline_own.py"])])
+def test_of_a_pipeline_one_variant_is_fetched_and_code_only_where_it_is_trusted(monkeypatch, tmp_path, code, python):
+    files = ["model_index.json", "unet/a.safetensors", "unet/a.fp16.safetensors", "all.safetensors", "pipeline_own.py"]
+    asked = {}
+    info = SimpleNamespace(sha="0" * 40, siblings=[SimpleNamespace(rfilename=name) for name in files])
+    monkeypatch.setattr(huggingface_hub.HfApi, "model_info", lambda self, hub, revision: info)
+    monkeypatch.setattr(huggingface_hub, "snapshot_download", lambda hub, **options: asked.update(options))
+    download_model("some/sd", "main", tmp_path, ["fp16"], code)
+    assert asked["allow_patterns"] == ["model_index.json", *python, "unet/a.fp16.safetensors"]

@@ -1,0 +1,315 @@
+"""The prompt table: which caption of which image is drawn, in which order and from which seed."""
+
+import csv
+import hashlib
+import json
+import random
+from collections import Counter, defaultdict
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from emudrift.data.prompts import (
+    Prompt,
+    check_images_exist,
+    load_prompts,
+    normalise_caption,
+    prompt_table,
+    write_prompts,
+)
+from emudrift.errors import InputError
+
+COCO = Path(__file__).parents[3] / "shared/data/coco"
+needs_coco = pytest.mark.skipif(not COCO.is_dir(), reason=f"NOT TESTED: real COCO captions; {COCO} is absent")
+COLUMNS = ["row", "prompt_id", "image_id", "file_name", "width", "height", "caption", "seed"]
+
+
+def first_64_bits(text: str) -> int:
+    return int(hashlib.sha256(text.encode("utf-8")).hexdigest()[:16], 16)
+
+
+@pytest.fixture(scope="module")
+def val2017() -> dict[str, Any]:
+    return json.loads((COCO / "captions_val2017.json").read_text(encoding="utf-8"))
+
+
+@pytest.fixture(scope="module")
+def val2017_table() -> pd.DataFrame:
+    return prompt_table("coco", COCO / "captions_val2017.json", caption="longest", seed=0)
+
+
+# --- real captions, against computations straight from the files ---
+
+
+@needs_coco
+@pytest.mark.parametrize("choice", ["longest", "first", "random"])
+def test_each_real_image_gets_the_caption_that_a_plain_loop_over_the_json_chooses(
+    choice: Any, val2017: dict[str, Any]
+) -> None:
+    table = prompt_table("coco", COCO / "captions_val2017.json", caption=choice, seed=5)
+    assert list(table.columns) == COLUMNS
+    assert [str(kind) for kind in table.dtypes] == ["int64", "str", "int64", "str", "int32", "int32", "str", "uint64"]
+    assert len(val2017["annotations"]) == 25_014
+    assert len(table) == table["prompt_id"].nunique() == 5_000
+
+    captions = defaultdict(dict)
+    for annotation in val2017["annotations"]:
+        captions[annotation["image_id"]][annotation["id"]] = " ".join(annotation["caption"].split())
+    places = Counter()
+    for image in val2017["images"]:
+        texts = [text for _, text in sorted(captions[image["id"]].items())]
+        if choice == "longest":
+            place = [len(text) for text in texts].index(max(len(text) for text in texts))
+        else:
+            place = 0 if choice == "first" else first_64_bits(f"caption/5/{image['id']}") % len(texts)
+        places[place] += 1
+        image["expected"] = texts[place]
+    expected = {
+        f"{image['id']:012d}": (image["id"], image["file_name"], image["width"], image["height"], image["expected"])
+        for image in val2017["images"]
+    }
+    found = table.set_index("prompt_id")[["image_id", "file_name", "width", "height", "caption"]]
+    assert dict(zip(found.index, found.itertuples(index=False, name=None), strict=True)) == expected
+    if choice == "random":  # five captions each: about 1,000 times each place, standard deviation 28
+        assert all(abs(places[place] - 1000) < 150 for place in range(5))
+
+
+@needs_coco
+def test_order_and_seeds_are_the_documented_hashes_and_look_random(val2017_table: pd.DataFrame) -> None:
+    ids = val2017_table["prompt_id"].tolist()
+    assert ids == sorted(ids, key=lambda i: hashlib.sha256(f"order/0/{i}".encode()).hexdigest())
+    assert val2017_table["seed"].tolist() == [first_64_bits(f"0/{i}") for i in ids]
+    assert val2017_table["row"].tolist() == list(range(5_000))
+    # From coreutils (printf 0/000000146457 | sha256sum): published images hang on these never changing.
+    assert (ids[0], int(val2017_table["seed"][0])) == ("000000146457", 0xEDB5CD8E9CF303BF)
+    # A random order is unrelated to image ids: |correlation| < 5 standard errors of 1 / sqrt(n).
+    assert abs(np.corrcoef(np.arange(5_000), val2017_table["image_id"])[0, 1]) < 5 / 5_000**0.5
+    other = prompt_table("coco", COCO / "captions_val2017.json", caption="longest", seed=1)
+    assert other["prompt_id"].tolist() != ids
+    assert not set(other["seed"]) & set(val2017_table["seed"])
+
+
+@needs_coco
+def test_the_table_does_not_depend_on_the_order_in_the_file(
+    tmp_path: Path, val2017: dict[str, Any], val2017_table: pd.DataFrame
+) -> None:
+    shuffled = {key: list(val2017[key]) for key in ("images", "annotations")}
+    for entries in shuffled.values():
+        random.Random(3).shuffle(entries)
+    (tmp_path / "shuffled.json").write_text(json.dumps(shuffled))
+    table = prompt_table("coco", tmp_path / "shuffled.json", caption="longest", seed=0)
+    pd.testing.assert_frame_equal(table, val2017_table)
+
+
+@needs_coco
+def test_prompts_stay_the_same_when_the_dataset_grows(val2017_table: pd.DataFrame) -> None:
+    small = prompt_table("coco", COCO / "captions_val2017_79.json", caption="longest", seed=0)
+    inside = val2017_table[val2017_table["image_id"].isin(small["image_id"])].reset_index(drop=True)
+    assert len(small) == 79
+    pd.testing.assert_frame_equal(small.drop(columns="row"), inside.drop(columns="row"))
+
+
+@needs_coco
+def test_the_30k_table_gives_one_prompt_per_row() -> None:
+    table = prompt_table("table", COCO / "coco_30k.csv", caption="longest", seed=0, caption_column="prompt")
+    with open(COCO / "coco_30k.csv", encoding="utf-8", newline="") as file:
+        expected = {record["image_id"]: " ".join(record["prompt"].split()) for record in csv.DictReader(file)}
+    assert len(table) == 30_000
+    assert dict(zip(table["prompt_id"], table["caption"], strict=True)) == expected
+    assert table["image_id"].tolist() == [int(i) for i in table["prompt_id"]]
+    assert set(table["file_name"]) == {""}
+    assert set(table["width"]) == {0}
+
+
+@needs_coco
+def test_the_real_photographs_are_found_and_the_missing_ones_counted(val2017_table: pd.DataFrame) -> None:
+    small = prompt_table("coco", COCO / "captions_val2017_79.json", caption="first", seed=0)
+    check_images_exist(small, COCO / "val2017")
+    present = {path.name for path in (COCO / "val2017").iterdir()}
+    missing = [name for name in val2017_table["file_name"] if name not in present]
+    with pytest.raises(InputError, match=f"4,921 of 5,000 images are missing in .*val2017; first: {missing[0]}, "):
+        check_images_exist(val2017_table, COCO / "val2017")
+
+
+# --- captions ---
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("  A cat\non\r\n a  mat.\t", "A cat on a mat."),
+        ("A\u00a0cat\u2003on\u3000a\u2028mat\u0085.", "A cat on a mat ."),
+        ("A\x00cat\x1b\x7fsat", "A cat sat"),
+        ("\ufeffA\u200bcat\u2060s", "A cats"),  # the zero-width space parts words, the joiner does not
+        ("Ｃａｆé ﬁn cafe\u0301 ½ 猫", "Ｃａｆé ﬁn cafe\u0301 ½ 猫"),  # no Unicode normalisation
+        ("می\u200cخواهم 👩\u200d🍳", "می\u200cخواهم 👩\u200d🍳"),  # the joiners carry meaning
+        (" \n\u200b\u00a0", ""),
+        ("\u200d\u00ad\u200e", ""),  # nothing that can be seen
+        ("?", "?"),
+    ],
+)
+def test_white_space_is_normalised_and_letters_are_left_alone(text: str, expected: str) -> None:
+    assert normalise_caption(text) == expected
+
+
+CAPTIONS = [  # (caption id, image id, text), such that every rule has something to decide
+    (12, 7, "Zwei Kätzchen, «süß»\nauf   einer Matte"),
+    (11, 7, "   short                                    "),
+    (10, 7, "\u00a0\n"),
+    (22, 8, "equal length b"),
+    (21, 8, "equal length a"),
+    (31, 9, '貓\u2028在墊子上, "ja"'),
+]
+CHOSEN = {
+    "longest": {7: "Zwei Kätzchen, «süß» auf einer Matte", 8: "equal length a", 9: '貓 在墊子上, "ja"'},
+    "first": {7: "short", 8: "equal length a", 9: '貓 在墊子上, "ja"'},
+}
+
+
+def write_coco(path: Path) -> None:
+    images = [{"id": i, "file_name": f"{i}.jpg", "width": 64, "height": 48} for i in (8, 7, 9)]
+    annotations = [{"id": number, "image_id": i, "caption": text} for number, i, text in CAPTIONS]
+    # Files that mix tasks carry categories, at which pycocotools stops where a caption has none.
+    path.write_text(json.dumps({"images": images, "annotations": annotations, "categories": [{"id": 1}]}))
+
+
+def write_karpathy(path: Path) -> None:
+    images = []
+    for i in (8, 7, 9):
+        sentences = [{"raw": text, "sentid": number} for number, image, text in CAPTIONS if image == i]
+        images.append({"filename": f"{i}.jpg", "split": {7: "test", 8: "restval", 9: "train"}[i], "cocoid": i})
+        images[-1] |= {"imgid": 100 + i, "filepath": "val2014" if i == 8 else "", "sentences": sentences}
+    path.write_text(json.dumps({"images": images, "dataset": "coco"}, ensure_ascii=False), encoding="utf-8")
+
+
+def write_rows(path: Path) -> None:
+    rows = pd.DataFrame([(f"{i:05d}", text) for _, i, text in sorted(CAPTIONS)], columns=["image_id", "caption"])
+    rows["file_name"] = rows["image_id"].str.lstrip("0") + ".jpg"
+    if path.suffix == ".csv":
+        rows.to_csv(path, index=False, encoding="utf-8-sig")
+    elif path.suffix == ".jsonl":
+        path.write_text("\n".join(json.dumps(row, ensure_ascii=False) for row in rows.to_dict("records")), "utf-8")
+    else:
+        rows.astype({"image_id": int}).to_parquet(path)
+
+
+@pytest.mark.parametrize("choice", ["longest", "first", "random"])
+@pytest.mark.parametrize("name", ["coco.json", "karpathy.json", "rows.csv", "rows.jsonl", "rows.parquet"])
+def test_every_source_of_the_same_captions_gives_the_same_prompts(tmp_path: Path, name: str, choice: Any) -> None:
+    path = tmp_path / name
+    {"coco": write_coco, "karpathy": write_karpathy, "rows": write_rows}[path.stem](path)
+    source: Any = "table" if path.stem == "rows" else path.stem
+    table = prompt_table(source, path, caption=choice, seed=2)
+    found = dict(zip(table["image_id"].tolist(), table["caption"], strict=True))
+    if choice == "random":
+        texts = {7: ["short", CHOSEN["longest"][7]], 8: ["equal length a", "equal length b"], 9: [CHOSEN["first"][9]]}
+        assert found == {i: texts[i][first_64_bits(f"caption/2/{i}") % len(texts[i])] for i in texts}
+    else:
+        assert found == CHOSEN[choice]
+    ids = [f"{i:012d}" for i in (7, 8, 9)]
+    assert table["prompt_id"].tolist() == sorted(ids, key=lambda i: hashlib.sha256(f"order/2/{i}".encode()).digest())
+    assert dict(zip(table["prompt_id"], table["seed"], strict=True)) == {i: first_64_bits(f"2/{i}") for i in ids}
+    prefix = {8: "val2014/"} if source == "karpathy" else {}
+    assert all(row.file_name == f"{prefix.get(row.image_id, '')}{row.image_id}.jpg" for row in table.itertuples())
+    assert set(zip(table["width"], table["height"], strict=True)) == {(64, 48) if source == "coco" else (0, 0)}
+
+
+def test_karpathy_splits_choose_the_images(tmp_path: Path) -> None:
+    write_karpathy(tmp_path / "dataset.json")
+    for splits, expected in {("test",): {7}, ("train", "restval"): {8, 9}, (): {7, 8, 9}}.items():
+        table = prompt_table("karpathy", tmp_path / "dataset.json", caption="first", seed=0, splits=splits)
+        assert set(table["image_id"]) == expected
+
+
+def test_a_table_with_prompt_ids_makes_each_row_a_prompt_and_one_without_image_ids_numbers_the_rows(
+    tmp_path: Path,
+) -> None:
+    (tmp_path / "a.csv").write_text("prompt_id,image_id,caption\ncat_1,7,one\ncat-2,7,two\n")
+    (tmp_path / "b.jsonl").write_text('{"text": "one", "width": 3, "height": 4}\n\n{"text": "two"}\n')
+    a = prompt_table("table", tmp_path / "a.csv", caption="longest", seed=0)
+    assert set(zip(a["prompt_id"], a["image_id"], a["caption"], strict=True)) == {
+        ("cat_1", 7, "one"),
+        ("cat-2", 7, "two"),
+    }
+    b = prompt_table("table", tmp_path / "b.jsonl", caption="longest", seed=0, caption_column="text")
+    assert set(zip(b["prompt_id"], b["caption"], b["width"], b["height"], strict=True)) == {
+        ("000000000000", "one", 3, 4),
+        ("000000000001", "two", 0, 0),
+    }
+
+
+# --- the table on disk ---
+
+
+def small_table(folder: Path) -> pd.DataFrame:
+    write_coco(folder / "coco.json")
+    return prompt_table("coco", folder / "coco.json", caption="longest", seed=0)
+
+
+def test_a_written_table_comes_back_and_equal_tables_give_equal_bytes(tmp_path: Path) -> None:
+    table = small_table(tmp_path)
+    write_prompts(table, tmp_path / "a.parquet")
+    relabelled = table.rename(index=lambda i: f"label {i}")[COLUMNS[::-1]].astype({"width": "int64"})
+    write_prompts(relabelled, tmp_path / "b.parquet")
+    assert (tmp_path / "a.parquet").read_bytes() == (tmp_path / "b.parquet").read_bytes()
+    pd.testing.assert_frame_equal(pd.read_parquet(tmp_path / "a.parquet"), table)
+    assert load_prompts(tmp_path / "a.parquet") == [Prompt(*row) for row in table.itertuples(index=False, name=None)]
+    assert type(load_prompts(tmp_path / "a.parquet")[0].seed) is int
+
+
+@pytest.mark.parametrize(
+    ("spoil", "message"),
+    [
+        (lambda table, path: None, "does not exist: it is made by the rule extract_prompts"),
+        (lambda table, path: path.write_text("row,caption"), "not a parquet file"),
+        (
+            lambda table, path: table.drop(columns="seed").to_parquet(path),
+            "not a prompt table.*needed are .* seed uint64",
+        ),
+        (lambda table, path: table.astype({"seed": "float64"}).to_parquet(path), "seed double"),
+        (lambda table, path: write_prompts(table[1:], path), "row 0 is numbered 1"),
+    ],
+)
+def test_a_file_that_is_no_prompt_table_is_refused(
+    tmp_path: Path, spoil: Callable[[pd.DataFrame, Path], None], message: str
+) -> None:
+    spoil(small_table(tmp_path), tmp_path / "prompts.parquet")
+    with pytest.raises(InputError, match=f"prompts.parquet .*{message}|prompts.parquet: {message}"):
+        load_prompts(tmp_path / "prompts.parquet")
+
+
+def test_images_are_looked_for_in_the_rows_asked_for_and_never_outside_the_folder(tmp_path: Path) -> None:
+    table = small_table(tmp_path)
+    folder = tmp_path / "images"
+    with pytest.raises(InputError, match=f"image folder {folder} does not exist"):
+        check_images_exist(table, folder)
+    folder.mkdir()
+    names = table["file_name"].tolist()
+    (folder / names[0]).touch()
+    (folder / names[1]).mkdir()  # a folder is no image
+    check_images_exist(table, folder, rows=range(1))
+    with pytest.raises(InputError, match=f"2 of 3 images are missing in {folder}; first: {names[1]}, {names[2]}$"):
+        check_images_exist(table, folder)
+    with pytest.raises(InputError, match="no row 3: it has 3 rows"):
+        check_images_exist(table, folder, rows=[3])
+
+    (tmp_path / "outside.jpg").touch()
+    (folder / names[2]).symlink_to("../outside.jpg")
+    with pytest.raises(InputError, match=f"row 2 .*'{names[2]}' is a link that leads outside"):
+        check_images_exist(table, folder, rows=[0, 2])
+    check_images_exist(table, folder, rows=[0, 2], follow_links=True)
+    (folder / names[2]).unlink()
+    (folder / names[2]).symlink_to(names[0])
+    check_images_exist(table, folder, rows=[0, 2])
+
+    for name, message in {
+        "../outside.jpg": "stay inside",
+        str(tmp_path / "outside.jpg"): "stay inside",
+        "": "no image",
+    }.items():
+        with pytest.raises(InputError, match=f"row 0 .*{message}"):
+            check_images_exist([Prompt(0, "a", 1, name, 0, 0, "a cat", 1)], folder, follow_links=True)

@@ -1,0 +1,117 @@
+"""The demo's world: a drawn scene passes its own check, a wrong one does not, and the shipped files are drawn so."""
+
+import itertools
+import json
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+DEMO = Path(__file__).resolve().parents[2] / "demo"
+sys.path.insert(0, str(DEMO))
+
+import draw_data  # noqa: E402
+
+import scenes  # noqa: E402
+
+MOST_BYTES = 8 * 2**20
+
+
+@pytest.fixture(scope="module")
+def shown() -> list[scenes.Scene]:
+    return scenes.sample_scenes(100, seed=5)
+
+
+def with_shape(scene: scenes.Scene, **changes: object) -> scenes.Scene:
+    """The scene with its first shape changed."""
+    return replace(scene, shapes=(replace(scene.shapes[0], **changes), *scene.shapes[1:]))
+
+
+def failed(drawn: scenes.Scene, asked: scenes.Scene) -> set[str]:
+    return {aspect for aspect, right in scenes.check(scenes.render(drawn), asked).items() if not right}
+
+
+def one_circle(**changes: object) -> scenes.Scene:
+    """A small red circle in the middle on grey, drawn exactly."""
+    shape = scenes.Shape("red", "circle", "small", 32, 32, scenes.RADII["small"], (0, 0, 0))
+    scene = scenes.Scene("grey", (0, 0, 0), (shape,), "in the middle", None)
+    return with_shape(scene, **changes) if changes else scene
+
+
+def test_a_rendered_scene_passes_its_own_check(shown: list[scenes.Scene]) -> None:
+    wrong = [scenes.captions(scene)[0] for scene in shown if failed(scene, scene)]
+    assert len(wrong) <= 1, wrong
+
+
+@pytest.mark.parametrize(
+    ("drawn", "aspects"),
+    [
+        (replace(one_circle(), bg="pink"), {"bg"}),
+        (one_circle(color="blue"), {"color", "clean", "place", "size"}),
+        (one_circle(x=46), {"place"}),
+        (one_circle(radius=scenes.RADII["large"]), {"size"}),
+        (replace(one_circle(), shapes=()), {"color", "place", "size"}),
+        (replace(one_circle(), shapes=(*one_circle().shapes, *one_circle(color="green", y=50).shapes)), {"clean"}),
+    ],
+)
+def test_a_wrong_picture_fails_in_the_aspect_that_is_wrong(drawn: scenes.Scene, aspects: set[str]) -> None:
+    assert failed(drawn, one_circle()) == aspects | {"all"}
+
+
+def test_two_shapes_the_wrong_way_round_fail_in_place_alone() -> None:
+    left = scenes.Shape("red", "square", "large", 18, 32, scenes.RADII["large"], (0, 0, 0))
+    right = replace(left, color="blue", x=46)
+    asked = scenes.Scene("white", (0, 0, 0), (left, right), None, "left of")
+    assert not failed(asked, asked)
+    assert failed(replace(asked, shapes=(replace(left, x=46), replace(right, x=18))), asked) == {"place", "all"}
+
+
+def test_pictures_of_other_scenes_and_noise_fail(shown: list[scenes.Scene]) -> None:
+    others = [failed(drawn, asked) for drawn, asked in itertools.pairwise(shown)]
+    assert sum(not aspects for aspects in others) <= 1
+    noise = np.random.default_rng(0).integers(0, 256, (scenes.SIDE, scenes.SIDE, 3), dtype=np.uint8)
+    assert not scenes.check(noise, shown[0])["all"]
+
+
+def test_an_image_of_another_size_is_refused(shown: list[scenes.Scene]) -> None:
+    with pytest.raises(ValueError, match=r"shape \(32, 32, 3\)"):
+        scenes.check(np.zeros((32, 32, 3), np.uint8), shown[0])
+
+
+def test_scenes_and_captions_are_functions_of_the_seed_and_asking_for_more_adds_to_the_end() -> None:
+    few, many = scenes.sample_scenes(20, seed=9), scenes.sample_scenes(50, seed=9)
+    assert many[:20] == few
+    assert scenes.sample_scenes(20, seed=10) != few
+    assert [scenes.captions(scene) for scene in few] == [scenes.captions(scene) for scene in many[:20]]
+
+
+def test_a_caption_says_what_the_scene_is(shown: list[scenes.Scene]) -> None:
+    for scene in shown:
+        assert len(set(scenes.captions(scene))) == 5
+        assert {scenes.read_caption(caption) for caption in scenes.captions(scene)} == {scenes.scene_facts(scene)}
+    assert scenes.read_caption("a cat") == scenes.CaptionFacts(None, (), None)
+
+
+def test_the_shipped_data_is_what_the_script_draws_now() -> None:
+    drawn = scenes.sample_scenes(draw_data.COUNT, draw_data.DATA_SEED)
+    shipped = json.loads((draw_data.DATA / "captions.json").read_text())
+    assert shipped == draw_data.captions_json(drawn)
+    names = [entry["file_name"] for entry in shipped["images"]]
+    assert sorted(path.name for path in (draw_data.DATA / "images").iterdir()) == names
+    for name, scene in zip(names, drawn, strict=True):
+        image = np.asarray(Image.open(draw_data.DATA / "images" / name))
+        assert np.array_equal(image, scenes.render(scene)), name
+
+
+def test_the_shipped_demo_is_small_and_names_no_place_of_the_machine_it_was_made_on() -> None:
+    files = [p for p in DEMO.rglob("*") if p.is_file() and not {"out", "__pycache__"} & set(p.relative_to(DEMO).parts)]
+    assert sum(path.stat().st_size for path in files) <= MOST_BYTES
+    for path in files:
+        if path.suffix in {".json", ".md", ".py"}:
+            text = path.read_text()
+            assert not any(root in text for root in ("/home/", "/tmp/", "/work/", "/Users/", "/root/")), path
+    adapter = json.loads((DEMO / "models" / "finetuned" / "adapter_config.json").read_text())
+    assert adapter["base_model_name_or_path"] == "demo/models/base"

@@ -1,0 +1,137 @@
+"""Votes: whatever cannot be a rater's file for this study is refused by name; checks count as they should."""
+
+import json
+
+import numpy as np
+import pytest
+from ratings import answer, key_of, votes_file
+
+from emudrift.errors import InputError
+from emudrift.evaluation.human.votes import load_votes, rater_table, scan_votes, vote_table
+
+
+@pytest.fixture(scope="module")
+def key():
+    return key_of()
+
+
+def honest(key, rater, prefers=1.0):
+    rng = np.random.default_rng(rater)
+    return [answer(item, key.pairs[item.pair].arm, prefers, rng) for item in key.raters[rater - 1]]
+
+
+def write(folder, name, file):
+    path = folder / name
+    path.write_text(json.dumps(file))
+    return path
+
+
+def tables(folder, key, files, exclude_failed=False):
+    paths = [write(folder, f"{number}.json", file) for number, file in enumerate(files)]
+    votes = load_votes(paths, key)
+    table = vote_table(votes, key)
+    return table, rater_table(table, votes, key, exclude_failed)
+
+
+def test_votes_name_arms_whatever_side_they_stood_on(tmp_path, key):
+    votes, _ = tables(tmp_path, key, [votes_file(key, rater, honest(key, rater)) for rater in range(1, 6)])
+    assert len(votes) == 5 * len(key.raters[0])
+    rated = votes[votes["kind"] == "rated"]
+    assert set(rated["choice"]) == {"model"}
+    assert set(rated["answer"]) == {"left", "right"}
+    chosen = np.where(rated["answer"] == "left", rated["left_arm"], rated["right_arm"])
+    assert (chosen == rated["arm"]).all()
+
+
+def test_an_incomplete_file_is_counted_and_said(tmp_path, key, caplog):
+    caplog.set_level("INFO")
+    answers = honest(key, 2)
+    answers[10:] = [None] * (len(answers) - 10)
+    votes, raters = tables(tmp_path, key, [votes_file(key, 2, answers)])
+    assert len(votes) == 10
+    assert raters[["rater", "votes", "asked"]].to_numpy().tolist() == [[2, 10, 180]]
+    assert "is incomplete: 10 of 180 votes; they are counted" in caplog.text
+    assert "no votes of rater 1, 3, 4, 5, of 5 raters" in caplog.text
+
+
+def test_a_file_sent_twice_is_counted_once(tmp_path, key):
+    file = votes_file(key, 1, honest(key, 1))
+    back_to_front = file | {"votes": file["votes"][::-1]}
+    votes, raters = tables(tmp_path, key, [file, back_to_front])
+    assert len(votes) == len(file["votes"])
+    assert len(raters) == 1
+
+
+def changed(**changes):
+    return lambda file: file | changes
+
+
+def with_vote(**changes):
+    return lambda file: file | {"votes": [file["votes"][0] | changes, *file["votes"][1:]]}
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (changed(experiment="other"), "a.json: votes for experiment 'other'; this one is 'small'"),
+        (changed(study="000000000000"), "a.json: votes for study 000000000000, but the key is of study"),
+        (changed(rater=6), "a.json: rater: 6 is none of the raters 1 to 5"),
+        (changed(rater="one"), "a.json: rater: Input should be a valid integer"),
+        (changed(format=2), "a.json: format: Input should be 1"),
+        (changed(name="Ada"), "a.json: name: Extra inputs are not permitted"),
+        (with_vote(item=180), "a.json: votes: 0: item: 180 is none of the 180 items of rater 1"),
+        (with_vote(item=-1), "a.json: votes: 0: item: -1 is none of the 180 items of rater 1"),
+        (with_vote(item=1), "a.json: votes: item 1 is there 2 times"),
+        (with_vote(question="faithfulness"), "a.json: votes: 0: question: faithfulness but item 0 asks for appeal"),
+        (with_vote(answer="both"), "a.json: votes: 0: answer: 'both' is none of left, right, tie (appeal)"),
+        (with_vote(answer="LEFT"), "a.json: votes: 0: answer: Input should be 'left', 'right'"),
+        (lambda file: [file], "a.json: : Input should be a valid dictionary"),
+    ],
+)
+def test_a_file_that_cannot_be_is_refused_by_name(tmp_path, key, change, said):
+    path = write(tmp_path, "a.json", change(votes_file(key, 1, honest(key, 1))))
+    with pytest.raises(InputError) as error:
+        load_votes([path], key)
+    assert said in str(error.value)
+
+
+def test_no_json_an_image_and_an_empty_folder_are_refused(tmp_path, key):
+    with pytest.raises(InputError, match="no votes: put the .json files there"):
+        scan_votes(tmp_path)
+    (tmp_path / "votes.json").write_bytes(b"\x89PNG\r\n\x1a\n\xff\xfe")
+    with pytest.raises(InputError, match="votes.json: not JSON"):
+        load_votes(scan_votes(tmp_path), key)
+
+
+def test_two_files_of_one_rater_that_differ_are_refused(tmp_path, key):
+    first = votes_file(key, 3, honest(key, 3))
+    second = first | {"votes": first["votes"][:100]}
+    paths = [write(tmp_path, name, file) for name, file in (("a.json", first), ("b.json", second))]
+    with pytest.raises(InputError) as error:
+        load_votes(paths, key)
+    assert "a.json (180 votes)" in str(error.value)
+    assert "b.json (100 votes) are both of rater 3 and differ" in str(error.value)
+
+
+def test_the_checks_find_who_does_not_look(tmp_path, key):
+    """One looks, one presses A whatever is shown, one presses at random, one turns round when a pair comes again."""
+    rng = np.random.default_rng(0)
+    left = ["left"] * len(key.raters[1])
+    random = [
+        str(rng.choice(["left", "right", "tie"] if item.question == "appeal" else ["left", "right", "both", "neither"]))
+        for item in key.raters[2]
+    ]
+    turning = [
+        answer(item, key.pairs[item.pair].baseline_arm if item.kind == "swapped" else key.pairs[item.pair].arm, 1, rng)
+        for item in key.raters[3]
+    ]
+    files = [votes_file(key, n, given) for n, given in enumerate([honest(key, 1), left, random, turning], 1)]
+    _, raters = tables(tmp_path, key, files)
+    assert raters["passed"].tolist() == ["yes", "no", "no", "yes"]
+    assert raters["used"].tolist() == ["yes"] * 4, "nobody is left out unless the config says so"
+    assert raters["identical_right"].tolist()[:2] == [10, 0]
+    assert raters["swapped_same"].tolist()[:2] == [10, 0], "A again is the other image"
+    assert raters["swapped_opposite"].tolist() == [0, 10, raters["swapped_opposite"][2], 10]
+    assert 0 < raters["no_preference"][2] < 1
+    _, raters = tables(tmp_path, key, files, exclude_failed=True)
+    assert raters["used"].tolist() == ["yes", "no", "no", "yes"]

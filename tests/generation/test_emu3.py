@@ -1,0 +1,336 @@
+"""The Emu3 generator on the miniature: the recipe, images that belong to their seed alone, checkpoints that are refused."""
+
+import json
+import os
+import shutil
+from pathlib import Path
+from typing import Any
+
+import emudrift.runtime.torchvision_fix  # noqa: F401
+
+import numpy as np
+import pytest
+import scipy.stats
+import torch
+from conftest import MINIATURE
+from safetensors.torch import load_file, save_file
+
+from emudrift.config.experiment_config import SUFFIX
+from emudrift.data.prompts import Prompt
+from emudrift.errors import InputError
+from emudrift.generation.emu3.checkpoint import check_emu3, have_same_times, load_emu3
+from emudrift.generation.emu3.generator import Emu3Generator, Emu3Weights
+from emudrift.generation.emu3.sampling import image_uniforms, sample_top_k
+
+BASE, ADAPTER = MINIATURE / "base", MINIATURE / "finetuned"
+SETTINGS = {
+    "width": 64,
+    "height": 64,
+    "dtype": "float32",
+    "device": "cpu",
+    "attention": "sdpa",
+    "engine": "reference",
+    "guidance_scale": 3.0,
+    "top_k": 2048,
+    "suffix": "",
+    "negative_prompt": "",
+}
+CAPTIONS = [
+    "a small red circle",
+    "a large blue square left of a small yellow triangle on a grey background",
+    "one large green triangle at the top, the background is black",
+    "é",
+    "a pink background with a small orange circle in the middle",
+]
+PROMPTS = [Prompt(i, f"{i:012d}", i, "", 64, 64, caption, 1000 + i) for i, caption in enumerate(CAPTIONS)]
+
+
+def new_generator(adapter: Path | None = None, **changes: Any) -> Emu3Generator:
+    """A generator of the miniature; `changes` are of the arm's settings."""
+    settings = SETTINGS | changes
+    return Emu3Generator(settings, Emu3Weights(settings, BASE, adapter))
+
+
+@pytest.fixture(scope="module")
+def generator() -> Emu3Generator:
+    return new_generator()
+
+
+@pytest.mark.parametrize("scale", [1.0, 3.0])
+def test_tokens_equal_a_plain_loop_without_cache_batch_or_padding(scale):
+    """An independent implementation: whole sequence forward per token, one image, guidance on the logits, inverse CDF."""
+    generator = new_generator(guidance_scale=scale, top_k=20, suffix=" masterpiece", negative_prompt="blurry")
+    model, tokenizer = generator.weights.model, generator.recipe.processor.tokenizer
+    visual = [tokenizer.convert_tokens_to_ids(f"<|visual token {i:06d}|>") for i in range(256)]
+    eol = tokenizer.convert_tokens_to_ids("<|extra_200|>")
+    header = "<|image start|>8*8<|image token|>"
+
+    def start(text):
+        return tokenizer(f"<|extra_203|>{text}{header}", add_special_tokens=False)["input_ids"]
+
+    def logits(sequence):
+        with torch.inference_mode():
+            return model(input_ids=torch.tensor([sequence])).logits[0, -1].double()[visual].numpy()
+
+    prompt = PROMPTS[1]
+    positive, negative, drawn = start(prompt.caption + " masterpiece"), start("blurry"), []
+    uniforms = np.random.Generator(np.random.Philox(key=prompt.seed)).random(64)
+    for place in range(64):
+        guided = logits(positive)
+        if scale != 1:
+            unconditional = logits(negative)
+            guided = unconditional + scale * (guided - unconditional)
+        best = np.argsort(-guided, kind="stable")[:20]
+        weights = np.exp(guided[best] - guided[best].max())
+        cumulative = np.cumsum(weights) / weights.sum()
+        code = int(best[np.searchsorted(cumulative, uniforms[place], side="right")])
+        drawn.append(code)
+        for sequence in (positive, negative):
+            sequence.append(visual[code])
+            if place % 8 == 7:
+                sequence.append(eol)
+    together = generator.codes(PROMPTS)
+    assert together[1].flatten().tolist() == drawn
+
+
+def test_an_image_does_not_depend_on_its_batch(generator):
+    tokens = generator.codes(PROMPTS)
+    images = generator.decode(tokens)
+    for order in ([4, 2, 0], [3], [1, 3]):
+        some = generator.codes([PROMPTS[i] for i in order])
+        np.testing.assert_array_equal(some, tokens[order])
+        np.testing.assert_array_equal(generator.decode(some), images[order])
+    assert images.shape == (5, 64, 64, 3)
+    assert tokens.shape == (5, 8, 8)
+
+
+def test_seed_caption_guidance_and_adapter_each_change_the_image(generator):
+    prompt = PROMPTS[1]
+    first = generator.codes([prompt])
+    others = {
+        "seed": generator.codes([Prompt(**(vars(prompt) | {"seed": 5}))]),
+        "caption": generator.codes([Prompt(**(vars(prompt) | {"caption": CAPTIONS[2]}))]),
+        "guidance": new_generator(guidance_scale=1.0).codes([prompt]),
+        "adapter": new_generator(ADAPTER).codes([prompt]),
+    }
+    assert {name: np.array_equal(first, other) for name, other in others.items()} == dict.fromkeys(others, False)
+    assert np.array_equal(first, generator.codes([prompt]))
+
+
+def test_both_prompts_end_in_the_image_header_and_the_suffix_follows_the_caption():
+    generator = new_generator(suffix=SUFFIX, negative_prompt="lowres")
+    recipe, header = generator.recipe, "<|image start|>8*8<|image token|>"
+    decode = recipe.processor.tokenizer.decode
+    positive, negative = recipe.positive(CAPTIONS[:2]), recipe.negative(2)
+    assert decode(positive["input_ids"][1]) == f"<|extra_203|>{CAPTIONS[1]}{SUFFIX}{header}"
+    assert decode(positive["input_ids"][0]).endswith(f"<|extra_203|>{CAPTIONS[0]}{SUFFIX}{header}")
+    assert decode(negative["input_ids"][0]) == f"<|extra_203|>lowres{header}"
+    assert positive["attention_mask"][0, 0] == 0, "padding must be on the left"
+
+
+def test_a_size_of_another_shape_draws_another_grid():
+    generator = new_generator(width=80, height=48)
+    tokens = generator.codes(PROMPTS[:1])
+    assert tokens.shape == (1, 6, 10)
+    assert generator.decode(tokens).shape == (1, 48, 80, 3)
+
+
+@pytest.mark.parametrize(
+    ("width", "height"), [(512, 512), (720, 720), (512, 768), (768, 512), (960, 544), (1280, 720), (8, 64)]
+)
+def test_the_header_asks_for_the_grid_of_the_size(width, height):
+    """transformers' processor works the grid out from a ratio and an area; 720 x 720 are 8,193 new tokens."""
+    recipe = new_generator(width=width, height=height).recipe
+    (ids,) = recipe.positive(["a"])["input_ids"]
+    assert recipe.processor.tokenizer.decode(ids).endswith(f"<|image start|>{height // 8}*{width // 8}<|image token|>")
+    assert recipe.new_tokens == (height // 8) * (width // 8 + 1) + 3
+    assert (width != 720) or recipe.new_tokens == 8193
+
+
+def test_a_token_out_of_place_is_never_decoded(generator):
+    recipe, ids = generator.recipe, generator.recipe.structure
+    good = torch.full((1, recipe.new_tokens), ids.first_visual)
+    good[0, 8:-3:9] = ids.eol
+    good[0, -3:] = torch.tensor([ids.eof, ids.eoi, ids.eos])
+    assert generator.engine.read(good).shape == (1, 8, 8)
+    for place, token in ((3, ids.eol), (0, ids.first_visual - 1), (8, ids.first_visual), (-1, ids.first_visual)):
+        bad = good.clone()
+        bad[0, place] = token
+        with pytest.raises(RuntimeError, match="left the token grid"):
+            generator.engine.read(bad)
+
+
+def test_sampling_follows_the_softmax_over_the_top_k():
+    logits = torch.tensor([[2.0, -1.0, 0.5, 1.0, -3.0, 0.0]]).repeat(20000, 1)
+    uniforms = torch.from_numpy(image_uniforms(3, 20000))
+    counts = np.bincount(sample_top_k(logits, uniforms, 4).numpy(), minlength=6)
+    kept = np.exp([2.0, 0.5, 1.0, 0.0])
+    assert counts[[1, 4]].tolist() == [0, 0]
+    assert scipy.stats.chisquare(counts[[0, 2, 3, 5]], kept / kept.sum() * 20000).pvalue > 1e-3
+    ends = sample_top_k(logits[:2], torch.tensor([0.0, 1 - 2**-53], dtype=torch.float64), 4)
+    assert ends.tolist() == [0, 5]
+
+
+def test_the_random_numbers_of_an_image_are_its_own():
+    assert np.array_equal(image_uniforms(2**64 - 1, 10), image_uniforms(2**64 - 1, 20)[:10])
+    assert abs(np.corrcoef(image_uniforms(1, 5000), image_uniforms(2, 5000))[0, 1]) < 0.05
+
+
+def test_sixteen_bit_weights_keep_the_vq_in_float32():
+    whole = load_emu3(BASE, None, torch.float32, "sdpa", torch.device("cpu")).model.vqmodel.state_dict()
+    half = load_emu3(BASE, None, torch.bfloat16, "sdpa", torch.device("cpu"))
+    assert half.lm_head.weight.dtype == torch.bfloat16
+    for name, tensor in half.model.vqmodel.state_dict().items():
+        assert torch.equal(tensor, whole[name]), name
+
+
+def test_the_merged_adapter_equals_the_formula_of_lora():
+    merged = load_emu3(BASE, ADAPTER, torch.float32, "sdpa", torch.device("cpu")).state_dict()
+    base = load_emu3(BASE, None, torch.float32, "sdpa", torch.device("cpu")).state_dict()
+    config = json.loads((ADAPTER / "adapter_config.json").read_text())
+    factors = load_file(ADAPTER / "adapter_model.safetensors")
+    changed = set()
+    for name, a in factors.items():
+        if name.endswith("lora_A.weight"):
+            weight = name.removeprefix("base_model.model.").replace("lora_A.weight", "weight")
+            b = factors[name.replace("lora_A", "lora_B")].float()
+            expected = base[weight] + config["lora_alpha"] / config["r"] * b @ a.float()
+            torch.testing.assert_close(merged[weight], expected, rtol=1e-5, atol=1e-5)
+            changed.add(weight)
+    assert changed == {name for name in base if not torch.equal(base[name], merged[name])}
+    assert not [name for name in changed if "vqmodel" in name]
+
+
+# -- what is refused before anything long starts ---------------------------------------------------------------------
+
+
+def edit_weights(path: Path, edit) -> None:
+    weights = load_file(path)
+    edit(weights)
+    save_file(weights, path, metadata={"format": "pt"})
+
+
+def widen_first_factor(weights):
+    name = next(name for name in weights if "lora_A" in name)
+    weights[name] = torch.zeros(weights[name].shape[0], weights[name].shape[1] + 1)
+
+
+def rename_first_factor(weights):
+    name = next(name for name in weights if "lora_A" in name)
+    weights[name.replace("layers.0", "layers.99")] = weights.pop(name)
+
+
+def add_factor(weights):
+    name = next(name for name in weights if "lora_A" in name)
+    weights[name.replace("layers.0", "layers.99")] = weights[name].clone()
+
+
+FAULTS = {
+    "no folder": (lambda base, adapter: shutil.rmtree(base), "the checkpoint folder is missing"),
+    "no weights": (
+        lambda base, adapter: (base / "model.safetensors").unlink(),
+        "the weights are missing: model.safetensors",
+    ),
+    "truncated weights": (
+        lambda base, adapter: (base / "model.safetensors").write_bytes(
+            (base / "model.safetensors").read_bytes()[:5000]
+        ),
+        "not a whole safetensors file",
+    ),
+    "no config": (lambda base, adapter: (base / "config.json").unlink(), "no config.json here"),
+    "broken config": (lambda base, adapter: (base / "config.json").write_text("{"), "config.json: not valid JSON"),
+    "other model": (
+        lambda base, adapter: (base / "config.json").write_text('{"model_type": "llama"}'),
+        "expected 'emu3'",
+    ),
+    "missing weight": (
+        lambda base, adapter: edit_weights(base / "model.safetensors", lambda w: w.pop("text_model.model.norm.weight")),
+        "1 weights are missing, model.text_model.norm.weight",
+    ),
+    "wrong shape": (
+        lambda base, adapter: edit_weights(
+            base / "model.safetensors", lambda w: w.update({"text_model.model.norm.weight": torch.zeros(3)})
+        ),
+        r"has shape \(3,\), but config.json asks for",
+    ),
+    "no adapter": (lambda base, adapter: shutil.rmtree(adapter), "the adapter folder is missing"),
+    "no adapter weights": (
+        lambda base, adapter: (adapter / "adapter_model.safetensors").unlink(),
+        "the adapter's weights are missing",
+    ),
+    "adapter of another size": (
+        lambda base, adapter: edit_weights(adapter / "adapter_model.safetensors", widen_first_factor),
+        "1 of the adapter's .* weights belong to another base model, which has other sizes",
+    ),
+    "adapter of another model": (
+        lambda base, adapter: edit_weights(adapter / "adapter_model.safetensors", rename_first_factor),
+        "1 of the adapter's .* weights are missing",
+    ),
+    "adapter with more than the base": (
+        lambda base, adapter: edit_weights(adapter / "adapter_model.safetensors", add_factor),
+        "1 of the adapter's .* weights belong to another base model, which has other modules; .*layers.99",
+    ),
+    "half an adapter": (
+        lambda base, adapter: edit_weights(
+            adapter / "adapter_model.safetensors",
+            lambda weights: [weights.pop(name) for name in list(weights) if "lora_B" in name],
+        ),
+        "weights are missing; .*lora_B",
+    ),
+}
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+def test_a_faulty_checkpoint_is_refused_before_it_is_loaded(copies, fault):
+    break_it, said = FAULTS[fault]
+    whole = check_emu3(*copies)
+    assert set(whole["files"]) == {"checkpoint", "adapter"}
+    break_it(*copies)
+    with pytest.raises(InputError, match=said):
+        check_emu3(*copies)
+
+
+def test_the_digest_covers_weights_and_adapter_and_not_the_readme(copies):
+    base, adapter = copies
+    whole = check_emu3(base, adapter)["digest"]
+    (base / "README.md").write_text("another word")
+    assert check_emu3(base, adapter)["digest"] == whole
+    assert check_emu3(base, None)["digest"] != whole
+    edit_weights(adapter / "adapter_model.safetensors", lambda w: w[next(iter(w))].add_(1))
+    assert check_emu3(base, adapter)["digest"] != whole
+
+
+def test_changed_files_are_seen_and_touched_or_copied_ones_are_not_mistaken_for_changed(copies):
+    folders = dict(zip(("checkpoint", "adapter"), copies, strict=True))
+    recorded = check_emu3(*copies)
+    assert have_same_times(recorded["files"], folders)
+    weights = copies[1] / "adapter_model.safetensors"
+    os.utime(weights, ns=(1, 1))
+    assert not have_same_times(recorded["files"], folders)
+    assert check_emu3(*copies)["digest"] == recorded["digest"]
+    edit_weights(weights, lambda w: w[next(iter(w))].add_(1))
+    assert not have_same_times(recorded["files"], folders)
+    assert check_emu3(*copies)["digest"] != recorded["digest"]
+
+
+def test_weights_are_accepted_under_the_names_of_the_modules_and_of_the_published_checkpoint(copies):
+    """transformers still writes Emu3 under its first names; files made by other tools carry those of the modules."""
+
+    def module_names(weights):
+        for name in list(weights):
+            new = name.replace("text_model.lm_head", "lm_head").replace("text_model.model.", "model.text_model.")
+            weights[new.replace("vqmodel.", "model.vqmodel.")] = weights.pop(name)
+
+    assert "text_model.lm_head.weight" in load_file(copies[0] / "model.safetensors")
+    edit_weights(copies[0] / "model.safetensors", module_names)
+    assert "lm_head.weight" in load_file(copies[0] / "model.safetensors")
+    check_emu3(*copies)
+    first = load_emu3(BASE, None, torch.bfloat16, "sdpa", torch.device("cpu")).state_dict()
+    renamed = load_emu3(copies[0], None, torch.bfloat16, "sdpa", torch.device("cpu")).state_dict()
+    assert all(torch.equal(first[name], renamed[name]) for name in first)
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="a GPU is here")
+def test_a_gpu_that_is_not_there_is_never_replaced_by_the_cpu():
+    with pytest.raises(InputError, match="torch sees no GPU; set device: cpu"):
+        new_generator(device="cuda")

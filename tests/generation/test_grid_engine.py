@@ -1,0 +1,301 @@
+"""The grid engine draws the tokens of the reference engine, whatever is drawn together and however the cache is read."""
+
+import numpy as np
+import pytest
+import scipy.stats
+import torch
+from test_emu3 import ADAPTER, BASE, CAPTIONS, PROMPTS, SETTINGS, new_generator
+
+from emudrift.data.prompts import Prompt
+from emudrift.errors import InputError
+from emudrift.generation.emu3 import language_model
+from emudrift.generation.emu3.cuda_graphs import Graphs
+from emudrift.generation.emu3.generator import Emu3Weights, equal_batches
+from emudrift.generation.emu3.grid_engine import GridEngine
+from emudrift.generation.interface import Batching
+
+LONG = "there is a small purple square above a large yellow circle in a white picture, said at some length"
+SEVERAL = [*PROMPTS, Prompt(5, "5", 5, "", 64, 64, LONG, 77)]
+
+
+def codes(prompts, **changes) -> np.ndarray:
+    return new_generator(**changes).codes(prompts)
+
+
+@pytest.mark.parametrize("scale", [1.0, 3.0])
+@pytest.mark.parametrize("top_k", [1, 2048], ids=["greedy", "sampled"])
+def test_tokens_equal_the_reference_for_prompts_of_different_lengths(scale, top_k):
+    settings = {"guidance_scale": scale, "top_k": top_k, "negative_prompt": "blurry, lowres"}
+    assert len({len(caption) for caption in CAPTIONS}) > 2
+    reference = codes(SEVERAL, engine="reference", **settings)
+    np.testing.assert_array_equal(codes(SEVERAL, engine="grid", **settings), reference)
+    assert len({tuple(image.flatten()) for image in reference}) == len(SEVERAL)
+
+
+def test_another_shape_and_a_merged_adapter_equal_the_reference_too():
+    settings = {"width": 80, "height": 48}
+    drawn = codes(SEVERAL[:3], adapter=ADAPTER, engine="grid", **settings)
+    assert drawn.shape == (3, 6, 10)
+    np.testing.assert_array_equal(drawn, codes(SEVERAL[:3], adapter=ADAPTER, engine="reference", **settings))
+    assert not np.array_equal(drawn, codes(SEVERAL[:3], engine="grid", **settings)), "the adapter changes nothing"
+
+
+def test_an_image_is_the_same_alone_in_a_batch_of_eight_and_in_another_order():
+    generator = new_generator(engine="grid")
+    eight = [Prompt(i, str(i), i, "", 64, 64, CAPTIONS[i % 5], i) for i in range(8)]
+    together = generator.codes(eight)
+    for order in ([5], [7, 0, 3], list(range(7, -1, -1))):
+        np.testing.assert_array_equal(generator.codes([eight[i] for i in order]), together[order])
+
+
+@pytest.mark.parametrize("slots", [7, 32, 4096])
+def test_a_cache_that_is_read_in_buckets_as_on_a_gpu_gives_the_same_tokens(slots):
+    """Slots that are not filled yet are masked, whatever stands in them from the batch before."""
+    generator = new_generator(engine="grid", negative_prompt="blurry")
+    expected = generator.codes(SEVERAL)
+    generator.engine.slots = slots
+    read = []
+    step = generator.engine.language.step
+    generator.engine.language.step = lambda *given: read.append(given[-1]) or step(*given)
+    np.testing.assert_array_equal(generator.codes(SEVERAL[::-1])[::-1], expected)
+    np.testing.assert_array_equal(generator.codes(SEVERAL), expected)
+    assert {count % slots for count in read} == {0}
+    assert len(set(read)) <= generator.engine.capacity // slots, "each length needs a graph of its own"
+
+
+def test_flash_attention_is_told_which_slots_are_filled(monkeypatch):
+    """torch's kernel runs on a GPU only; here its documented meaning, written out row by row, takes its place."""
+
+    def varlen(query, key, value, starts_q, starts_k, max_q, max_k, *, window_size, enable_gqa, seqused_k):
+        assert window_size == ((-1, -1) if max_q == 1 else (-1, 0))
+        assert enable_gqa
+        seen = []
+        for row, used in enumerate(seqused_k.tolist()):
+            q = query[starts_q[row] : starts_q[row + 1]]
+            k, v = (each[starts_k[row] : starts_k[row] + used] for each in (key, value))
+            k, v = (each.repeat_interleave(q.shape[1] // k.shape[1], 1) for each in (k, v))
+            scores = torch.einsum("qhd,khd->hqk", q, k) * q.shape[-1] ** -0.5
+            late = torch.arange(used)[None] > torch.arange(used - len(q), used)[:, None]
+            seen.append(torch.einsum("hqk,khd->qhd", scores.masked_fill(late, -torch.inf).softmax(-1), v))
+            assert len(q) <= max_q
+            assert used <= max_k
+        return torch.cat(seen)
+
+    monkeypatch.setattr("torch.nn.attention.varlen.varlen_attn", varlen)
+    expected = codes(SEVERAL, engine="grid")
+    np.testing.assert_array_equal(codes(SEVERAL, engine="grid", attention="flash"), expected)
+
+
+@pytest.mark.parametrize("dtype", ["bfloat16", "float16"])
+@pytest.mark.parametrize("scale", [1.0, 3.0])
+def test_in_sixteen_bit_a_fixed_batch_and_padding_make_images_independent_of_their_neighbours(scale, dtype):
+    generator = new_generator(engine="grid", dtype=dtype, guidance_scale=scale)
+    generator.batching = generator.plan([prompt.caption for prompt in SEVERAL], 10, 4)
+    assert generator.batching == Batching(4, len(generator.recipe.positive([LONG])["input_ids"][0]))
+    first = generator.codes(SEVERAL[:4])
+    np.testing.assert_array_equal(generator.codes(SEVERAL[1:3]), first[1:3])
+    mixed = generator.codes([SEVERAL[3], SEVERAL[5], SEVERAL[0]])
+    np.testing.assert_array_equal(mixed[[2, 0]], first[[0, 3]])
+
+
+def test_sixteen_bit_logits_stay_close_to_those_of_float32():
+    """The joined projections and the masked cache are as exact as the format allows, not merely repeatable."""
+    drawn = codes(SEVERAL, engine="grid", top_k=1)
+    half = codes(SEVERAL, engine="grid", top_k=1, dtype="float16")
+    reference = codes(SEVERAL, engine="reference", top_k=1, dtype="float16")
+    assert (drawn[:, 0] == half[:, 0]).mean() > 0.8
+    assert (reference[:, 0] == half[:, 0]).mean() > 0.8
+
+
+def test_the_sampled_distribution_equals_the_references():
+    """Chi-square over 4,096 images of 2 x 1 tokens: the first against the model's own probabilities, the second given the
+    likeliest first, both seen through transformers' forward and not through the engine."""
+    scale, top_k, n = 1.5, 24, 4096
+    generator = new_generator(engine="grid", width=16, height=8, guidance_scale=scale, top_k=top_k)
+    drawn = generator.engine.codes([CAPTIONS[0]] * n, list(range(n))).reshape(n, 2).numpy()
+    recipe, ids = generator.recipe, generator.recipe.structure
+
+    def probabilities(*before: int) -> np.ndarray:
+        guided = []
+        for start in (recipe.positive(CAPTIONS[:1]), recipe.negative(1)):
+            tokens = torch.cat(
+                [start["input_ids"], torch.tensor([[ids.first_visual + code for code in before]]).long()], 1
+            )
+            with torch.inference_mode():
+                guided.append(generator.weights.model(input_ids=tokens).logits[0, -1].double())
+        logits = (guided[1] + scale * (guided[0] - guided[1]))[
+            ids.first_visual : ids.first_visual + ids.n_visual
+        ].numpy()
+        kept = np.argsort(-logits)[:top_k]
+        weights = np.zeros(len(logits))
+        weights[kept] = np.exp(logits[kept] - logits.max())
+        return weights / weights.sum()
+
+    def pvalue(sample: np.ndarray, expected: np.ndarray) -> float:
+        counts = np.bincount(sample, minlength=len(expected))
+        assert counts[expected == 0].sum() == 0
+        often = expected * len(sample) >= 5
+        observed = [*counts[often], counts[~often].sum()]
+        wanted = np.array([*expected[often], expected[~often].sum()])
+        keep = wanted > 0
+        return scipy.stats.chisquare(np.array(observed)[keep], wanted[keep] * len(sample)).pvalue
+
+    first = probabilities()
+    assert pvalue(drawn[:, 0], first) > 1e-3
+    likeliest = int(first.argmax())
+    second = drawn[drawn[:, 0] == likeliest, 1]
+    assert len(second) > 200
+    assert pvalue(second, probabilities(likeliest)) > 1e-3
+    assert pvalue(drawn[:, 0], np.roll(first, 1) + 1e-12) < 1e-3, "the test cannot tell another distribution"
+
+
+def test_what_is_fed_is_the_grid_and_every_drawn_token_is_visual(monkeypatch):
+    """Everything that the language model reads after the prompt: lines of visual tokens, each but the last with its end."""
+    fed, step = [], language_model.LanguageModel.step
+
+    def watched(self, tokens, *rest):
+        fed.append(tokens.clone())
+        return step(self, tokens, *rest)
+
+    monkeypatch.setattr(language_model.LanguageModel, "step", watched)
+    generator = new_generator(engine="grid", width=40, height=24, negative_prompt="x")
+    drawn = torch.from_numpy(generator.codes(SEVERAL).astype(np.int64))
+    ids = generator.recipe.structure
+    lines = torch.full((len(SEVERAL), 3, 6), ids.eol)
+    lines[:, :, :5] = drawn + ids.first_visual
+    assert int(drawn.max()) < ids.n_visual
+    # The last token drawn and the end of the last line decide nothing any more.
+    assert torch.equal(torch.cat(fed, 1), lines.flatten(1)[:, :-2].repeat(2, 1))
+
+
+def test_joined_projections_leave_the_model_as_it_was():
+    weights = Emu3Weights(SETTINGS, BASE)
+    before = {name: tensor.clone() for name, tensor in weights.model.state_dict().items()}
+    GridEngine(weights.model, weights.language, new_generator().recipe)
+    after = weights.model.state_dict()
+    assert all(torch.equal(before[name], after[name]) for name in before)
+    attention = weights.model.model.text_model.layers[0].self_attn
+    storages = {
+        each.weight.untyped_storage().data_ptr() for each in (attention.q_proj, attention.k_proj, attention.v_proj)
+    }
+    assert len(storages) == 1, "the joined weights are a second copy in memory"
+
+
+# --- memory ---
+
+
+class Hungry:
+    """An engine whose device holds so many images at once and not one more."""
+
+    def __init__(self, engine: GridEngine, most: int) -> None:
+        self.codes_of, self.most, self.asked = engine.codes, most, []
+
+    def codes(self, captions, seeds):
+        self.asked.append(len(captions))
+        if len(captions) > self.most:
+            raise torch.OutOfMemoryError("CUDA out of memory")
+        return self.codes_of(captions, seeds)
+
+
+def test_where_memory_runs_out_the_batch_halves_and_says_so(caplog):
+    generator = new_generator(engine="grid")
+    expected = generator.codes(SEVERAL)
+    generator.batching = Batching(6, 0)
+    hungry = Hungry(generator.engine, 2)
+    generator.engine.codes = hungry.codes
+    np.testing.assert_array_equal(generator.codes(SEVERAL), expected)
+    assert hungry.asked == [6, 3, 2, 2, 2]
+    assert generator.drawn_together == 2
+    assert "out of memory with 6 images together; going on with 3" in caplog.text
+    np.testing.assert_array_equal(generator.codes(SEVERAL), expected)
+    assert hungry.asked[5:] == [2, 2, 2], "what failed once is not tried again"
+
+
+def test_a_device_too_small_for_one_image_is_one_error():
+    generator = new_generator(engine="grid")
+    generator.engine.codes = Hungry(generator.engine, 0).codes
+    with pytest.raises(InputError, match="memory is too small to draw one image of 64 x 64"):
+        generator.codes(SEVERAL)
+
+
+def test_decoding_that_needs_memory_gets_the_language_models_cache(monkeypatch):
+    generator = new_generator(engine="grid")
+    tokens = generator.codes(PROMPTS)
+    expected = generator.decode(tokens)
+    decode = generator.decode.__globals__["vq"].decode_codes
+
+    def hungry(*given):
+        if generator.engine._batch is not None:
+            raise torch.OutOfMemoryError("CUDA out of memory")
+        return decode(*given)
+
+    monkeypatch.setattr("emudrift.generation.emu3.vq.decode_codes", hungry)
+    np.testing.assert_array_equal(generator.decode(tokens), expected)
+    np.testing.assert_array_equal(generator.codes(PROMPTS), tokens)
+
+
+def test_batches_are_as_large_as_memory_takes_and_equal_within_a_shard():
+    assert equal_batches(97.9, 1, 500) == (97, 84)
+    assert equal_batches(10_000, 1, 500) == (256, 250)
+    assert equal_batches(-5, 1, 500) == (1, 1)
+    assert equal_batches(700, 1, 200) == (256, 200)
+
+
+def test_auto_is_a_moderate_number_on_a_cpu():
+    generator = new_generator(engine="grid")
+    assert generator.plan(CAPTIONS, 20, None).batch_size == 10
+    assert generator.plan(CAPTIONS, 500, None).batch_size == 16
+
+
+def test_the_memory_of_an_image_counts_the_published_models_cache():
+    """FACTS of the 8B model: 128 KiB per token, 1.10 GB per 512 x 512 image with guidance."""
+    generator = new_generator(engine="grid", width=512, height=512)
+    engine = generator.engine
+    engine.prompt_length = 60
+    engine.language.layers *= 8  # 32 layers,
+    engine.language.kv_heads, engine.language.head_dim, engine.language.dtype = 8, 128, torch.bfloat16
+    assert engine.language.bytes_per_token == 128 * 1024
+    assert 1.09e9 < engine.bytes_per_image() < 1.13e9
+
+
+# --- graphs ---
+
+
+def test_recording_a_graph_moves_no_counter(monkeypatch):
+    """CUDA's calls are replaced; what is tested is the order: warmed up, put back, recorded once, started each time."""
+    counter, history = torch.zeros(1), []
+
+    class Recorded:
+        def replay(self):
+            counter.add_(1)
+            history.append("replay")
+
+    class Nothing:
+        def __init__(self, *given, **named):
+            history.append("record" if named else "stream")
+
+        def __enter__(self):
+            return self
+
+        def __exit__(self, *given):
+            # What is called while a graph is recorded does not run.
+            if history[-1] == "call" and "record" in history[-2:]:
+                counter.sub_(1)
+
+        def wait_stream(self, other): ...
+
+    for name in ("Stream", "stream", "graph"):
+        monkeypatch.setattr(torch.cuda, name, Nothing)
+    monkeypatch.setattr(torch.cuda, "current_stream", Nothing)
+    monkeypatch.setattr(torch.cuda, "CUDAGraph", Recorded)
+    graphs = Graphs(torch.device("cpu"), [counter])
+    graphs.pool, graphs.side = (0, 0), Nothing()
+
+    def function():
+        counter.add_(1)
+        history.append("call")
+
+    for _ in range(3):
+        graphs.run("a", function)
+    assert counter == 3
+    assert [each for each in history if each != "stream"] == ["call", "record", "call", "replay", "replay", "replay"]

@@ -1,0 +1,269 @@
+"""The figures and the image grid: the same bytes for the same data, and what they must show."""
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from PIL import Image
+from records import RANDOM, record, study
+
+from emudrift.config.arm import Arm
+from emudrift.errors import InputError
+from emudrift.evaluation.fid.comparison import compare, fid_table
+from emudrift.report.figures.differences import comparison_caption, comparison_figure
+from emudrift.report.figures.fid_curve import fid_caption, fid_curve
+from emudrift.report.figures.image_grid import GridRow, image_grid, side_by_side
+from emudrift.report.figures.style import FORMATS, panels_of
+
+RECORDS = study((1.0, 3.0), (100, 400), (3.0, -6.0), extractor=RANDOM, weights="random")
+
+
+def text_of(svg: Path) -> str:
+    """What an SVG says: matplotlib draws letters as paths and writes the text beside them as comments."""
+    return "\n".join(re.findall(r"<!-- (.*?) -->", svg.read_text(), re.DOTALL))
+
+
+def draw(folder: Path, records: list) -> list[Path]:
+    fid_curve(fid_table(records), folder / "fid")
+    comparison_figure(compare(records, "base"), folder / "difference")
+    return [folder / f"{name}{ending}" for name in ("fid", "difference") for ending in (*FORMATS, "-data.csv")]
+
+
+SCRIPT = """
+import sys
+from pathlib import Path
+sys.path.insert(0, sys.argv[1])
+from test_figures import RECORDS, draw
+draw(Path(sys.argv[2]), RECORDS)
+"""
+
+
+def test_figures_are_the_same_bytes_in_another_process(tmp_path: Path) -> None:
+    ours = draw(tmp_path / "a", RECORDS)
+    environment = os.environ | {"PYTHONHASHSEED": "7", "TZ": "Asia/Tokyo", "SOURCE_DATE_EPOCH": "1"}
+    command = [sys.executable, "-c", SCRIPT, str(Path(__file__).parents[1]), str(tmp_path / "b")]
+    subprocess.run(command, check=True, env=environment, timeout=120)
+    for path in ours:
+        assert (tmp_path / "b" / path.name).read_bytes() == path.read_bytes(), path.name
+    # Another result gives another picture, so equal bytes mean something.
+    fid_curve(fid_table(RECORDS[:-1]), tmp_path / "c")
+    for path in ours[:4]:
+        assert (tmp_path / path.name.replace("fid", "c")).read_bytes() != path.read_bytes()
+
+
+def test_the_curve_names_arms_n_and_random_weights(tmp_path: Path) -> None:
+    svg = draw(tmp_path, RECORDS)[0]
+    text = text_of(svg)
+    for word in ("guidance 1", "guidance 3", "base", "finetuned", RANDOM, "N = 400", "N &lt; 2 × 192"):
+        assert word in text or word.replace("&lt;", "<") in text, word
+    assert "random weights: means nothing outside this experiment" in text
+    published = study((1.0,), (400, 800), (3.0,))
+    fid_curve(fid_table(published), tmp_path / "p")
+    assert "random" not in text_of(tmp_path / "p.svg")
+    assert "2 × 192" not in text_of(tmp_path / "p.svg")
+
+
+def test_the_curve_is_one_print_column_wide_with_letters_of_7_points_or_more(tmp_path: Path) -> None:
+    svg, _, png = draw(tmp_path, RECORDS)[:3]
+    assert 'width="252pt"' in svg.read_text()
+    with Image.open(png) as image:
+        assert image.width == 1400
+    # Letters are paths, scaled to a hundredth of their size in points: none is under 7 points.
+    sizes = [float(scale) * 100 for scale in re.findall(r"scale\(([\d.]+) -[\d.]+\)", svg.read_text())]
+    assert len(sizes) > 10
+    assert min(sizes) >= 7
+
+
+def test_the_corrected_points_lie_inside_the_picture(tmp_path: Path) -> None:
+    """Their axis is shared with the curves, whose values can be far above."""
+    import matplotlib.figure
+
+    seen = []
+    original = matplotlib.figure.Figure.savefig
+
+    def spy(figure, *arguments, **options):
+        seen.append(figure)
+        return original(figure, *arguments, **options)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(matplotlib.figure.Figure, "savefig", spy)
+        fid_curve(fid_table(RECORDS), tmp_path / "f")
+    curves, strip, infinity = seen[0].subfigs[0].axes
+    low, high = strip.get_ylim()
+    assert (low, high) == curves.get_ylim()
+    table = fid_table(RECORDS)
+    assert low < table[table["n"] == 400]["low"].min()
+    assert high > table["fid"].max()
+    drawn = sorted(float(line.get_ydata()[0]) for line in strip.lines if len(line.get_ydata()) == 1)
+    assert drawn == pytest.approx(sorted(table[table["n"] == 400]["fid_jackknife"]))
+    drawn = sorted(float(line.get_ydata()[0]) for line in infinity.lines if len(line.get_ydata()) == 1)
+    assert drawn == pytest.approx(sorted(table[table["n"] == 400]["fid_infinity"]))
+    assert high > table[table["n"] == 400]["fid_infinity_high"].max()
+
+
+def test_the_data_behind_a_figure_lie_beside_it(tmp_path: Path) -> None:
+    draw(tmp_path, RECORDS)
+    drawn, behind = fid_table(RECORDS), pd.read_csv(tmp_path / "fid-data.csv")
+    assert behind["fid"].tolist() == pytest.approx(drawn["fid"].tolist())
+    behind = pd.read_csv(tmp_path / "difference-data.csv")
+    table = compare(RECORDS, "base")
+    # The figure shows the largest N alone.
+    assert behind["n"].unique().tolist() == [400]
+    assert behind["difference_infinity"].tolist() == pytest.approx(
+        table[table["n"] == 400]["difference_infinity"].tolist()
+    )
+
+
+def test_both_selections_of_the_reference_have_panels_of_their_own(tmp_path: Path) -> None:
+    same = [
+        r.model_copy(update={"reference": r.reference.model_copy(update={"selection": "same", "n": r.n})})
+        for r in RECORDS
+    ]
+    table = pd.concat([fid_table(RECORDS), fid_table(same)])
+    assert [title for title, _ in panels_of(table)] == [
+        f"{RANDOM}, reference: all images",
+        f"{RANDOM}, reference: same images",
+    ]
+    assert [len(part) for _, part in panels_of(table)] == [len(RECORDS)] * 2
+    assert [title for title, _ in panels_of(fid_table(RECORDS))] == [RANDOM]
+
+
+def test_names_that_differ_at_their_end_are_told_apart(tmp_path: Path) -> None:
+    names = ["base", *(f"a-model-with-a-rather-long-name-{i}" for i in range(3))]
+    svgs = [path for path in draw(tmp_path, [record(name, 3.0) for name in names]) if path.suffix == ".svg"]
+    for svg in svgs:
+        found = {line for line in text_of(svg).split("\n") if line.startswith("a-model")}
+        assert len(found) == 3
+
+
+def test_a_floor_is_dotted_and_said_to_be_one(tmp_path: Path) -> None:
+    records = [*RECORDS, record("floor", None, 100), record("floor", None, 400)]
+    fid_curve(fid_table(records), tmp_path / "f", floors=["floor"])
+    assert "floor (floor)" in text_of(tmp_path / "f.svg")
+    assert "the floor of floor" in fid_caption(fid_table(records), ["floor"])
+    fid_curve(fid_table(records), tmp_path / "g")
+    assert (tmp_path / "f.svg").read_bytes() != (tmp_path / "g.svg").read_bytes()
+
+
+def test_intervals_of_several_valid_n_are_a_band(tmp_path: Path) -> None:
+    table = fid_table(study((1.0, 3.0), (100, 400, 800, 1600), (3.0, -6.0)))
+    assert "Bands: the intervals of the corrected FID at smaller N" in fid_caption(table)
+    fid_curve(table, tmp_path / "with")
+    fid_curve(table.assign(reliable=table["n"] == 1600), tmp_path / "without")
+    bands = [len(re.findall(r"FillBetweenPolyCollection|PolyCollection_\d", (tmp_path / f"{name}.svg").read_text()))
+             for name in ("with", "without")]  # fmt: skip
+    assert bands[0] - bands[1] == 4
+    assert "Bands" not in fid_caption(table[table["n"].isin([100, 400])])
+
+
+def test_captions_say_whose_the_interval_is() -> None:
+    caption = fid_caption(fid_table(RECORDS))
+    assert "plain FID" in caption
+    assert "both with 95 % intervals (delete-one-block jackknife, 20 blocks" in caption
+    assert "random weights" in caption
+    assert "Shaded" in caption
+    assert "random" not in fid_caption(fid_table([record()]))
+    assert "Shaded" not in fid_caption(fid_table([record()]))
+    assert "from base at N = 400" in comparison_caption(compare(RECORDS, "base"))
+    assert "thin as adjusted for all these comparisons (Holm)" in comparison_caption(compare(RECORDS, "base"))
+
+
+def test_one_model_one_n_and_no_scale_can_be_drawn(tmp_path: Path) -> None:
+    records = [record("base", None)]
+    svg = draw(tmp_path, records)[0]
+    assert "no guidance scale" in text_of(svg)
+    assert "There is nothing to compare." in text_of(tmp_path / "difference.svg")
+    assert comparison_caption(compare(records, "base")) == ""
+    with pytest.raises(InputError, match="empty"):
+        fid_curve(fid_table([]), tmp_path / "e")
+
+
+def test_many_models_scales_and_extractors_can_be_drawn(tmp_path: Path) -> None:
+    names = ["base", *(f"a-model-with-a-rather-long-name-{i}" for i in range(6)), "closed"]
+    scales = (None, 1.0, 3.0)
+    records = [
+        record(name, scale, n, extractor=extractor)
+        for name in names
+        for scale in ((None,) if name == "closed" else scales[1:])
+        for n in (100, 400)
+        for extractor in ("inception-a", "inception-b")
+    ]
+    svg = draw(tmp_path, records)[0]
+    assert {"inception-a", "inception-b", "closed"} <= set(text_of(svg).split("\n"))
+    with Image.open(tmp_path / "fid.png") as image:
+        assert image.width == 1400
+
+
+# --- image grid ---
+
+
+def flat(colour: str, size: tuple[int, int] = (32, 32)) -> Image.Image:
+    return Image.new("RGB", size, colour)
+
+
+def colours(png: Path) -> set[tuple[int, int, int]]:
+    with Image.open(png) as image:
+        return {tuple(pixel) for pixel in np.asarray(image.convert("RGB")).reshape(-1, 3)}
+
+
+@pytest.mark.parametrize("arms", [1, 12])
+def test_the_grid_shows_every_image_whatever_its_shape(tmp_path: Path, arms: int) -> None:
+    shades = [(10 * i + 5, 200, 7) for i in range(arms)]
+    sizes = [(90, 20), (20, 90), (5, 300)]
+    rows = [
+        GridRow(
+            str(index),
+            "caption",
+            Image.new("RGB", size, (250, 1, index)),
+            [Image.new("RGB", size, shade) for shade in shades],
+        )
+        for index, size in enumerate(sizes)
+    ]
+    image_grid([f"model-{i}, guidance 3" for i in range(arms)], rows, tmp_path / "grid")
+    seen = colours(tmp_path / "grid.png")
+    assert set(shades) <= seen
+    assert {(250, 1, index) for index in range(len(sizes))} <= seen
+
+
+def test_the_grid_takes_any_caption(tmp_path: Path, recwarn: pytest.WarningsRecorder) -> None:
+    captions = [
+        "word " * 300,
+        "w" * 2000,
+        "日本語の長いキャプションは空白なしで続きます" * 20,
+        "no formula: $\\foo{$ or {braces} \\alpha % & # _ ^",
+        "مرحبا 👩‍👩‍👧 שלום",
+        "",
+    ]
+    rows = [GridRow(str(i), caption, None, [flat("red")]) for i, caption in enumerate(captions)]
+    image_grid(["base"], rows, tmp_path / "a")
+    image_grid(["base"], rows, tmp_path / "b")
+    assert (tmp_path / "a.png").read_bytes() == (tmp_path / "b.png").read_bytes()
+    assert not [warning for warning in recwarn if "Glyph" in str(warning.message)]
+    with Image.open(tmp_path / "a.png") as image:
+        # No caption, however long, makes its row taller.
+        image_grid(["base"], [GridRow("0", "a", None, [flat("red")])] * len(captions), tmp_path / "c")
+        with Image.open(tmp_path / "c.png") as short:
+            assert image.size == short.size
+        # And none runs into the images: between them and the text is white.
+        pixels = np.asarray(image.convert("L"))
+        reds = np.argwhere((np.asarray(image.convert("RGB")) == (255, 0, 0)).all(axis=2))
+        left = reds[:, 1].min()
+        assert (pixels[:, left - 8 : left] == 255).all()
+
+
+def test_the_grid_refuses_what_does_not_fit() -> None:
+    with pytest.raises(ValueError, match="prompt 7: 1 images for 2 arms"):
+        image_grid(["a", "b"], [GridRow("7", "x", None, [flat("red")])], "/nonexistent/x")
+    with pytest.raises(InputError, match="no image"):
+        image_grid(["a"], [], "/nonexistent/x")
+
+
+def test_arms_of_equal_scale_stand_side_by_side() -> None:
+    arms = [Arm(model, scale, {}) for model in ("base", "tuned") for scale in (1.0, 3.0)] + [Arm("closed", None, {})]
+    order = [(arm.model, arm.guidance_scale) for arm in side_by_side(arms)]
+    assert order == [("closed", None), ("base", 1), ("tuned", 1), ("base", 3), ("tuned", 3)]

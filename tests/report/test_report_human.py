@@ -1,0 +1,83 @@
+"""What the page says about votes: the sentences, what is missing, and that old votes are not shown for new arms."""
+
+import json
+
+import pytest
+from ratings import answer, experiment_of, key_of, votes_file
+
+from emudrift.evaluation.human.votes import RATER_COLUMNS, load_votes, rater_table, vote_table
+from emudrift.evaluation.human.win_rates import RATE_COLUMNS, rate_table
+from emudrift.evaluation.tables import load_metric_table
+from emudrift.report.sections.human_votes import human_section, human_statements
+
+
+def tables(folder, raters=5, pressing_a=(), exclude_failed=False, votes_each=None):
+    """Raters who prefer the model on 30 of 40 prompts; some press A whatever they see."""
+    key = key_of()
+    paths = []
+    for rater in range(1, raters + 1):
+        items = key.raters[rater - 1]
+        given = ["left" if rater in pressing_a else answer(i, key.pairs[i.pair].arm, 0.3, None) for i in items]
+        paths.append(folder / f"{rater}.json")
+        stop = votes_each or len(items)
+        paths[-1].write_text(json.dumps(votes_file(key, rater, given[:stop] + [None] * (len(items) - stop))))
+    votes = load_votes(paths, key)
+    table = vote_table(votes, key)
+    asked = rater_table(table, votes, key, exclude_failed)
+    return rate_table(table, asked, key, "a note"), asked
+
+
+def test_the_answer_in_words(tmp_path):
+    section = human_section(*tables(tmp_path), experiment_of().arms())
+    assert [statement.style for statement in section.statements] == ["better"] * 4
+    assert section.statements[1].text.replace("\u00a0", " ") == (
+        "Visual appeal, guidance 3: raters preferred base in 25 % [14 to 40] and finetuned in 75 % [60 to 86] of 40 prompts; "
+        "the rest are ties. finetuned − base: +50 points [+21 to +74]; better; p = 0.009."
+    )
+    rates, raters = section.tables
+    assert len(rates.rows) == 4
+    assert [cell.text for cell in rates.rows[0][1:]] == ["40", "75 %", "0 %", "25 %", "+50 points", "1.00"]
+    assert rates.rows[0][3].small == "[0 to 9]; no majority: 0"
+    assert rates.rows[2][3].small == "[0 to 9]; both: 0; neither: 0; no majority: 0"
+    assert [row[5].text for row in raters.rows] == ["passed"] * 5
+    said = " ".join(section.caveats)
+    assert "adjusted by Holm for the 4 comparisons" in said
+    assert "raters sent votes" not in said
+    assert "failed" not in said
+
+
+def test_what_is_missing_is_said(tmp_path):
+    said = " ".join(human_statements(*tables(tmp_path, raters=3, votes_each=40)))
+    assert "3 of 5 raters sent votes." in said
+    assert "120 of 540 votes of these raters are there" in said
+    assert "Some of the 40 prompts got no vote." in said
+
+
+@pytest.mark.parametrize(
+    ("exclude", "fate"), [(True, "are left out"), (False, "are counted all the same (exclude_failed: false)")]
+)
+def test_who_failed_and_what_became_of_the_votes(tmp_path, exclude, fate):
+    said = " ".join(human_statements(*tables(tmp_path, pressing_a=(2, 4), exclude_failed=exclude)))
+    assert "Rater 2 and 4 failed the attention checks" in said
+    assert f"the votes {fate}" in said
+
+
+def test_votes_on_arms_that_are_gone_are_left_out_and_named(tmp_path):
+    rates, raters = tables(tmp_path)
+    gone = human_section(rates, raters, experiment_of(seed=1).arms())
+    assert (gone.statements, gone.tables) == ([], [])
+    assert all(name in gone.caveats[0] for name in {*rates["arm"], *rates["baseline_arm"]})
+    arms = [arm for arm in experiment_of().arms() if arm.guidance_scale == 3]
+    some = human_section(rates, raters, arms)
+    assert 0 < len(some.statements) < len(rates)
+    assert not any("guidance\N{NO-BREAK SPACE}1" in statement.text for statement in some.statements)
+    assert some.caveats[0].startswith("Left out: votes on arms that the config does not have any more (base-cfg1-")
+
+
+def test_tables_come_back_from_their_files(tmp_path):
+    rates, raters = tables(tmp_path)
+    for table, columns, name in ((rates, RATE_COLUMNS, "rates.csv"), (raters, RATER_COLUMNS, "raters.csv")):
+        table.to_csv(tmp_path / name, index=False)
+        again = load_metric_table(tmp_path / name, columns)
+        assert again.dtypes.to_dict() == table.dtypes.to_dict()
+        assert (again.fillna(-9) == table.fillna(-9)).all(axis=None)

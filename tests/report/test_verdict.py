@@ -1,0 +1,264 @@
+"""The answer in words, from records whose truth is known."""
+
+import pytest
+from records import PUBLISHED, RANDOM, answer, pair, record
+
+from emudrift.evaluation.fid.comparison import compare
+from emudrift.evaluation.fid.record import FidRecord
+from emudrift.report.elements.wording import decimals, listing, number
+
+
+def test_one_comparison_in_words() -> None:
+    got = answer(pair(3.0, 12.3))
+    (statement,) = got.statements
+    row = compare(pair(3.0, 12.3), "base").iloc[0]
+    assert statement.text == (
+        f"At guidance 3, finetuned is worse than base: FID +12.3 [95 % interval {row['low']:.1f} to {row['high']:.1f}; "
+        f"p < 0.001] over N = 400 images ({PUBLISHED}, reference: 600 images). Extrapolated to infinite N: +12.3 "
+        f"[{row['infinity_low']:.1f} to {row['infinity_high']:.1f}]."
+    )
+    assert got.headline.startswith("finetuned is worse than base at guidance 3: FID +12.3 [95 % interval ")
+    assert not statement.random_weights
+    caveats = " ".join(got.caveats)
+    assert "A higher FID is worse" in caveats
+    assert "the reference held fixed" in caveats
+    assert "multiple" not in caveats
+    assert "not adjusted" not in caveats
+    assert "unreliable" not in caveats
+    assert "nothing outside" not in got.text()
+
+
+def test_better_and_no_difference_in_words() -> None:
+    assert "finetuned is better than base at guidance 3: FID −9.0 [95 % interval −" in answer(pair(3.0, -9)).headline
+    none = answer(pair(3.0, 0.1))
+    assert none.headline.startswith("No difference between finetuned and base was found at guidance 3: FID +0.1 [")
+    assert none.statements[0].text.startswith("At guidance 3, no difference between finetuned and base was found: FID")
+    unguided = answer(pair(None, 0.1)).statements[0].text
+    assert unguided.startswith("No difference between finetuned and base was found: FID")
+
+
+def test_the_answer_is_that_of_the_largest_n() -> None:
+    records = pair(3.0, -9, n=100) + pair(3.0, 9, n=400)
+    got = answer(records)
+    assert "is worse than" in got.headline
+    assert len(got.statements) == 1
+    assert "better" not in got.headline + got.statements[0].text
+
+
+def test_the_same_finding_at_every_scale() -> None:
+    worse = answer(pair(1.0, 6) + pair(3.0, 12) + pair(5.0, 9))
+    assert worse.headline == (
+        "finetuned is worse than base at every guidance scale (1, 3 and 5): FID +6.0 to +12.0, intervals below, "
+        "N = 400."
+    )
+    assert "differ between" not in worse.text()
+    assert "Findings count all 3 comparisons made here (Holm)" in worse.text()
+    row = compare(pair(1.0, 6) + pair(3.0, 12) + pair(5.0, 9), "base").iloc[0]
+    adjusted = f"; adjusted {row['low_holm']:.1f} to {row['high_holm']:.1f}; adjusted p < 0.001]"
+    assert adjusted in worse.statements[0].text
+    assert (
+        "The sign of the difference of finetuned holds across guidance scales: above 0 (worse); the adjusted interval "
+        "excludes 0 in 3 of 3 comparisons."
+    ) in worse.caveats
+    none = answer(pair(1.0, 0.1) + pair(3.0, -0.1))
+    assert none.headline == (
+        "No difference between finetuned and base was found at any guidance scale (1 and 3), N = 400."
+    )
+
+
+def test_a_sign_that_flips_across_scales_is_said_plainly() -> None:
+    got = answer(pair(1.0, 9) + pair(3.0, -9) + pair(5.0, 0.1))
+    assert got.headline == (
+        "The answer depends on the guidance scale: finetuned is worse than base at guidance 1 and better at "
+        "guidance 3; no difference was found at guidance 5 (N = 400)."
+    )
+    assert [s.finding for s in got.statements] == ["worse", "better", "no difference found"]
+    assert (
+        "The sign of the difference of finetuned changes across guidance scales: above 0 at guidance 1 and 5; below 0 at "
+        "guidance 3; the adjusted interval excludes 0 in 2 of 3 comparisons. The answer depends on them: no single one is "
+        "the answer."
+    ) in got.caveats
+
+
+def test_worse_here_and_nothing_found_there_is_no_proof_of_a_difference_between_scales() -> None:
+    got = answer(pair(1.0, 9) + pair(3.0, 0.1))
+    assert "differ between guidance scales" in got.headline
+    assert any("no proof that the two differ" in caveat for caveat in got.caveats)
+    flipped = answer(pair(1.0, 9) + pair(3.0, -9))
+    assert not any("no proof" in caveat for caveat in flipped.caveats)
+
+
+def test_extractors_that_disagree_are_said_plainly() -> None:
+    other = "inception-ffffffffffff"
+    got = answer(pair(3.0, 9) + pair(3.0, -9, extractor=other))
+    assert got.headline == (
+        f"The answer depends on the extractor: finetuned is worse than base by {PUBLISHED} and better by {other} "
+        "(N = 400)."
+    )
+    agreeing = answer(pair(3.0, 9) + pair(3.0, 90, extractor=other)).headline
+    assert agreeing == "finetuned is worse than base at guidance 3 and for every extractor (N = 400)."
+    # Distances of two extractors have no common unit, so no range of them is told.
+    assert "+" not in agreeing
+
+
+def test_random_weights_are_labelled_and_do_not_outvote_published_ones() -> None:
+    changes = {"extractor": RANDOM, "weights": "random"}
+    alone = answer(pair(3.0, 9, **changes))
+    assert alone.headline.endswith("random weights and holds inside this experiment only.")
+    assert "random weights" in alone.statements[0].text
+    assert any("mean nothing outside this experiment" in caveat for caveat in alone.caveats)
+    both = answer(pair(3.0, -9, **changes) + pair(3.0, 9))
+    assert both.headline.startswith("finetuned is worse than base at guidance 3")
+    assert "random" not in both.headline
+    assert [s.random_weights for s in both.statements] == [False, True]
+    assert any("of finetuned changes across extractors" in caveat for caveat in both.caveats)
+
+
+def test_too_few_images_are_said_to_be_unreliable() -> None:
+    small = " ".join(answer(pair(3.0, 9, n=100) + pair(3.0, 9, n=383)).caveats)
+    assert "At N = 100 and 383, fewer images than twice the 192 dimensions" in small
+    assert "That includes the largest N" in small
+    mixed = " ".join(answer(pair(3.0, 9, n=100) + pair(3.0, 9, n=384)).caveats)
+    assert "At N = 100, fewer" in mixed
+    assert "That includes the largest N" not in mixed
+
+
+def test_a_plain_difference_of_the_other_sign_is_told() -> None:
+    records = [record("base", corrected=20, bias=30), record("finetuned", corrected=32, bias=3)]
+    got = answer(records).statements[0]
+    assert got.finding == "worse"
+    assert "The plain FID difference, −15.0, has the other sign" in got.text
+
+
+def test_a_plain_sign_that_depends_on_n_is_told() -> None:
+    small = [record("base", n=100, bias=30), record("finetuned", n=100, corrected=32, bias=3)]
+    assert "depends on N (finetuned at guidance 3)" in answer(small + pair(3.0, 12)).text()
+    assert "depends on N" not in answer(pair(3.0, 12, n=100) + pair(3.0, 12)).text()
+
+
+def test_the_interval_of_the_headline_is_the_one_that_its_finding_goes_by() -> None:
+    row = compare(pair(3.0, 1), "base").iloc[0]
+    weak = 2.4 * row["standard_error"] + 1 - row["difference_jackknife"]
+    records = [*pair(3.0, weak), record("other", corrected=20.1, seed=1), record("third", corrected=20.2, seed=2)]
+    first = compare(records, "base").iloc[0]
+    assert first["low"] > 0 > first["low_holm"]
+    adjusted = f"[95 % adjusted interval {number(first['low_holm'], 1)} to {first['high_holm']:.1f}]"
+    assert answer(records).headline.startswith(
+        "No difference between finetuned and base was found at guidance 3: FID +"
+    )
+    assert adjusted in answer(records).headline
+
+
+def test_folders_without_guidance_scale_are_told_apart_by_both_references() -> None:
+    """A scale that is NaN is not equal to itself."""
+    same = record().reference.model_dump() | {"selection": "same", "n": 400}
+    got = answer(pair(None, 9) + pair(None, 9, reference=same))
+    assert "none of 1 findings changes with it" in got.text()
+    both = answer(pair(None, 9) + pair(None, -9, reference=same)).text()
+    assert (
+        "changes across references: above 0 with all images as reference; below 0 with same images as reference" in both
+    )
+
+
+def test_what_two_references_say_of_one_model_alone_is_told() -> None:
+    same = record().reference.model_dump() | {"selection": "same", "n": 400}
+    text = answer([record(), record(corrected=14, reference=same)]).text()
+    assert "There is nothing to compare" in text
+    assert "the corrected FID changes by −6.0." in text
+
+
+def test_identical_arms_are_called_neither_better_nor_worse() -> None:
+    records = [r for scale in (1.0, 3.0) for r in (record("base", scale, seed=1), record("finetuned", scale, seed=1))]
+    text = answer(records).text()
+    assert "No difference between finetuned and base was found at any guidance scale" in text
+    assert "better" not in text
+    assert "sign" not in text
+
+
+def test_every_model_gets_its_sentence() -> None:
+    records = [record("base"), record("finetuned", corrected=40), record("other", corrected=5)]
+    headline = answer(records).headline
+    assert "finetuned is worse than base" in headline
+    assert "other is better than base" in headline
+
+
+def test_nothing_to_compare() -> None:
+    alone = answer([record(n=100)])
+    assert alone.headline == "There is nothing to compare: base is the only model."
+    assert alone.statements == []
+    assert "unreliable" in " ".join(alone.caveats)
+    apart = answer([record("base", 1.0), record("finetuned", 3.0)])
+    assert "no model has an arm at a guidance scale of base" in apart.headline
+
+
+def test_a_reference_of_the_same_captions_is_named() -> None:
+    reference = {"key": "k", "images": "val2014", "selection": "same", "n": 400}
+    text = answer(pair(3.0, 9, reference=reference)).statements[0].text
+    assert "reference: the real images of the same captions" in text
+
+
+@pytest.mark.parametrize(
+    ("value", "places", "signed", "text"),
+    [(1234.56, 1, False, "1,234.6"), (-0.04, 1, True, "0.0"), (-2.5, 2, False, "−2.50"), (3.0, 0, True, "+3")],
+)
+def test_numbers_for_people(value: float, places: int, signed: bool, text: str) -> None:
+    assert number(value, places, signed=signed) == text
+
+
+def test_decimals_show_two_digits_of_the_interval_and_never_a_false_0() -> None:
+    assert [decimals(w) for w in (250, 25, 5.1, 0.51, 0.00051)] == [0, 0, 1, 2, 5]
+    assert decimals(5.1, 0.004, 5.104) == 3
+    assert decimals(0, 0) == 1
+
+
+def test_listing() -> None:
+    assert [listing(items) for items in (["1"], ["1", "3"], ["1", "3", "5"])] == ["1", "1 and 3", "1, 3 and 5"]
+
+
+def test_findings_that_fall_when_all_comparisons_are_counted_are_named() -> None:
+    row = compare(pair(3.0, 1), "base").iloc[0]
+    weak = 2.4 * row["standard_error"] + 1 - row["difference_jackknife"]
+    got = answer(pair(1.0, weak) + pair(3.0, 0.1) + pair(5.0, 0.1))
+    assert [s.finding for s in got.statements] == ["no difference found"] * 3
+    assert "Alone, but not among them all, these would be findings: finetuned at guidance 1 (p = 0.0" in got.text()
+    assert "Alone" not in answer(pair(1.0, 30) + pair(3.0, 30)).text()
+    assert "Holm" not in answer(pair(1.0, 30)).text()
+
+
+def test_the_choice_of_the_reference_and_what_it_changes_are_told() -> None:
+    same = record().reference.model_dump() | {"selection": "same", "n": 400}
+    lower = [record("base", corrected=15, reference=same), record("finetuned", corrected=16, reference=same)]
+    got = answer(pair(3.0, 9) + lower)
+    assert got.headline == (
+        "The findings differ between references: finetuned is worse than base with all images as reference at guidance 3; "
+        "no difference was found with same images as reference at guidance 3 (N = 400)."
+    ).replace(" at guidance 3", "")
+    (told,) = (caveat for caveat in got.caveats if caveat.startswith("Reference"))
+    assert (
+        "the 400 real images of the same captions, in place of all, the corrected FID changes by −13.0 to −5.0" in told
+    )
+    assert "differences between models by −8.0; 1 of 1 findings changes with it." in told
+    assert "holds across references: above 0" in got.text()
+    assert "Reference" not in answer(pair(3.0, 9)).text()
+
+
+def test_errors_that_disagree_with_those_of_random_halves_are_told() -> None:
+    assert "do not trust" not in answer(pair(3.0, 9)).text()
+    a, b = pair(3.0, 9)
+    wild = FidRecord.model_validate(b.model_dump() | {"random_halves": [(60.0, 20.0), (20.0, 60.0)] * 10})
+    assert "They disagree: do not trust these intervals" in answer([a, wild]).text()
+
+
+def test_the_distance_through_dinov2_is_not_called_fid() -> None:
+    text = answer(pair(3.0, 9, extractor="dinov2-0a1b2c3d4e5f")).text()
+    assert "FD-DINOv2 +9" in text
+    assert " FID +" not in text
+
+
+def test_an_extrapolation_of_the_other_sign_is_told() -> None:
+    a, b = pair(3.0, 9)
+    assert "other sign" not in answer([a, b]).text()
+    other = FidRecord.model_validate(b.model_dump() | {"halves": [60.0, 60.0]})
+    text = answer([a, other]).statements[0].text
+    assert "Extrapolated to infinite N: −" in text
+    assert text.endswith(", of the other sign: N is too small for either.")

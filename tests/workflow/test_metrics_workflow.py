@@ -1,0 +1,137 @@
+"""Metrics as a user switches them on: only their own jobs are planned, and a run with tiny checkpoints makes the tables."""
+
+import json
+import re
+import shutil
+from pathlib import Path
+
+import emudrift.runtime.torchvision_fix  # noqa: F401  (before transformers)
+
+import numpy as np
+import pandas as pd
+import pytest
+from conftest import Workflow, small_config
+from tiny_networks import tiny_clip, tiny_dinov2
+
+INCEPTION = small_config()["extractors"][0]
+FOLDER_MODELS = [
+    {"name": name, "generator": "folder", "images": f"demo/data/images{suffix}"}
+    for name, suffix in (("base", ""), ("again", "/"))
+]
+AFTERWARDS = {"collect_metrics", "report"}
+
+
+def config_of(**changes):
+    """Images that exist already: nothing has to be drawn."""
+    return small_config(models=FOLDER_MODELS, sample_sizes=[20, 40], shard_size=40, **changes)
+
+
+@pytest.fixture(scope="module")
+def checkpoints(tmp_path_factory) -> Path:
+    folder = tmp_path_factory.mktemp("checkpoints")
+    tiny_dinov2(folder / "dinov2")
+    tiny_clip(folder / "clip")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def finished(new_workflow) -> Workflow:
+    """The experiment without further metrics, run to its end."""
+    workflow = new_workflow("metrics")
+    workflow.snakemake("--quiet", "rules", config=workflow.write_config(config_of()))
+    return workflow
+
+
+def eyes(checkpoints: Path) -> list[dict]:
+    return [
+        INCEPTION,
+        {"name": "dinov2", "dims": 32, "checkpoint": {"path": str(checkpoints / "dinov2")}},
+        {"name": "clip", "dims": 24, "checkpoint": {"path": str(checkpoints / "clip")}},
+    ]
+
+
+def test_a_metric_that_is_switched_on_plans_only_its_own_jobs(finished):
+    assert finished.planned(config=finished.write_config(config_of())) == {}
+    config = finished.write_config(config_of(metrics=["fid", "kid", "precision_recall"]), "more.yaml")
+    plan = finished.planned(config=config)
+    assert set(plan) == {"compute_metric"} | AFTERWARDS
+    assert len(plan["compute_metric"]) == 4
+    assert {Path(path).name for path in plan["compute_metric"]} == {"40.json"}, "the largest N alone"
+
+
+def test_every_metric_from_tiny_checkpoints(finished, new_workflow, checkpoints):
+    """Both models are the same images, and the reference is those of the captions: all is known."""
+    workflow = new_workflow("all")
+    for name in ("results", "resources", ".snakemake"):
+        shutil.copytree(finished.folder / name, workflow.folder / name, copy_function=shutil.copy2)
+    metrics = ["fid", "kid", "precision_recall", "density_coverage", "cmmd", "clip_score"]
+    changes = config_of(metrics=metrics, extractors=eyes(checkpoints), note="Random weights.")
+    config = workflow.write_config(changes | {"reference": {"images": "dataset", "selection": "same"}})
+    workflow.snakemake("--quiet", "rules", config=config)
+    results = workflow.folder / "results/small"
+    table, differences = (pd.read_csv(results / name) for name in ("metrics.csv", "metric_differences.csv"))
+    assert sorted(set(table["metric"])) == sorted(
+        ["kid", "precision", "recall", "density", "coverage", "cmmd", "clip_score"]
+    )
+    assert (table["n"] == 40).all()
+    assert table[["value", "low", "high", "weights", "reference_n", "method", "note"]].notna().all(axis=None)
+    # The images are their own reference, and both models are the same.
+    values = table.groupby("metric")["value"].mean()
+    assert values["cmmd"] == pytest.approx(0, abs=1e-6)
+    assert list(values[["precision", "recall", "density", "coverage"]]) == pytest.approx([1, 1, 1, 1])
+    assert (differences["difference"].abs() < 1e-9).all()
+    assert set(differences["finding"]) == {"no difference found"}
+    weights = table.groupby("extractor")["weights"].first()
+    assert sorted(weights) == sorted(["random", str(checkpoints / "clip"), str(checkpoints / "dinov2")])
+    # One score per image, and the mean is the value.
+    (path, _) = sorted(results.glob("metrics/clip_score/*/*/40.csv"))
+    scores = pd.read_csv(path, dtype={"prompt_id": str})
+    prompts = pd.read_parquet(results / "prompts.parquet")[:40]
+    assert list(scores["prompt_id"]) == list(prompts["prompt_id"])
+    assert np.mean(scores["clip_score"]) == pytest.approx(values["clip_score"])
+    page = (results / "report.html").read_text()
+    for said in ("Further metrics", "FD-DINOv2: dinov2-", "CMMD (lower is better)", str(checkpoints / "clip")):
+        assert said in page, said
+    # The gallery is sorted by the scores of that very table.
+    assert "CLIPScore, lowest first" in page
+    (shown,) = re.findall(r'<script type="application/json" id="gallery-data">(.*?)</script>', page)
+    shown = json.loads(shown)
+    first = [dict(zip(shown["keys"], values, strict=True)) for values in shown["prompts"]]
+    assert [entry["scores"][0] for entry in first] == pytest.approx(scores["clip_score"].tolist(), abs=0.051)
+    assert "random" in set(pd.read_csv(results / "fid.csv")["weights"])
+    assert workflow.planned(config=config) == {}
+    # Images that are started over take their metrics with them.
+    arm = table["arm"][0]
+    workflow.snakemake("remove_images", config=config, environment={"ARM": arm})
+    assert {"compute_metric", "compute_clip_score", "collect_metrics"} <= set(workflow.planned(config=config))
+
+
+def test_a_checkpoint_that_is_not_there_is_one_error_with_key_and_path(new_workflow, checkpoints, tmp_path):
+    workflow = new_workflow("missing")
+    clip = {"name": "clip", "dims": 24, "checkpoint": {"path": "no/such/clip"}}
+    result = workflow.snakemake(config=workflow.write_config(config_of(extractors=[INCEPTION, clip])), check=False)
+    assert result.returncode == 1
+    assert (
+        f"extractors: checkpoint: path: no such file or folder: {workflow.folder}/no/such/clip/config.json"
+        in result.stdout
+    )
+    assert "Traceback" not in result.stdout
+    wrong = {"name": "dinov2", "dims": 1024, "checkpoint": {"path": str(checkpoints / "dinov2")}}
+    result = workflow.snakemake("check", config=workflow.write_config(config_of(extractors=[wrong])), check=False)
+    assert "extractors: dinov2: dims: 1024 is not what" in result.stdout
+    tiny_clip(tmp_path / "clip", tokenizer=False)
+    mute = {"name": "clip", "dims": 24, "checkpoint": {"path": str(tmp_path / "clip")}}
+    config = workflow.write_config(config_of(extractors=[INCEPTION, mute], metrics=["fid", "clip_score"]))
+    result = workflow.snakemake("check", config=config, check=False)
+    assert "clip_score needs tokenizer.json" in result.stdout
+    assert not (workflow.folder / "results/small/images").exists()
+
+
+def test_hub_checkpoints_are_downloaded_by_their_own_rule(new_workflow):
+    workflow = new_workflow("hub")
+    changes = config_of(extractors=[{"name": "dinov2"}, {"name": "clip"}], metrics=["fid", "cmmd", "clip_score"])
+    plan = workflow.planned(config=workflow.write_config(changes))
+    assert len(plan["download_model"]) == 2
+    assert all("facebook--dinov2-large@" in path or "openai--clip-vit-large" in path for path in plan["download_model"])
+    assert len(plan["embed_captions"]) == 1
+    assert len(plan["compute_metric"]) == len(plan["compute_clip_score"]) / 2 == 2

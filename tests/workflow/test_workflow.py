@@ -1,0 +1,319 @@
+"""The DAG as a user meets it: what a change reruns, what survives a kill, and what the shipped experiments plan."""
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from conftest import ROOT, archives, arm_name, small_config
+
+from emudrift.features.statistics import Statistics, write_statistics
+from emudrift.generation.attempts import KILLED
+
+
+def test_the_experiment_makes_every_output(finished):
+    names = {"fid.csv", "comparison.csv", "report.html", "prompts.parquet", "checked.json"}
+    endings = (".svg", ".pdf", ".png", "-data.csv")
+    names |= {f"figures/{name}{ending}" for name in ("fid", "difference", "grid") for ending in endings}
+    names |= {"gallery/000000-000020.json", "gallery/000000-000020/000019.webp"}
+    assert [name for name in names if not (finished.results / name).stat().st_size] == []
+    assert len(archives(finished.results)) == 8
+    table = pd.read_csv(finished.results / "fid.csv")
+    assert len(table) == 8
+    assert table[["fid", "low", "high", "n", "reference_n"]].notna().all(axis=None)
+    assert not list(finished.results.glob("images/*/.partial/*")), "work in progress was left behind"
+
+
+def test_a_shard_that_is_started_over_is_drawn_again_with_what_follows(finished, new_workflow):
+    """On a copy: only its own jobs are planned, and the bytes come out the same."""
+    workflow = new_workflow("over")
+    shutil.copytree(finished.folder / "results", workflow.folder / "results", copy_function=shutil.copy2)
+    shutil.copytree(finished.folder / "resources", workflow.folder / "resources", copy_function=shutil.copy2)
+    shutil.copytree(finished.folder / ".snakemake", workflow.folder / ".snakemake", copy_function=shutil.copy2)
+    config = workflow.write_config(small_config())
+    before = archives(workflow.folder / "results/small")
+    assert workflow.planned(config=config) == {}
+    said = workflow.snakemake("remove_images", config=config, environment={"ARM": "base-cfg3", "ROWS": "000010-000020"})
+    assert "removed 1 shards of base-cfg3: 000010-000020" in said.stdout
+    plan = workflow.planned(config=config)
+    assert set(plan) == {"generate_shard", "extract_features", "compute_fid", "gallery"} | AFTERWARDS
+    assert {rule: len(plan[rule]) for rule in ("generate_shard", "compute_fid")} == {
+        "generate_shard": 2,
+        "compute_fid": 1,
+    }
+    workflow.snakemake("--quiet", "rules", config=config)
+    assert archives(workflow.folder / "results/small") == before
+    refused = workflow.snakemake("remove_images", config=config, check=False)
+    assert refused.returncode != 0
+    assert "say which arm" in refused.stdout
+
+
+def test_plan_and_status_can_be_asked_at_any_time(finished):
+    for target in ("plan", "status"):
+        text = finished.snakemake(target, "--quiet", "all", config=finished.config).stdout
+        assert text.count("20 of 20") == 4, text
+    assert finished.planned(config=finished.config) == {}, "asking made something stale"
+
+
+def test_nothing_is_planned_when_nothing_changed(finished):
+    assert finished.planned(config=finished.config) == {}
+
+
+AFTERWARDS = {"collect", "compare", "plot", "report"}
+
+
+def test_adding_an_n_plans_only_its_distances_and_what_follows(finished):
+    config = finished.write_config(small_config(sample_sizes=[10, 15, 20]), "n.yaml")
+    plan = finished.planned(config=config)
+    assert set(plan) == {"compute_fid"} | AFTERWARDS
+    assert [Path(path).name for path in plan["compute_fid"]] == ["15.json"] * 4
+
+
+def test_adding_a_larger_n_keeps_every_finished_shard(finished):
+    config = finished.write_config(small_config(sample_sizes=[10, 20, 30]), "larger.yaml")
+    plan = finished.planned(config=config)
+    assert (
+        set(plan) == {"check_experiment", "generate_shard", "extract_features", "compute_fid", "gallery"} | AFTERWARDS
+    )
+    assert {Path(path).stem for path in plan["generate_shard"]} == {"000020-000030"}
+    assert {Path(path).stem for path in plan["compute_fid"]} == {"30"}
+
+
+def test_snakemakes_own_report_holds_the_figures_and_the_page(finished):
+    finished.snakemake("--report", "own.html", config=finished.config)
+    text = (finished.folder / "own.html").read_text()
+    for name in ("figures/fid.svg", "figures/difference.svg", "figures/grid.png", "report.html"):
+        assert f"results/small/{name}" in text, name
+    assert "extrapolated to infinite N" in text, "the caption of the figure"
+
+
+def test_a_gallery_that_is_lost_is_made_again(finished):
+    strip = finished.results / "gallery/000000-000020"
+    strip.rename(finished.folder / "elsewhere")
+    try:
+        assert set(finished.planned(config=finished.config)) == {"gallery", "report"}
+    finally:
+        (finished.folder / "elsewhere").rename(strip)
+
+
+def test_another_order_of_the_models_makes_anew_what_shows_it(finished):
+    models = small_config()["models"][::-1]
+    config = finished.write_config(small_config(models=models, baseline="base"), "order.yaml")
+    assert {"collect", "compare", "gallery", "plot", "report"} <= set(finished.planned(config=config))
+    assert "generate_shard" not in finished.planned(config=config)
+
+
+def test_another_note_makes_the_figures_and_the_page_anew_and_not_the_gallery(finished):
+    plan = finished.planned(config=finished.write_config(small_config(note="Another."), "note.yaml"))
+    assert set(plan) == AFTERWARDS
+
+
+def test_changing_the_batch_size_plans_nothing(finished):
+    resources = {"generation_batch_size": 3, "feature_batch_size": 4}
+    assert finished.planned(config=finished.write_config(small_config(resources=resources), "batch.yaml")) == {}
+
+
+def test_changing_a_guidance_scale_plans_only_its_arms(finished):
+    config = finished.write_config(small_config(guidance_scales=[1, 2]), "scale.yaml")
+    plan = finished.planned(config=config)
+    assert set(plan) == {"generate_shard", "extract_features", "compute_fid", "gallery"} | AFTERWARDS
+    arms = [Path(path).parent.name for rule in ("generate_shard", "extract_features") for path in plan[rule]]
+    assert {arm.rsplit("-", 1)[0] for arm in arms} == {"base-cfg2", "finetuned-cfg2"}
+
+
+def test_adding_a_model_plans_only_its_arms(finished):
+    third = {"name": "third", "generator": "folder", "images": "demo/data/images"}
+    config = finished.write_config(small_config(models=[*small_config()["models"], third]), "model.yaml")
+    plan = finished.planned(config=config)
+    assert set(plan) == {
+        "check_model", "check_experiment", "generate_shard", "extract_features", "compute_fid", "gallery", *AFTERWARDS
+    }  # fmt: skip
+    assert {Path(path).parent.name.rsplit("-", 1)[0] for path in plan["generate_shard"]} == {"third"}
+
+
+def test_forcing_compute_fid_reruns_only_the_distances_and_what_follows(finished):
+    plan = finished.planned("-R", "compute_fid", config=finished.config)
+    assert set(plan) == {"compute_fid"} | AFTERWARDS
+    assert len(plan["compute_fid"]) == 8
+
+
+def test_another_experiment_takes_the_reference_from_the_cache(finished):
+    plan = finished.planned(config=finished.write_config(small_config(name="other", seed=1), "other.yaml"))
+    assert "generate_shard" in plan
+    assert not {"reference_features", "reference_statistics", "list_reference_images"} & set(plan)
+
+
+def test_images_do_not_depend_on_batch_size_or_shard_size(finished, new_workflow):
+    """The same arms again, five to a shard and three to a batch: the same image for every prompt."""
+    workflow = new_workflow("split")
+    resources = small_config()["resources"] | {"generation_batch_size": 3}
+    config = workflow.write_config(
+        small_config(shard_size=5, sample_sizes=[10], resources=resources, guidance_scales=[3])
+    )
+    arm = arm_name(finished, "base-cfg3")
+    targets = [f"results/small/images/{arm}/{rows}.json" for rows in ("000000-000005", "000005-000010")]
+    workflow.snakemake(*targets, "--quiet", "rules", config=config)
+    split = {}
+    for target in targets:
+        split |= json.loads((workflow.folder / target).read_text())["sha256"]
+    whole = json.loads((finished.results / "images" / arm / "000000-000010.json").read_text())["sha256"]
+    assert split == whole
+
+
+def test_a_shard_killed_in_mid_work_gives_the_same_bytes(finished, tmp_path):
+    """The shard's own program, the real miniature, SIGKILL after its first image, then again."""
+    arm = arm_name(finished, "finetuned-cfg3")
+    command = [
+        sys.executable, str(finished.folder / "scripts/generate_shard.py"), "--config", str(finished.config),
+        "--arm", arm, "--rows", "000000-000010", "--prompts", str(finished.results / "prompts.parquet"),
+        "--model", str(finished.results / "models/finetuned.json"), "--archive", str(tmp_path / "a.tar"),
+        "--manifest", str(tmp_path / "a.json"), "--batch-size", "8",
+    ]  # fmt: skip
+    process = subprocess.Popen(command)
+    while not list(tmp_path.glob(".partial/*/[0-9]*.json")) and process.poll() is None:
+        time.sleep(0.002)
+    process.send_signal(signal.SIGKILL)
+    assert process.wait() == -signal.SIGKILL, "the shard ended before it was killed: the test proves nothing"
+    assert 0 < len(list(tmp_path.glob(".partial/*/[0-9]*.json"))) < 10
+    subprocess.run(command, check=True)
+    assert (tmp_path / "a.tar").read_bytes() == (finished.results / "images" / arm / "000000-000010.tar").read_bytes()
+    assert json.loads((tmp_path / "a.json").read_text())["attempts"][0]["reason"] == KILLED
+
+
+# -- what a user can get wrong, through the front door ---------------------------------------------------------------
+
+
+def broken(**changes):
+    return lambda: small_config(**changes)
+
+
+@pytest.mark.parametrize(
+    ("config", "said"),
+    [
+        (broken(modles=[]), "modles: unknown key; did you mean 'models'?"),
+        (broken(prompts={"captions": "no/such.json", "images": "demo/data/images"}), "prompts: captions: no such file"),
+        (broken(reference={"images": "no/such/folder"}), "reference: images: no such file or folder"),
+    ],
+)
+def test_a_wrong_config_is_one_line_and_no_traceback(new_workflow, config, said):
+    workflow = new_workflow()
+    result = workflow.snakemake(config=workflow.write_config(config()), check=False)
+    assert result.returncode == 1
+    assert said in result.stdout
+    assert "Traceback" not in result.stdout
+    assert not (workflow.folder / "results").exists()
+
+
+def test_more_images_than_prompts_and_a_broken_model_are_found_before_anything_is_drawn(new_workflow):
+    workflow = new_workflow()
+    config = workflow.write_config(small_config(sample_sizes=[10, 5000]))
+    result = workflow.snakemake("check", config=config, check=False)
+    assert result.returncode == 1
+    assert "sample_sizes: N = 5,000 is more than the 600 prompts of the dataset" in result.stdout
+    empty = {"name": "base", "generator": "emu3", "checkpoint": {"path": "demo/data"}}
+    result = workflow.snakemake(config=workflow.write_config(small_config(models=[empty])), check=False)
+    assert "no config.json here, so this is not a checkpoint folder" in result.stdout
+    assert "Traceback" not in result.stdout
+    assert not (workflow.folder / "results/small/images").exists()
+
+
+def test_single_settings_on_the_command_line_are_refused_not_ignored(new_workflow):
+    workflow = new_workflow()
+    result = workflow.snakemake("--config", "seed=5", config=workflow.write_config(small_config()), check=False)
+    assert result.returncode == 1
+    assert "--config cannot change single settings" in result.stdout
+
+
+def test_the_published_experiment_is_planned_without_network_gpu_or_dataset(new_workflow):
+    workflow = new_workflow()
+    plan = workflow.planned(config=workflow.folder / "config.yaml")
+    assert (
+        len(plan["generate_shard"]) == (2 * 3 + 1) * 20 * 2
+    )  # archive and manifest each; the tokenizer is one arm more
+    assert len(plan["compute_fid"]) == (2 * 3 + 1) * 20
+    assert {"download_coco", "download_model", "download_inception_weights"} <= set(plan)
+
+
+def test_missing_weights_are_an_error_also_where_older_results_lie(finished):
+    extractor = {"name": "inception", "weights": "no/such.pth"}
+    config = finished.write_config(small_config(extractors=[extractor]), "weights.yaml")
+    result = finished.snakemake("--dry-run", config=config, check=False)
+    assert result.returncode == 1
+    assert "extractors: weights: no such file or folder" in result.stdout
+
+
+def test_ready_statistics_of_the_wrong_dimension_are_found_by_the_check(new_workflow, tmp_path):
+    write_statistics(tmp_path / "other.npz", Statistics(np.zeros(192), np.eye(192), 10), {})
+    extractor = small_config()["extractors"][0] | {"reference_statistics": str(tmp_path / "other.npz")}
+    workflow = new_workflow()
+    config = workflow.write_config(small_config(extractors=[extractor]))
+    result = workflow.snakemake("check", config=config, check=False)
+    assert result.returncode == 1
+    assert "other.npz: mu has 192 dimensions, but the extractor makes 64" in result.stdout
+
+
+def test_a_model_that_was_replaced_since_it_was_checked_is_not_mixed_in(new_workflow, tmp_path):
+    images = shutil.copytree(ROOT / "demo/data/images", tmp_path / "images")
+    workflow = new_workflow()
+    models = [{"name": "others", "generator": "folder", "images": str(images)}]
+    workflow.snakemake("check", "--quiet", "rules", config=workflow.write_config(small_config(models=models)))
+    first, second = sorted(images.iterdir())[:2]
+    for path in sorted(images.iterdir()):
+        shutil.copy(second if path != second else first, path)
+    result = workflow.snakemake(config=workflow.write_config(small_config(models=models)), check=False)
+    assert result.returncode == 1
+    assert "others: its files are not those that check_model looked at" in result.stdout
+    assert not list((workflow.folder / "results/small/images").glob("*/*.tar"))
+
+
+# -- real photographs ------------------------------------------------------------------------------------------------
+
+
+def test_worse_photographs_are_farther_from_the_real_ones(coco, new_workflow, tmp_path):
+    """79 COCO photographs as reference; folder arms made of them: intact, JPEG quality 10, blurred."""
+    from PIL import Image, ImageFilter
+
+    folders = {name: tmp_path / name for name in ("intact", "jpeg", "blur")}
+    for folder in folders.values():
+        folder.mkdir()
+    for path in sorted((coco / "val2017").glob("*.jpg")):
+        image = Image.open(path).convert("RGB")
+        shutil.copy(path, folders["intact"] / path.name)
+        image.save(folders["jpeg"] / path.name, quality=10)
+        image.filter(ImageFilter.GaussianBlur(8)).save(folders["blur"] / f"{path.stem}.png")
+    config = small_config(
+        name="photographs",
+        prompts={"captions": str(coco / "captions_val2017_79.json"), "images": str(coco / "val2017")},
+        models=[{"name": name, "generator": "folder", "images": str(folder)} for name, folder in folders.items()],
+        sample_sizes=[40, 79],
+        shard_size=79,
+        extractors=[{"name": "inception-random", "dims": 192}],
+        reference={"images": "dataset", "selection": "same"},
+    )
+    workflow = new_workflow("photographs")
+    workflow.snakemake("--quiet", "rules", config=workflow.write_config(config))
+    table = pd.read_csv(workflow.folder / "results/photographs/fid.csv").set_index(["model", "n"])["fid"]
+    for n in (40, 79):
+        assert abs(table["intact", n]) < 1e-6, "the same images are no distance apart"
+        assert 0.01 < table["jpeg", n] < table["blur", n]
+
+
+def test_missing_images_of_a_folder_are_listed_before_anything_is_drawn(new_workflow, tmp_path):
+    shutil.copytree(ROOT / "demo/data/images", tmp_path / "images")
+    removed = sorted((tmp_path / "images").iterdir())[::2]
+    for path in removed:
+        os.unlink(path)
+    workflow = new_workflow()
+    models = [{"name": "others", "generator": "folder", "images": str(tmp_path / "images")}]
+    result = workflow.snakemake(config=workflow.write_config(small_config(models=models)), check=False)
+    assert result.returncode == 1
+    assert "of 20 prompts" in result.stdout
+    assert any(path.stem in result.stdout for path in removed)
+    assert not (workflow.folder / "results/small/images").exists()
