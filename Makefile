@@ -37,6 +37,7 @@ lint: $(VENV)/ready
 	"$(BIN)/snakefmt" --check Snakefile rules
 	"$(BIN)/snakemake" --lint
 	"$(BIN)/mypy"
+	"$(BIN)/lint-imports" --no-cache
 
 docs: $(VENV)/ready
 	"$(BIN)/sphinx-build" -W --keep-going -q -c docs -b html . docs/_build/html

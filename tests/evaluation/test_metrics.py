@@ -11,7 +11,7 @@ from torch_fidelity.metric_prc import calculate_precision_recall_full
 
 from emudrift.errors import InputError
 from emudrift.evaluation.intervals import block_edges, block_interval, mean_interval
-from emudrift.evaluation.metrics import precision_recall
+from emudrift.evaluation.metrics import mmd, precision_recall
 from emudrift.evaluation.metrics.clip_score import clip_scores
 from emudrift.evaluation.metrics.compute import Measured, compute_metric
 from emudrift.features.feature_files import load_features, write_array
