@@ -82,7 +82,7 @@ def checkpoint_records(wildcards):
     folders = experiment.checkpoint_folders(model)
     return [
         f"{local(folders[role])}.json"
-        for role, checkpoint in experiment.checkpoints(model).items()
+        for role, checkpoint in model.checkpoints(experiment).items()
         if checkpoint.hub is not None
     ]
 
@@ -97,14 +97,13 @@ def pipeline_parts(models):
 
 def folder_prompts(wildcards):
     """Only images that exist already must be matched with prompts."""
-    return rules.extract_prompts.output.prompts if experiment.model(wildcards.model).generator == "folder" else []
+    return rules.extract_prompts.output.prompts if experiment.model(wildcards.model).checked_against_prompts else []
 
 
 def weights_file(extractor):
     """What says that an extractor's weights are there, as an input: one path, or none where it draws its own."""
-    path = experiment.extractor_file(extractor)
-    key = "weights" if hasattr(extractor, "weights") else "checkpoint: path"
-    return [] if path is None else [existing(path, f"extractors: {key}")]
+    path = extractor.weights_file(experiment)
+    return [] if path is None else [existing(path, f"extractors: {extractor.weights_key()}")]
 
 
 def model_of_arm(wildcards):

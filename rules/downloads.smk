@@ -21,14 +21,14 @@ INCEPTION_URL = (
     "https://github.com/mseitzer/pytorch-fid/releases/download/fid_weights/pt_inception-2015-12-05-6726825d.pth"
 )
 INCEPTION = {
-    local(experiment.weights(extractor)): extractor.sha256
+    local(extractor.weights_file(experiment)): extractor.sha256
     for extractor in experiment.config.extractors
     if extractor.name == "inception" and extractor.weights is None
 }
 MODELS_IN = [
     (local(experiment.checkpoint_folders(model)[role]), checkpoint, model)
     for model in experiment.config.models
-    for role, checkpoint in experiment.checkpoints(model).items()
+    for role, checkpoint in model.checkpoints(experiment).items()
     if checkpoint.hub is not None
 ]
 HUB = {folder: checkpoint for folder, checkpoint, _ in MODELS_IN} | {
@@ -38,7 +38,7 @@ HUB = {folder: checkpoint for folder, checkpoint, _ in MODELS_IN} | {
 }
 # Pipelines come in variants of their weights, and with code.
 PIPELINES = {
-    key: [model for folder, _, model in MODELS_IN if folder == key and model.generator == "diffusers"] for key in HUB
+    key: [model for folder, _, model in MODELS_IN if folder == key and model.kind == "diffusers"] for key in HUB
 }
 DOWNLOADS = {*COCO, *INCEPTION, *(f"{folder}.json" for folder in HUB)}
 

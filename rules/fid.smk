@@ -20,14 +20,13 @@ rule compute_fid:
     resources:
         mem_mb=8000,
         runtime=60,
-    params:
-        same=lambda wildcards, input: (
-            f"--images '{input.images}' --prompts '{input.prompts}'" if "images" in input.keys() else ""
-        ),
     shell:
-        "python scripts/compute_fid.py --extractor {wildcards.extractor} --selection {wildcards.selection} --arm {wildcards.arm}"
-        " --n {wildcards.n} --features {input.features:q} --reference {input.reference:q} {params.same}"
-        " --output {output.fid:q} --log {log:q}"
+        "python scripts/compute_fid.py"
+        " --extractor {wildcards.extractor:q}"
+        " --selection {wildcards.selection}"
+        " --arm {wildcards.arm:q}"
+        " --n {wildcards.n}"
+        " --log {log:q}"
 
 
 FIDS = [local(path) for path in experiment.fid_files()]

@@ -8,9 +8,8 @@ import door
 
 from emudrift.config.experiment import Experiment
 from emudrift.config.row_range import RowRange
-from emudrift.features.registry import load_configured_extractor
+from emudrift.features.registry import load_extractor
 from emudrift.features.feature_files import write_array
-from emudrift.features.clip import ClipExtractor
 from emudrift.data.prompts import load_prompts
 
 
@@ -26,8 +25,7 @@ def main() -> None:
 
 def embed(arguments: argparse.Namespace) -> None:
     experiment = Experiment.load(arguments.config)
-    extractor = load_configured_extractor(experiment, arguments.extractor)
-    assert isinstance(extractor, ClipExtractor)  # The config was checked for it.
+    extractor = load_extractor(experiment, arguments.extractor)
     shard = RowRange.parse(arguments.rows)
     captions = [prompt.caption for prompt in load_prompts(arguments.prompts)[shard.start : shard.stop]]
     write_array(arguments.output, extractor.text_features(captions, arguments.batch_size))

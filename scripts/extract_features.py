@@ -7,7 +7,7 @@ import door
 
 from emudrift.errors import InputError
 from emudrift.config.experiment import Experiment
-from emudrift.features.registry import load_configured_extractor
+from emudrift.features.registry import load_extractor
 from emudrift.features.feature_files import write_features
 from emudrift.generation.archives import archive_ids, read_archive
 
@@ -25,7 +25,7 @@ def main() -> None:
 
 
 def extract(arguments: argparse.Namespace) -> None:
-    extractor = load_configured_extractor(Experiment.load(arguments.config), arguments.extractor)
+    extractor = load_extractor(Experiment.load(arguments.config), arguments.extractor)
     images = (image for _, image in read_archive(arguments.archive))
     label = f"{arguments.archive.parent.name} {arguments.archive.stem} {arguments.extractor}"
     expected, found = list(door.load_json(arguments.manifest)["sha256"]), archive_ids(arguments.archive)

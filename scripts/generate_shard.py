@@ -65,7 +65,7 @@ def generate(arguments: argparse.Namespace) -> None:
         if isinstance(generator, BatchedGenerator):
             captions = [prompt.caption for prompt in table]
             batching = generator.plan(captions, experiment.config.shard_size, arguments.batch_size)
-            if fixes_batch(arm):
+            if fixes_batch(experiment, arm):
                 batching = fixed_batching(batching_of_arm, batching)
             generator.batching = batching
         return generator
@@ -100,7 +100,7 @@ def generate(arguments: argparse.Namespace) -> None:
 
             draw_shard(prompts, partial, loaded, started, progress.update, before_batch)
             lock.check()
-            fixed = chosen_batching(batching_of_arm) if fixes_batch(arm) else None
+            fixed = chosen_batching(batching_of_arm) if fixes_batch(experiment, arm) else None
             together, flagged = partial.drawn_together(prompts), partial.flagged(prompts)
             sums = write_archive(arguments.archive, prompts, partial)
         write_json(

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import door
 
-from emudrift.evaluation.tables import load_table
+from emudrift.evaluation.tables import COMPARISON_COLUMNS, FID_COLUMNS, load_table
 from emudrift.config.experiment import Experiment
 from emudrift.report.figures.differences import comparison_figure
 from emudrift.report.figures.fid_curve import fid_curve
@@ -25,8 +25,8 @@ def main() -> None:
 
 def plot(arguments: argparse.Namespace) -> None:
     experiment, folder = Experiment.load(arguments.config), arguments.folder
-    fid_curve(load_table(arguments.fid), folder / "fid", floors=experiment.floors)
-    comparison_figure(load_table(arguments.comparison), folder / "difference")
+    fid_curve(load_table(arguments.fid, FID_COLUMNS), folder / "fid", floors=experiment.floors)
+    comparison_figure(load_table(arguments.comparison, COMPARISON_COLUMNS), folder / "difference")
     labels = [arm.label for arm in side_by_side(experiment.arms())]
     image_grid(labels, load_grid_rows(experiment, load_prompts(arguments.prompts)), folder / "grid")
 

@@ -6,7 +6,7 @@ from pathlib import Path
 import door
 
 from emudrift.config.experiment import Experiment
-from emudrift.features.registry import load_configured_extractor
+from emudrift.features.registry import load_extractor
 from emudrift.features.feature_files import write_features
 from emudrift.data.reference_list import load_image_list
 from emudrift.data.image_sources import iterate_images
@@ -23,7 +23,7 @@ def main() -> None:
 
 def extract(arguments: argparse.Namespace) -> None:
     experiment = Experiment.load(arguments.config)
-    extractor = load_configured_extractor(experiment, arguments.extractor)
+    extractor = load_extractor(experiment, arguments.extractor)
     members = [image.member for image in load_image_list(arguments.images)]
     images = iterate_images(experiment.reference_images, members)
     write_features(arguments.output, images, len(members), extractor, arguments.batch_size, "reference")

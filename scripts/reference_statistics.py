@@ -23,7 +23,7 @@ def compute(arguments: argparse.Namespace) -> None:
     extractor = experiment.extractor(arguments.extractor)
     ready = arguments.input.suffix == ".npz"
     found = load_statistics(arguments.input, extractor.dims) if ready else statistics(load_features([arguments.input]))
-    source = experiment.describe_reference(extractor, "full") | {"extractor": experiment.extractor_settings(extractor)}
+    source = experiment.describe_reference(extractor, "full") | {"extractor": extractor.feature_settings(experiment)}
     write_statistics(arguments.output, found, source)
 
 

@@ -5,18 +5,24 @@ from pathlib import Path
 
 import door
 
-from emudrift.evaluation.tables import load_table
 from emudrift.config.experiment import Experiment
 from emudrift.runtime.atomic_files import write_bytes_atomically
 from emudrift.report.gallery.strips import load_block, remove_other_blocks
 from emudrift.evaluation.human.win_rates import RATE_COLUMNS
 from emudrift.evaluation.human.votes import RATER_COLUMNS
-from emudrift.evaluation.tables import DIFFERENCE_COLUMNS, METRIC_COLUMNS, load_metric_table
+from emudrift.evaluation.tables import (
+    CLIP_SCORE_COLUMNS,
+    COMPARISON_COLUMNS,
+    DIFFERENCE_COLUMNS,
+    FID_COLUMNS,
+    METRIC_COLUMNS,
+    QUALITY_COLUMNS,
+    load_table,
+)
 from emudrift.report.page import Content, build_report
 from emudrift.report.sections.provenance import load_manifests
-from emudrift.report.gallery.section import build_gallery, load_clip_scores
+from emudrift.report.gallery.section import build_gallery
 from emudrift.generation.shards import forget_finished
-from emudrift.evaluation.tokenizer_quality import load_quality
 
 
 def main() -> None:
@@ -39,20 +45,23 @@ def main() -> None:
 
 def report(arguments: argparse.Namespace) -> None:
     experiment = Experiment.load(arguments.config)
-    scores = {path.parent.name: load_clip_scores(path) for path in arguments.clip_scores}
+    scores = {
+        path.parent.name: load_table(path, CLIP_SCORE_COLUMNS)["clip_score"].to_numpy()
+        for path in arguments.clip_scores
+    }
     blocks = [load_block(path) for path in arguments.gallery]
     content = Content(
-        load_table(arguments.fid),
-        load_table(arguments.comparison),
+        load_table(arguments.fid, FID_COLUMNS),
+        load_table(arguments.comparison, COMPARISON_COLUMNS),
         load_manifests(experiment.manifests()),
         (arguments.figures / "fid.svg").read_bytes(),
         (arguments.figures / "difference.svg").read_bytes(),
         build_gallery(experiment, blocks, arguments.gallery[0].parent, scores or None),
-        arguments.metrics and load_metric_table(arguments.metrics, METRIC_COLUMNS),
-        arguments.metric_differences and load_metric_table(arguments.metric_differences, DIFFERENCE_COLUMNS),
-        {path.stem: load_quality(path) for path in arguments.tokenizers},
-        arguments.human_evaluation and load_metric_table(arguments.human_evaluation, RATE_COLUMNS),
-        arguments.raters and load_metric_table(arguments.raters, RATER_COLUMNS),
+        arguments.metrics and load_table(arguments.metrics, METRIC_COLUMNS),
+        arguments.metric_differences and load_table(arguments.metric_differences, DIFFERENCE_COLUMNS),
+        {path.stem: load_table(path, QUALITY_COLUMNS) for path in arguments.tokenizers},
+        arguments.human_evaluation and load_table(arguments.human_evaluation, RATE_COLUMNS),
+        arguments.raters and load_table(arguments.raters, RATER_COLUMNS),
     )
     write_bytes_atomically(arguments.output, build_report(experiment, content).encode())
     remove_other_blocks(arguments.gallery[0].parent, [path.stem for path in arguments.gallery])

@@ -4,7 +4,6 @@ from pathlib import Path
 
 from emudrift.config.arm import Arm
 from emudrift.config.experiment import Experiment
-from emudrift.config.extractors import SEEN_THROUGH
 from emudrift.config.row_range import RowRange
 
 # A page stays quick with this many prompts; those of a larger experiment are a random sample, being in random order.
@@ -28,9 +27,7 @@ def shards_of(experiment: Experiment, block: RowRange) -> list[RowRange]:
 
 def eye(experiment: Experiment) -> str:
     """Full name of the extractor by which arms disagree: the first one of FID."""
-    return next(
-        experiment.extractor_name(each) for each in experiment.config.extractors if each.name in SEEN_THROUGH["fid"]
-    )
+    return next(experiment.extractor_name(each) for each in experiment.config.extractors if each.distance is not None)
 
 
 def drawing_arms(experiment: Experiment) -> list[Arm]:
