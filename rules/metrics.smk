@@ -5,25 +5,25 @@ Outputs: results/<name>/metrics/<metric>/<extractor>/<arm>/<n>.json, metrics.csv
 the CSV of all images beside its JSON, and results/<name>/captions/<extractor>/<rows>.npy.
 """
 
-METRIC_FILES = [local(path) for path in experiment.metric_files()]
-METRIC_TABLES = [f"{RESULTS}/metrics.csv", f"{RESULTS}/metric_differences.csv"] if METRIC_FILES else []
+METRIC_FILES = experiment.metric_files()
+METRIC_TABLES = [paths.metric_table, paths.metric_differences] if METRIC_FILES else []
 
 
 rule compute_metric:
     input:
-        features=lambda wildcards: [
-            *map(local, experiment.feature_files(wildcards.extractor, wildcards.arm, wildcards.n))
-        ],
-        reference=lambda wildcards: f"{local(experiment.reference_base(experiment.extractor(wildcards.extractor)))}.npy",
+        features=lambda wildcards: experiment.feature_files(wildcards.extractor, wildcards.arm, wildcards.n),
+        reference=lambda wildcards: paths.reference_features(key_of(wildcards)),
         same=lambda wildcards: (
-            [local(experiment.reference_list), rules.extract_prompts.output.prompts]
+            [experiment.reference_list, rules.extract_prompts.output.prompts]
             if "same" == experiment.selections(experiment.extractor(wildcards.extractor))[0]
             else []
         ),
     output:
-        metric=f"{RESULTS}/metrics/{{metric}}/{{extractor}}/{{arm}}/{{n}}.json",
+        metric=paths.metric("{metric}", "{extractor}", "{arm}", "{n}"),
     log:
-        f"{LOGS}/compute_metric/{{metric}}/{{extractor}}/{{arm}}/{{n}}.log",
+        paths.log("compute_metric", "{metric}", "{extractor}", "{arm}", "{n}"),
+    benchmark:
+        paths.benchmark("compute_metric", "{metric}", "{extractor}", "{arm}", "{n}")
     wildcard_constraints:
         metric="kid|precision_recall|density_coverage|cmmd",
     conda:
@@ -45,9 +45,11 @@ rule embed_captions:
         prompts=rules.extract_prompts.output.prompts,
         weights=weights_of_extractor,
     output:
-        captions=f"{RESULTS}/captions/{{extractor}}/{{rows}}.npy",
+        captions=paths.captions("{extractor}", "{rows}"),
     log:
-        f"{LOGS}/embed_captions/{{extractor}}/{{rows}}.log",
+        paths.log("embed_captions", "{extractor}", "{rows}"),
+    benchmark:
+        paths.benchmark("embed_captions", "{extractor}", "{rows}")
     conda:
         "../envs/emudrift.yaml"
     threads: 1
@@ -57,22 +59,25 @@ rule embed_captions:
         runtime=60,
         batch_size=experiment.config.resources.feature_batch_size,
     shell:
-        "python scripts/embed_captions.py --extractor {wildcards.extractor} --rows {wildcards.rows} --prompts {input.prompts:q}"
-        " --output {output.captions:q} --batch-size {resources.batch_size} --log {log:q}"
+        "python scripts/embed_captions.py"
+        " --extractor {wildcards.extractor:q}"
+        " --rows {wildcards.rows:q}"
+        " --batch-size {resources.batch_size}"
+        " --log {log:q}"
 
 
 rule compute_clip_score:
     input:
-        features=lambda wildcards: [
-            *map(local, experiment.feature_files(wildcards.extractor, wildcards.arm, wildcards.n))
-        ],
-        captions=lambda wildcards: [*map(local, experiment.caption_files(wildcards.extractor, wildcards.n))],
+        features=lambda wildcards: experiment.feature_files(wildcards.extractor, wildcards.arm, wildcards.n),
+        captions=lambda wildcards: experiment.caption_files(wildcards.extractor, wildcards.n),
         prompts=rules.extract_prompts.output.prompts,
     output:
-        metric=f"{RESULTS}/metrics/clip_score/{{extractor}}/{{arm}}/{{n}}.json",
-        per_image=f"{RESULTS}/metrics/clip_score/{{extractor}}/{{arm}}/{{n}}.csv",
+        metric=paths.metric("clip_score", "{extractor}", "{arm}", "{n}"),
+        per_image=paths.per_image("clip_score", "{extractor}", "{arm}", "{n}"),
     log:
-        f"{LOGS}/compute_clip_score/{{extractor}}/{{arm}}/{{n}}.log",
+        paths.log("compute_clip_score", "{extractor}", "{arm}", "{n}"),
+    benchmark:
+        paths.benchmark("compute_clip_score", "{extractor}", "{arm}", "{n}")
     conda:
         "../envs/emudrift.yaml"
     threads: 1
@@ -89,10 +94,12 @@ rule collect_metrics:
     input:
         METRIC_FILES,
     output:
-        metrics=f"{RESULTS}/metrics.csv",
-        differences=f"{RESULTS}/metric_differences.csv",
+        metrics=paths.metric_table,
+        differences=paths.metric_differences,
     log:
-        f"{LOGS}/collect_metrics.log",
+        paths.log("collect_metrics"),
+    benchmark:
+        paths.benchmark("collect_metrics")
     conda:
         "../envs/emudrift.yaml"
     resources:
@@ -103,4 +110,4 @@ rule collect_metrics:
         baseline=experiment.baseline,
         models=experiment.model_names,
     shell:
-        "python scripts/collect_metrics.py --metrics {output.metrics:q} --differences {output.differences:q} --log {log:q}"
+        "python scripts/collect_metrics.py --log {log:q}"

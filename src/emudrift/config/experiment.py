@@ -10,11 +10,10 @@ from emudrift.config.base import Checkpoint
 from emudrift.config.experiment_config import Config
 from emudrift.config.extractors import SEEN_THROUGH, AnyExtractor, Inception, needs_reference_images
 from emudrift.config.models import AnyModel, CommandModel, DiffusersModel, Emu3Model, FolderModel, TokenizerModel
+from emudrift.config.paths import REPOSITORY, ExperimentPaths, download_record
 from emudrift.config.reader import load_config
 from emudrift.config.row_range import RowRange
 from emudrift.errors import InputError
-
-REPOSITORY = Path(__file__).resolve().parents[3]
 
 Selection = Literal["full", "same"]
 
@@ -28,8 +27,7 @@ class Experiment:
     def __init__(self, config: Config, config_path: Path) -> None:
         self.config = config
         self.config_path = config_path.resolve()
-        self.results = REPOSITORY / "results" / config.name
-        self.resources = REPOSITORY / "resources"
+        self.paths = ExperimentPaths.in_repository(config.name)
         twice = {name for name in self.extractor_names if self.extractor_names.count(name) > 1}
         if twice:
             raise InputError(
@@ -187,14 +185,14 @@ class Experiment:
             return None
         if extractor.weights is not None:
             return self.path(extractor.weights)
-        return self.resources / "weights" / f"inception-{extractor.sha256[:12]}.pth"
+        return self.paths.inception_weights(extractor.sha256[:12])
 
     def extractor_file(self, extractor: AnyExtractor) -> Path | None:
         """The file whose presence says that an extractor's weights are there: itself, or that of its checkpoint."""
         if isinstance(extractor, Inception):
             return self.weights(extractor)
         folder = self.checkpoint_folder(extractor.checkpoint)
-        return folder / "config.json" if extractor.checkpoint.hub is None else folder.with_name(f"{folder.name}.json")
+        return folder / "config.json" if extractor.checkpoint.hub is None else download_record(folder)
 
     def weights_label(self, extractor: AnyExtractor) -> str:
         """For tables: random, published, or where the checkpoint is from."""
@@ -247,43 +245,40 @@ class Experiment:
 
     @property
     def reference_list(self) -> Path:
-        return self.resources / "reference" / f"{fingerprint(self.reference_list_settings())}.images.csv"
+        return self.paths.reference_list(fingerprint(self.reference_list_settings()))
 
-    def reference_base(self, extractor: AnyExtractor) -> Path:
-        """Path of cached reference features (.npy) and statistics (.npz), without its ending; shared by experiments."""
+    def reference_key(self, extractor: AnyExtractor) -> str:
+        """What names the cached features and statistics of the reference, which experiments share."""
         settings = {"extractor": self.extractor_settings(extractor)}
         if extractor.reference_statistics is not None:
             settings["statistics"] = {"file": self._identity(extractor.reference_statistics)}
         else:
             settings["list"] = self.reference_list_settings()
-        return self.resources / "reference" / f"{extractor.name}-{fingerprint(settings)}"
+        return f"{extractor.name}-{fingerprint(settings)}"
 
     def describe_reference(self, extractor: AnyExtractor, selection: Selection) -> dict[str, Any]:
         """The reference in words and its key, for results."""
         ready = extractor.reference_statistics
         return {
-            "key": self.reference_base(extractor).name,
+            "key": self.reference_key(extractor),
             "images": self._identity(str(self.reference_images) if ready is None else ready),
             "selection": selection,
         }
 
-    # -- paths of results -----------------------------------------------------------------------------------------
-
-    def images(self, arm: str, shard: str, ending: str) -> Path:
-        return self.results / "images" / arm / f"{shard}{ending}"
+    # -- files of results -----------------------------------------------------------------------------------------
 
     def feature_files(self, extractor: str, arm: str, n: int | str) -> list[Path]:
         """What extract_features writes for the first n images of an arm."""
-        return [self.results / "features" / extractor / arm / f"{shard.name}.npy" for shard in self.shards(int(n))]
+        return [self.paths.features(extractor, arm, shard.name) for shard in self.shards(int(n))]
 
     def caption_files(self, extractor: str, n: int | str) -> list[Path]:
         """What embed_captions writes for the first n prompts."""
-        return [self.results / "captions" / extractor / f"{shard.name}.npy" for shard in self.shards(int(n))]
+        return [self.paths.captions(extractor, shard.name) for shard in self.shards(int(n))]
 
     def fid_files(self) -> list[Path]:
         """What compute_fid writes for every extractor, reference, arm and N."""
         return [
-            self.results / "fid" / self.extractor_name(extractor) / selection / arm.name / f"{n}.json"
+            self.paths.fid(self.extractor_name(extractor), selection, arm.name, str(n))
             for extractor in self.config.extractors
             if extractor.name in SEEN_THROUGH["fid"]
             for selection in self.selections(extractor)
@@ -304,19 +299,27 @@ class Experiment:
     def metric_files(self) -> list[Path]:
         """What compute_metric and compute_clip_score write: for the largest N alone."""
         return [
-            self.results / "metrics" / metric / extractor / arm.name / f"{max(self.config.sample_sizes)}.json"
+            self.paths.metric(metric, extractor, arm.name, str(max(self.config.sample_sizes)))
             for metric, extractor in self.metric_jobs()
             for arm in self.arms()
         ]
 
     def manifests(self) -> list[Path]:
         """What generate_shard writes for every arm and shard."""
-        return [self.images(arm.name, shard.name, ".json") for arm in self.arms() for shard in self.shards()]
+        return [self.paths.manifest(arm.name, shard.name) for arm in self.arms() for shard in self.shards()]
 
     @property
     def floors(self) -> list[str]:
         """Models that draw nothing and are compared with nothing: the floors of tokenizers."""
         return [model.name for model in self.config.models if isinstance(model, TokenizerModel)]
+
+    def floor_arms(self) -> list[str]:
+        """Their arms, by name."""
+        return [arm.name for arm in self.arms() if arm.model in self.floors]
+
+    def is_matched_with_prompts(self, name: str) -> bool:
+        """Whether a model's images exist already, so that prompts are needed to look it over."""
+        return isinstance(self.model(name), FolderModel)
 
     def checkpoints(self, model: AnyModel) -> dict[str, Checkpoint]:
         """What a model is made of, by role: checkpoint, adapter, and vq where another model's VQ decodes its tokens."""
@@ -350,4 +353,4 @@ class Experiment:
         """Where a checkpoint's files lie: its own folder, or where the download rule puts them (that part of them)."""
         if checkpoint.path is not None:
             return self.path(checkpoint.path)
-        return self.resources / "models" / (f"{checkpoint.hub}@{checkpoint.revision}".replace("/", "--") + part)
+        return self.paths.model(f"{checkpoint.hub}@{checkpoint.revision}".replace("/", "--") + part)

@@ -18,7 +18,7 @@ from typing import IO, Any
 
 import numpy as np
 
-from emudrift.config.experiment import REPOSITORY
+from emudrift.config.paths import REPOSITORY
 from emudrift.data.image_io import load_image
 from emudrift.data.prompts import Prompt
 from emudrift.errors import InputError

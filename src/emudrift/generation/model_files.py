@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from emudrift.config.paths import download_record
 from emudrift.errors import InputError
 
 Files = dict[str, dict[str, Any]]
@@ -44,5 +45,5 @@ def _size_and_time(path: Path) -> dict[str, Any]:
 
 def hub_commit(folder: Path) -> str | None:
     """The commit that was downloaded into a folder, or None where the download rule put nothing."""
-    record = folder.with_name(folder.name + ".json")
+    record = download_record(folder)
     return json.loads(record.read_text()).get("commit") if record.is_file() else None
