@@ -73,7 +73,10 @@ def explain(log: Path) -> None:
 
 def answer(results: Path) -> list[RenderableType]:
     """The verdict, and where the report lies."""
-    fid, comparison = load_table(results / "fid.csv", FID_COLUMNS), load_table(results / "comparison.csv", COMPARISON_COLUMNS)
+    fid, comparison = (
+        load_table(results / "fid.csv", FID_COLUMNS),
+        load_table(results / "comparison.csv", COMPARISON_COLUMNS),
+    )
     found = verdict(comparison, fid, "base", ["tokenizer"])
     return [
         "",

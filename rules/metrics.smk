@@ -7,8 +7,8 @@ number per image also a CSV of these in the same folder; results/<name>/captions
 
 import re
 
-METRIC_FILES = [local(path) for path in experiment.metric_files()]
-METRIC_TABLES = [f"{RESULTS}/metrics.csv", f"{RESULTS}/metric_differences.csv"] if METRIC_FILES else []
+METRIC_FILES = experiment.metric_files()
+METRIC_TABLES = [paths.metric_table, paths.metric_differences] if METRIC_FILES else []
 REGISTERED = {metric: experiment.metric(metric) for metric, _ in experiment.metric_jobs()}
 # Metrics with one number per image have a table of these as well: a rule of their own, with another output.
 PER_IMAGE = "|".join(re.escape(name) for name, metric in REGISTERED.items() if metric.per_image) or "(?!)"
@@ -17,16 +17,15 @@ WHOLE = "|".join(re.escape(name) for name, metric in REGISTERED.items() if not m
 
 def metric_inputs(wildcards):
     """The features of the arm's images, and what the metric compares them with."""
-    extractor = experiment.extractor(wildcards.extractor)
-    inputs = {"features": [*map(local, experiment.feature_files(wildcards.extractor, wildcards.arm, wildcards.n))]}
-    needs = experiment.metric(wildcards.metric)
-    if needs.inputs == "captions":
-        inputs["captions"] = [*map(local, experiment.caption_files(wildcards.extractor, wildcards.n))]
-    if needs.inputs == "reference":
-        inputs["reference"] = f"{local(experiment.reference_base(extractor))}.npy"
-        if experiment.selections(extractor)[0] == "same":
-            inputs["images"] = local(experiment.reference_list)
-    if needs.per_image or "images" in inputs:
+    metric = experiment.metric(wildcards.metric)
+    inputs = {"features": experiment.feature_files(wildcards.extractor, wildcards.arm, wildcards.n)}
+    if metric.inputs == "captions":
+        inputs["captions"] = experiment.caption_files(wildcards.extractor, wildcards.n)
+    if metric.inputs == "reference":
+        inputs["reference"] = paths.reference_features(key_of(wildcards))
+        if experiment.selections(experiment.extractor(wildcards.extractor))[0] == "same":
+            inputs["images"] = experiment.reference_list
+    if metric.per_image or "images" in inputs:
         inputs["prompts"] = rules.extract_prompts.output.prompts
     return inputs
 
@@ -35,9 +34,11 @@ rule compute_metric:
     input:
         unpack(metric_inputs),
     output:
-        metric=f"{RESULTS}/metrics/{{metric}}/{{extractor}}/{{arm}}/{{n}}.json",
+        metric=paths.metric("{metric}", "{extractor}", "{arm}", "{n}"),
     log:
-        f"{LOGS}/compute_metric/{{metric}}/{{extractor}}/{{arm}}/{{n}}.log",
+        paths.log("compute_metric", "{metric}", "{extractor}", "{arm}", "{n}"),
+    benchmark:
+        paths.benchmark("compute_metric", "{metric}", "{extractor}", "{arm}", "{n}")
     wildcard_constraints:
         metric=WHOLE,
     conda:
@@ -51,14 +52,16 @@ rule compute_metric:
         " --metric {wildcards.metric:q}"
         " --extractor {wildcards.extractor:q}"
         " --arm {wildcards.arm:q}"
-        " --n {wildcards.n}"
+        " --n {wildcards.n:q}"
         " --log {log:q}"
 
 
 use rule compute_metric as compute_metric_per_image with:
     output:
-        metric=f"{RESULTS}/metrics/{{metric}}/{{extractor}}/{{arm}}/{{n}}.json",
-        per_image=f"{RESULTS}/metrics/{{metric}}/{{extractor}}/{{arm}}/{{n}}.csv",
+        metric=paths.metric("{metric}", "{extractor}", "{arm}", "{n}"),
+        per_image=paths.per_image("{metric}", "{extractor}", "{arm}", "{n}"),
+    benchmark:
+        paths.benchmark("compute_metric_per_image", "{metric}", "{extractor}", "{arm}", "{n}")
     wildcard_constraints:
         metric=PER_IMAGE,
 
@@ -68,9 +71,11 @@ rule embed_captions:
         prompts=rules.extract_prompts.output.prompts,
         weights=weights_of_extractor,
     output:
-        captions=f"{RESULTS}/captions/{{extractor}}/{{rows}}.npy",
+        captions=paths.captions("{extractor}", "{rows}"),
     log:
-        f"{LOGS}/embed_captions/{{extractor}}/{{rows}}.log",
+        paths.log("embed_captions", "{extractor}", "{rows}"),
+    benchmark:
+        paths.benchmark("embed_captions", "{extractor}", "{rows}")
     conda:
         "../envs/emudrift.yaml"
     threads: 1
@@ -80,18 +85,23 @@ rule embed_captions:
         runtime=60,
         batch_size=experiment.config.resources.feature_batch_size,
     shell:
-        "python scripts/embed_captions.py --extractor {wildcards.extractor} --rows {wildcards.rows} --prompts {input.prompts:q}"
-        " --output {output.captions:q} --batch-size {resources.batch_size} --log {log:q}"
+        "python scripts/embed_captions.py"
+        " --extractor {wildcards.extractor:q}"
+        " --rows {wildcards.rows:q}"
+        " --batch-size {resources.batch_size}"
+        " --log {log:q}"
 
 
 rule collect_metrics:
     input:
         METRIC_FILES,
     output:
-        metrics=f"{RESULTS}/metrics.csv",
-        differences=f"{RESULTS}/metric_differences.csv",
+        metrics=paths.metric_table,
+        differences=paths.metric_differences,
     log:
-        f"{LOGS}/collect_metrics.log",
+        paths.log("collect_metrics"),
+    benchmark:
+        paths.benchmark("collect_metrics")
     conda:
         "../envs/emudrift.yaml"
     resources:
@@ -102,4 +112,4 @@ rule collect_metrics:
         baseline=experiment.baseline,
         models=experiment.model_names,
     shell:
-        "python scripts/collect_metrics.py --metrics {output.metrics:q} --differences {output.differences:q} --log {log:q}"
+        "python scripts/collect_metrics.py --log {log:q}"

@@ -22,7 +22,7 @@ def compute(arguments: argparse.Namespace) -> None:
     experiment = Experiment.load(arguments.config)
     selection = experiment.selection(experiment.extractor(arguments.extractor), arguments.selection)
     found = fid_of_arm(experiment, arguments.extractor, selection, arguments.arm, arguments.n)
-    path = experiment.results.joinpath("fid", arguments.extractor, selection, arguments.arm, f"{arguments.n}.json")
+    path = experiment.paths.fid(arguments.extractor, selection, arguments.arm, str(arguments.n))
     write_json(path, found.model_dump(mode="json"))
 
 

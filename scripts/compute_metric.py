@@ -21,10 +21,9 @@ def main() -> None:
 def compute(arguments: argparse.Namespace) -> None:
     experiment, where = Experiment.load(arguments.config), (arguments.metric, arguments.extractor, arguments.arm)
     found = measure(experiment, *where, arguments.n)
-    path = experiment.results.joinpath("metrics", *where, f"{arguments.n}.json")
     if experiment.metric(arguments.metric).per_image:
-        write_per_image(experiment, found.values[0], path.with_suffix(".csv"))
-    write_json(path, found.model_dump(mode="json"))
+        write_per_image(experiment, found.values[0], experiment.paths.per_image(*where, str(arguments.n)))
+    write_json(experiment.paths.metric(*where, str(arguments.n)), found.model_dump(mode="json"))
 
 
 if __name__ == "__main__":

@@ -6,7 +6,7 @@ from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-REPOSITORY = Path(__file__).resolve().parents[3]
+from emudrift.config.paths import REPOSITORY
 
 Text = Annotated[str, Field(min_length=1)]
 Name = Annotated[

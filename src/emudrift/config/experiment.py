@@ -5,11 +5,12 @@ from pathlib import Path
 from typing import Any, Literal
 
 from emudrift.config.arm import Arm, fingerprint
-from emudrift.config.base import REPOSITORY, Checkpoint, locate
+from emudrift.config.base import Checkpoint, locate
 from emudrift.config.experiment_config import Config
 from emudrift.config.extractors import ExtractorSettings
 from emudrift.config.metrics import Metric
 from emudrift.config.model_settings import ModelSettings
+from emudrift.config.paths import REPOSITORY, ExperimentPaths
 from emudrift.config.reader import load_config
 from emudrift.config.row_range import RowRange
 from emudrift.errors import InputError
@@ -26,8 +27,7 @@ class Experiment:
     def __init__(self, config: Config, config_path: Path) -> None:
         self.config = config
         self.config_path = config_path.resolve()
-        self.results = REPOSITORY / "results" / config.name
-        self.resources = REPOSITORY / "resources"
+        self.paths = ExperimentPaths.in_repository(config.name)
         twice = {name for name in self.extractor_names if self.extractor_names.count(name) > 1}
         if twice:
             raise InputError(
@@ -162,43 +162,40 @@ class Experiment:
 
     @property
     def reference_list(self) -> Path:
-        return self.resources / "reference" / f"{fingerprint(self.reference_list_settings())}.images.csv"
+        return self.paths.reference_list(fingerprint(self.reference_list_settings()))
 
-    def reference_base(self, extractor: ExtractorSettings) -> Path:
-        """Path of cached reference features (.npy) and statistics (.npz), without its ending; shared by experiments."""
+    def reference_key(self, extractor: ExtractorSettings) -> str:
+        """What names the cached features and statistics of the reference, which experiments share."""
         settings = {"extractor": extractor.feature_settings(self)}
         if extractor.reference_statistics is not None:
             settings["statistics"] = {"file": self.identity(extractor.reference_statistics)}
         else:
             settings["list"] = self.reference_list_settings()
-        return self.resources / "reference" / f"{extractor.name}-{fingerprint(settings)}"
+        return f"{extractor.name}-{fingerprint(settings)}"
 
     def describe_reference(self, extractor: ExtractorSettings, selection: Selection) -> dict[str, Any]:
         """The reference in words and its key, for results."""
         ready = extractor.reference_statistics
         return {
-            "key": self.reference_base(extractor).name,
+            "key": self.reference_key(extractor),
             "images": self.identity(str(self.reference_images) if ready is None else ready),
             "selection": selection,
         }
 
-    # -- paths of results -----------------------------------------------------------------------------------------
-
-    def images(self, arm: str, shard: str, ending: str) -> Path:
-        return self.results / "images" / arm / f"{shard}{ending}"
+    # -- files of results -----------------------------------------------------------------------------------------
 
     def feature_files(self, extractor: str, arm: str, n: int | str) -> list[Path]:
         """What extract_features writes for the first n images of an arm."""
-        return [self.results / "features" / extractor / arm / f"{shard.name}.npy" for shard in self.shards(int(n))]
+        return [self.paths.features(extractor, arm, shard.name) for shard in self.shards(int(n))]
 
     def caption_files(self, extractor: str, n: int | str) -> list[Path]:
         """What embed_captions writes for the first n prompts."""
-        return [self.results / "captions" / extractor / f"{shard.name}.npy" for shard in self.shards(int(n))]
+        return [self.paths.captions(extractor, shard.name) for shard in self.shards(int(n))]
 
     def fid_files(self) -> list[Path]:
         """What compute_fid writes for every extractor, reference, arm and N."""
         return [
-            self.results / "fid" / self.extractor_name(extractor) / selection / arm.name / f"{n}.json"
+            self.paths.fid(self.extractor_name(extractor), selection, arm.name, str(n))
             for extractor in self.config.extractors
             if extractor.distance is not None
             for selection in self.selections(extractor)
@@ -230,19 +227,23 @@ class Experiment:
     def metric_files(self) -> list[Path]:
         """What compute_metric and compute_clip_score write: for the largest N alone."""
         return [
-            self.results / "metrics" / metric / extractor / arm.name / f"{max(self.config.sample_sizes)}.json"
+            self.paths.metric(metric, extractor, arm.name, str(max(self.config.sample_sizes)))
             for metric, extractor in self.metric_jobs()
             for arm in self.arms()
         ]
 
     def manifests(self) -> list[Path]:
         """What generate_shard writes for every arm and shard."""
-        return [self.images(arm.name, shard.name, ".json") for arm in self.arms() for shard in self.shards()]
+        return [self.paths.manifest(arm.name, shard.name) for arm in self.arms() for shard in self.shards()]
 
     @property
     def floors(self) -> list[str]:
         """Models that generate nothing and are compared with nothing: lower bounds, such as a tokenizer's."""
         return [model.name for model in self.config.models if not model.generates]
+
+    def floor_arms(self) -> list[str]:
+        """Their arms, by name."""
+        return [arm.name for arm in self.arms() if arm.model in self.floors]
 
     def checkpoint_folders(self, model: ModelSettings) -> dict[str, Path]:
         """Where the checkpoints of a model are, by role. Each part of a repository is a download of its own."""
@@ -253,4 +254,4 @@ class Experiment:
         """Where a checkpoint's files lie: its own folder, or where the download rule puts them (that part of them)."""
         if checkpoint.path is not None:
             return self.path(checkpoint.path)
-        return self.resources / "models" / (f"{checkpoint.hub}@{checkpoint.revision}".replace("/", "--") + part)
+        return self.paths.model(f"{checkpoint.hub}@{checkpoint.revision}".replace("/", "--") + part)

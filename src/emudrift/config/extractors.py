@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, Union
 from pydantic import Discriminator, Field, Tag, model_validator
 
 from emudrift.config.base import Checkpoint, Settings, Text
+from emudrift.config.paths import download_record
 from emudrift.config.registry import load_function, names_of
 
 if TYPE_CHECKING:
@@ -148,7 +149,7 @@ class Inception(ExtractorSettings):
             return None
         if self.weights is not None:
             return experiment.path(self.weights)
-        return experiment.resources / "weights" / f"inception-{self.sha256[:12]}.pth"
+        return experiment.paths.inception_weights(self.sha256[:12])
 
     def weights_label(self, experiment: "Experiment") -> str:
         return "random" if self.random else "published"
@@ -198,7 +199,7 @@ class CheckpointExtractor(ExtractorSettings):
 
     def weights_file(self, experiment: "Experiment") -> "Path | None":
         folder = experiment.checkpoint_folder(self.checkpoint)
-        return folder / "config.json" if self.checkpoint.hub is None else folder.with_name(f"{folder.name}.json")
+        return folder / "config.json" if self.checkpoint.hub is None else download_record(folder)
 
     def weights_key(self) -> str:
         return "checkpoint: path"

@@ -5,7 +5,6 @@ they are called, as entry points of packages are. A user's own entries (`plugins
 """
 
 import importlib
-import inspect
 import typing
 from collections.abc import Callable
 from typing import Any
@@ -24,8 +23,3 @@ def names_of(settings: type[BaseModel], key: str) -> tuple[str, ...]:
     """The values of the key (`generator` of a model, `name` of an extractor) by which a config asks for these settings."""
     field = settings.model_fields.get(key)
     return () if field is None else tuple(each for each in typing.get_args(field.annotation) if isinstance(each, str))
-
-
-def first_sentence(thing: Any) -> str:
-    """The first line of a docstring."""
-    return (inspect.getdoc(thing) or "").partition("\n")[0]

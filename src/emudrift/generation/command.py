@@ -19,8 +19,9 @@ from typing import IO, Any
 import numpy as np
 
 from emudrift.config.arm import Arm
-from emudrift.config.experiment import REPOSITORY, Experiment
+from emudrift.config.experiment import Experiment
 from emudrift.config.models import CommandModel
+from emudrift.config.paths import REPOSITORY
 from emudrift.data.image_io import load_image
 from emudrift.data.prompts import Prompt
 from emudrift.errors import InputError

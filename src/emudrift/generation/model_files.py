@@ -8,6 +8,7 @@ from typing import Any
 
 from emudrift.config.experiment import Experiment
 from emudrift.config.model_settings import ModelSettings
+from emudrift.config.paths import download_record
 from emudrift.data.prompts import Prompt
 from emudrift.errors import InputError
 
@@ -47,7 +48,7 @@ def _size_and_time(path: Path) -> dict[str, Any]:
 
 def hub_commit(folder: Path) -> str | None:
     """The commit that was downloaded into a folder, or None where the download rule put nothing."""
-    record = folder.with_name(folder.name + ".json")
+    record = download_record(folder)
     return json.loads(record.read_text()).get("commit") if record.is_file() else None
 
 

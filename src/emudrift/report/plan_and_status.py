@@ -86,7 +86,7 @@ def plan_view(experiment: Experiment, states: Sequence[ArmState]) -> list[Render
             }
         )
     unknown = [state.arm.label for state in states if expected_rate(experiment, state.arm, states).source == UNKNOWN]
-    folder = _existing(experiment.results)
+    folder = _existing(experiment.paths.results)
     free = shutil.disk_usage(folder).free
     needed += sum(state.total for state in states) * sum(e.dims for e in experiment.config.extractors) * 4
     unsaid = f", and those of {', '.join(unknown)}, unknown until a shard has finished" if unknown else ""
@@ -111,7 +111,7 @@ def power_view(experiment: Experiment) -> list[RenderableType]:
 
     A table that cannot be read is named, and keeps nobody from the rest of the plan: the next run makes a new one.
     """
-    path = experiment.results / "comparison.csv"
+    path = experiment.paths.comparison_table
     try:
         found = load_table(path, COMPARISON_COLUMNS) if path.exists() else pd.DataFrame()
     except InputError as error:
@@ -155,7 +155,7 @@ def status_view(experiment: Experiment, states: Sequence[ArmState]) -> list[Rend
     view: list[RenderableType] = [table(rows)]
     view += ["", f"at work ({len(working)}):", *working] if working else []
     view += ["", f"stopped before their end, and not at work now ({len(failed)}):", *failed] if failed else []
-    view += ["", Text(f"logs: {experiment.results / 'logs'}", style="dim")] if failed else []
+    view += ["", Text(f"logs: {experiment.paths.logs}", style="dim")] if failed else []
     return view
 
 

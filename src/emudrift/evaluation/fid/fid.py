@@ -68,12 +68,13 @@ def fid_of_arm(experiment: Experiment, extractor_name: str, selection: Selection
     """
     arm, extractor = experiment.arm(arm_name), experiment.extractor(extractor_name)
     features = load_features(experiment.feature_files(extractor_name, arm_name, n), n)
-    base = experiment.reference_base(extractor)
     reference_n: int | None = n
     if selection == "same":
         found = compute_fid(features, same_images(experiment, extractor_name, n))
     else:
-        reference = load_reference_root(base.with_suffix(".npz"), extractor.dims)
+        reference = load_reference_root(
+            experiment.paths.reference_statistics(experiment.reference_key(extractor)), extractor.dims
+        )
         found, reference_n = compute_fid(features, reference), reference.n
     return FidRecord(
         arm=arm.name,
@@ -89,10 +90,9 @@ def fid_of_arm(experiment: Experiment, extractor_name: str, selection: Selection
 
 def same_images(experiment: Experiment, extractor_name: str, n: int) -> np.ndarray:
     """Features (n, d) of the real images whose captions were used, in row order. Raises InputError where they are missing."""
-    base = experiment.reference_base(experiment.extractor(extractor_name))
-    prompts = load_prompts(experiment.results / "prompts.parquet")[:n]
-    listed = load_image_list(experiment.reference_list)
-    return features_of_same_images(prompts, listed, load_features([base.with_suffix(".npy")]))
+    features = experiment.paths.reference_features(experiment.reference_key(experiment.extractor(extractor_name)))
+    prompts = load_prompts(experiment.paths.prompts)[:n]
+    return features_of_same_images(prompts, load_image_list(experiment.reference_list), load_features([features]))
 
 
 def features_of_same_images(

@@ -39,7 +39,7 @@ def measure(experiment: Experiment, full_name: str, extractor_name: str, arm_nam
         if paired:
             other = same_images(experiment, extractor_name, n)
         else:
-            other = load_features([experiment.reference_base(extractor).with_suffix(".npy")])
+            other = load_features([experiment.paths.reference_features(experiment.reference_key(extractor))])
         described = experiment.describe_reference(extractor, selection)
         reference = {
             "reference": described["images"],
@@ -71,6 +71,6 @@ def measure(experiment: Experiment, full_name: str, extractor_name: str, arm_nam
 
 def write_per_image(experiment: Experiment, record: MetricRecord, path: Path) -> None:
     """CSV of one number per image: row, prompt_id, the metric's name, caption."""
-    prompts = load_prompts(experiment.results / "prompts.parquet")
+    prompts = load_prompts(experiment.paths.prompts)
     rows = [(p.row, p.prompt_id, score, p.caption) for p, score in zip(prompts, record.per_image, strict=False)]
     write_table(pd.DataFrame(rows, columns=["row", "prompt_id", record.metric, "caption"]), path)
