@@ -187,7 +187,7 @@ def rated_study(wildcards):
 
 def gallery_inputs(wildcards):
     block = RowRange.parse(wildcards.rows)
-    arms = row_blocks.drawing_arms(experiment)
+    arms = row_blocks.generated_arms(experiment)
     return {
         "prompts": rules.extract_prompts.output.prompts,
         "archives": [*map(local, row_blocks.archive_files(experiment, block))],

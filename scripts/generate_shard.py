@@ -101,7 +101,7 @@ def generate(arguments: argparse.Namespace) -> None:
             draw_shard(prompts, partial, loaded, started, progress.update, before_batch)
             lock.check()
             fixed = chosen_batching(batching_of_arm) if fixes_batch(arm) else None
-            together, flagged = partial.drawn_together(prompts), partial.flagged(prompts)
+            together, flagged = partial.effective_batch_sizes(prompts), partial.flagged(prompts)
             sums = write_archive(arguments.archive, prompts, partial)
         write_json(
             arguments.manifest,

@@ -22,7 +22,7 @@ from emudrift.data.image_io import encode_png
 from emudrift.data.prompts import Prompt
 from emudrift.errors import InputError
 from emudrift.report.figures.image_grid import side_by_side
-from emudrift.report.gallery.row_blocks import MOST_PROMPTS, archive_files, blocks, eye, shards_of
+from emudrift.report.gallery.row_blocks import MOST_PROMPTS, archive_files, blocks, ranking_extractor, shards_of
 from emudrift.report.gallery.section import LOW_FLAG, ONE_COLOUR_FLAG, build_gallery, load_clip_scores
 from emudrift.report.gallery.strips import (
     THUMBNAIL,
@@ -73,7 +73,7 @@ def test_small_shards_share_a_job() -> None:
 def test_arms_disagree_by_an_extractor_of_fid() -> None:
     clip = {"name": "clip", "checkpoint": {"path": "somewhere"}, "dims": 8}
     made = experiment(extractors=[clip, small_config()["extractors"][0]], metrics=["fid", "clip_score"])
-    assert eye(made).startswith("inception-random-")
+    assert ranking_extractor(made).startswith("inception-random-")
 
 
 # --- strips and numbers ---
@@ -146,7 +146,13 @@ class Made:
         for arm in self.arms:
             for shard in self.experiment.shards():
                 self.write_archive(arm, shard, self.prompts[shard.start : shard.stop])
-                path = self.experiment.results / "features" / eye(self.experiment) / arm / f"{shard.name}.npy"
+                path = (
+                    self.experiment.results
+                    / "features"
+                    / ranking_extractor(self.experiment)
+                    / arm
+                    / f"{shard.name}.npy"
+                )
                 path.parent.mkdir(parents=True, exist_ok=True)
                 np.save(path, self.features[arm][shard.start : shard.stop])
         self.folder, self.index = folder / "gallery" / "000000-000020", folder / "gallery" / "000000-000020.json"
@@ -266,7 +272,7 @@ def block_of(made: Experiment, spreads: list[list[float]]) -> Block:
     return Block.model_validate(
         {
             "rows": "000000-000020",
-            "extractor": "eye",
+            "extractor": "dinov2",
             "arms": [arm.name for arm in side_by_side(made.arms())],
             "prompts": [
                 {"row": row, "prompt_id": f"{row}", "caption": f"caption {row}", "spread": each, "disagreement": 1.5}

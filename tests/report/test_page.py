@@ -59,7 +59,7 @@ def write_page(
         )
         for row, caption in enumerate(captions)
     ]
-    block = Block(rows="000000-010000", extractor="eye", arms=arms, prompts=shown)
+    block = Block(rows="000000-010000", extractor="dinov2", arms=arms, prompts=shown)
     home = folder / "gallery" / block.rows
     home.mkdir(parents=True)
     noise = [Image.fromarray(generator.integers(0, 256, (side, side, 3), np.uint8)) for _ in range(len(arms) + 1)]

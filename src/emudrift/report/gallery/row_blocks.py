@@ -26,14 +26,14 @@ def shards_of(experiment: Experiment, block: RowRange) -> list[RowRange]:
     return [shard for shard in experiment.shards() if block.start <= shard.start < block.stop]
 
 
-def eye(experiment: Experiment) -> str:
+def ranking_extractor(experiment: Experiment) -> str:
     """Full name of the extractor by which arms disagree: the first one of FID."""
     return next(
         experiment.extractor_name(each) for each in experiment.config.extractors if each.name in SEEN_THROUGH["fid"]
     )
 
 
-def drawing_arms(experiment: Experiment) -> list[Arm]:
+def generated_arms(experiment: Experiment) -> list[Arm]:
     """Those that a model drew: all but the floors of tokenizers."""
     return [arm for arm in experiment.arms() if arm.model not in experiment.floors]
 
@@ -45,6 +45,6 @@ def archive_files(experiment: Experiment, block: RowRange) -> list[Path]:
 
 
 def feature_files(experiment: Experiment, arm: Arm, block: RowRange) -> list[Path]:
-    """The features of an arm's images in a block, by `eye`, in row order."""
-    folder = experiment.results / "features" / eye(experiment) / arm.name
+    """The features of an arm's images in a block, by `ranking_extractor`, in row order."""
+    folder = experiment.results / "features" / ranking_extractor(experiment) / arm.name
     return [folder / f"{shard.name}.npy" for shard in shards_of(experiment, block)]

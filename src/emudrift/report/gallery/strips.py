@@ -21,7 +21,7 @@ from emudrift.errors import InputError
 from emudrift.features.feature_files import load_features
 from emudrift.generation.archives import read_archive
 from emudrift.report.figures.image_grid import GridRow, side_by_side
-from emudrift.report.gallery.row_blocks import drawing_arms, eye, feature_files, shards_of
+from emudrift.report.gallery.row_blocks import feature_files, generated_arms, ranking_extractor, shards_of
 from emudrift.runtime.atomic_files import TEMPORARY_PREFIX, write_bytes_atomically
 from emudrift.runtime.json_files import load_record
 from emudrift.runtime.locks import Lock
@@ -147,7 +147,9 @@ def _write_block(experiment: Experiment, prompts: Sequence[Prompt], block: RowRa
     # All rows of its shards, whatever the largest N: another N must not make a block anew.
     prompts = prompts[block.start : block.stop]
     arms = side_by_side(experiment.arms())
-    features = [load_features(feature_files(experiment, arm, block), len(prompts)) for arm in drawing_arms(experiment)]
+    features = [
+        load_features(feature_files(experiment, arm, block), len(prompts)) for arm in generated_arms(experiment)
+    ]
     apart = disagreement(features)
     temporary = folder.with_name(f"{TEMPORARY_PREFIX}{uuid.uuid4().hex[:12]}-{folder.name}")
     temporary.mkdir(parents=True)
@@ -168,7 +170,9 @@ def _write_block(experiment: Experiment, prompts: Sequence[Prompt], block: RowRa
         raise InputError(f"cannot write {folder}: {(error.strerror or str(error)).lower()}") from error
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
-    found = Block(rows=block.name, extractor=eye(experiment), arms=[arm.name for arm in arms], prompts=shown)
+    found = Block(
+        rows=block.name, extractor=ranking_extractor(experiment), arms=[arm.name for arm in arms], prompts=shown
+    )
     write_bytes_atomically(index, (found.model_dump_json(indent=1) + "\n").encode())
 
 
