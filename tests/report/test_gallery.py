@@ -253,8 +253,8 @@ def test_a_hundred_arms_fit_into_a_strip() -> None:
 def test_a_broken_archive_leaves_no_half_gallery(made: Made) -> None:
     shard, arm = made.experiment.shards()[1], made.arms[2]
     for prompts, message in (
-        (made.prompts[:10], "holds other prompts than the table"),
-        (made.prompts[10:15], "holds 5 images where 10 are wanted"),
+        (made.prompts[:10], "does not match the prompt table"),
+        (made.prompts[10:15], "has 5 images, 10 expected"),
     ):
         made.write_archive(arm, shard, prompts)
         with pytest.raises(InputError, match=rf"000010-000020\.tar: {message}"):
@@ -345,9 +345,11 @@ def test_without_real_images_there_is_no_place_for_them(tmp_path: Path) -> None:
 def test_what_does_not_belong_together_is_refused(tmp_path: Path) -> None:
     made = experiment()
     block = block_of(made, [[60.0] * 4])
-    with pytest.raises(InputError, match=r"000000\.webp: no such file or directory; make the gallery again"):
+    with pytest.raises(
+        InputError, match=r"000000\.webp: no such file or directory; remove .*000000-000020 and run again"
+    ):
         build_gallery(made, [block], tmp_path)
-    with pytest.raises(InputError, match=r"000000-000020\.json: was made for other arms"):
+    with pytest.raises(InputError, match=r"000000-000020\.json: was built for other arms"):
         build_gallery(made, [block.model_copy(update={"arms": block.arms[1:]})], tmp_path)
     (tmp_path / "a.json").write_text(json.dumps({"rows": "x"}))
     with pytest.raises(InputError, match=r"a\.json: extractor: Field required"):
