@@ -10,7 +10,7 @@ VENV := .venv
 BIN := $(CURDIR)/$(VENV)/bin
 export PATH := $(BIN):$(PATH)
 
-.PHONY: demo test test-slurm lint docs linkcheck clean
+.PHONY: demo test test-slurm lint docs architecture linkcheck clean
 .DELETE_ON_ERROR:
 
 $(VENV)/ready: pyproject.toml
@@ -41,6 +41,10 @@ lint: $(VENV)/ready
 
 docs: $(VENV)/ready
 	"$(BIN)/sphinx-build" -W --keep-going -q -c docs -b html . docs/_build/html
+
+# The picture of docs/architecture.md, drawn from the rules, the scripts and the packages. A test compares it with the code.
+architecture: $(VENV)/ready
+	"$(BIN)/python" docs/draw_architecture.py
 
 # Asks every web address that the pages name whether it is still there. Needs the network, so no part of .ci/run.
 linkcheck: $(VENV)/ready

@@ -14,7 +14,8 @@ from conftest import ROOT
 from emudrift.config.experiment_config import Config
 from emudrift.config.reader import parse_config
 
-PAGES = sorted([ROOT / "README.md", ROOT / "CHANGELOG.md", ROOT / "bench/RESULTS.md", *ROOT.glob("docs/*.md")])
+NAMES = ("README.md", "CHANGELOG.md", "CONTRIBUTING.md", "bench/RESULTS.md", "demo/models/README.md")
+PAGES = sorted([*(ROOT / name for name in NAMES), *ROOT.glob("docs/*.md")])
 LINK = re.compile(r"\[(?:[^\[\]]|\[[^\]]*\])*\]\(([^()\s]+)\)")
 # Messages that troubleshooting.md quotes, but that others print: Snakemake, its executor, SLURM.
 FOREIGN = (
