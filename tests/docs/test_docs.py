@@ -96,9 +96,9 @@ def messages() -> list[str]:
 
 
 def quoted() -> list[str]:
-    """What troubleshooting.md quotes: all code with a space in it in "Looks like", and in the first column of messages."""
+    """What troubleshooting.md quotes: all code with a space in it in "Symptom", and in the first column of messages."""
     text = (ROOT / "docs/troubleshooting.md").read_text(encoding="utf-8")
-    places = re.findall(r"^\*Looks like\*.*?(?=\n\n)", text, flags=re.M | re.S)
+    places = re.findall(r"^\*Symptom\*.*?(?=\n\n)", text, flags=re.M | re.S)
     for table in re.findall(r"^\| message \|.*?(?=\n\n|\Z)", text, flags=re.M | re.S):
         places += [row.split(" | ")[0] for row in table.splitlines()[2:]]
     code = [" ".join(each.split()) for place in places for each in re.findall(r"`([^`]+)`", place)]
