@@ -10,7 +10,6 @@ from itertools import combinations, pairwise
 from pathlib import Path
 
 import numpy as np
-import pandas as pd
 import pytest
 from conftest import small_config
 from PIL import Image
@@ -23,7 +22,7 @@ from emudrift.data.prompts import Prompt
 from emudrift.errors import InputError
 from emudrift.report.figures.image_grid import side_by_side
 from emudrift.report.gallery.row_blocks import MOST_PROMPTS, archive_files, blocks, ranking_extractor, shards_of
-from emudrift.report.gallery.section import LOW_FLAG, ONE_COLOUR_FLAG, build_gallery, load_clip_scores
+from emudrift.report.gallery.section import LOW_FLAG, ONE_COLOUR_FLAG, build_gallery
 from emudrift.report.gallery.strips import (
     THUMBNAIL,
     Block,
@@ -354,6 +353,3 @@ def test_what_does_not_belong_together_is_refused(tmp_path: Path) -> None:
     (tmp_path / "a.json").write_text(json.dumps({"rows": "x"}))
     with pytest.raises(InputError, match=r"a\.json: extractor: Field required"):
         load_block(tmp_path / "a.json")
-    pd.DataFrame({"x": [1]}).to_csv(tmp_path / "b.csv")
-    with pytest.raises(InputError, match=r"b\.csv: not a table of CLIPScores"):
-        load_clip_scores(tmp_path / "b.csv")
