@@ -18,7 +18,7 @@ rule check_model:
     input:
         downloads=lambda wildcards: DOWNLOADED_PARTS[wildcards.model],  # What lies in local folders the script looks at.
         prompts=lambda wildcards: (
-            rules.extract_prompts.output.prompts if experiment.is_matched_with_prompts(wildcards.model) else []
+            rules.extract_prompts.output.prompts if experiment.model(wildcards.model).checked_against_prompts else []
         ),
     output:
         model=paths.model_record("{model}"),

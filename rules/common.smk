@@ -71,9 +71,8 @@ def rows_of(n=None):
 
 def weights_file(extractor):
     """What says that an extractor's weights are there, as an input: one path, or none where it draws its own."""
-    path = experiment.extractor_file(extractor)
-    key = "weights" if hasattr(extractor, "weights") else "checkpoint: path"
-    return [] if path is None else [existing(path, f"extractors: {key}")]
+    path = extractor.weights_file(experiment)
+    return [] if path is None else [existing(path, f"extractors: {extractor.weights_key()}")]
 
 
 @functools.cache

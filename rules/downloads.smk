@@ -23,14 +23,14 @@ INCEPTION_URL = (
     "https://github.com/mseitzer/pytorch-fid/releases/download/fid_weights/pt_inception-2015-12-05-6726825d.pth"
 )
 INCEPTION = {
-    str(experiment.weights(extractor)): extractor.sha256
+    str(extractor.weights_file(experiment)): extractor.sha256
     for extractor in experiment.config.extractors
     if extractor.name == "inception" and extractor.weights is None
 }
 MODELS_IN = [
     (experiment.checkpoint_folders(model)[role], checkpoint, model)
     for model in experiment.config.models
-    for role, checkpoint in experiment.checkpoints(model).items()
+    for role, checkpoint in model.checkpoints(experiment).items()
     if checkpoint.hub is not None
 ]
 HUB = {folder: checkpoint for folder, checkpoint, _ in MODELS_IN} | {
@@ -43,7 +43,7 @@ DOWNLOADED_PARTS = {
     for model in experiment.config.models
 }
 # Pipelines come in variants of their weights, and with code. All models of a folder ask for the same.
-PIPELINES = {folder: model for folder, _, model in MODELS_IN if model.generator == "diffusers"}
+PIPELINES = {folder: model for folder, _, model in MODELS_IN if model.kind == "diffusers"}
 DOWNLOADS = {*(str(paths.coco(file)) for file in COCO), *INCEPTION, *(str(download_record(folder)) for folder in HUB)}
 
 

@@ -1,23 +1,38 @@
 """Metrics beyond FID, each switched on in the config (metrics:), per arm and extractor, for the largest N alone.
 
 Inputs: features of the generated and of the real images, which FID has made already; for clip_score the captions.
-Outputs: results/<name>/metrics/<metric>/<extractor>/<arm>/<n>.json, metrics.csv, metric_differences.csv; for clip_score also
-the CSV of all images beside its JSON, and results/<name>/captions/<extractor>/<rows>.npy.
+Outputs: results/<name>/metrics/<metric>/<extractor>/<arm>/<n>.json, metrics.csv, metric_differences.csv; for metrics with one
+number per image also a CSV of these in the same folder; results/<name>/captions/<extractor>/<rows>.npy.
 """
+
+import re
 
 METRIC_FILES = experiment.metric_files()
 METRIC_TABLES = [paths.metric_table, paths.metric_differences] if METRIC_FILES else []
+REGISTERED = {metric: experiment.metric(metric) for metric, _ in experiment.metric_jobs()}
+# Metrics with one number per image have a table of these as well: a rule of their own, with another output.
+PER_IMAGE = "|".join(re.escape(name) for name, metric in REGISTERED.items() if metric.per_image) or "(?!)"
+WHOLE = "|".join(re.escape(name) for name, metric in REGISTERED.items() if not metric.per_image) or "(?!)"
+
+
+def metric_inputs(wildcards):
+    """The features of the arm's images, and what the metric compares them with."""
+    metric = experiment.metric(wildcards.metric)
+    inputs = {"features": experiment.feature_files(wildcards.extractor, wildcards.arm, wildcards.n)}
+    if metric.inputs == "captions":
+        inputs["captions"] = experiment.caption_files(wildcards.extractor, wildcards.n)
+    if metric.inputs == "reference":
+        inputs["reference"] = paths.reference_features(key_of(wildcards))
+        if experiment.selections(experiment.extractor(wildcards.extractor))[0] == "same":
+            inputs["images"] = experiment.reference_list
+    if metric.per_image or "images" in inputs:
+        inputs["prompts"] = rules.extract_prompts.output.prompts
+    return inputs
 
 
 rule compute_metric:
     input:
-        features=lambda wildcards: experiment.feature_files(wildcards.extractor, wildcards.arm, wildcards.n),
-        reference=lambda wildcards: paths.reference_features(key_of(wildcards)),
-        same=lambda wildcards: (
-            [experiment.reference_list, rules.extract_prompts.output.prompts]
-            if "same" == experiment.selections(experiment.extractor(wildcards.extractor))[0]
-            else []
-        ),
+        unpack(metric_inputs),
     output:
         metric=paths.metric("{metric}", "{extractor}", "{arm}", "{n}"),
     log:
@@ -25,19 +40,30 @@ rule compute_metric:
     benchmark:
         paths.benchmark("compute_metric", "{metric}", "{extractor}", "{arm}", "{n}")
     wildcard_constraints:
-        metric="kid|precision_recall|density_coverage|cmmd",
+        metric=WHOLE,
     conda:
         "../envs/emudrift.yaml"
     threads: 1
     resources:
         mem_mb=8000,
         runtime=120,
-    params:
-        same=lambda wildcards, input: "--images '{}' --prompts '{}'".format(*input.same) if input.same else "",
     shell:
-        "python scripts/compute_metrics.py --metric {wildcards.metric} --extractor {wildcards.extractor} --arm {wildcards.arm}"
-        " --n {wildcards.n} --features {input.features:q} --reference {input.reference:q} {params.same}"
-        " --output {output.metric:q} --log {log:q}"
+        "python scripts/compute_metric.py"
+        " --metric {wildcards.metric:q}"
+        " --extractor {wildcards.extractor:q}"
+        " --arm {wildcards.arm:q}"
+        " --n {wildcards.n:q}"
+        " --log {log:q}"
+
+
+use rule compute_metric as compute_metric_per_image with:
+    output:
+        metric=paths.metric("{metric}", "{extractor}", "{arm}", "{n}"),
+        per_image=paths.per_image("{metric}", "{extractor}", "{arm}", "{n}"),
+    benchmark:
+        paths.benchmark("compute_metric_per_image", "{metric}", "{extractor}", "{arm}", "{n}")
+    wildcard_constraints:
+        metric=PER_IMAGE,
 
 
 rule embed_captions:
@@ -64,30 +90,6 @@ rule embed_captions:
         " --rows {wildcards.rows:q}"
         " --batch-size {resources.batch_size}"
         " --log {log:q}"
-
-
-rule compute_clip_score:
-    input:
-        features=lambda wildcards: experiment.feature_files(wildcards.extractor, wildcards.arm, wildcards.n),
-        captions=lambda wildcards: experiment.caption_files(wildcards.extractor, wildcards.n),
-        prompts=rules.extract_prompts.output.prompts,
-    output:
-        metric=paths.metric("clip_score", "{extractor}", "{arm}", "{n}"),
-        per_image=paths.per_image("clip_score", "{extractor}", "{arm}", "{n}"),
-    log:
-        paths.log("compute_clip_score", "{extractor}", "{arm}", "{n}"),
-    benchmark:
-        paths.benchmark("compute_clip_score", "{extractor}", "{arm}", "{n}")
-    conda:
-        "../envs/emudrift.yaml"
-    threads: 1
-    resources:
-        mem_mb=8000,
-        runtime=30,
-    shell:
-        "python scripts/compute_clip_score.py --extractor {wildcards.extractor} --arm {wildcards.arm} --n {wildcards.n}"
-        " --features {input.features:q} --captions {input.captions:q} --prompts {input.prompts:q}"
-        " --output {output.metric:q} --per-image {output.per_image:q} --log {log:q}"
 
 
 rule collect_metrics:

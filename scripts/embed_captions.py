@@ -8,9 +8,8 @@ import door
 from emudrift.config.experiment import Experiment
 from emudrift.config.row_range import RowRange
 from emudrift.data.prompts import load_prompts
-from emudrift.features.clip import ClipExtractor
 from emudrift.features.feature_files import write_array
-from emudrift.features.registry import load_configured_extractor
+from emudrift.features.registry import load_extractor
 
 
 def main() -> None:
@@ -24,8 +23,7 @@ def main() -> None:
 def embed(arguments: argparse.Namespace) -> None:
     experiment = Experiment.load(arguments.config)
     paths, shard = experiment.paths, RowRange.parse(arguments.rows)
-    extractor = load_configured_extractor(experiment, arguments.extractor)
-    assert isinstance(extractor, ClipExtractor)  # The config was checked for it.
+    extractor = load_extractor(experiment, arguments.extractor)
     captions = [prompt.caption for prompt in load_prompts(paths.prompts)[shard.start : shard.stop]]
     embedded = extractor.text_features(captions, arguments.batch_size)
     write_array(paths.captions(arguments.extractor, shard.name), embedded)

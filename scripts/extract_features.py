@@ -7,7 +7,7 @@ import door
 from emudrift.config.experiment import Experiment
 from emudrift.errors import InputError
 from emudrift.features.feature_files import write_features
-from emudrift.features.registry import load_configured_extractor
+from emudrift.features.registry import load_extractor
 from emudrift.generation.archives import archive_ids, read_archive
 from emudrift.runtime.json_files import load_json
 
@@ -30,7 +30,7 @@ def extract(arguments: argparse.Namespace) -> None:
         raise InputError(
             f"{archive}: holds {len(found)} images, its manifest {len(expected)}; remove both and run its shard again"
         )
-    extractor = load_configured_extractor(experiment, arguments.extractor)
+    extractor = load_extractor(experiment, arguments.extractor)
     images = (image for _, image in read_archive(archive))
     label = " ".join((*names, arguments.extractor))
     path = experiment.paths.features(arguments.extractor, *names)

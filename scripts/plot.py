@@ -6,7 +6,7 @@ import door
 
 from emudrift.config.experiment import Experiment
 from emudrift.data.prompts import load_prompts
-from emudrift.evaluation.tables import load_table
+from emudrift.evaluation.tables import COMPARISON_COLUMNS, FID_COLUMNS, load_table
 from emudrift.report.figures.differences import comparison_figure
 from emudrift.report.figures.fid_curve import fid_curve
 from emudrift.report.figures.image_grid import image_grid, side_by_side
@@ -20,8 +20,8 @@ def main() -> None:
 def plot(arguments: argparse.Namespace) -> None:
     experiment = Experiment.load(arguments.config)
     paths = experiment.paths
-    fid_curve(load_table(paths.fid_table), paths.figure("fid"), floors=experiment.floors)
-    comparison_figure(load_table(paths.comparison_table), paths.figure("difference"))
+    fid_curve(load_table(paths.fid_table, FID_COLUMNS), paths.figure("fid"), floors=experiment.floors)
+    comparison_figure(load_table(paths.comparison_table, COMPARISON_COLUMNS), paths.figure("difference"))
     labels = [arm.label for arm in side_by_side(experiment.arms())]
     image_grid(labels, load_grid_rows(experiment, load_prompts(paths.prompts)), paths.figure("grid"))
 

@@ -8,7 +8,7 @@ from emudrift.config.experiment import Experiment
 from emudrift.data.image_sources import iterate_images
 from emudrift.data.reference_list import load_image_list
 from emudrift.features.feature_files import write_features
-from emudrift.features.registry import load_configured_extractor
+from emudrift.features.registry import load_extractor
 
 
 def main() -> None:
@@ -23,7 +23,7 @@ def extract(arguments: argparse.Namespace) -> None:
     path = experiment.paths.reference_features(experiment.reference_key(experiment.extractor(arguments.extractor)))
     members = [image.member for image in load_image_list(experiment.reference_list)]
     images = iterate_images(experiment.reference_images, members)
-    extractor = load_configured_extractor(experiment, arguments.extractor)
+    extractor = load_extractor(experiment, arguments.extractor)
     write_features(path, images, len(members), extractor, arguments.batch_size, "reference")
 
 

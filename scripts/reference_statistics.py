@@ -23,7 +23,7 @@ def compute(arguments: argparse.Namespace) -> None:
         found = statistics(load_features([experiment.paths.reference_features(key)]))
     else:
         found = load_statistics(experiment.path(ready), extractor.dims)
-    source = experiment.describe_reference(extractor, "full") | {"extractor": experiment.extractor_settings(extractor)}
+    source = experiment.describe_reference(extractor, "full") | {"extractor": extractor.feature_settings(experiment)}
     write_statistics(experiment.paths.reference_statistics(key), found, source)
 
 

@@ -11,11 +11,18 @@ from emudrift.config.experiment import Experiment
 from emudrift.evaluation.human.study import imported_tables
 from emudrift.evaluation.human.votes import RATER_COLUMNS
 from emudrift.evaluation.human.win_rates import RATE_COLUMNS
-from emudrift.evaluation.tables import DIFFERENCE_COLUMNS, METRIC_COLUMNS, load_metric_table, load_table
-from emudrift.evaluation.tokenizer_quality import load_quality
+from emudrift.evaluation.tables import (
+    CLIP_SCORE_COLUMNS,
+    COMPARISON_COLUMNS,
+    DIFFERENCE_COLUMNS,
+    FID_COLUMNS,
+    METRIC_COLUMNS,
+    QUALITY_COLUMNS,
+    load_table,
+)
 from emudrift.generation.shards import forget_finished
 from emudrift.report.gallery import row_blocks
-from emudrift.report.gallery.section import build_gallery, load_clip_scores
+from emudrift.report.gallery.section import build_gallery
 from emudrift.report.gallery.strips import load_block, remove_other_blocks
 from emudrift.report.page import Content, build_report
 from emudrift.report.sections.provenance import load_manifests
@@ -30,22 +37,25 @@ def report(arguments: argparse.Namespace) -> None:
     experiment = Experiment.load(arguments.config)
     paths, rows = experiment.paths, [block.name for block in row_blocks.blocks(experiment)]
     blocks = [load_block(paths.gallery_index(each)) for each in rows]
-    scores = {arm: load_clip_scores(path) for arm, path in row_blocks.clip_score_files(experiment).items()}
+    scores = {
+        arm: load_table(path, CLIP_SCORE_COLUMNS)["clip_score"].to_numpy()
+        for arm, path in row_blocks.clip_score_files(experiment).items()
+    }
     metrics, human = bool(experiment.metric_files()), bool(imported_tables(paths))
 
     def table(path: Path, columns: dict[str, Any], there: bool) -> pd.DataFrame | None:
-        return load_metric_table(path, columns) if there else None
+        return load_table(path, columns) if there else None
 
     content = Content(
-        load_table(paths.fid_table),
-        load_table(paths.comparison_table),
+        load_table(paths.fid_table, FID_COLUMNS),
+        load_table(paths.comparison_table, COMPARISON_COLUMNS),
         load_manifests(experiment.manifests()),
         paths.figure("fid", ".svg").read_bytes(),
         paths.figure("difference", ".svg").read_bytes(),
         build_gallery(experiment, blocks, paths.gallery, scores or None),
         table(paths.metric_table, METRIC_COLUMNS, metrics),
         table(paths.metric_differences, DIFFERENCE_COLUMNS, metrics),
-        {arm: load_quality(paths.tokenizer_quality(arm)) for arm in experiment.floor_arms()},
+        {arm: load_table(paths.tokenizer_quality(arm), QUALITY_COLUMNS) for arm in experiment.floor_arms()},
         table(paths.win_rates, RATE_COLUMNS, human),
         table(paths.rater_table, RATER_COLUMNS, human),
     )

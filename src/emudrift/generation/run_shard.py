@@ -99,9 +99,9 @@ class ShardRun:
             draw_shard(self.prompts, partial, loaded, started, progress.update, before_batch)
             lock.check()
             batching = self.experiment.paths.batching(self.arm.name)
-            together = partial.drawn_together(self.prompts)
+            together = partial.effective_batch_sizes(self.prompts)
             return {
-                "batch_size": chosen_batching(batching).batch_size if fixes_batch(self.arm) else None,
+                "batch_size": chosen_batching(batching).batch_size if fixes_batch(self.experiment, self.arm) else None,
                 "drawn_together": {str(size): count for size, count in sorted(together.items())},
                 "flagged": partial.flagged(self.prompts),
                 "sha256": write_archive(self.archive, self.prompts, partial),
@@ -117,7 +117,7 @@ class ShardRun:
         if isinstance(generator, BatchedGenerator):
             captions = [prompt.caption for prompt in self.table]
             batching = generator.plan(captions, self.experiment.config.shard_size, self.batch_size)
-            if fixes_batch(self.arm):
+            if fixes_batch(self.experiment, self.arm):
                 batching = fixed_batching(self.experiment.paths.batching(self.arm.name), batching)
             generator.batching = batching
         return generator
