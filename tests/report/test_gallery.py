@@ -6,6 +6,7 @@ import shutil
 import tarfile
 import threading
 import time
+from dataclasses import replace
 from itertools import combinations, pairwise
 from pathlib import Path
 
@@ -139,19 +140,13 @@ class Made:
         for prompt in self.prompts:
             flat((250, prompt.row, 0), (48, 24)).save(real / prompt.file_name)
         self.experiment = experiment(prompts={"captions": "demo/data/captions.json", "images": str(real)})
-        self.experiment.results = folder / "results"
+        self.experiment.paths = replace(self.experiment.paths, results=folder / "results")
         self.arms = [arm.name for arm in side_by_side(self.experiment.arms())]
         self.features = {arm: generator.standard_normal((20, 64)).astype(np.float32) for arm in self.arms}
         for arm in self.arms:
             for shard in self.experiment.shards():
                 self.write_archive(arm, shard, self.prompts[shard.start : shard.stop])
-                path = (
-                    self.experiment.results
-                    / "features"
-                    / ranking_extractor(self.experiment)
-                    / arm
-                    / f"{shard.name}.npy"
-                )
+                path = self.experiment.paths.features(ranking_extractor(self.experiment), arm, shard.name)
                 path.parent.mkdir(parents=True, exist_ok=True)
                 np.save(path, self.features[arm][shard.start : shard.stop])
         self.folder, self.index = folder / "gallery" / "000000-000020", folder / "gallery" / "000000-000020.json"
@@ -160,7 +155,7 @@ class Made:
         return (self.arms.index(arm), prompt.row, 200)
 
     def write_archive(self, arm: str, shard: RowRange, prompts: list[Prompt]) -> Path:
-        path = self.experiment.images(arm, shard.name, ".tar")
+        path = self.experiment.paths.archive(arm, shard.name)
         path.parent.mkdir(parents=True, exist_ok=True)
         with tarfile.open(path, "w") as tar:
             for prompt in prompts:
@@ -259,7 +254,7 @@ def test_a_broken_archive_leaves_no_half_gallery(made: Made) -> None:
         with pytest.raises(InputError, match=rf"000010-000020\.tar: {message}"):
             made.write()
         assert list(made.folder.parent.iterdir()) == []
-    made.experiment.images(arm, shard.name, ".tar").unlink()
+    made.experiment.paths.archive(arm, shard.name).unlink()
     with pytest.raises(InputError, match=r"000010-000020\.tar: not a whole archive"):
         made.write()
 
