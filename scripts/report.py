@@ -20,12 +20,12 @@ from emudrift.evaluation.tables import (
     QUALITY_COLUMNS,
     load_table,
 )
+from emudrift.generation.manifest import load_manifests
 from emudrift.generation.shards import forget_finished
 from emudrift.report.gallery import row_blocks
 from emudrift.report.gallery.section import build_gallery
 from emudrift.report.gallery.strips import load_block, remove_other_blocks
 from emudrift.report.page import Content, build_report
-from emudrift.report.sections.provenance import load_manifests
 from emudrift.runtime.atomic_files import write_bytes_atomically
 
 

@@ -11,6 +11,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from emudrift.config.experiment import Experiment
 from emudrift.errors import InputError
+from emudrift.generation.manifest import Manifest
 from emudrift.report.answer.verdict import verdict
 from emudrift.report.elements.blocks import Picture, Section, csv_of, data_uri
 from emudrift.report.figures.differences import comparison_caption
@@ -21,7 +22,7 @@ from emudrift.report.sections.fid_tables import comparison_tables, fid_tables
 from emudrift.report.sections.human_votes import human_section
 from emudrift.report.sections.methods import methods
 from emudrift.report.sections.metric_tables import metric_difference_tables, metric_tables, tokenizer_tables
-from emudrift.report.sections.provenance import Manifest, caveats_of_run, experiment_facts, run_tables
+from emudrift.report.sections.provenance import caveats_of_run, experiment_facts, run_tables
 
 SCRIPTS = ("page.js", "gallery.js")
 
