@@ -9,7 +9,7 @@ from emudrift.errors import InputError
 from emudrift.features.feature_files import write_features
 from emudrift.features.registry import load_extractor
 from emudrift.generation.archives import archive_ids, read_archive
-from emudrift.runtime.json_files import load_json
+from emudrift.generation.manifest import load_manifest
 
 
 def main() -> None:
@@ -25,7 +25,7 @@ def extract(arguments: argparse.Namespace) -> None:
     experiment = Experiment.load(arguments.config)
     names = experiment.arm(arguments.arm).name, arguments.rows
     archive, manifest = experiment.paths.archive(*names), experiment.paths.manifest(*names)
-    expected, found = list(load_json(manifest)["sha256"]), archive_ids(archive)
+    expected, found = list(load_manifest(manifest).sha256), archive_ids(archive)
     if sorted(found) != sorted(expected):
         raise InputError(
             f"{archive}: holds {len(found)} images, its manifest {len(expected)}; remove both and run its shard again"

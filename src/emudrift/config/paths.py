@@ -205,6 +205,11 @@ class ExperimentPaths:
     def benchmarks(self) -> Path:
         return self.results / "benchmarks"
 
+    def benchmark_files(self) -> list[tuple[str, Path]]:
+        """Rule and file of every job that was measured."""
+        files = sorted(self.benchmarks.rglob("*.tsv"))
+        return [(Path(file.relative_to(self.benchmarks).parts[0]).stem, file) for file in files]
+
     # -- what belongs together ------------------------------------------------------------------------------------
 
     def of_shard(self, arm: str, rows: str) -> list[Path]:

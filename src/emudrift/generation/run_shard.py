@@ -2,7 +2,6 @@
 
 import logging
 import platform
-from dataclasses import asdict
 from importlib.metadata import version
 from typing import Any
 
@@ -16,10 +15,11 @@ from emudrift.generation.attempts import History, Recording, images_per_hour
 from emudrift.generation.batching import chosen_batching, fixed_batching
 from emudrift.generation.draw_shard import draw_shard
 from emudrift.generation.interface import AnyGenerator, BatchedGenerator
+from emudrift.generation.manifest import Manifest, write_manifest
 from emudrift.generation.registry import fixes_batch, is_unchanged, load_generator
 from emudrift.generation.shards import Identity, PartialShard
 from emudrift.runtime.jobs import Stopping, Walltime, end_of_job, stoppable
-from emudrift.runtime.json_files import load_json, write_json
+from emudrift.runtime.json_files import load_json
 from emudrift.runtime.locks import Lock
 from emudrift.runtime.progress import Progress
 
@@ -70,8 +70,8 @@ class ShardRun:
                 logger.info("%s: another job made it meanwhile", self.label)
                 return
             history = History(paths.attempts(arm, rows))
-            record = self._draw(partial, history, stopping, lock)
-            write_json(self.manifest, record | self._facts(history))
+            packed = self._draw(partial, history, stopping, lock)
+            write_manifest(self.manifest, self._manifest(packed, history))
             stopping.ignore = True  # It is done: to fail now would undo it.
             partial.tidy()
             logger.info("%s: %d images packed", self.label, len(self.prompts))
@@ -102,7 +102,7 @@ class ShardRun:
             together = partial.effective_batch_sizes(self.prompts)
             return {
                 "batch_size": chosen_batching(batching).batch_size if fixes_batch(self.experiment, self.arm) else None,
-                "drawn_together": {str(size): count for size, count in sorted(together.items())},
+                "drawn_together": dict(together),
                 "flagged": partial.flagged(self.prompts),
                 "sha256": write_archive(self.archive, self.prompts, partial),
             }
@@ -122,18 +122,19 @@ class ShardRun:
             generator.batching = batching
         return generator
 
-    def _facts(self, history: History) -> dict[str, Any]:
+    def _manifest(self, packed: dict[str, Any], history: History) -> Manifest:
         attempts = history.attempts()
-        return {
-            "arm": self.arm.name,
-            "rows": [self.shard.start, self.shard.start + len(self.prompts)],
-            "n_images": len(self.prompts),
-            "fingerprint": self.arm.fingerprint,
-            "settings": self.arm.settings,
-            "model_digest": self.model["digest"],
-            "revisions": self.model["revisions"],
-            "versions": {name: version(name) for name in PACKAGES} | {"python": platform.python_version()},
-            "vq": self.model.get("vq"),
-            "images_per_hour": round(images_per_hour(attempts) or 0, 1),
-            "attempts": [asdict(attempt) for attempt in attempts],
-        }
+        return Manifest(
+            arm=self.arm.name,
+            rows=(self.shard.start, self.shard.start + len(self.prompts)),
+            n_images=len(self.prompts),
+            fingerprint=self.arm.fingerprint,
+            settings=self.arm.settings,
+            model_digest=self.model["digest"],
+            revisions=self.model["revisions"],
+            versions={name: version(name) for name in PACKAGES} | {"python": platform.python_version()},
+            vq=self.model.get("vq"),
+            images_per_hour=round(images_per_hour(attempts) or 0, 1),
+            attempts=attempts,
+            **packed,
+        )

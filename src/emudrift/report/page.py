@@ -11,17 +11,19 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from emudrift.config.experiment import Experiment
 from emudrift.errors import InputError
+from emudrift.generation.manifest import Manifest
 from emudrift.report.answer.verdict import verdict
 from emudrift.report.elements.blocks import Picture, Section, csv_of, data_uri
 from emudrift.report.figures.differences import comparison_caption
 from emudrift.report.figures.fid_curve import fid_caption
 from emudrift.report.figures.image_grid import side_by_side
 from emudrift.report.gallery.section import Gallery
+from emudrift.report.sections.benchmarks import Cost, cost_tables
 from emudrift.report.sections.fid_tables import comparison_tables, fid_tables
 from emudrift.report.sections.human_votes import human_section
 from emudrift.report.sections.methods import methods
 from emudrift.report.sections.metric_tables import metric_difference_tables, metric_tables, tokenizer_tables
-from emudrift.report.sections.provenance import Manifest, caveats_of_run, experiment_facts, run_tables
+from emudrift.report.sections.provenance import caveats_of_run, experiment_facts, run_tables
 
 SCRIPTS = ("page.js", "gallery.js")
 
@@ -37,6 +39,7 @@ class Content:
         gallery: by `tiles.build_gallery`.
         metrics, metric_differences: metrics.csv and metric_differences.csv, where there are metrics beyond FID.
         tokenizers: what `tokenizer_quality` measured, by arm, where there are tokenizers.
+        costs: of each rule.
         human, raters: human_evaluation.csv and raters.csv, where votes were imported.
     """
 
@@ -51,6 +54,7 @@ class Content:
     tokenizers: Mapping[str, pd.DataFrame] = field(default_factory=dict)
     human: pd.DataFrame | None = None
     raters: pd.DataFrame | None = None
+    costs: Sequence[Cost] = ()
 
 
 def build_report(experiment: Experiment, content: Content) -> str:
@@ -132,7 +136,10 @@ def _sections(experiment: Experiment, content: Content, shards: dict[str, list[M
             Section("fids", "FIDs", _FIDS, tables=fid_tables(fid, arms)),
             Section("comparisons", "Differences between models", _COMPARISONS, tables=comparison_tables(comparison)),
             Section(
-                "made", "How it was made", template="made.html.j2", tables=run_tables(experiment, arms, shards, fid)
+                "made",
+                "How it was made",
+                template="made.html.j2",
+                tables=[*run_tables(experiment, arms, shards, fid), *cost_tables(content.costs)],
             ),
             Section("methods", "Methods, ready to paste", template="methods.html.j2"),
         )

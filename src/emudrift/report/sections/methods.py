@@ -9,9 +9,9 @@ import pandas as pd
 from emudrift.config.experiment import Experiment
 from emudrift.config.extractors import ExtractorSettings
 from emudrift.config.metrics import Metric
+from emudrift.generation.manifest import Manifest
 from emudrift.report.elements.wording import listing
 from emudrift.report.sections.citations import CITATIONS
-from emudrift.report.sections.provenance import Manifest
 
 _SOFTWARE = ("torch", "transformers", "peft", "diffusers", "numpy", "pillow")
 

@@ -3,56 +3,19 @@
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any
 
 import pandas as pd
-from pydantic import BaseModel, ConfigDict
 
 from emudrift.config.arm import Arm
 from emudrift.config.experiment import Experiment
-from emudrift.generation.attempts import FINISHED, Attempt
+from emudrift.generation.attempts import FINISHED
+from emudrift.generation.manifest import Manifest
 from emudrift.report.elements.blocks import Cell, Table, label_of
 from emudrift.report.elements.wording import listing
-from emudrift.runtime.json_files import load_record
 
 ATTEMPTS = 50
 """Attempts that the page has lines for."""
-
-
-class Manifest(BaseModel):
-    """What generate_shard wrote beside an archive, as far as the page shows it."""
-
-    model_config = ConfigDict(frozen=True)
-
-    arm: str
-    rows: tuple[int, int]
-    n_images: int
-    fingerprint: str
-    settings: dict[str, Any]
-    revisions: dict[str, str | None]
-    versions: dict[str, str]
-    images_per_hour: float
-    attempts: list[Attempt]
-    batch_size: int | None
-    drawn_together: dict[int, int]
-    vq: str | None
-    flagged: list[str] = []
-
-    @property
-    def devices(self) -> list[str]:
-        """Those that images were drawn on."""
-        return [attempt.device for attempt in self.attempts if attempt.images and attempt.device]
-
-    @property
-    def forced(self) -> int:
-        """Images that were drawn with fewer neighbours than their arm fixed, because memory ran out."""
-        return sum(count for size, count in self.drawn_together.items() if self.batch_size not in (None, size))
-
-
-def load_manifests(paths: Iterable[str | Path]) -> list[Manifest]:
-    """Reads the manifests of shards. Raises InputError, naming file and key, for a file that is none."""
-    return [load_record(path, Manifest, "remove it with its archive and run again") for path in paths]
 
 
 def run_tables(
