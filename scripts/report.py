@@ -2,62 +2,67 @@
 
 import argparse
 from pathlib import Path
+from typing import Any
 
 import door
+import pandas as pd
 
-from emudrift.evaluation.tables import load_table
 from emudrift.config.experiment import Experiment
-from emudrift.runtime.atomic_files import write_bytes_atomically
-from emudrift.report.gallery.strips import load_block, remove_other_blocks
-from emudrift.evaluation.human.win_rates import RATE_COLUMNS
+from emudrift.evaluation.human.study import imported_tables
 from emudrift.evaluation.human.votes import RATER_COLUMNS
-from emudrift.evaluation.tables import DIFFERENCE_COLUMNS, METRIC_COLUMNS, load_metric_table
+from emudrift.evaluation.human.win_rates import RATE_COLUMNS
+from emudrift.evaluation.tables import (
+    CLIP_SCORE_COLUMNS,
+    COMPARISON_COLUMNS,
+    DIFFERENCE_COLUMNS,
+    FID_COLUMNS,
+    METRIC_COLUMNS,
+    QUALITY_COLUMNS,
+    load_table,
+)
+from emudrift.generation.shards import forget_finished
+from emudrift.report.gallery import row_blocks
+from emudrift.report.gallery.section import build_gallery
+from emudrift.report.gallery.strips import load_block, remove_other_blocks
 from emudrift.report.page import Content, build_report
 from emudrift.report.sections.provenance import load_manifests
-from emudrift.report.gallery.section import build_gallery, load_clip_scores
-from emudrift.generation.shards import forget_finished
-from emudrift.evaluation.tokenizer_quality import load_quality
+from emudrift.runtime.atomic_files import write_bytes_atomically
 
 
 def main() -> None:
-    parser = door.parser(__doc__)
-    parser.add_argument("--fid", required=True, type=Path, help="fid.csv")
-    parser.add_argument("--comparison", required=True, type=Path, help="comparison.csv")
-    parser.add_argument("--figures", required=True, type=Path, help="folder of the figures")
-    parser.add_argument(
-        "--gallery", required=True, type=Path, nargs="+", help="indices of the gallery's blocks, in order"
-    )
-    parser.add_argument("--metrics", type=Path, help="metrics.csv, where there are metrics beyond FID")
-    parser.add_argument("--metric-differences", type=Path, help="metric_differences.csv, likewise")
-    parser.add_argument("--clip-scores", type=Path, nargs="*", default=[], help="CSV of each arm, in the arm's folder")
-    parser.add_argument("--tokenizers", type=Path, nargs="*", default=[], help="CSV of each tokenizer's arm")
-    parser.add_argument("--human-evaluation", type=Path, help="human_evaluation.csv, where votes were imported")
-    parser.add_argument("--raters", type=Path, help="raters.csv, likewise")
-    parser.add_argument("--output", required=True, type=Path, help="HTML to write")
-    door.enter(report, parser.parse_args())
+    door.enter(report, door.parser(__doc__).parse_args())
 
 
 def report(arguments: argparse.Namespace) -> None:
     experiment = Experiment.load(arguments.config)
-    scores = {path.parent.name: load_clip_scores(path) for path in arguments.clip_scores}
-    blocks = [load_block(path) for path in arguments.gallery]
+    paths, rows = experiment.paths, [block.name for block in row_blocks.blocks(experiment)]
+    blocks = [load_block(paths.gallery_index(each)) for each in rows]
+    scores = {
+        arm: load_table(path, CLIP_SCORE_COLUMNS)["clip_score"].to_numpy()
+        for arm, path in row_blocks.clip_score_files(experiment).items()
+    }
+    metrics, human = bool(experiment.metric_files()), bool(imported_tables(paths))
+
+    def table(path: Path, columns: dict[str, Any], there: bool) -> pd.DataFrame | None:
+        return load_table(path, columns) if there else None
+
     content = Content(
-        load_table(arguments.fid),
-        load_table(arguments.comparison),
+        load_table(paths.fid_table, FID_COLUMNS),
+        load_table(paths.comparison_table, COMPARISON_COLUMNS),
         load_manifests(experiment.manifests()),
-        (arguments.figures / "fid.svg").read_bytes(),
-        (arguments.figures / "difference.svg").read_bytes(),
-        build_gallery(experiment, blocks, arguments.gallery[0].parent, scores or None),
-        arguments.metrics and load_metric_table(arguments.metrics, METRIC_COLUMNS),
-        arguments.metric_differences and load_metric_table(arguments.metric_differences, DIFFERENCE_COLUMNS),
-        {path.stem: load_quality(path) for path in arguments.tokenizers},
-        arguments.human_evaluation and load_metric_table(arguments.human_evaluation, RATE_COLUMNS),
-        arguments.raters and load_metric_table(arguments.raters, RATER_COLUMNS),
+        paths.figure("fid", ".svg").read_bytes(),
+        paths.figure("difference", ".svg").read_bytes(),
+        build_gallery(experiment, blocks, paths.gallery, scores or None),
+        table(paths.metric_table, METRIC_COLUMNS, metrics),
+        table(paths.metric_differences, DIFFERENCE_COLUMNS, metrics),
+        {arm: load_table(paths.tokenizer_quality(arm), QUALITY_COLUMNS) for arm in experiment.floor_arms()},
+        table(paths.win_rates, RATE_COLUMNS, human),
+        table(paths.rater_table, RATER_COLUMNS, human),
     )
-    write_bytes_atomically(arguments.output, build_report(experiment, content).encode())
-    remove_other_blocks(arguments.gallery[0].parent, [path.stem for path in arguments.gallery])
+    write_bytes_atomically(paths.page, build_report(experiment, content).encode())
+    remove_other_blocks(paths.gallery, rows)
     # The experiment is at its end: no job of a killed run can come back to its shards any more.
-    forget_finished(experiment.results / "images")
+    forget_finished(paths)
 
 
 if __name__ == "__main__":

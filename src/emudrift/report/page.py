@@ -97,8 +97,11 @@ def _sections(experiment: Experiment, content: Content, shards: dict[str, list[M
     """All sections below the answer, in the order of the page. One without anything in it is left out."""
     fid, comparison, arms = content.fid, content.comparison, side_by_side(experiment.arms())
     largest = comparison[comparison["n"] == comparison["n"].max()]
-    metrics = [] if content.metrics is None else metric_tables(content.metrics, arms)
-    differences = [] if content.metric_differences is None else metric_difference_tables(content.metric_differences)
+    registered = [experiment.config.metric(name) for name in experiment.config.metric_names()]
+    metrics = [] if content.metrics is None else metric_tables(content.metrics, arms, registered)
+    differences = (
+        [] if content.metric_differences is None else metric_difference_tables(content.metric_differences, registered)
+    )
     floors = tokenizer_tables(content.tokenizers, arms)
     curve = Picture(
         data_uri(content.fid_svg, "image/svg+xml"),

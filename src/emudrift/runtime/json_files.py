@@ -33,6 +33,14 @@ def load_record(path: str | Path, kind: type[Record], remedy: str) -> Record:
         raise InputError(f"{path}: not JSON ({error}); {remedy}") from error
 
 
+def load_json(path: Path) -> Any:
+    """What another job wrote. Raises InputError where it is missing or broken."""
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise InputError(f"{path}: cannot be read ({error}); remove it and run the workflow again") from error
+
+
 def write_json(path: str | Path, content: dict[str, Any]) -> None:
     """Writes JSON with sorted keys, completely or not at all."""
     write_bytes_atomically(path, (json.dumps(content, indent=1, ensure_ascii=False, sort_keys=True) + "\n").encode())

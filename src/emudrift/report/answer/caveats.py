@@ -125,7 +125,11 @@ def not_compared(comparison: pd.DataFrame, fid: pd.DataFrame, baseline: str) -> 
 
 def about_differences(rows: list[Any]) -> list[str]:
     methods = listing(dict.fromkeys(f"{percent(row)}, {row.method}" for row in rows))
-    fixed = " They do not cover what other real images would change." if "held fixed" in methods else ""
+    fixed = (
+        " They do not cover what other real images would change."
+        if any(row.reference_selection == "full" for row in rows)
+        else ""
+    )
     names = listing(dict.fromkeys(distance_name(row.extractor) for row in rows), "or")
     return [
         f"A higher {names} is worse. Differences are model minus {rows[0].baseline}, both drawn for the same prompts and "
