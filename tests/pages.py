@@ -121,7 +121,7 @@ class Study:
             Shown(row=row, prompt_id=f"{row:012d}", caption=caption, spread=[50.0] * len(arms), disagreement=2.5)
             for row, caption in enumerate(self.captions)
         ]
-        block = Block(rows="000000-000400", extractor="eye", arms=[arm.name for arm in arms], prompts=shown)
+        block = Block(rows="000000-000400", extractor="dinov2", arms=[arm.name for arm in arms], prompts=shown)
         (folder / block.rows).mkdir()
         for each in shown:
             (folder / block.strip(each.row)).write_bytes(strip_of(self.images))

@@ -21,7 +21,7 @@ from emudrift.errors import InputError
 from emudrift.generation.archives import check_archive, read_archive, write_archive
 from emudrift.generation.batching import fixed_batching
 from emudrift.generation.draw_shard import draw_shard
-from emudrift.generation.interface import Batching, Drawing
+from emudrift.generation.interface import Batching, GeneratedImage
 from emudrift.generation.shards import Identity, PartialShard, forget_finished, lock_of
 from emudrift.runtime import atomic_files, jobs
 from emudrift.runtime.jobs import this_job
@@ -40,12 +40,12 @@ class Painter:
     def __init__(self, pause: float = 0) -> None:
         self.pause, self.asked = pause, []
 
-    def draw(self, prompts: Sequence[Prompt]) -> Iterator[Drawing]:
+    def generate(self, prompts: Sequence[Prompt]) -> Iterator[GeneratedImage]:
         self.asked.append([prompt.row for prompt in prompts])
         for prompt in prompts:
             time.sleep(self.pause)
             random = np.random.default_rng(prompt.seed)
-            yield Drawing(
+            yield GeneratedImage(
                 random.integers(0, 256, (16, 8, 3), np.uint8), random.integers(0, 99, (2, 1)).astype(np.uint16)
             )
 
@@ -76,7 +76,7 @@ def test_the_archive_is_a_webdataset_tar_in_row_order_that_says_nothing_of_when_
     ]
     assert {(m.mtime, m.uid, m.gid, m.uname, m.gname, m.mode) for m in members} == {(0, 0, 0, "", "", 0o644)}
     assert (record["caption"], record["seed"], record["fingerprint"]) == ("caption 0 é", 1, "0123456789ab")
-    drawing = next(Painter().draw(PROMPTS[:1]))
+    drawing = next(Painter().generate(PROMPTS[:1]))
     np.testing.assert_array_equal(tokens, drawing.tokens)
     first_id, first_image = next(read_archive(path))
     assert first_id == PROMPTS[0].prompt_id
@@ -168,7 +168,7 @@ def test_a_truncated_archive_is_refused(tmp_path, undisturbed):
 def test_an_image_of_the_wrong_size_is_refused(tmp_path):
     partial = PartialShard(tmp_path / "partial", IDENTITY, (8, 8))
     with pytest.raises(InputError, match=r"is 8 x 16 pixels, \(8, 8\) were asked for"):
-        partial.write(PROMPTS[0], next(Painter().draw(PROMPTS)))
+        partial.write(PROMPTS[0], next(Painter().generate(PROMPTS)))
 
 
 def test_what_a_finished_shard_left_goes_unless_a_living_job_holds_it(tmp_path):

@@ -84,7 +84,7 @@ def test_a_plan_counts_shards_images_hours_and_bytes(experiment):
     assert row(text, "base, guidance 1") == ["2", "1", "1", "25", "of", "40", "1,000", "(measured)", "0.0"]
     assert row(text, "finetuned, guidance 3")[:6] == ["0", "0", "4", "0", "of", "40"]
     assert "1,000 (as base, guidance 1)" in text
-    assert "CPU-hours left for drawing: 0.1" in text
+    assert "CPU-hours left for generation: 0.1" in text
     assert "assumed" not in text
 
 
@@ -95,7 +95,7 @@ def test_the_rate_of_other_software_is_unknown_until_its_own_shard_has_finished(
     ]
     experiment = Experiment(parse_config(small_config(models=commands, sample_sizes=[40]), "test"), ROOT / "test.yaml")
     experiment.results = tmp_path
-    assert "0.0, and those of one, guidance 1, one, guidance 3, two, guidance 1, two, guidance 3, unknown until" in (
+    assert "0.0, excluding one, guidance 1, one, guidance 3, two, guidance 1, two, guidance 3 (unknown until" in (
         plain(*plan_view(experiment, survey(experiment)))
     )
     finish(experiment, 0, 0)
@@ -109,7 +109,7 @@ def test_the_rate_of_other_software_is_unknown_until_its_own_shard_has_finished(
 def test_without_a_finished_shard_the_rate_is_said_to_be_assumed(experiment):
     states = survey(experiment)
     assert expected_rate(experiment.arms()[0], states).images_per_hour == module.ASSUMED_RATE * 64
-    assert "assumed: 400 images of 512 x 512 an hour" in plain(*plan_view(experiment, states))
+    assert "assumed: 400 images of 512 x 512 per hour" in plain(*plan_view(experiment, states))
 
 
 def test_a_plan_after_a_pilot_says_how_many_images_are_enough(experiment):
@@ -127,14 +127,14 @@ def test_a_plan_after_a_pilot_says_how_many_images_are_enough(experiment):
     assert narrow[1] == required_n(error, 40, 1.0)
     assert narrow[0] == pytest.approx(4 * narrow[1], rel=0.02)
     assert wide[1] / narrow[1] > 8
-    assert "80 % power, by the spread of the differences at N = 40" in plain(*plan_view(experiment, survey(experiment)))
+    assert "80 % power, from the standard errors at N = 40" in plain(*plan_view(experiment, survey(experiment)))
 
 
 def test_a_disk_that_will_not_suffice_is_warned_of(experiment, monkeypatch):
     usage = shutil.disk_usage(experiment.results)
     assert "WARNING" not in plain(*plan_view(experiment, survey(experiment)))
     monkeypatch.setattr(module.shutil, "disk_usage", lambda path: usage._replace(free=1000))
-    assert "WARNING: that is more than is free" in plain(*plan_view(experiment, survey(experiment)))
+    assert "WARNING: not enough disk space" in plain(*plan_view(experiment, survey(experiment)))
 
 
 def test_status_names_who_works_and_the_last_error_of_what_stopped(experiment):
@@ -153,10 +153,10 @@ def test_status_names_who_works_and_the_last_error_of_what_stopped(experiment):
     assert row(text, "finetuned, guidance 1")[:8] == ["0", "1", "3", "8", "of", "40", "1", "600"]
     assert row(text, "finetuned, guidance 1")[8:] == ["3", "min"]
     assert f"finetuned, guidance 1, 000000-000010: process {os.getpid()} on" in text
-    assert "stopped before their end, and not at work now (1):" in text
+    assert "stopped before completion, not running now (1):" in text
     assert "base, guidance 3, 000010-000020: error: cannot write a.tar: no space left on device" in text
     after = plain(*status_view(experiment, survey(experiment)))
-    assert "at work" not in after.partition("stopped before")[0]
+    assert "running (" not in after.partition("stopped before")[0]
     assert "finetuned, guidance 1, 000000-000010: killed: it left no word" in after
 
 
@@ -165,7 +165,7 @@ def test_a_finished_shard_whose_archive_or_manifest_was_lost_is_named(experiment
         finish(experiment, 0, shard)
         shard_path(experiment, 0, shard).with_suffix(lost).unlink()
     text = plain(*status_view(experiment, survey(experiment)))
-    assert "stopped before their end, and not at work now (2):" in text
+    assert "stopped before completion, not running now (2):" in text
     for rows in ("000000-000010", "000010-000020"):
         assert f"base, guidance 1, {rows}: finished, but its archive or manifest is missing" in text
 
@@ -218,7 +218,7 @@ def test_starting_over_is_not_stopped_by_what_a_killed_job_left(experiment):
     assert "SLURM job 7 on another-node" in plain(*status_view(experiment, survey(experiment)))
     hour_ago = time.time() - 3600
     os.utime(lock, (hour_ago, hour_ago))
-    assert "at work" not in plain(*status_view(experiment, survey(experiment)))
+    assert "running (" not in plain(*status_view(experiment, survey(experiment)))
     assert remove_images(experiment, "base-cfg1", None) == ["000000-000010", "000010-000020"]
     assert [path.name for path in folder.iterdir() if path.is_file()] == [".tmp-0123-batch.json"]
 
@@ -234,4 +234,4 @@ def test_a_tokenizers_rate_says_nothing_about_drawing(experiment):
     assert expected_rate(other.arms()[0], states).source == "assumed"
     shutil.rmtree(other.results)
     other.results.mkdir()
-    assert row(plain(*plan_view(other, survey(other))), "floor")[-3:] == ["no", "drawing", "0.0"]
+    assert row(plain(*plan_view(other, survey(other))), "floor")[-3:] == ["not", "generated", "0.0"]

@@ -25,7 +25,7 @@ from emudrift.config.paths import REPOSITORY
 from emudrift.data.image_io import load_image
 from emudrift.data.prompts import Prompt
 from emudrift.errors import InputError
-from emudrift.generation.interface import Drawing
+from emudrift.generation.interface import GeneratedImage
 from emudrift.generation.model_files import are_unchanged, digest_of, hash_files
 from emudrift.runtime.devices import visible_devices
 from emudrift.runtime.jobs import Stopped
@@ -69,7 +69,9 @@ class CommandGenerator:
         self.size: tuple[int, int] = (settings["width"], settings["height"])
         self.visible = visible_devices(settings["device"])
 
-    def draw_all(self, prompts: Sequence[Prompt], watch: Callable[[], None]) -> Iterator[tuple[Prompt, Drawing]]:
+    def generate_all(
+        self, prompts: Sequence[Prompt], watch: Callable[[], None]
+    ) -> Iterator[tuple[Prompt, GeneratedImage]]:
         """Yields each prompt with its image as soon as that is whole, in the order in which the program writes them.
 
         Args:
@@ -146,7 +148,7 @@ class _Inbox:
     def taken(self) -> int:
         return len(self._asked) - len(self._waiting)
 
-    def take(self, ended: bool = False, well: bool = False) -> Iterator[tuple[Prompt, Drawing]]:
+    def take(self, ended: bool = False, well: bool = False) -> Iterator[tuple[Prompt, GeneratedImage]]:
         """Yields the images that are whole, and removes their files.
 
         Args:
@@ -171,7 +173,7 @@ class _Inbox:
                 if well:
                     raise InputError(f"models: {self.model}: its command wrote no whole image: {error}") from error
                 continue
-            yield self._waiting.pop(path.stem), Drawing(image)
+            yield self._waiting.pop(path.stem), GeneratedImage(image)
             path.unlink()
 
     def refuse_missing(self) -> None:

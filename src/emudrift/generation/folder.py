@@ -15,7 +15,7 @@ from emudrift.data.image_io import load_image
 from emudrift.data.image_sources import IMAGE_ENDINGS
 from emudrift.data.prompts import Prompt
 from emudrift.errors import InputError
-from emudrift.generation.interface import Drawing
+from emudrift.generation.interface import GeneratedImage
 
 
 class FolderGenerator:
@@ -54,9 +54,9 @@ class FolderGenerator:
             )
         return [path for _, path in found if path is not None]
 
-    def draw(self, prompts: Sequence[Prompt]) -> Iterator[Drawing]:
+    def generate(self, prompts: Sequence[Prompt]) -> Iterator[GeneratedImage]:
         for path in self.find_all(prompts):
-            yield Drawing(np.asarray(load_image(path)))
+            yield GeneratedImage(np.asarray(load_image(path)))
 
     def device(self) -> str:
         return "none (images were there)"

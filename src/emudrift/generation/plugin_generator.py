@@ -8,30 +8,30 @@ import numpy as np
 from emudrift.config.plugins import call_plugin
 from emudrift.data.prompts import Prompt
 from emudrift.errors import InputError
-from emudrift.generation.interface import Drawing
+from emudrift.generation.interface import GeneratedImage
 
 
 class PluginGenerator:
-    """Wraps a generator whose `draw` yields one image (height, width, 3) uint8 per prompt, as an array.
+    """Wraps a generator whose `generate` yields one image (height, width, 3) uint8 per prompt, as an array.
 
     Args:
         name: of the generator, for errors.
-        generator: has `draw(prompts)`; perhaps `size` (width, height), `batch_size` and `device()`.
+        generator: has `generate(prompts)`; perhaps `size` (width, height), `batch_size` and `device()`.
 
     Raises:
-        InputError: it has no `draw`.
+        InputError: it has no `generate`.
     """
 
     def __init__(self, name: str, generator: Any) -> None:
         self.name, self.generator = f"generator {name}", generator
-        if not callable(getattr(generator, "draw", None)):
-            raise InputError(f"plugins: {self.name}: what load returned has no method draw(prompts)")
+        if not callable(getattr(generator, "generate", None)):
+            raise InputError(f"plugins: {self.name}: what load returned has no method generate(prompts)")
         self.size: tuple[int, int] | None = getattr(generator, "size", None)
         self.batch_size: int = getattr(generator, "batch_size", 1)
 
-    def draw(self, prompts: Sequence[Prompt]) -> Iterator[Drawing]:
+    def generate(self, prompts: Sequence[Prompt]) -> Iterator[GeneratedImage]:
         """Yields one image per prompt. Raises InputError where the generator fails or gives no such images."""
-        images = call_plugin(self.name, lambda: list(self.generator.draw(prompts)))
+        images = call_plugin(self.name, lambda: list(self.generator.generate(prompts)))
         if len(images) != len(prompts):
             raise InputError(f"plugins: {self.name}: gave {len(images)} images for {len(prompts)} prompts")
         for prompt, image in zip(prompts, images, strict=True):
@@ -41,7 +41,7 @@ class PluginGenerator:
                     f"plugins: {self.name}: image of prompt {prompt.prompt_id} has shape {array.shape} and type {array.dtype}; "
                     "expected (height, width, 3) of type uint8"
                 )
-            yield Drawing(array)
+            yield GeneratedImage(array)
 
     def device(self) -> str:
         return str(self.generator.device()) if hasattr(self.generator, "device") else "not said by the plugin"

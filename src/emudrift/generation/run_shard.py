@@ -99,7 +99,7 @@ class ShardRun:
             draw_shard(self.prompts, partial, loaded, started, progress.update, before_batch)
             lock.check()
             batching = self.experiment.paths.batching(self.arm.name)
-            together = partial.drawn_together(self.prompts)
+            together = partial.effective_batch_sizes(self.prompts)
             return {
                 "batch_size": chosen_batching(batching).batch_size if fixes_batch(self.experiment, self.arm) else None,
                 "drawn_together": {str(size): count for size, count in sorted(together.items())},

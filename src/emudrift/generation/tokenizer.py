@@ -42,7 +42,7 @@ class TokenizerGenerator:
         self.vq = load_vq(checkpoint).to(torch_device(settings["device"])).eval()
         self.images = images
         self.members = None if images.is_dir() else scan_reference_images(images)
-        self.batching, self.drawn_together = Batching(BATCH, 0), BATCH
+        self.batching, self.effective_batch_size = Batching(BATCH, 0), BATCH
 
     def plan(self, captions: Sequence[str], shard_size: int, batch_size: int | None) -> Batching:
         return self.batching

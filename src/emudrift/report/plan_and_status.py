@@ -1,4 +1,4 @@
-"""What `snakemake plan` and `snakemake status` show."""
+"""Terminal output of `snakemake plan` and `snakemake status`."""
 
 import math
 import shutil
@@ -19,28 +19,28 @@ from emudrift.generation.progress_of_arms import ArmState
 from emudrift.runtime.terminal import duration, table
 
 ASSUMED_RATE = 400.0
-"""Images of 512 x 512 per GPU and hour, assumed until a shard has finished and says better. Not measured."""
+"""Images of 512 x 512 per GPU and hour: a guess (not a measurement), used until the first shard has finished."""
 
 BYTES_PER_PIXEL = 1.8
-"""A PNG of a photograph, tar headers included, assumed until an archive is there."""
+"""A PNG of a photograph, tar headers included; assumed until the first archive exists."""
 
 DIFFERENCES = (0.5, 1.0, 2.0)
-"""Differences in FID that `plan` says the necessary N for."""
+"""FID differences for which `plan` reports the required N."""
 
 UNKNOWN = "unknown"
-"""Where a rate is from that nobody knows."""
+"""Source of a rate that cannot be estimated."""
 
 
 @dataclass(frozen=True)
 class Rate:
-    """Images per hour on one device, and where the number is from."""
+    """Images per hour on one device, and the source of that number."""
 
     images_per_hour: float
     source: str
 
 
 def expected_rate(experiment: Experiment, arm: Arm, states: Sequence[ArmState]) -> Rate:
-    """How fast an arm will be generated: as its own shards were, else as another arm's of the same size, else as assumed."""
+    """Expected generation rate of an arm: measured on its own shards, else on an arm of the same size, else assumed."""
 
     def measured(state: ArmState) -> float | None:
         rates = [shard.rate for shard in state.shards if shard.rate is not None]
@@ -57,13 +57,13 @@ def expected_rate(experiment: Experiment, arm: Arm, states: Sequence[ArmState]) 
         if alike and (model.same_speed or other == model) and (found := measured(state)):
             return Rate(found, f"as {state.arm.label}")
     if model.is_fast():
-        return Rate(math.inf, "no drawing")
-    # The work for a token grows with the tokens before it; up to this size it is mostly that of reading the weights.
+        return Rate(math.inf, "not generated")
+    # The cost of a token grows with its position, but up to this size it is dominated by reading the weights.
     return Rate(ASSUMED_RATE * 4096 / tokens, "assumed") if tokens else Rate(math.inf, UNKNOWN)
 
 
 def expected_bytes(arm: Arm, states: Sequence[ArmState]) -> float:
-    """Bytes of an image in its archive: as in those that are there, else by its pixels."""
+    """Expected bytes per image in an archive: measured on existing archives, else estimated from the image size."""
     archives = [shard for state in states if state.arm.name == arm.name for shard in state.shards if shard.done]
     if archives and sum(shard.images for shard in archives):
         return sum(shard.size for shard in archives) / sum(shard.images for shard in archives)
@@ -71,7 +71,7 @@ def expected_bytes(arm: Arm, states: Sequence[ArmState]) -> float:
 
 
 def plan_view(experiment: Experiment, states: Sequence[ArmState]) -> list[RenderableType]:
-    """What `snakemake plan` shows."""
+    """The output of `snakemake plan`."""
     rows, hours, needed = [], 0.0, 0.0
     for state in states:
         rate, left = expected_rate(experiment, state.arm, states), state.total - state.images
@@ -89,33 +89,33 @@ def plan_view(experiment: Experiment, states: Sequence[ArmState]) -> list[Render
     folder = _existing(experiment.paths.results)
     free = shutil.disk_usage(folder).free
     needed += sum(state.total for state in states) * sum(e.dims for e in experiment.config.extractors) * 4
-    unsaid = f", and those of {', '.join(unknown)}, unknown until a shard has finished" if unknown else ""
+    unsaid = f", excluding {', '.join(unknown)} (unknown until a shard has finished)" if unknown else ""
     view: list[RenderableType] = [
         table(rows),
         "",
-        f"{_device_hours(experiment)} left for drawing: {hours:,.1f}{unsaid}",
+        f"{_device_hours(experiment)} left for generation: {hours:,.1f}{unsaid}",
         f"disk space still needed: {needed / 1e9:,.1f} GB of {free / 1e9:,.1f} GB free in {folder}",
     ]
     if needed > free:
-        warning = "that is more than is free; shards stop when the disk is full, and go on when there is space"
+        warning = "not enough disk space; shards stop when the disk is full and can be resumed once there is space"
         view.append(Text(f"WARNING: {warning}", style="yellow"))
     view += power_view(experiment)
     if any(expected_rate(experiment, state.arm, states).source == "assumed" for state in states):
-        said = "an hour on one GPU, until a shard has finished and says better"
+        said = "per hour on one GPU, until the rate of a finished shard is known"
         view += ["", Text(f"assumed: {ASSUMED_RATE:,.0f} images of 512 x 512 {said}", style="dim")]
     return view
 
 
 def power_view(experiment: Experiment) -> list[RenderableType]:
-    """How many images are enough, from the differences that an earlier run found at its largest N; empty without one.
+    """Required N (power analysis), from the differences of an earlier run at its largest N; empty if there is none.
 
-    A table that cannot be read is named, and keeps nobody from the rest of the plan: the next run makes a new one.
+    A table that cannot be read is reported without stopping the plan, since the next run rewrites it.
     """
     path = experiment.paths.comparison_table
     try:
         found = load_table(path, COMPARISON_COLUMNS) if path.exists() else pd.DataFrame()
     except InputError as error:
-        return ["", Text(f"how many images are enough cannot be said yet: {error}", style="yellow")]
+        return ["", Text(f"cannot estimate the required N yet: {error}", style="yellow")]
     if found.empty:
         return []
     found = found[found["n"] == found["n"].max()]
@@ -125,14 +125,12 @@ def power_view(experiment: Experiment) -> list[RenderableType]:
         needed = {f"{size:g} FID": f"{required_n(pair.standard_error, pair.n, size):,}" for size in DIFFERENCES}
         seen = {"extractor": pair.extractor, "reference": SELECTIONS[pair.reference_selection]}
         rows.append({"pair": f"{pair.model} − {pair.baseline}{scale}"} | seen | needed)
-    said = (
-        "N per arm that finds a true difference of this size with 80 % power, by the spread of the differences at N ="
-    )
+    said = "N per arm to detect a true difference of this size with 80 % power, from the standard errors at N ="
     return ["", f"{said} {int(found['n'].iloc[0]):,}:", table(rows)]
 
 
 def status_view(experiment: Experiment, states: Sequence[ArmState]) -> list[RenderableType]:
-    """What `snakemake status` shows."""
+    """The output of `snakemake status`."""
     rows, failed, working = [], [], []
     for state in states:
         busy = [shard for shard in state.shards if shard.worker and not shard.done]
@@ -141,7 +139,7 @@ def status_view(experiment: Experiment, states: Sequence[ArmState]) -> list[Rend
         rows.append(
             _counts(state)
             | {
-                "working": len(busy),
+                "running": len(busy),
                 "images/h": f"{speed:,.0f}" if speed else "–",
                 "time left": "done" if not left else duration(3600 * left / speed) if speed else "–",
             }
@@ -160,7 +158,7 @@ def status_view(experiment: Experiment, states: Sequence[ArmState]) -> list[Rend
 
 
 def _counts(state: ArmState) -> dict[str, object]:
-    """The first columns of both tables."""
+    """The columns that both tables share."""
     return {
         "arm": state.arm.label,
         "done": state.count("done"),
@@ -175,5 +173,5 @@ def _device_hours(experiment: Experiment) -> str:
 
 
 def _existing(path: Path) -> Path:
-    """The path, or the nearest folder above it that is there."""
+    """The path, or its nearest existing parent folder."""
     return path if path.exists() else _existing(path.parent)
