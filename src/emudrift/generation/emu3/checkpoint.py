@@ -16,7 +16,7 @@ from emudrift.config.experiment import Experiment
 from emudrift.config.model_settings import ModelSettings
 from emudrift.data.prompts import Prompt
 from emudrift.errors import InputError
-from emudrift.generation.model_files import are_unchanged, hash_files, hub_commit
+from emudrift.generation.model_files import Files, are_unchanged, hash_files, hub_commit
 
 Shapes = dict[str, tuple[int, ...]]
 
@@ -254,6 +254,11 @@ def _compare_adapter(adapter: Path, checkpoint: Path) -> None:
             )
 
 
+def have_same_times(recorded: dict[str, Files], folders: dict[str, Path]) -> bool:
+    """Whether all files have the sizes and times that `check_emu3` recorded, without reading them."""
+    return all(are_unchanged(recorded.get(role, {}), _relevant_files(folder)) for role, folder in folders.items())
+
+
 def _relevant_files(folder: Path) -> dict[str, Path]:
     if not folder.is_dir():
         raise InputError(f"{folder}: the folder is missing; is its path right, or was it not downloaded yet?")
@@ -268,5 +273,4 @@ def check_model(experiment: Experiment, model: ModelSettings, prompts: Sequence[
 
 
 def model_is_unchanged(experiment: Experiment, model: ModelSettings, files: dict[str, Any]) -> bool:
-    folders = experiment.checkpoint_folders(model)
-    return all(are_unchanged(files.get(role, {}), _relevant_files(folder)) for role, folder in folders.items())
+    return have_same_times(files, experiment.checkpoint_folders(model))
