@@ -131,9 +131,7 @@ def _sections(experiment: Experiment, content: Content, shards: dict[str, list[M
             Section("gallery", "Sample gallery", template="gallery.html.j2" if content.gallery.total else ""),
             Section("fids", "FIDs", _FIDS, tables=fid_tables(fid, arms)),
             Section("comparisons", "Differences between models", _COMPARISONS, tables=comparison_tables(comparison)),
-            Section(
-                "made", "Provenance", template="made.html.j2", tables=run_tables(experiment, arms, shards, fid)
-            ),
+            Section("made", "Provenance", template="made.html.j2", tables=run_tables(experiment, arms, shards, fid)),
             Section("methods", "Methods, ready to paste", template="methods.html.j2"),
         )
         if section.pictures or section.tables or section.template
