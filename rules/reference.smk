@@ -6,7 +6,7 @@ another experiment would make them anew.
 """
 
 REFERENCES = {experiment.reference_key(extractor): extractor for extractor in experiment.config.extractors}
-READY = {key: e.reference_statistics for key, e in REFERENCES.items() if e.reference_statistics is not None}
+READY = {key: e.ready_statistics for key, e in REFERENCES.items() if e.ready_statistics is not None}
 REFERENCE_LIST = [experiment.reference_list] if experiment.needs_reference_images else []
 
 

@@ -19,7 +19,9 @@ def main() -> None:
 
 def check(arguments: argparse.Namespace) -> None:
     experiment = Experiment.load(arguments.config)
-    prompts = load_prompts(experiment.paths.prompts) if experiment.is_matched_with_prompts(arguments.model) else []
+    prompts = (
+        load_prompts(experiment.paths.prompts) if experiment.model(arguments.model).checked_against_prompts else []
+    )
     found = check_model(experiment, arguments.model, prompts[: experiment.shards()[-1].stop])
     write_json(experiment.paths.model_record(arguments.model), found)
     logging.info("model %s is whole: %s", arguments.model, found["digest"][:12])

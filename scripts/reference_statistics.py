@@ -18,7 +18,7 @@ def main() -> None:
 def compute(arguments: argparse.Namespace) -> None:
     experiment = Experiment.load(arguments.config)
     extractor = experiment.extractor(arguments.extractor)
-    key, ready = experiment.reference_key(extractor), extractor.reference_statistics
+    key, ready = experiment.reference_key(extractor), extractor.ready_statistics
     if ready is None:
         found = statistics(load_features([experiment.paths.reference_features(key)]))
     else:

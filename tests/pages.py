@@ -68,7 +68,7 @@ class Study:
     def __init__(self, drift: tuple[float, float] = (3.0, 9.0), **changes: Any) -> None:
         config = small_config(**({"sample_sizes": [100, 400], "shard_size": 200} | changes))
         self.experiment = Experiment(parse_config(config, "test"), Path(__file__).parent / "test.yaml")
-        (extractor,) = self.experiment.extractor_names
+        extractor, *_ = self.experiment.extractor_names
         self.records = [
             record(
                 arm.model,

@@ -325,7 +325,11 @@ def test_one_number_per_image_needs_no_blocks():
             {"values": (Value("a", True), Value("b", True))},
             "returned float 1.0; expected 2 finite numbers",
         ),
-        (lambda x: x[1:, 0], {"per_image": True}, r"shape \(39,\) .* expected 40 finite numbers, one per image"),
+        (
+            lambda x: x[1:, 0],
+            {"per_image": True},
+            r"returned an array of shape \(39,\) .* expected 40 finite numbers, one per image",
+        ),
     ],
 )
 def test_a_function_that_returns_no_such_numbers_is_named(function, changes, said):

@@ -99,7 +99,7 @@ def test_the_rate_of_other_software_is_unknown_until_its_own_shard_has_finished(
     )
     finish(experiment, 0, 0)
     states = survey(experiment)
-    assert [expected_rate(arm, states).source for arm in experiment.arms()] == [
+    assert [expected_rate(experiment, arm, states).source for arm in experiment.arms()] == [
         "measured", "as one, guidance 1", "unknown", "unknown"
     ]  # fmt: skip
     assert row(plain(*plan_view(experiment, states)), "two, guidance 1")[-2:] == ["unknown", "0.0"]
@@ -107,7 +107,7 @@ def test_the_rate_of_other_software_is_unknown_until_its_own_shard_has_finished(
 
 def test_without_a_finished_shard_the_rate_is_said_to_be_assumed(experiment):
     states = survey(experiment)
-    assert expected_rate(experiment.arms()[0], states).images_per_hour == module.ASSUMED_RATE * 64
+    assert expected_rate(experiment, experiment.arms()[0], states).images_per_hour == module.ASSUMED_RATE * 64
     assert "assumed: 400 images of 512 x 512 per hour" in plain(*plan_view(experiment, states))
 
 
@@ -229,8 +229,8 @@ def test_a_tokenizers_rate_says_nothing_about_drawing(experiment):
     other.paths = experiment.paths
     finish(other, 4, 0, seconds=1)
     states = survey(other)
-    assert expected_rate(other.arms()[4], states).source == "measured"
-    assert expected_rate(other.arms()[0], states).source == "assumed"
+    assert expected_rate(other, other.arms()[4], states).source == "measured"
+    assert expected_rate(other, other.arms()[0], states).source == "assumed"
     shutil.rmtree(other.paths.results)
     other.paths.results.mkdir()
     assert row(plain(*plan_view(other, survey(other))), "floor")[-3:] == ["not", "generated", "0.0"]

@@ -128,7 +128,7 @@ class Experiment:
         full: all real images, or ready statistics; same: the N dataset images whose captions were used.
         """
         asked = self.config.reference.selection
-        if asked == "full" or extractor.reference_statistics is not None:
+        if asked == "full" or extractor.ready_statistics is not None:
             return ("full",)
         return ("same",) if asked == "same" else ("full", "same")
 
@@ -167,15 +167,15 @@ class Experiment:
     def reference_key(self, extractor: ExtractorSettings) -> str:
         """What names the cached features and statistics of the reference, which experiments share."""
         settings = {"extractor": extractor.feature_settings(self)}
-        if extractor.reference_statistics is not None:
-            settings["statistics"] = {"file": self.identity(extractor.reference_statistics)}
+        if extractor.ready_statistics is not None:
+            settings["statistics"] = {"file": self.identity(extractor.ready_statistics)}
         else:
             settings["list"] = self.reference_list_settings()
         return f"{extractor.name}-{fingerprint(settings)}"
 
     def describe_reference(self, extractor: ExtractorSettings, selection: Selection) -> dict[str, Any]:
         """The reference in words and its key, for results."""
-        ready = extractor.reference_statistics
+        ready = extractor.ready_statistics
         return {
             "key": self.reference_key(extractor),
             "images": self.identity(str(self.reference_images) if ready is None else ready),

@@ -180,7 +180,7 @@ class Config(Settings):
 
     def reads_reference(self, extractor: ExtractorSettings) -> bool:
         """Whether an extractor has to see the reference images: not with ready statistics or for metrics without reference."""
-        if extractor.reference_statistics is not None:
+        if extractor.ready_statistics is not None:
             return False
         metrics = map(self.metric, self.metric_names())
         return any(metric.inputs == "reference" and metric.reads_from(extractor) for metric in metrics)
@@ -238,7 +238,7 @@ class Config(Settings):
                     f"metrics: {metric.name} needs an extractor with name: {' or '.join(names)}; there are only "
                     f"{', '.join(each.name for each in self.extractors)}"
                 )
-            ready = [each.name for each in ours if each.reference_statistics is not None]
+            ready = [each.name for each in ours if each.ready_statistics is not None]
             if metric.name != "fid" and metric.inputs == "reference" and ready:
                 raise ValueError(
                     f"metrics: {metric.name} needs the features of the reference's images, of which reference_statistics of the "

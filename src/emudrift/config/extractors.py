@@ -43,17 +43,11 @@ class ExtractorSettings(Settings):
     # Each subclass narrows these.
     name: str
     dims: Annotated[int, Field(ge=1)]
-    reference_statistics: Text | None = Field(
-        None, description="Ready statistics of the reference (.npz with mu, sigma) in place of reference images."
-    )
 
-    @model_validator(mode="after")
-    def _statistics_need_a_distance(self) -> "ExtractorSettings":
-        if self.reference_statistics is not None and self.distance is None:
-            raise ValueError(
-                f"reference_statistics: {self.name} has no Fréchet distance that could be computed from them"
-            )
-        return self
+    @property
+    def ready_statistics(self) -> str | None:
+        """Ready statistics of the reference, where its settings have the key `reference_statistics` and it is set."""
+        return getattr(self, "reference_statistics", None)
 
     def feature_settings(self, experiment: "Experiment") -> dict[str, Any]:
         """Everything that can change a feature, and nothing else: what its fingerprint covers."""
@@ -129,6 +123,9 @@ class Inception(ExtractorSettings):
     sha256: str = Field(INCEPTION_SHA256, pattern=r"^[0-9a-f]{64}$", description="sha256 of the weights file.")
     seed: int = Field(0, ge=0, description="Seed of the random weights (inception-random).")
     preprocessing: Preprocessing = Field(default_factory=lambda: Preprocessing())
+    reference_statistics: Text | None = Field(
+        None, description="Ready statistics of the reference (.npz with mu, sigma) instead of reference images."
+    )
 
     @model_validator(mode="after")
     def _random_has_no_weights(self) -> "Inception":
@@ -236,6 +233,9 @@ class Dinov2(CheckpointExtractor):
         description="Dinov2 in transformers' format: a local folder, or a hub id at a pinned revision. The paper's is ViT-L/14.",
     )
     dims: Annotated[int, Field(ge=1)] = Field(1024, description="Width of the checkpoint's CLS token.")
+    reference_statistics: Text | None = Field(
+        None, description="Ready statistics of the reference (.npz with mu, sigma) instead of reference images."
+    )
 
 
 class Clip(CheckpointExtractor):

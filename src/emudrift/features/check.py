@@ -29,8 +29,8 @@ def check_experiment(
             f"the largest possible N is {len(prompts):,}"
         )
     for extractor in experiment.config.extractors:
-        if extractor.reference_statistics is not None:
-            load_statistics(experiment.path(extractor.reference_statistics), extractor.dims)
+        if extractor.ready_statistics is not None:
+            load_statistics(experiment.path(extractor.ready_statistics), extractor.dims)
         if extractor.plugin:
             call_plugin(f"extractor {extractor.name}", extractor.check, experiment)
         else:

@@ -151,8 +151,8 @@ def status_view(experiment: Experiment, states: Sequence[ArmState]) -> list[Rend
             if shard.error
         ]
     view: list[RenderableType] = [table(rows)]
-    view += ["", f"at work ({len(working)}):", *working] if working else []
-    view += ["", f"stopped before their end, and not at work now ({len(failed)}):", *failed] if failed else []
+    view += ["", f"running ({len(working)}):", *working] if working else []
+    view += ["", f"stopped before completion, not running now ({len(failed)}):", *failed] if failed else []
     view += ["", Text(f"logs: {experiment.paths.logs}", style="dim")] if failed else []
     return view
 
