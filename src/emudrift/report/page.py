@@ -126,18 +126,18 @@ def _sections(experiment: Experiment, content: Content, shards: dict[str, list[M
         for section in (
             Section("curve", "FID against N", pictures=[curve]),
             Section("differences", "Differences", pictures=[] if comparison.empty else [forest]),
-            Section("floor", "The tokenizer's floor", _FLOOR, tables=floors),
+            Section("floor", "Tokenizer lower bound", _FLOOR, tables=floors),
             Section("metrics", "Further metrics", _METRICS, tables=metrics),
             Section(
                 "metric-differences", "Further metrics: differences between models", _DIFFERENCES, tables=differences
             ),
-            Section("people", "What people say", template="human.html.j2" if content.human is not None else ""),
-            Section("gallery", "The same prompts", template="gallery.html.j2" if content.gallery.total else ""),
+            Section("people", "Human evaluation", template="human.html.j2" if content.human is not None else ""),
+            Section("gallery", "Sample gallery", template="gallery.html.j2" if content.gallery.total else ""),
             Section("fids", "FIDs", _FIDS, tables=fid_tables(fid, arms)),
             Section("comparisons", "Differences between models", _COMPARISONS, tables=comparison_tables(comparison)),
             Section(
                 "made",
-                "How it was made",
+                "Provenance",
                 template="made.html.j2",
                 tables=[*run_tables(experiment, arms, shards, fid), *cost_tables(content.costs)],
             ),
@@ -148,24 +148,24 @@ def _sections(experiment: Experiment, content: Content, shards: dict[str, list[M
 
 
 _FLOOR = (
-    "The dataset's own images, encoded and decoded by a model's VQ: its arm in the figure and the tables of FIDs is the best "
-    "that the arms of that model can reach. Means over images with their 95 % t intervals."
+    "The dataset's own images, encoded and decoded by a model's VQ. Their FID, an arm of the figure and tables, is a lower bound "
+    "for models that use this tokenizer. Means over images with 95 % t intervals."
 )
 _METRICS = (
-    "At the largest N. The value by its paper's formula, then the interval; where another number stands before the interval, "
-    "it is the value corrected for bias."
+    "At the largest N: the value as defined in its paper, then the interval. A second number before the interval is the "
+    "bias-corrected value."
 )
 _DIFFERENCES = (
-    "Model minus baseline at the same guidance scale, paired by prompt, with its interval; below it the finding and the p of no "
-    "difference, alone and adjusted for all comparisons of these tables (Holm). Findings go by the adjusted one."
+    "Model minus baseline at the same guidance scale, paired by prompt, with its interval; below it the finding and the p value, "
+    "per comparison and Holm-adjusted for all comparisons of these tables. Findings use the adjusted p value."
 )
 _FIDS = (
-    "Plain FID; FID corrected for the bias of a finite N, and FID extrapolated to infinite N, each with its interval. N in "
-    "italics: below twice the number of dimensions, where absolute values are unreliable."
+    "Plain FID; bias-corrected FID and FID extrapolated to infinite N, each with its interval. N in italics: fewer images than "
+    "twice the feature dimensions, where absolute values are unreliable."
 )
 _COMPARISONS = (
-    "Model minus baseline, paired by prompt: above 0 the model is worse. Intervals and p belong to the corrected difference; "
-    "those named Holm are adjusted for all comparisons at the same N, and the finding goes by them."
+    "Model minus baseline, paired by prompt: above 0 the model is worse. Intervals and p refer to the bias-corrected difference; "
+    "those marked Holm are adjusted for all comparisons at the same N, and the finding is based on them."
 )
 
 
