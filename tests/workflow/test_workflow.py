@@ -34,9 +34,7 @@ def test_the_experiment_makes_every_output(finished):
 def test_a_shard_that_is_started_over_is_drawn_again_with_what_follows(finished, new_workflow):
     """On a copy: only its own jobs are planned, and the bytes come out the same."""
     workflow = new_workflow("over")
-    shutil.copytree(finished.folder / "results", workflow.folder / "results", copy_function=shutil.copy2)
-    shutil.copytree(finished.folder / "resources", workflow.folder / "resources", copy_function=shutil.copy2)
-    shutil.copytree(finished.folder / ".snakemake", workflow.folder / ".snakemake", copy_function=shutil.copy2)
+    workflow.take_over(finished.folder)
     config = workflow.write_config(small_config())
     before = archives(workflow.folder / "results/small")
     assert workflow.planned(config=config) == {}
