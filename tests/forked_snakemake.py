@@ -13,7 +13,7 @@ import sys
 import docutils.parsers.rst.directives.images  # noqa: F401
 import PIL.Image  # noqa: F401
 import pydantic  # noqa: F401
-import rich.console  # noqa: F401
+import rich.console
 import rich.progress  # noqa: F401
 import snakemake.cli
 import snakemake.report

@@ -7,7 +7,6 @@ CPU (device: cpu), while the profile asks SLURM for a GPU for each GPU rule, as 
 import os
 import signal
 import time
-from pathlib import Path
 
 import cluster as throwaway
 import pytest
