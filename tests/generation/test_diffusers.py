@@ -86,7 +86,9 @@ def expected(plain) -> list[np.ndarray]:
 
 def drawn(generator: DiffusersGenerator, prompts=PROMPTS) -> list[np.ndarray]:
     size = generator.batch_size
-    return [drawing.image for at in range(0, len(prompts), size) for drawing in generator.draw(prompts[at : at + size])]
+    return [
+        drawing.image for at in range(0, len(prompts), size) for drawing in generator.generate(prompts[at : at + size])
+    ]
 
 
 @pytest.mark.parametrize("batch_size", [1, 3, 8])
@@ -137,13 +139,13 @@ def test_too_little_memory_halves_the_batch_and_every_image_says_so(plain, monke
         return whole(prompt=prompt, **arguments)
 
     monkeypatch.setattr(generator, "pipeline", small)
-    found = list(generator.draw(PROMPTS[:4]))
+    found = list(generator.generate(PROMPTS[:4]))
     assert asked == [4, 2, 2]
-    assert [drawing.drawn_together for drawing in found] == [2] * 4
+    assert [drawing.effective_batch_size for drawing in found] == [2] * 4
     assert max(np.abs(a.astype(int) - b.image).max() for a, b in zip(alone[:4], found, strict=True)) <= 1
     monkeypatch.setattr(generator, "pipeline", lambda **_: (_ for _ in ()).throw(torch.OutOfMemoryError()))
     with pytest.raises(InputError, match="too small to draw one image of 32 x 32"):
-        list(generator.draw(PROMPTS[:1]))
+        list(generator.generate(PROMPTS[:1]))
 
 
 def test_images_that_the_safety_checker_replaced_are_named_and_survive_a_resume(checked, tmp_path):
@@ -152,10 +154,10 @@ def test_images_that_the_safety_checker_replaced_are_named_and_survive_a_resume(
     draw_shard(PROMPTS[:3], partial, lambda: generator)
     draw_shard(PROMPTS, PartialShard(tmp_path / "partial", IDENTITY, None), lambda: generator)
     flagged = partial.flagged(PROMPTS)
-    black = [p.prompt_id for p, d in zip(PROMPTS, generator.draw(PROMPTS), strict=True) if not d.image.any()]
+    black = [p.prompt_id for p, d in zip(PROMPTS, generator.generate(PROMPTS), strict=True) if not d.image.any()]
     assert flagged == black
     assert 0 < len(flagged) < len(PROMPTS), "the test needs both kinds"
-    assert partial.drawn_together(PROMPTS) == {8: 7}
+    assert partial.effective_batch_sizes(PROMPTS) == {8: 7}
     write_archive(tmp_path / "a.tar", PROMPTS, partial)
     check_archive(tmp_path / "a.tar", PROMPTS, IDENTITY)
     data = (tmp_path / "a.tar").read_bytes()

@@ -25,7 +25,7 @@ class Codes:
     size = (8, 8)
 
     def __init__(self, batch_size: int = 4) -> None:
-        self.batching, self.drawn_together = Batching(batch_size, 0), batch_size
+        self.batching, self.effective_batch_size = Batching(batch_size, 0), batch_size
         self.drawn: list[list[int]] = []
         self.decoded: list[int] = []
 
@@ -139,11 +139,11 @@ def test_another_batch_size_uses_the_tokens_that_are_there(tmp_path, undisturbed
 def test_how_many_were_drawn_together_survives_a_resume(tmp_path):
     partial = PartialShard(tmp_path / "partial", IDENTITY, None)
     first = Codes()
-    first.drawn_together = 2
+    first.effective_batch_size = 2
     draw_shard(PROMPTS[:4], partial, lambda: first)
     draw_shard(PROMPTS, partial, Codes)
     kept = partial.read_tokens(PROMPTS)
-    assert [kept[prompt.prompt_id].drawn_together for prompt in PROMPTS] == [2] * 4 + [4] * 6
+    assert [kept[prompt.prompt_id].effective_batch_size for prompt in PROMPTS] == [2] * 4 + [4] * 6
 
 
 def test_the_next_batch_is_drawn_while_the_last_is_written(tmp_path, monkeypatch):

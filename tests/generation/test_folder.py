@@ -21,7 +21,7 @@ def folder(tmp_path):
 
 
 def values(generator, prompts):
-    return [int(drawing.image[0, 0, 0]) for drawing in generator.draw(prompts)]
+    return [int(drawing.image[0, 0, 0]) for drawing in generator.generate(prompts)]
 
 
 def test_images_are_matched_by_prompt_id_file_name_or_image_id(folder):

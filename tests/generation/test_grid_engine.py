@@ -205,7 +205,7 @@ def test_where_memory_runs_out_the_batch_halves_and_says_so(caplog):
     generator.engine.codes = hungry.codes
     np.testing.assert_array_equal(generator.codes(SEVERAL), expected)
     assert hungry.asked == [6, 3, 2, 2, 2]
-    assert generator.drawn_together == 2
+    assert generator.effective_batch_size == 2
     assert "out of memory with 6 images together; going on with 3" in caplog.text
     np.testing.assert_array_equal(generator.codes(SEVERAL), expected)
     assert hungry.asked[5:] == [2, 2, 2], "what failed once is not tried again"

@@ -37,7 +37,7 @@ def draw(folder: Path, records: list) -> list[Path]:
 SCRIPT = """
 import sys
 from pathlib import Path
-sys.path.insert(0, sys.argv[1])
+sys.path[:0] = [sys.argv[1], sys.argv[1] + "/report"]
 from test_figures import RECORDS, draw
 draw(Path(sys.argv[2]), RECORDS)
 """
@@ -61,7 +61,7 @@ def test_the_curve_names_arms_n_and_random_weights(tmp_path: Path) -> None:
     text = text_of(svg)
     for word in ("guidance 1", "guidance 3", "base", "finetuned", RANDOM, "N = 400", "N &lt; 2 × 192"):
         assert word in text or word.replace("&lt;", "<") in text, word
-    assert "random weights: means nothing outside this experiment" in text
+    assert "random weights: not meaningful outside this experiment" in text
     published = study((1.0,), (400, 800), (3.0,))
     fid_curve(fid_table(published), tmp_path / "p")
     assert "random" not in text_of(tmp_path / "p.svg")
@@ -145,14 +145,16 @@ def test_a_floor_is_dotted_and_said_to_be_one(tmp_path: Path) -> None:
     records = [*RECORDS, record("floor", None, 100), record("floor", None, 400)]
     fid_curve(fid_table(records), tmp_path / "f", floors=["floor"])
     assert "floor (floor)" in text_of(tmp_path / "f.svg")
-    assert "the floor of floor" in fid_caption(fid_table(records), ["floor"])
+    assert "Dotted: floor, the real images encoded and decoded by the model's VQ" in fid_caption(
+        fid_table(records), ["floor"]
+    )
     fid_curve(fid_table(records), tmp_path / "g")
     assert (tmp_path / "f.svg").read_bytes() != (tmp_path / "g.svg").read_bytes()
 
 
 def test_intervals_of_several_valid_n_are_a_band(tmp_path: Path) -> None:
     table = fid_table(study((1.0, 3.0), (100, 400, 800, 1600), (3.0, -6.0)))
-    assert "Bands: the intervals of the corrected FID at smaller N" in fid_caption(table)
+    assert "Bands: intervals of the bias-corrected FID at smaller N" in fid_caption(table)
     fid_curve(table, tmp_path / "with")
     fid_curve(table.assign(reliable=table["n"] == 1600), tmp_path / "without")
     bands = [len(re.findall(r"FillBetweenPolyCollection|PolyCollection_\d", (tmp_path / f"{name}.svg").read_text()))
@@ -170,7 +172,9 @@ def test_captions_say_whose_the_interval_is() -> None:
     assert "random" not in fid_caption(fid_table([record()]))
     assert "Shaded" not in fid_caption(fid_table([record()]))
     assert "from base at N = 400" in comparison_caption(compare(RECORDS, "base"))
-    assert "thin as adjusted for all these comparisons (Holm)" in comparison_caption(compare(RECORDS, "base"))
+    assert "thin lines: intervals adjusted for all comparisons shown (Holm)" in comparison_caption(
+        compare(RECORDS, "base")
+    )
 
 
 def test_one_model_one_n_and_no_scale_can_be_drawn(tmp_path: Path) -> None:

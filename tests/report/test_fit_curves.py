@@ -68,9 +68,9 @@ def test_the_script_prints_pure_csv_and_says_on_stderr_what_it_cannot_tell(writt
     result = fit_script(written, "--min-n", 5000, "--format", "csv")
     assert result.returncode == 0
     assert result.stdout == "model,guidance_scale,fid_infinity\nnull,1,10\nnull,3,30\n007,1,15\n007,3,35\n"
-    assert "whether two of them differ" in result.stderr
+    assert "whether two models differ" in result.stderr
     words = fit_script(written)
-    assert "whether two of them differ" in words.stdout
+    assert "whether two models differ" in words.stdout
     assert words.stderr == ""
 
 
@@ -83,7 +83,7 @@ def test_figures_are_drawn_by_suffix_and_equal_curves_give_equal_bytes(written: 
     assert (tmp_path / "a.png").read_bytes() == (tmp_path / "b.png").read_bytes()
     assert (tmp_path / "a.pdf").read_bytes() == (tmp_path / "b.pdf").read_bytes()
     assert (tmp_path / "a.svg").read_text().startswith("<?xml")
-    with pytest.raises(InputError, match=r"ends in \.svg, \.pdf or \.png"):
+    with pytest.raises(InputError, match=r"suffix must be \.svg, \.pdf or \.png"):
         draw_curves(curves, tmp_path / "a.jpg", 5000)
 
 
@@ -100,7 +100,7 @@ def test_figures_are_drawn_by_suffix_and_equal_curves_give_equal_bytes(written: 
         ("model,guidance_scale,n_images,fid\na,1,0,3\n", "line 2: n_images is '0'; .* at least 2"),
         (
             "model,guidance_scale,n_images,fid\na,1,5000,9\na,1.0,5e3,8\n",
-            "line 3: a, guidance 1, N = 5,000 is there twice",
+            "line 3: a, guidance 1, N = 5,000 appears twice",
         ),
     ],
 )

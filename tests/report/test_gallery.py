@@ -6,11 +6,11 @@ import shutil
 import tarfile
 import threading
 import time
+from dataclasses import replace
 from itertools import combinations, pairwise
 from pathlib import Path
 
 import numpy as np
-import pandas as pd
 import pytest
 from conftest import small_config
 from PIL import Image
@@ -22,8 +22,8 @@ from emudrift.data.image_io import encode_png
 from emudrift.data.prompts import Prompt
 from emudrift.errors import InputError
 from emudrift.report.figures.image_grid import side_by_side
-from emudrift.report.gallery.row_blocks import MOST_PROMPTS, archive_files, blocks, eye, shards_of
-from emudrift.report.gallery.section import LOW_FLAG, ONE_COLOUR_FLAG, build_gallery, load_clip_scores
+from emudrift.report.gallery.row_blocks import MOST_PROMPTS, archive_files, blocks, ranking_extractor, shards_of
+from emudrift.report.gallery.section import LOW_FLAG, ONE_COLOUR_FLAG, build_gallery
 from emudrift.report.gallery.strips import (
     THUMBNAIL,
     Block,
@@ -73,7 +73,7 @@ def test_small_shards_share_a_job() -> None:
 def test_arms_disagree_by_an_extractor_of_fid() -> None:
     clip = {"name": "clip", "checkpoint": {"path": "somewhere"}, "dims": 8}
     made = experiment(extractors=[clip, small_config()["extractors"][0]], metrics=["fid", "clip_score"])
-    assert eye(made).startswith("inception-random-")
+    assert ranking_extractor(made).startswith("inception-random-")
 
 
 # --- strips and numbers ---
@@ -140,13 +140,13 @@ class Made:
         for prompt in self.prompts:
             flat((250, prompt.row, 0), (48, 24)).save(real / prompt.file_name)
         self.experiment = experiment(prompts={"captions": "demo/data/captions.json", "images": str(real)})
-        self.experiment.results = folder / "results"
+        self.experiment.paths = replace(self.experiment.paths, results=folder / "results")
         self.arms = [arm.name for arm in side_by_side(self.experiment.arms())]
         self.features = {arm: generator.standard_normal((20, 64)).astype(np.float32) for arm in self.arms}
         for arm in self.arms:
             for shard in self.experiment.shards():
                 self.write_archive(arm, shard, self.prompts[shard.start : shard.stop])
-                path = self.experiment.results / "features" / eye(self.experiment) / arm / f"{shard.name}.npy"
+                path = self.experiment.paths.features(ranking_extractor(self.experiment), arm, shard.name)
                 path.parent.mkdir(parents=True, exist_ok=True)
                 np.save(path, self.features[arm][shard.start : shard.stop])
         self.folder, self.index = folder / "gallery" / "000000-000020", folder / "gallery" / "000000-000020.json"
@@ -155,7 +155,7 @@ class Made:
         return (self.arms.index(arm), prompt.row, 200)
 
     def write_archive(self, arm: str, shard: RowRange, prompts: list[Prompt]) -> Path:
-        path = self.experiment.images(arm, shard.name, ".tar")
+        path = self.experiment.paths.archive(arm, shard.name)
         path.parent.mkdir(parents=True, exist_ok=True)
         with tarfile.open(path, "w") as tar:
             for prompt in prompts:
@@ -247,14 +247,14 @@ def test_a_hundred_arms_fit_into_a_strip() -> None:
 def test_a_broken_archive_leaves_no_half_gallery(made: Made) -> None:
     shard, arm = made.experiment.shards()[1], made.arms[2]
     for prompts, message in (
-        (made.prompts[:10], "holds other prompts than the table"),
-        (made.prompts[10:15], "holds 5 images where 10 are wanted"),
+        (made.prompts[:10], "does not match the prompt table"),
+        (made.prompts[10:15], "has 5 images, 10 expected"),
     ):
         made.write_archive(arm, shard, prompts)
         with pytest.raises(InputError, match=rf"000010-000020\.tar: {message}"):
             made.write()
         assert list(made.folder.parent.iterdir()) == []
-    made.experiment.images(arm, shard.name, ".tar").unlink()
+    made.experiment.paths.archive(arm, shard.name).unlink()
     with pytest.raises(InputError, match=r"000010-000020\.tar: not a whole archive"):
         made.write()
 
@@ -266,7 +266,7 @@ def block_of(made: Experiment, spreads: list[list[float]]) -> Block:
     return Block.model_validate(
         {
             "rows": "000000-000020",
-            "extractor": "eye",
+            "extractor": "dinov2",
             "arms": [arm.name for arm in side_by_side(made.arms())],
             "prompts": [
                 {"row": row, "prompt_id": f"{row}", "caption": f"caption {row}", "spread": each, "disagreement": 1.5}
@@ -339,13 +339,12 @@ def test_without_real_images_there_is_no_place_for_them(tmp_path: Path) -> None:
 def test_what_does_not_belong_together_is_refused(tmp_path: Path) -> None:
     made = experiment()
     block = block_of(made, [[60.0] * 4])
-    with pytest.raises(InputError, match=r"000000\.webp: no such file or directory; make the gallery again"):
+    with pytest.raises(
+        InputError, match=r"000000\.webp: no such file or directory; remove .*000000-000020 and run again"
+    ):
         build_gallery(made, [block], tmp_path)
-    with pytest.raises(InputError, match=r"000000-000020\.json: was made for other arms"):
+    with pytest.raises(InputError, match=r"000000-000020\.json: was built for other arms"):
         build_gallery(made, [block.model_copy(update={"arms": block.arms[1:]})], tmp_path)
     (tmp_path / "a.json").write_text(json.dumps({"rows": "x"}))
     with pytest.raises(InputError, match=r"a\.json: extractor: Field required"):
         load_block(tmp_path / "a.json")
-    pd.DataFrame({"x": [1]}).to_csv(tmp_path / "b.csv")
-    with pytest.raises(InputError, match=r"b\.csv: not a table of CLIPScores"):
-        load_clip_scores(tmp_path / "b.csv")

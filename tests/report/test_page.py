@@ -59,7 +59,7 @@ def write_page(
         )
         for row, caption in enumerate(captions)
     ]
-    block = Block(rows="000000-010000", extractor="eye", arms=arms, prompts=shown)
+    block = Block(rows="000000-010000", extractor="dinov2", arms=arms, prompts=shown)
     home = folder / "gallery" / block.rows
     home.mkdir(parents=True)
     noise = [Image.fromarray(generator.integers(0, 256, (side, side, 3), np.uint8)) for _ in range(len(arms) + 1)]
@@ -103,7 +103,7 @@ def test_the_page_opens_from_the_disk_without_a_word_and_asks_for_nothing_else(o
 
 
 def test_paging_loads_strips_beside_the_page_and_nothing_from_elsewhere(opened: Opened, written: Path) -> None:
-    opened.page.select_option("#gallery-sort", "order of the prompts")
+    opened.page.select_option("#gallery-sort", "prompt order")
     assert opened.captions() == captions_of(TOTAL)[:PAGE]
     assert opened.page.locator("#gallery-back").is_disabled()
     opened.page.click("#gallery-next")
@@ -129,7 +129,7 @@ def test_a_frame_shows_its_own_part_of_the_strip(browser, tmp_path: Path) -> Non
     for each in (tmp_path / "gallery" / "000000-010000").iterdir():
         each.write_bytes(strip)
     opened = Opened(browser, path, viewport={"width": 1200, "height": 900})
-    opened.page.select_option("#gallery-sort", "order of the prompts")
+    opened.page.select_option("#gallery-sort", "prompt order")
     opened.page.click("#gallery-next")
     opened.page.wait_for_load_state("networkidle")
     frames = opened.page.locator(".frame")
@@ -153,7 +153,7 @@ def test_search_finds_all_words_in_any_order_and_ids(opened: Opened) -> None:
     assert opened.captions() == ["a bus number 17"]
     opened.page.fill("#gallery-search", "no such thing")
     assert opened.captions() == []
-    assert opened.status() == "No caption has these words."
+    assert opened.status() == "No caption contains these words."
     # Enter must not send a form anywhere.
     opened.page.press("#gallery-search", "Enter")
     opened.page.fill("#gallery-search", "")
@@ -194,7 +194,7 @@ def test_the_embedded_first_page_says_the_same_as_the_script(browser, tmp_path: 
 
 def test_the_lightbox_works_by_keyboard_alone(opened: Opened) -> None:
     page = opened.page
-    page.select_option("#gallery-sort", "order of the prompts")
+    page.select_option("#gallery-sort", "prompt order")
     page.locator(".frame").first.focus()
     page.keyboard.press("Enter")
     assert page.locator("#lightbox").is_visible()
@@ -230,7 +230,7 @@ def test_hostile_captions_are_text_everywhere(browser, tmp_path: Path) -> None:
     path = write_page(tmp_path, hostile * 3)
     opened = Opened(browser, path)
     opened.page.on("dialog", lambda dialog: opened.said.append(f"DIALOG {dialog.message}"))
-    opened.page.select_option("#gallery-sort", "order of the prompts")
+    opened.page.select_option("#gallery-sort", "prompt order")
     shown = opened.captions()
     opened.page.click("#gallery-next")
     shown += opened.captions()
@@ -253,7 +253,7 @@ def test_without_the_folder_beside_it_the_page_says_so_kindly(browser, tmp_path:
     assert set(opened.page.evaluate("[...document.querySelectorAll('.prompt img')].map(i => i.naturalWidth)")) == {64}
     opened.page.click("#gallery-next")
     opened.page.locator("#gallery-missing").wait_for(state="visible")
-    assert "folder gallery/ beside it" in " ".join(opened.page.locator("#gallery-missing").inner_text().split())
+    assert "folder gallery/ next to it" in " ".join(opened.page.locator("#gallery-missing").inner_text().split())
     opened.context.close()
 
 

@@ -7,7 +7,7 @@ from ratings import answer, experiment_of, key_of, votes_file
 
 from emudrift.evaluation.human.votes import RATER_COLUMNS, load_votes, rater_table, vote_table
 from emudrift.evaluation.human.win_rates import RATE_COLUMNS, rate_table
-from emudrift.evaluation.tables import load_metric_table
+from emudrift.evaluation.tables import load_table
 from emudrift.report.sections.human_votes import human_section, human_statements
 
 
@@ -41,25 +41,25 @@ def test_the_answer_in_words(tmp_path):
     assert rates.rows[2][3].small == "[0 to 9]; both: 0; neither: 0; no majority: 0"
     assert [row[5].text for row in raters.rows] == ["passed"] * 5
     said = " ".join(section.caveats)
-    assert "adjusted by Holm for the 4 comparisons" in said
-    assert "raters sent votes" not in said
+    assert "Holm-adjusted for the 4 comparisons" in said
+    assert "raters submitted votes" not in said
     assert "failed" not in said
 
 
 def test_what_is_missing_is_said(tmp_path):
     said = " ".join(human_statements(*tables(tmp_path, raters=3, votes_each=40)))
-    assert "3 of 5 raters sent votes." in said
-    assert "120 of 540 votes of these raters are there" in said
-    assert "Some of the 40 prompts got no vote." in said
+    assert "3 of 5 raters submitted votes." in said
+    assert "120 of the 540 votes assigned to these raters were submitted" in said
+    assert "Some of the 40 prompts received no votes." in said
 
 
 @pytest.mark.parametrize(
-    ("exclude", "fate"), [(True, "are left out"), (False, "are counted all the same (exclude_failed: false)")]
+    ("exclude", "fate"), [(True, "excluded"), (False, "included nevertheless (exclude_failed: false)")]
 )
 def test_who_failed_and_what_became_of_the_votes(tmp_path, exclude, fate):
     said = " ".join(human_statements(*tables(tmp_path, pressing_a=(2, 4), exclude_failed=exclude)))
-    assert "Rater 2 and 4 failed the attention checks" in said
-    assert f"the votes {fate}" in said
+    assert "Raters 2 and 4 failed the attention checks" in said
+    assert f"these votes are {fate}." in said
 
 
 def test_votes_on_arms_that_are_gone_are_left_out_and_named(tmp_path):
@@ -71,13 +71,13 @@ def test_votes_on_arms_that_are_gone_are_left_out_and_named(tmp_path):
     some = human_section(rates, raters, arms)
     assert 0 < len(some.statements) < len(rates)
     assert not any("guidance\N{NO-BREAK SPACE}1" in statement.text for statement in some.statements)
-    assert some.caveats[0].startswith("Left out: votes on arms that the config does not have any more (base-cfg1-")
+    assert some.caveats[0].startswith("Excluded: votes on arms that are no longer in the config (base-cfg1-")
 
 
 def test_tables_come_back_from_their_files(tmp_path):
     rates, raters = tables(tmp_path)
     for table, columns, name in ((rates, RATE_COLUMNS, "rates.csv"), (raters, RATER_COLUMNS, "raters.csv")):
         table.to_csv(tmp_path / name, index=False)
-        again = load_metric_table(tmp_path / name, columns)
+        again = load_table(tmp_path / name, columns)
         assert again.dtypes.to_dict() == table.dtypes.to_dict()
         assert (again.fillna(-9) == table.fillna(-9)).all(axis=None)

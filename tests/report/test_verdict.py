@@ -14,7 +14,7 @@ def test_one_comparison_in_words() -> None:
     row = compare(pair(3.0, 12.3), "base").iloc[0]
     assert statement.text == (
         f"At guidance 3, finetuned is worse than base: FID +12.3 [95 % interval {row['low']:.1f} to {row['high']:.1f}; "
-        f"p < 0.001] over N = 400 images ({PUBLISHED}, reference: 600 images). Extrapolated to infinite N: +12.3 "
+        f"p < 0.001] at N = 400 images per arm ({PUBLISHED}, reference: 600 images). Extrapolated to infinite N: +12.3 "
         f"[{row['infinity_low']:.1f} to {row['infinity_high']:.1f}]."
     )
     assert got.headline.startswith("finetuned is worse than base at guidance 3: FID +12.3 [95 % interval ")
@@ -25,7 +25,7 @@ def test_one_comparison_in_words() -> None:
     assert "multiple" not in caveats
     assert "not adjusted" not in caveats
     assert "unreliable" not in caveats
-    assert "nothing outside" not in got.text()
+    assert "only within" not in got.text()
 
 
 def test_better_and_no_difference_in_words() -> None:
@@ -48,17 +48,17 @@ def test_the_answer_is_that_of_the_largest_n() -> None:
 def test_the_same_finding_at_every_scale() -> None:
     worse = answer(pair(1.0, 6) + pair(3.0, 12) + pair(5.0, 9))
     assert worse.headline == (
-        "finetuned is worse than base at every guidance scale (1, 3 and 5): FID +6.0 to +12.0, intervals below, "
+        "finetuned is worse than base at every guidance scale (1, 3 and 5): FID +6.0 to +12.0 (intervals below), "
         "N = 400."
     )
     assert "differ between" not in worse.text()
-    assert "Findings count all 3 comparisons made here (Holm)" in worse.text()
+    assert "Findings are based on Holm-adjusted p values over all 3 comparisons" in worse.text()
     row = compare(pair(1.0, 6) + pair(3.0, 12) + pair(5.0, 9), "base").iloc[0]
     adjusted = f"; adjusted {row['low_holm']:.1f} to {row['high_holm']:.1f}; adjusted p < 0.001]"
     assert adjusted in worse.statements[0].text
     assert (
-        "The sign of the difference of finetuned holds across guidance scales: above 0 (worse); the adjusted interval "
-        "excludes 0 in 3 of 3 comparisons."
+        "The sign of the difference for finetuned is consistent across guidance scales: above 0 (worse); the adjusted "
+        "interval excludes 0 in 3 of 3 comparisons."
     ) in worse.caveats
     none = answer(pair(1.0, 0.1) + pair(3.0, -0.1))
     assert none.headline == (
@@ -74,60 +74,60 @@ def test_a_sign_that_flips_across_scales_is_said_plainly() -> None:
     )
     assert [s.finding for s in got.statements] == ["worse", "better", "no difference found"]
     assert (
-        "The sign of the difference of finetuned changes across guidance scales: above 0 at guidance 1 and 5; below 0 at "
-        "guidance 3; the adjusted interval excludes 0 in 2 of 3 comparisons. The answer depends on them: no single one is "
-        "the answer."
+        "The sign of the difference for finetuned varies across guidance scales: above 0 at guidance 1 and 5; below 0 at "
+        "guidance 3; the adjusted interval excludes 0 in 2 of 3 comparisons. The conclusion depends on these choices; no "
+        "single comparison settles the question."
     ) in got.caveats
 
 
 def test_worse_here_and_nothing_found_there_is_no_proof_of_a_difference_between_scales() -> None:
     got = answer(pair(1.0, 9) + pair(3.0, 0.1))
     assert "differ between guidance scales" in got.headline
-    assert any("no proof that the two differ" in caveat for caveat in got.caveats)
+    assert any("not evidence that the two differ" in caveat for caveat in got.caveats)
     flipped = answer(pair(1.0, 9) + pair(3.0, -9))
-    assert not any("no proof" in caveat for caveat in flipped.caveats)
+    assert not any("not evidence" in caveat for caveat in flipped.caveats)
 
 
 def test_extractors_that_disagree_are_said_plainly() -> None:
     other = "inception-ffffffffffff"
     got = answer(pair(3.0, 9) + pair(3.0, -9, extractor=other))
     assert got.headline == (
-        f"The answer depends on the extractor: finetuned is worse than base by {PUBLISHED} and better by {other} "
+        f"The answer depends on the extractor: finetuned is worse than base under {PUBLISHED} and better under {other} "
         "(N = 400)."
     )
     agreeing = answer(pair(3.0, 9) + pair(3.0, 90, extractor=other)).headline
     assert agreeing == "finetuned is worse than base at guidance 3 and for every extractor (N = 400)."
-    # Distances of two extractors have no common unit, so no range of them is told.
+    # Distances of two extractors have no common unit, so no range is reported.
     assert "+" not in agreeing
 
 
 def test_random_weights_are_labelled_and_do_not_outvote_published_ones() -> None:
     changes = {"extractor": RANDOM, "weights": "random"}
     alone = answer(pair(3.0, 9, **changes))
-    assert alone.headline.endswith("random weights and holds inside this experiment only.")
+    assert alone.headline.endswith("random weights and are meaningful only within this experiment.")
     assert "random weights" in alone.statements[0].text
-    assert any("mean nothing outside this experiment" in caveat for caveat in alone.caveats)
+    assert any("meaningful only within this experiment" in caveat for caveat in alone.caveats)
     both = answer(pair(3.0, -9, **changes) + pair(3.0, 9))
     assert both.headline.startswith("finetuned is worse than base at guidance 3")
     assert "random" not in both.headline
     assert [s.random_weights for s in both.statements] == [False, True]
-    assert any("of finetuned changes across extractors" in caveat for caveat in both.caveats)
+    assert any("for finetuned varies across extractors" in caveat for caveat in both.caveats)
 
 
 def test_too_few_images_are_said_to_be_unreliable() -> None:
     small = " ".join(answer(pair(3.0, 9, n=100) + pair(3.0, 9, n=383)).caveats)
-    assert "At N = 100 and 383, fewer images than twice the 192 dimensions" in small
-    assert "That includes the largest N" in small
+    assert "At N = 100 and 383, fewer images than twice the 192 feature dimensions" in small
+    assert "This includes the largest N" in small
     mixed = " ".join(answer(pair(3.0, 9, n=100) + pair(3.0, 9, n=384)).caveats)
     assert "At N = 100, fewer" in mixed
-    assert "That includes the largest N" not in mixed
+    assert "This includes the largest N" not in mixed
 
 
 def test_a_plain_difference_of_the_other_sign_is_told() -> None:
     records = [record("base", corrected=20, bias=30), record("finetuned", corrected=32, bias=3)]
     got = answer(records).statements[0]
     assert got.finding == "worse"
-    assert "The plain FID difference, −15.0, has the other sign" in got.text
+    assert "The plain FID difference, −15.0, has the opposite sign" in got.text
 
 
 def test_a_plain_sign_that_depends_on_n_is_told() -> None:
@@ -153,10 +153,10 @@ def test_folders_without_guidance_scale_are_told_apart_by_both_references() -> N
     """A scale that is NaN is not equal to itself."""
     same = record().reference.model_dump() | {"selection": "same", "n": 400}
     got = answer(pair(None, 9) + pair(None, 9, reference=same))
-    assert "none of 1 findings changes with it" in got.text()
+    assert "it changes 0 of 1 findings" in got.text()
     both = answer(pair(None, 9) + pair(None, -9, reference=same)).text()
     assert (
-        "changes across references: above 0 with all images as reference; below 0 with same images as reference" in both
+        "varies across references: above 0 with all images as reference; below 0 with same images as reference" in both
     )
 
 
@@ -164,7 +164,7 @@ def test_what_two_references_say_of_one_model_alone_is_told() -> None:
     same = record().reference.model_dump() | {"selection": "same", "n": 400}
     text = answer([record(), record(corrected=14, reference=same)]).text()
     assert "There is nothing to compare" in text
-    assert "the corrected FID changes by −6.0." in text
+    assert "changes the bias-corrected FID by −6.0." in text
 
 
 def test_identical_arms_are_called_neither_better_nor_worse() -> None:
@@ -188,7 +188,7 @@ def test_nothing_to_compare() -> None:
     assert alone.statements == []
     assert "unreliable" in " ".join(alone.caveats)
     apart = answer([record("base", 1.0), record("finetuned", 3.0)])
-    assert "no model has an arm at a guidance scale of base" in apart.headline
+    assert "no other model has an arm at a guidance scale of base" in apart.headline
 
 
 def test_a_reference_of_the_same_captions_is_named() -> None:
@@ -220,8 +220,9 @@ def test_findings_that_fall_when_all_comparisons_are_counted_are_named() -> None
     weak = 2.4 * row["standard_error"] + 1 - row["difference_jackknife"]
     got = answer(pair(1.0, weak) + pair(3.0, 0.1) + pair(5.0, 0.1))
     assert [s.finding for s in got.statements] == ["no difference found"] * 3
-    assert "Alone, but not among them all, these would be findings: finetuned at guidance 1 (p = 0.0" in got.text()
-    assert "Alone" not in answer(pair(1.0, 30) + pair(3.0, 30)).text()
+    named = "Significant per comparison, but not after adjustment: finetuned at guidance 1 (p = 0.0"
+    assert named in got.text()
+    assert "not after adjustment" not in answer(pair(1.0, 30) + pair(3.0, 30)).text()
     assert "Holm" not in answer(pair(1.0, 30)).text()
 
 
@@ -233,20 +234,20 @@ def test_the_choice_of_the_reference_and_what_it_changes_are_told() -> None:
         "The findings differ between references: finetuned is worse than base with all images as reference at guidance 3; "
         "no difference was found with same images as reference at guidance 3 (N = 400)."
     ).replace(" at guidance 3", "")
-    (told,) = (caveat for caveat in got.caveats if caveat.startswith("Reference"))
+    (told,) = (caveat for caveat in got.caveats if caveat.startswith("Choice of reference"))
     assert (
-        "the 400 real images of the same captions, in place of all, the corrected FID changes by −13.0 to −5.0" in told
-    )
-    assert "differences between models by −8.0; 1 of 1 findings changes with it." in told
-    assert "holds across references: above 0" in got.text()
-    assert "Reference" not in answer(pair(3.0, 9)).text()
+        "using the 400 real images of the same captions instead of all real images changes the bias-corrected FID by "
+        "−13.0 to −5.0 and differences between models by −8.0; it changes 1 of 1 findings."
+    ) in told
+    assert "is consistent across references: above 0" in got.text()
+    assert "Choice of reference" not in answer(pair(3.0, 9)).text()
 
 
 def test_errors_that_disagree_with_those_of_random_halves_are_told() -> None:
-    assert "do not trust" not in answer(pair(3.0, 9)).text()
+    assert "disagree" not in answer(pair(3.0, 9)).text()
     a, b = pair(3.0, 9)
     wild = FidRecord.model_validate(b.model_dump() | {"random_halves": [(60.0, 20.0), (20.0, 60.0)] * 10})
-    assert "They disagree: do not trust these intervals" in answer([a, wild]).text()
+    assert "The two disagree, so these intervals are unreliable" in answer([a, wild]).text()
 
 
 def test_the_distance_through_dinov2_is_not_called_fid() -> None:
@@ -257,8 +258,8 @@ def test_the_distance_through_dinov2_is_not_called_fid() -> None:
 
 def test_an_extrapolation_of_the_other_sign_is_told() -> None:
     a, b = pair(3.0, 9)
-    assert "other sign" not in answer([a, b]).text()
+    assert "opposite sign" not in answer([a, b]).text()
     other = FidRecord.model_validate(b.model_dump() | {"halves": [60.0, 60.0]})
     text = answer([a, other]).statements[0].text
     assert "Extrapolated to infinite N: −" in text
-    assert text.endswith(", of the other sign: N is too small for either.")
+    assert text.endswith(", which has the opposite sign: N is too small for either estimate.")

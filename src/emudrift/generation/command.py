@@ -18,12 +18,15 @@ from typing import IO, Any
 
 import numpy as np
 
-from emudrift.config.experiment import REPOSITORY
+from emudrift.config.arm import Arm
+from emudrift.config.experiment import Experiment
+from emudrift.config.models import CommandModel
+from emudrift.config.paths import REPOSITORY
 from emudrift.data.image_io import load_image
 from emudrift.data.prompts import Prompt
 from emudrift.errors import InputError
-from emudrift.generation.interface import Drawing
-from emudrift.generation.model_files import digest_of, hash_files
+from emudrift.generation.interface import GeneratedImage
+from emudrift.generation.model_files import are_unchanged, digest_of, hash_files
 from emudrift.runtime.devices import visible_devices
 from emudrift.runtime.jobs import Stopped
 
@@ -66,7 +69,9 @@ class CommandGenerator:
         self.size: tuple[int, int] = (settings["width"], settings["height"])
         self.visible = visible_devices(settings["device"])
 
-    def draw_all(self, prompts: Sequence[Prompt], watch: Callable[[], None]) -> Iterator[tuple[Prompt, Drawing]]:
+    def generate_all(
+        self, prompts: Sequence[Prompt], watch: Callable[[], None]
+    ) -> Iterator[tuple[Prompt, GeneratedImage]]:
         """Yields each prompt with its image as soon as that is whole, in the order in which the program writes them.
 
         Args:
@@ -143,7 +148,7 @@ class _Inbox:
     def taken(self) -> int:
         return len(self._asked) - len(self._waiting)
 
-    def take(self, ended: bool = False, well: bool = False) -> Iterator[tuple[Prompt, Drawing]]:
+    def take(self, ended: bool = False, well: bool = False) -> Iterator[tuple[Prompt, GeneratedImage]]:
         """Yields the images that are whole, and removes their files.
 
         Args:
@@ -168,7 +173,7 @@ class _Inbox:
                 if well:
                     raise InputError(f"models: {self.model}: its command wrote no whole image: {error}") from error
                 continue
-            yield self._waiting.pop(path.stem), Drawing(image)
+            yield self._waiting.pop(path.stem), GeneratedImage(image)
             path.unlink()
 
     def refuse_missing(self) -> None:
@@ -306,3 +311,19 @@ def check_command(words: Sequence[str], files: Sequence[Path], folder: Path = RE
         )
     hashed = hash_files(command_files(words, files, folder))
     return {"digest": digest_of(hashed), "files": {"command": hashed}, "revisions": {}}
+
+
+# --- as an entry of the registry ---
+
+
+def check_model(experiment: Experiment, model: CommandModel, prompts: Sequence[Prompt]) -> dict[str, Any]:
+    return check_command(model.words(experiment), [experiment.path(file) for file in model.files])
+
+
+def model_is_unchanged(experiment: Experiment, model: CommandModel, files: dict[str, Any]) -> bool:
+    now = command_files(model.words(experiment), [experiment.path(file) for file in model.files])
+    return are_unchanged(files["command"], now)
+
+
+def load_model(experiment: Experiment, model: CommandModel, arm: Arm) -> CommandGenerator:
+    return CommandGenerator(arm.settings, model.name)

@@ -10,7 +10,7 @@ from types import TracebackType
 import numpy as np
 
 from emudrift.data.prompts import Prompt
-from emudrift.generation.interface import AnyGenerator, Drawing, Generator, ShardGenerator, TokenGenerator
+from emudrift.generation.interface import AnyGenerator, GeneratedImage, Generator, ShardGenerator, TokenGenerator
 from emudrift.generation.shards import PartialShard
 from emudrift.runtime.jobs import Stopped
 
@@ -57,7 +57,7 @@ def draw_shard(
             rest = [prompt for prompt in prompts if prompt.prompt_id in missing]
             before_batch()
             # Closed at once when anything fails, for it may have a program running.
-            with closing(generator.draw_all(rest, before_batch)) as drawings:  # type: ignore[type-var]
+            with closing(generator.generate_all(rest, before_batch)) as drawings:  # type: ignore[type-var]
                 for prompt, drawing in drawings:
                     writer.write(prompt, drawing)
         elif isinstance(generator, TokenGenerator):
@@ -71,7 +71,7 @@ Batches = Iterator[Sequence[Prompt]]
 
 def _draw_images(batches: Batches, generator: Generator, missing: set[str], writer: "_Writer") -> None:
     for batch in batches:
-        for prompt, drawing in zip(batch, generator.draw(batch), strict=True):
+        for prompt, drawing in zip(batch, generator.generate(batch), strict=True):
             if prompt.prompt_id in missing:
                 writer.write(prompt, drawing)
 
@@ -97,11 +97,11 @@ def _draw_tokens(
             codes = np.stack([kept[prompt.prompt_id].codes for prompt in batch])
         else:
             codes = generator.codes(batch)
-            partial.write_tokens(batch, codes, generator.drawn_together)
+            partial.write_tokens(batch, codes, generator.effective_batch_size)
         # Decoded whole too, for the same reason.
         for prompt, code, image in zip(batch, codes, generator.decode(codes), strict=True):
             if prompt.prompt_id in missing:
-                writer.write(prompt, Drawing(image, code.astype(np.uint16)))
+                writer.write(prompt, GeneratedImage(image, code.astype(np.uint16)))
 
 
 def _grid(
@@ -123,7 +123,7 @@ class _Writer:
         self._pool = ThreadPoolExecutor(WRITERS, thread_name_prefix="writer")
         self._waiting: deque[Future[None]] = deque()
 
-    def write(self, prompt: Prompt, drawing: Drawing) -> None:
+    def write(self, prompt: Prompt, drawing: GeneratedImage) -> None:
         """Raises what an earlier sample raised: a full disk ends the work within `WAITING` images."""
         self._waiting.append(self._pool.submit(self.partial.write, prompt, drawing))
         while len(self._waiting) > WAITING or (self._waiting and self._waiting[0].done()):

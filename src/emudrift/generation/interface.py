@@ -5,25 +5,27 @@ from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
 import numpy as np
+import pydantic.dataclasses
+from pydantic import ConfigDict, Field
 
 from emudrift.data.prompts import Prompt
 
 
 @dataclass(frozen=True)
-class Drawing:
+class GeneratedImage:
     """One finished image.
 
     Attributes:
         image: (height, width, 3) uint8, RGB.
         tokens: (h, w) integer codes of the visual tokenizer, for models that draw with tokens, else None.
         flagged: a safety checker took offence and put a black image in its place.
-        drawn_together: how many images were in the batch, where that can move a pixel, else None.
+        effective_batch_size: how many images were in the batch, where that can move a pixel, else None.
     """
 
     image: np.ndarray
     tokens: np.ndarray | None = None
     flagged: bool = False
-    drawn_together: int | None = None
+    effective_batch_size: int | None = None
 
 
 class Generator(Protocol):
@@ -36,10 +38,10 @@ class Generator(Protocol):
 
     @property
     def batch_size(self) -> int:
-        """How many prompts `draw` is given at once."""
+        """How many prompts `generate` is given at once."""
         ...
 
-    def draw(self, prompts: Sequence[Prompt]) -> Iterator[Drawing]:
+    def generate(self, prompts: Sequence[Prompt]) -> Iterator[GeneratedImage]:
         """Yields one drawing per prompt, in their order."""
         ...
 
@@ -48,7 +50,7 @@ class Generator(Protocol):
         ...
 
 
-@dataclass(frozen=True)
+@pydantic.dataclasses.dataclass(frozen=True, config=ConfigDict(extra="forbid"))
 class Batching:
     """How prompts are put together. In 16 bit both numbers move roundings, and so tokens: an arm then keeps them.
 
@@ -57,8 +59,8 @@ class Batching:
         prompt_length: tokens that every prompt is padded to.
     """
 
-    batch_size: int
-    prompt_length: int
+    batch_size: int = Field(ge=1)
+    prompt_length: int = Field(ge=0)
 
 
 @runtime_checkable
@@ -66,7 +68,7 @@ class BatchedGenerator(Protocol):
     """A generator whose batches are planned, since they can move roundings."""
 
     batching: Batching
-    drawn_together: int
+    effective_batch_size: int
     """Images that were really drawn together in the last batch: fewer than `batching` says where memory ran out."""
 
     def plan(self, captions: Sequence[str], shard_size: int, batch_size: int | None) -> Batching:
@@ -99,7 +101,9 @@ class ShardGenerator(Protocol):
     @property
     def size(self) -> tuple[int, int]: ...
 
-    def draw_all(self, prompts: Sequence[Prompt], watch: Callable[[], None]) -> Iterator[tuple[Prompt, Drawing]]:
+    def generate_all(
+        self, prompts: Sequence[Prompt], watch: Callable[[], None]
+    ) -> Iterator[tuple[Prompt, GeneratedImage]]:
         """Yields each prompt with its drawing; calls `watch` every now and then, which may raise `Stopped`."""
         ...
 

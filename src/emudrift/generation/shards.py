@@ -15,10 +15,11 @@ from typing import Any
 
 import numpy as np
 
+from emudrift.config.paths import ExperimentPaths, existing
 from emudrift.data.image_io import encode_png
 from emudrift.data.prompts import Prompt
 from emudrift.errors import InputError
-from emudrift.generation.interface import Drawing
+from emudrift.generation.interface import GeneratedImage
 from emudrift.runtime.atomic_files import TEMPORARY_PREFIX, write_bytes_atomically
 from emudrift.runtime.locks import living_holder_of
 
@@ -57,11 +58,11 @@ class Tokens:
 
     Attributes:
         codes: (h, w) integers.
-        drawn_together: how many images were in the batch.
+        effective_batch_size: how many images were generated in one batch.
     """
 
     codes: np.ndarray
-    drawn_together: int
+    effective_batch_size: int
 
 
 class PartialShard:
@@ -71,7 +72,7 @@ class PartialShard:
         self.folder, self.identity, self.size = folder, identity, size
         folder.mkdir(parents=True, exist_ok=True)
 
-    def write(self, prompt: Prompt, drawing: Drawing) -> None:
+    def write(self, prompt: Prompt, drawing: GeneratedImage) -> None:
         """Writes a sample; its JSON comes last and vouches for the rest.
 
         Raises:
@@ -85,8 +86,8 @@ class PartialShard:
         record["sha256"] = {ending: hashlib.sha256(data).hexdigest() for ending, data in members.items()}
         if drawing.flagged:
             record["flagged"] = True
-        if drawing.drawn_together is not None:
-            record["drawn_together"] = drawing.drawn_together
+        if drawing.effective_batch_size is not None:
+            record["drawn_together"] = drawing.effective_batch_size
         members[RECORD] = _record_bytes(record)
         for ending, data in members.items():
             write_bytes_atomically(self.folder / f"{prompt.prompt_id}{ending}", data)
@@ -114,9 +115,9 @@ class PartialShard:
         """prompt_ids of the finished samples whose image a safety checker replaced."""
         return [prompt.prompt_id for prompt in prompts if self._read_record(prompt).get("flagged")]
 
-    def drawn_together(self, prompts: Sequence[Prompt]) -> Counter[int]:
+    def effective_batch_sizes(self, prompts: Sequence[Prompt]) -> Counter[int]:
         """How many of the finished samples were drawn in batches of each size, as far as that can move a pixel."""
-        sizes = Counter(tokens.drawn_together for tokens in self.read_tokens(prompts).values())
+        sizes = Counter(tokens.effective_batch_size for tokens in self.read_tokens(prompts).values())
         alone = [self._read_record(prompt).get("drawn_together") for prompt in prompts]
         return sizes + Counter(size for size in alone if size is not None)
 
@@ -124,19 +125,19 @@ class PartialShard:
         """prompt_ids of the samples that are still to be made."""
         return {prompt.prompt_id for prompt in prompts if self.read(prompt) is None}
 
-    def write_tokens(self, prompts: Sequence[Prompt], codes: np.ndarray, drawn_together: int) -> None:
+    def write_tokens(self, prompts: Sequence[Prompt], codes: np.ndarray, effective_batch_size: int) -> None:
         """Keeps the tokens of a batch, before anything is decoded.
 
         Args:
             codes: (batch, h, w) integers.
-            drawn_together: how many images the generator drew together.
+            effective_batch_size: how many images the generator sampled in one batch.
 
         Raises:
             InputError: the disk is full.
         """
         records = json.dumps([self.identity.record(prompt) for prompt in prompts])
         buffer = io.BytesIO()
-        np.savez(buffer, codes=codes, records=np.array(records), drawn_together=drawn_together)
+        np.savez(buffer, codes=codes, records=np.array(records), drawn_together=effective_batch_size)
         name = f"{prompts[0].row:06d}-{prompts[-1].row + 1:06d}.npz"
         write_bytes_atomically(self.folder / _TOKEN_FOLDER / name, buffer.getvalue())
 
@@ -184,25 +185,15 @@ def count_samples(partial: Path) -> int:
     return sum(1 for _ in partial.glob(f"[!.]*{RECORD}"))
 
 
-def forget_finished(images: Path) -> None:
-    """Removes what `PartialShard.tidy` left, of every shard that has its archive and manifest.
-
-    Args:
-        images: folder with a folder per arm.
-    """
-    for folder in images.glob("*/.partial/*/"):
-        shard = folder.parents[1] / folder.name
+def forget_finished(paths: ExperimentPaths) -> None:
+    """Removes what `PartialShard.tidy` left, of every shard that has its archive and manifest."""
+    for folder, shard in existing(paths.partial("{arm}", "{rows}")):
         if (
-            shard.with_suffix(".tar").exists()
-            and shard.with_suffix(".json").exists()
-            and living_holder_of(lock_of(folder)) is None
+            paths.archive(**shard).exists()
+            and paths.manifest(**shard).exists()
+            and living_holder_of(paths.lock(**shard)) is None
         ):
             shutil.rmtree(folder)
-
-
-def lock_of(partial: Path) -> Path:
-    """The lock of a shard, beside the folder of its work in progress."""
-    return partial.with_name(f"{partial.name}.lock")
 
 
 def _record_bytes(record: dict[str, Any]) -> bytes:

@@ -1,4 +1,4 @@
-"""What `snakemake plan` and `snakemake status` show."""
+"""Terminal output of `snakemake plan` and `snakemake status`."""
 
 import math
 import shutil
@@ -14,62 +14,56 @@ from emudrift.config.arm import Arm
 from emudrift.config.experiment import SELECTIONS, Experiment
 from emudrift.errors import InputError
 from emudrift.evaluation.intervals import required_n
-from emudrift.evaluation.tables import load_table, rows_of
+from emudrift.evaluation.tables import COMPARISON_COLUMNS, load_table, rows_of
 from emudrift.generation.progress_of_arms import ArmState
 from emudrift.runtime.terminal import duration, table
 
 ASSUMED_RATE = 400.0
-"""Images of 512 x 512 per GPU and hour, assumed until a shard has finished and says better. Not measured."""
+"""Images of 512 x 512 per GPU and hour: a guess (not a measurement), used until the first shard has finished."""
 
 BYTES_PER_PIXEL = 1.8
-"""A PNG of a photograph, tar headers included, assumed until an archive is there."""
+"""A PNG of a photograph, tar headers included; assumed until the first archive exists."""
 
 DIFFERENCES = (0.5, 1.0, 2.0)
-"""Differences in FID that `plan` says the necessary N for."""
+"""FID differences for which `plan` reports the required N."""
 
 UNKNOWN = "unknown"
-"""Where a rate is from that nobody knows."""
+"""Source of a rate that cannot be estimated."""
 
 
 @dataclass(frozen=True)
 class Rate:
-    """Images per hour on one device, and where the number is from."""
+    """Images per hour on one device, and the source of that number."""
 
     images_per_hour: float
     source: str
 
 
-def expected_rate(arm: Arm, states: Sequence[ArmState]) -> Rate:
-    """How fast an arm will be drawn: as its own shards were, else as another arm's of the same size, else as assumed."""
+def expected_rate(experiment: Experiment, arm: Arm, states: Sequence[ArmState]) -> Rate:
+    """Expected generation rate of an arm: measured on its own shards, else on an arm of the same size, else assumed."""
 
     def measured(state: ArmState) -> float | None:
         rates = [shard.rate for shard in state.shards if shard.rate is not None]
         return len(rates) / sum(1 / rate for rate in rates) if rates else None
 
-    size, generator = _tokens(arm), arm.settings["generator"]
-    foreign = generator in ("diffusers", "command")  # Two of them may be of quite different speeds.
+    model = experiment.model(arm.model)
+    tokens = model.visual_tokens(arm.settings)
     for state in states:
         if state.arm.name == arm.name and (own := measured(state)):
             return Rate(own, "measured")
     for state in states:
-        alike = (_tokens(state.arm), state.arm.settings["generator"]) == (size, generator)
-        if alike and (not foreign or state.arm.model == arm.model) and (other := measured(state)):
-            return Rate(other, f"as {state.arm.label}")
-    if foreign:
-        return Rate(math.inf, UNKNOWN)
-    # The work for a token grows with the tokens before it; up to this size it is mostly that of reading the weights.
-    return Rate(ASSUMED_RATE * 4096 / size, "assumed") if size else Rate(math.inf, "no drawing")
-
-
-def _tokens(arm: Arm) -> int:
-    """Visual tokens that are drawn for an image; 0 where none are."""
-    return (
-        0 if arm.settings["generator"] != "emu3" else arm.settings.get("width", 0) * arm.settings.get("height", 0) // 64
-    )
+        other = experiment.model(state.arm.model)
+        alike = (other.kind, other.visual_tokens(state.arm.settings)) == (model.kind, tokens)
+        if alike and (model.same_speed or other == model) and (found := measured(state)):
+            return Rate(found, f"as {state.arm.label}")
+    if model.is_fast():
+        return Rate(math.inf, "not generated")
+    # The cost of a token grows with its position, but up to this size it is dominated by reading the weights.
+    return Rate(ASSUMED_RATE * 4096 / tokens, "assumed") if tokens else Rate(math.inf, UNKNOWN)
 
 
 def expected_bytes(arm: Arm, states: Sequence[ArmState]) -> float:
-    """Bytes of an image in its archive: as in those that are there, else by its pixels."""
+    """Expected bytes per image in an archive: measured on existing archives, else estimated from the image size."""
     archives = [shard for state in states if state.arm.name == arm.name for shard in state.shards if shard.done]
     if archives and sum(shard.images for shard in archives):
         return sum(shard.size for shard in archives) / sum(shard.images for shard in archives)
@@ -77,10 +71,10 @@ def expected_bytes(arm: Arm, states: Sequence[ArmState]) -> float:
 
 
 def plan_view(experiment: Experiment, states: Sequence[ArmState]) -> list[RenderableType]:
-    """What `snakemake plan` shows."""
+    """The output of `snakemake plan`."""
     rows, hours, needed = [], 0.0, 0.0
     for state in states:
-        rate, left = expected_rate(state.arm, states), state.total - state.images
+        rate, left = expected_rate(experiment, state.arm, states), state.total - state.images
         known = math.isfinite(rate.images_per_hour)
         hours += left / rate.images_per_hour
         needed += left * expected_bytes(state.arm, states)
@@ -91,37 +85,37 @@ def plan_view(experiment: Experiment, states: Sequence[ArmState]) -> list[Render
                 _device_hours(experiment): f"{left / rate.images_per_hour:,.1f}",
             }
         )
-    unknown = [state.arm.label for state in states if expected_rate(state.arm, states).source == UNKNOWN]
-    folder = _existing(experiment.results)
+    unknown = [state.arm.label for state in states if expected_rate(experiment, state.arm, states).source == UNKNOWN]
+    folder = _existing(experiment.paths.results)
     free = shutil.disk_usage(folder).free
     needed += sum(state.total for state in states) * sum(e.dims for e in experiment.config.extractors) * 4
-    unsaid = f", and those of {', '.join(unknown)}, unknown until a shard has finished" if unknown else ""
+    unsaid = f", excluding {', '.join(unknown)} (unknown until a shard has finished)" if unknown else ""
     view: list[RenderableType] = [
         table(rows),
         "",
-        f"{_device_hours(experiment)} left for drawing: {hours:,.1f}{unsaid}",
+        f"{_device_hours(experiment)} left for generation: {hours:,.1f}{unsaid}",
         f"disk space still needed: {needed / 1e9:,.1f} GB of {free / 1e9:,.1f} GB free in {folder}",
     ]
     if needed > free:
-        warning = "that is more than is free; shards stop when the disk is full, and go on when there is space"
+        warning = "not enough disk space; shards stop when the disk is full and can be resumed once there is space"
         view.append(Text(f"WARNING: {warning}", style="yellow"))
     view += power_view(experiment)
-    if any(expected_rate(state.arm, states).source == "assumed" for state in states):
-        said = "an hour on one GPU, until a shard has finished and says better"
+    if any(expected_rate(experiment, state.arm, states).source == "assumed" for state in states):
+        said = "per hour on one GPU, until the rate of a finished shard is known"
         view += ["", Text(f"assumed: {ASSUMED_RATE:,.0f} images of 512 x 512 {said}", style="dim")]
     return view
 
 
 def power_view(experiment: Experiment) -> list[RenderableType]:
-    """How many images are enough, from the differences that an earlier run found at its largest N; empty without one.
+    """Required N (power analysis), from the differences of an earlier run at its largest N; empty if there is none.
 
-    A table that cannot be read is named, and keeps nobody from the rest of the plan: the next run makes a new one.
+    A table that cannot be read is reported without stopping the plan, since the next run rewrites it.
     """
-    path = experiment.results / "comparison.csv"
+    path = experiment.paths.comparison_table
     try:
-        found = load_table(path) if path.exists() else pd.DataFrame()
+        found = load_table(path, COMPARISON_COLUMNS) if path.exists() else pd.DataFrame()
     except InputError as error:
-        return ["", Text(f"how many images are enough cannot be said yet: {error}", style="yellow")]
+        return ["", Text(f"cannot estimate the required N yet: {error}", style="yellow")]
     if found.empty:
         return []
     found = found[found["n"] == found["n"].max()]
@@ -131,14 +125,12 @@ def power_view(experiment: Experiment) -> list[RenderableType]:
         needed = {f"{size:g} FID": f"{required_n(pair.standard_error, pair.n, size):,}" for size in DIFFERENCES}
         seen = {"extractor": pair.extractor, "reference": SELECTIONS[pair.reference_selection]}
         rows.append({"pair": f"{pair.model} − {pair.baseline}{scale}"} | seen | needed)
-    said = (
-        "N per arm that finds a true difference of this size with 80 % power, by the spread of the differences at N ="
-    )
+    said = "N per arm to detect a true difference of this size with 80 % power, from the standard errors at N ="
     return ["", f"{said} {int(found['n'].iloc[0]):,}:", table(rows)]
 
 
 def status_view(experiment: Experiment, states: Sequence[ArmState]) -> list[RenderableType]:
-    """What `snakemake status` shows."""
+    """The output of `snakemake status`."""
     rows, failed, working = [], [], []
     for state in states:
         busy = [shard for shard in state.shards if shard.worker and not shard.done]
@@ -147,7 +139,7 @@ def status_view(experiment: Experiment, states: Sequence[ArmState]) -> list[Rend
         rows.append(
             _counts(state)
             | {
-                "working": len(busy),
+                "running": len(busy),
                 "images/h": f"{speed:,.0f}" if speed else "–",
                 "time left": "done" if not left else duration(3600 * left / speed) if speed else "–",
             }
@@ -159,14 +151,14 @@ def status_view(experiment: Experiment, states: Sequence[ArmState]) -> list[Rend
             if shard.error
         ]
     view: list[RenderableType] = [table(rows)]
-    view += ["", f"at work ({len(working)}):", *working] if working else []
-    view += ["", f"stopped before their end, and not at work now ({len(failed)}):", *failed] if failed else []
-    view += ["", Text(f"logs: {experiment.results / 'logs'}", style="dim")] if failed else []
+    view += ["", f"running ({len(working)}):", *working] if working else []
+    view += ["", f"stopped before completion, not running now ({len(failed)}):", *failed] if failed else []
+    view += ["", Text(f"logs: {experiment.paths.logs}", style="dim")] if failed else []
     return view
 
 
 def _counts(state: ArmState) -> dict[str, object]:
-    """The first columns of both tables."""
+    """The columns that both tables share."""
     return {
         "arm": state.arm.label,
         "done": state.count("done"),
@@ -181,5 +173,5 @@ def _device_hours(experiment: Experiment) -> str:
 
 
 def _existing(path: Path) -> Path:
-    """The path, or the nearest folder above it that is there."""
+    """The path, or its nearest existing parent folder."""
     return path if path.exists() else _existing(path.parent)

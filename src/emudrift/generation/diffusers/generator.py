@@ -22,11 +22,14 @@ import torch  # noqa: E402
 import transformers  # noqa: E402
 from safetensors import SafetensorError  # noqa: E402
 
+from emudrift.config.arm import Arm  # noqa: E402
+from emudrift.config.experiment import Experiment  # noqa: E402
+from emudrift.config.models import DiffusersModel  # noqa: E402
 from emudrift.data.pipeline_files import variant_of  # noqa: E402
 from emudrift.data.prompts import Prompt  # noqa: E402
 from emudrift.errors import InputError  # noqa: E402
 from emudrift.generation.diffusers.check import components_of, load_index  # noqa: E402
-from emudrift.generation.interface import Batching, Drawing  # noqa: E402
+from emudrift.generation.interface import Batching, GeneratedImage  # noqa: E402
 from emudrift.runtime.devices import torch_device  # noqa: E402
 
 logger = logging.getLogger(__name__)
@@ -77,7 +80,7 @@ class DiffusersGenerator:
 
     @batching.setter
     def batching(self, batching: Batching) -> None:
-        self._batching, self.drawn_together = batching, batching.batch_size
+        self._batching, self.effective_batch_size = batching, batching.batch_size
 
     @property
     def batch_size(self) -> int:
@@ -86,7 +89,7 @@ class DiffusersGenerator:
     def plan(self, captions: Sequence[str], shard_size: int, batch_size: int | None) -> Batching:
         return Batching(min(batch_size or AUTO, shard_size) if self.together else 1, 0)
 
-    def draw(self, prompts: Sequence[Prompt]) -> Iterator[Drawing]:
+    def generate(self, prompts: Sequence[Prompt]) -> Iterator[GeneratedImage]:
         """Yields one drawing per prompt. Where memory runs out, fewer are drawn together from then on.
 
         Raises:
@@ -94,11 +97,11 @@ class DiffusersGenerator:
         """
         start = 0
         while start < len(prompts):
-            rows = prompts[start : start + self.drawn_together]
+            rows = prompts[start : start + self.effective_batch_size]
             try:
                 drawings = self._draw(rows)
             except torch.OutOfMemoryError as error:
-                if self.drawn_together == 1:
+                if self.effective_batch_size == 1:
                     raise InputError(
                         f"the device's memory is too small to draw one image of {self.size[0]} x {self.size[1]} with this "
                         f"pipeline; {_LARGER}"
@@ -107,8 +110,10 @@ class DiffusersGenerator:
             if not drawings:
                 # Outside the handler: the exception's traceback would keep the tensors alive.
                 torch.cuda.empty_cache()
-                before, self.drawn_together = self.drawn_together, -(-self.drawn_together // 2)
-                logger.warning("out of memory with %d images together; going on with %d", before, self.drawn_together)
+                before, self.effective_batch_size = self.effective_batch_size, -(-self.effective_batch_size // 2)
+                logger.warning(
+                    "out of memory with %d images together; going on with %d", before, self.effective_batch_size
+                )
                 continue
             yield from drawings
             start += len(rows)
@@ -133,8 +138,8 @@ class DiffusersGenerator:
             )
         return arguments
 
-    def _draw(self, prompts: Sequence[Prompt]) -> list[Drawing]:
-        rows = [*prompts, *[prompts[-1]] * (self.drawn_together - len(prompts))]
+    def _draw(self, prompts: Sequence[Prompt]) -> list[GeneratedImage]:
+        rows = [*prompts, *[prompts[-1]] * (self.effective_batch_size - len(prompts))]
         texts = [row.caption + self.settings["suffix"] for row in rows]
         # On the CPU, whose random numbers are the same beside every device.
         random = [torch.Generator("cpu").manual_seed(row.seed) for row in rows]
@@ -157,7 +162,9 @@ class DiffusersGenerator:
         if len(images) != len(rows) or len(flags) != len(rows) or any(image is None for image in images):
             raise InputError(f"{self.folder}: its pipeline gave {len(images)} images for {len(rows)} prompts")
         return [
-            Drawing(np.asarray(image.convert("RGB")), flagged=flag, drawn_together=self.drawn_together)
+            GeneratedImage(
+                np.asarray(image.convert("RGB")), flagged=flag, effective_batch_size=self.effective_batch_size
+            )
             for image, flag, _ in zip(images, flags, prompts, strict=False)
         ]
 
@@ -258,3 +265,9 @@ def _load_theirs(folder: Path, library: str, dtype: torch.dtype, variant: str | 
 
 def _line(error: Exception) -> str:
     return " ".join(str(error).split())[:300]
+
+
+def load_model(experiment: Experiment, model: DiffusersModel, arm: Arm) -> DiffusersGenerator:
+    """The generator of an arm, for the registry."""
+    folder = experiment.checkpoint_folders(model)["checkpoint"]
+    return DiffusersGenerator(arm.settings, folder, model.trust_remote_code)

@@ -9,6 +9,9 @@ from typing import Any
 import numpy as np
 import torch
 
+from emudrift.config.arm import Arm
+from emudrift.config.experiment import Experiment
+from emudrift.config.models import Emu3Model
 from emudrift.data.prompts import Prompt
 from emudrift.errors import InputError
 from emudrift.generation.emu3 import vq
@@ -72,7 +75,7 @@ class Emu3Generator:
 
     Attributes:
         batching: as above; may be set until the first image is drawn.
-        drawn_together: images that were really drawn together in the last batch: fewer where memory ran out.
+        effective_batch_size: images that were really drawn together in the last batch: fewer where memory ran out.
     """
 
     def __init__(self, settings: dict[str, Any], weights: Emu3Weights, batching: Batching | None = None) -> None:
@@ -92,7 +95,7 @@ class Emu3Generator:
 
     @batching.setter
     def batching(self, batching: Batching) -> None:
-        self._batching, self.drawn_together = batching, batching.batch_size
+        self._batching, self.effective_batch_size = batching, batching.batch_size
         if isinstance(self.engine, GridEngine):
             self.engine.prompt_length = batching.prompt_length
 
@@ -148,7 +151,7 @@ class Emu3Generator:
             try:
                 return self._codes(prompts)
             except torch.OutOfMemoryError as error:
-                if self.drawn_together == 1:
+                if self.effective_batch_size == 1:
                     raise InputError(
                         f"the device's memory is too small to draw one image of {self.size[0]} x {self.size[1]} with this "
                         "model; take a larger device, or check that nothing else runs on it (nvidia-smi)"
@@ -156,16 +159,16 @@ class Emu3Generator:
             # Outside the handler: the exception's traceback would keep the tensors alive.
             if isinstance(self.engine, GridEngine):
                 self.engine.release()
-            before, self.drawn_together = self.drawn_together, -(-self.drawn_together // 2)
-            logger.warning("out of memory with %d images together; going on with %d", before, self.drawn_together)
+            before, self.effective_batch_size = self.effective_batch_size, -(-self.effective_batch_size // 2)
+            logger.warning("out of memory with %d images together; going on with %d", before, self.effective_batch_size)
 
     def _codes(self, prompts: Sequence[Prompt]) -> np.ndarray:
         parts = []
-        for start in range(0, len(prompts), self.drawn_together):
-            rows = list(prompts[start : start + self.drawn_together])
+        for start in range(0, len(prompts), self.effective_batch_size):
+            rows = list(prompts[start : start + self.effective_batch_size])
             real = len(rows)
             if self.fills:
-                rows += [rows[-1]] * (self.drawn_together - real)
+                rows += [rows[-1]] * (self.effective_batch_size - real)
             codes = self.engine.codes([row.caption for row in rows], [row.seed for row in rows])[:real]
             parts.append(codes.to(torch.int32).cpu().numpy().astype(np.uint16))
         return np.concatenate(parts)
@@ -204,3 +207,17 @@ def equal_batches(free: float, bytes_per_image: int, shard_size: int) -> tuple[i
     fits = max(1, min(int(free // bytes_per_image), LARGEST_BATCH))
     batches = -(-shard_size // fits)
     return fits, -(-shard_size // batches)
+
+
+_loaded: list[Emu3Weights] = []
+"""The weights that this process loaded last, if any."""
+
+
+def load_model(experiment: Experiment, model: Emu3Model, arm: Arm) -> Emu3Generator:
+    """The generator of an arm, for the registry. Arms that are loaded one after another share weights where they can."""
+    folders = experiment.checkpoint_folders(model)
+    places = folders["checkpoint"], folders.get("adapter"), folders.get("vq")
+    if not (_loaded and _loaded[0].key == Emu3Weights.key_of(arm.settings, *places)):
+        _loaded.clear()  # First, so that two models never need memory at the same time.
+        _loaded.append(Emu3Weights(arm.settings, *places))
+    return Emu3Generator(arm.settings, _loaded[0])

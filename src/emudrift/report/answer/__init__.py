@@ -1,1 +1,1 @@
-"""The answer in words: verdict, caveats, and where a finding holds."""
+"""The verdict in words: conclusions, caveats, and the conditions under which a finding holds."""

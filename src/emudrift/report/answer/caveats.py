@@ -1,4 +1,4 @@
-"""What a reader must know to use the answer: signs, references, floors, how intervals were made and checked."""
+"""Caveats of the verdict: consistency of signs, choice of reference, tokenizer floors, intervals and their cross-check."""
 
 import math
 from typing import Any
@@ -11,12 +11,12 @@ from emudrift.evaluation.tables import BETTER, NONE, WORSE, rows_of
 from emudrift.report.answer.scope import DIMENSIONS, differ_across, guidance, percent, places_of, view_of
 from emudrift.report.elements.wording import decimals, listing, number, p_text
 
-# How far the check may be from the jackknife's error before it is told: their ratio alone varies by some 20 %.
+# Ratios of half-sampling to jackknife standard errors outside this range raise a warning; chance moves them by some 20 %.
 CHECK = (0.5, 2.0)
 
 
 def signs(rows: list[Any]) -> list[str]:
-    """Whether the sign of each model's difference holds across guidance scales, extractors and references."""
+    """Whether the sign of each model's difference is consistent across guidance scales, extractors and references."""
     sentences = []
     for model in dict.fromkeys(row.model for row in rows):
         ours = [row for row in rows if row.model == model]
@@ -31,18 +31,18 @@ def signs(rows: list[Any]) -> list[str]:
         if len(held) == 1:
             sign = held.pop()
             worse = "worse" if sign == "above 0" else "better"
-            text = f"The sign of the difference of {model} holds across {listing(tried)}: {sign} ({worse}); {proven}."
+            text = f"The sign of the difference for {model} is consistent across {listing(tried)}: {sign} ({worse}); {proven}."
         else:
             across = differ_across(ours, _sign)
             signs = {sign: [row for row in ours if _sign(row) == sign] for sign in map(_sign, ours)}
             where = "; ".join(f"{sign} {places_of(those, ours)}" for sign, those in signs.items())
             text = (
-                f"The sign of the difference of {model} changes across {listing(across or tried)}: {where}; {proven}."
+                f"The sign of the difference for {model} varies across {listing(across or tried)}: {where}; {proven}."
             )
             if {WORSE, BETTER} <= {row.finding for row in ours}:
-                text += " The answer depends on them: no single one is the answer."
+                text += " The conclusion depends on these choices; no single comparison settles the question."
         if found and {row.finding for row in ours} & {NONE} and not {WORSE, BETTER} <= {row.finding for row in ours}:
-            text += " That one interval excludes 0 and another does not is no proof that the two differ."
+            text += " One interval excluding 0 while another includes it is not evidence that the two differ."
         sentences.append(text)
     return sentences
 
@@ -53,7 +53,7 @@ def _sign(row: Any) -> str:
 
 
 def signs_of_plain_differences(comparison: pd.DataFrame) -> list[str]:
-    """Where the sign of the plain difference depends on N."""
+    """Comparisons in which the sign of the plain (not bias-corrected) difference depends on N."""
     flips = []
     rows = rows_of(comparison)
     for _, pair in comparison.groupby(["extractor", "reference_selection", "baseline_arm", "arm"], sort=False):
@@ -63,13 +63,13 @@ def signs_of_plain_differences(comparison: pd.DataFrame) -> list[str]:
     if not flips:
         return []
     return [
-        f"The sign of the plain difference depends on N ({listing(flips)}): at small N it shows whose bias is "
-        "larger, or chance. Read the corrected one."
+        f"The sign of the plain difference depends on N ({listing(flips)}): at small N it may reflect different "
+        "finite-sample biases, or chance. Use the bias-corrected difference."
     ]
 
 
 def references(rows: list[Any], fid: pd.DataFrame) -> list[str]:
-    """What the choice of the reference changes, where both were asked for."""
+    """How much the choice of reference changes the results, where both references were requested."""
     sentences, last = [], fid[fid["n"] == fid["n"].max()]
     for extractor, table in last.groupby("extractor", sort=False):
         sides = {key: part.set_index("arm") for key, part in table.groupby("reference_selection")}
@@ -78,8 +78,9 @@ def references(rows: list[Any], fid: pd.DataFrame) -> list[str]:
         moved = (sides["same"]["fid_jackknife"] - sides["full"]["fid_jackknife"]).dropna()
         width = float((table["high"] - table["low"]).min())
         text = (
-            f"Reference ({extractor}): against the {int(table['n'].iloc[0]):,} real images of the same captions, in place of "
-            f"all, the corrected {distance_name(str(extractor))} changes by {_span(moved.tolist(), width)}"
+            f"Choice of reference ({extractor}): using the {int(table['n'].iloc[0]):,} real images of the same captions "
+            f"instead of all real images changes the bias-corrected {distance_name(str(extractor))} by "
+            f"{_span(moved.tolist(), width)}"
         )
         ours = [row for row in rows if row.extractor == extractor]
         # By arms: a guidance scale of NaN is not equal to itself.
@@ -87,9 +88,9 @@ def references(rows: list[Any], fid: pd.DataFrame) -> list[str]:
         pairs = [(row, sides_of[*key[:2], "same"]) for key, row in sides_of.items() if key[2] == "full"]
         if pairs:
             changes = [b.difference_jackknife - a.difference_jackknife for a, b in pairs]
-            text += f", differences between models by {_span(changes, min(a.high - a.low for a, _ in pairs))}"
+            text += f" and differences between models by {_span(changes, min(a.high - a.low for a, _ in pairs))}"
             other = sum(a.finding != b.finding for a, b in pairs)
-            text += f"; {other or 'none'} of {len(pairs)} findings {'changes' if other < 2 else 'change'} with it"
+            text += f"; it changes {other} of {len(pairs)} findings"
         sentences.append(text + ".")
     return sentences
 
@@ -101,11 +102,11 @@ def _span(values: list[float], width: float) -> str:
 
 
 def about_floors(fid: pd.DataFrame) -> list[str]:
-    """The best that an arm can reach, at the largest N."""
+    """The lower bound that each tokenizer sets for the arms of its model, at the largest N."""
     return [
-        f"{row.model}: the real images through the model's own VQ and back have a {distance_name(row.extractor)} of "
+        f"{row.model} (real images encoded and decoded by the model's VQ): {distance_name(row.extractor)} "
         f"{number(row.fid_jackknife, places)} [{percent(row)} interval {number(row.low, places)} to {number(row.high, places)}] "
-        f"({row.extractor}, reference: {SELECTIONS[row.reference_selection]}); no arm of the model can be expected to be better."
+        f"({row.extractor}, reference: {SELECTIONS[row.reference_selection]}); this is a lower bound for this tokenizer."
         for row in rows_of(fid[fid["n"] == fid["n"].max()])
         for places in [decimals(row.high - row.low)]
     ]
@@ -120,54 +121,57 @@ def not_compared(comparison: pd.DataFrame, fid: pd.DataFrame, baseline: str) -> 
         row.model if math.isnan(row.guidance_scale) else f"{row.model} at {guidance(row.guidance_scale)}"
         for row in rows_of(alone)
     ]
-    return [f"Not compared, for want of an arm at the same guidance scale on the other side: {listing(names)}."]
+    return [f"Not compared, because there is no counterpart at the same guidance scale: {listing(names)}."]
 
 
 def about_differences(rows: list[Any]) -> list[str]:
     methods = listing(dict.fromkeys(f"{percent(row)}, {row.method}" for row in rows))
-    fixed = " They do not cover what other real images would change." if "held fixed" in methods else ""
+    held_fixed = any(row.reference_selection == "full" for row in rows)
+    fixed = " Uncertainty of the reference set is excluded." if held_fixed else ""
     names = listing(dict.fromkeys(distance_name(row.extractor) for row in rows), "or")
     return [
-        f"A higher {names} is worse. Differences are model minus {rows[0].baseline}, both drawn for the same prompts and "
-        "corrected for the bias of a finite N; the plain differences are in the table.",
+        f"A higher {names} is worse. Differences are model minus {rows[0].baseline}, paired by prompt and corrected for "
+        "finite-sample bias; the plain differences are in the table.",
         f"Intervals: {methods}.{fixed}{_adjusted(rows)}",
         *_checked(rows),
     ]
 
 
 def _adjusted(rows: list[Any]) -> str:
-    """What is said of there being several comparisons; a finding counts them all."""
+    """The sentence on multiple comparisons, and the comparisons that are significant only without adjustment."""
     if len(rows) == 1:
         return ""
     text = (
-        f" Findings count all {len(rows)} comparisons made here (Holm): they go by the adjusted intervals; the others are "
-        "per comparison."
+        f" Findings are based on Holm-adjusted p values over all {len(rows)} comparisons at this N; intervals not labelled "
+        "as adjusted are per comparison."
     )
     fallen = [row for row in rows if row.finding == NONE and row.p <= 1 - row.confidence]
     if not fallen:
         return text
     names = [f"{_place(row, rows)} (p {p_text(row.p)}, adjusted {p_text(row.p_holm)})" for row in fallen]
-    return f"{text} Alone, but not among them all, these would be findings: {listing(names)}."
+    return f"{text} Significant per comparison, but not after adjustment: {listing(names)}."
 
 
 def _place(row: Any, rows: list[Any]) -> str:
-    """finetuned at guidance 3 by inception with same images as reference."""
+    """finetuned at guidance 3 under inception with same images as reference."""
     at = "" if math.isnan(row.guidance_scale) else f"at {guidance(row.guidance_scale)}"
     return " ".join(filter(None, [row.model, at, view_of(row, rows)]))
 
 
 def _checked(rows: list[Any]) -> list[str]:
-    """The jackknife's errors beside those of random halves."""
+    """Cross-check of the jackknife's standard errors by half-sampling."""
     ratios = [row.half_sampling_error / row.standard_error for row in rows if row.standard_error > 0]
     if not ratios:
         return []
     low, high = (f"{f(ratios):.2f}" for f in (min, max))
     text = (
-        "Check: standard errors from random halves of the images (no image twice) are "
-        f"{low if low == high else f'{low} to {high}'} times the jackknife's; chance alone gives 0.7 to 1.5 for each."
+        "Cross-check: half-sampling (without replacement) gives standard errors "
+        f"{low if low == high else f'{low} to {high}'} times those of the jackknife; ratios of 0.7–1.5 are expected by chance."
     )
     if min(ratios) < CHECK[0] or max(ratios) > CHECK[1]:
-        text += " They disagree: do not trust these intervals; N is too small, or a few images decide the result."
+        text += (
+            " The two disagree, so these intervals are unreliable: N is too small, or a few images dominate the result."
+        )
     return [text]
 
 
@@ -178,7 +182,9 @@ def about_fids(fid: pd.DataFrame) -> list[str]:
         dims, random = int(table["dims"].iloc[0]), table["weights"].iloc[0] == "random"
         if unreliable:
             largest = (
-                " That includes the largest N, which the answer is from." if unreliable[-1] == table["n"].max() else ""
+                " This includes the largest N, on which the verdict is based."
+                if unreliable[-1] == table["n"].max()
+                else ""
             )
             which = (
                 f"N = {listing(f'{n:,}' for n in unreliable)}"
@@ -186,12 +192,12 @@ def about_fids(fid: pd.DataFrame) -> list[str]:
                 else f"N up to {unreliable[-1]:,}"
             )
             caveats.append(
-                f"At {which}, fewer images than twice the {dims:,} dimensions of {extractor}, absolute FIDs are "
-                f"unreliable, and intervals of differences hold the truth less often than they say.{largest}"
+                f"At {which}, fewer images than twice the {dims:,} feature dimensions of {extractor}, absolute FIDs are "
+                f"unreliable and the coverage of difference intervals is below its nominal level.{largest}"
             )
         if random:
             caveats.append(
-                f"{extractor} has random weights: its numbers mean nothing outside this experiment and cannot be set "
-                "beside published FIDs."
+                f"{extractor} has random weights: its values are meaningful only within this experiment and are not "
+                "comparable to published FIDs."
             )
     return caveats

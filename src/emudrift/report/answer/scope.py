@@ -1,4 +1,4 @@
-"""Where a finding holds: the guidance scales, extractors and references that it may depend on."""
+"""The scope of a finding: the guidance scales, extractors and references it holds for."""
 
 import math
 from collections.abc import Callable
@@ -7,7 +7,7 @@ from typing import Any
 from emudrift.config.experiment import SELECTIONS
 from emudrift.report.elements.wording import listing
 
-# What a finding may depend on: its name in the plural, and what tells one from another.
+# Dimensions along which a finding may vary: plural name, and the value of a comparison along it.
 DIMENSIONS: dict[str, Callable[[Any], Any]] = {
     "guidance scales": lambda row: f"{row.guidance_scale:g}",
     "extractors": lambda row: row.extractor,
@@ -28,15 +28,15 @@ def scales_of(rows: list[Any]) -> list[float]:
 
 
 def view_of(row: Any, rows: list[Any]) -> str:
-    """What a comparison was seen through, as far as that differs between the rows."""
-    names = [f"by {row.extractor}"] if len({each.extractor for each in rows}) > 1 else []
+    """Extractor and reference of a comparison, each only if it varies between the rows."""
+    names = [f"under {row.extractor}"] if len({each.extractor for each in rows}) > 1 else []
     several = len({each.reference_selection for each in rows if each.extractor == row.extractor}) > 1
     names += [f"with {SELECTIONS[row.reference_selection]} as reference"] if several else []
     return " ".join(names)
 
 
 def places_of(found: list[Any], rows: list[Any]) -> str:
-    """Where something holds: guidance scales, with extractors and references where these matter."""
+    """The conditions in words: guidance scales, plus extractors and references if these vary."""
     parts = []
     for view in dict.fromkeys(view_of(row, rows) for row in found):
         scales = scales_of([row for row in found if view_of(row, rows) == view])
@@ -47,7 +47,7 @@ def places_of(found: list[Any], rows: list[Any]) -> str:
 
 
 def differ_across(rows: list[Any], of: Callable[[Any], Any]) -> list[str]:
-    """Names of the dimensions along which `of` differs between one model's comparisons, all others being equal."""
+    """Names of the dimensions along which `of` varies between one model's comparisons, all others being equal."""
     names = []
     for name, along in DIMENSIONS.items():
         others = [each for other, each in DIMENSIONS.items() if other != name]

@@ -1,4 +1,4 @@
-"""The answer in words: what the comparison found, by rules that all stand here, and how it may be used."""
+"""The verdict in words: the outcome of the comparison, derived from the tables by fixed rules, with its caveats."""
 
 import math
 from collections.abc import Sequence
@@ -33,12 +33,12 @@ class Statement:
 
 @dataclass(frozen=True)
 class Verdict:
-    """The answer of an experiment in words.
+    """The conclusion of an experiment in words.
 
     Attributes:
-        headline: one sentence per model that is compared.
+        headline: one sentence per compared model.
         statements: one per model, guidance scale, extractor and reference, at the largest N.
-        caveats: what a reader must know to use the numbers.
+        caveats: what a reader must know to interpret the numbers.
     """
 
     headline: str
@@ -46,17 +46,17 @@ class Verdict:
     caveats: list[str]
 
     def text(self) -> str:
-        """All of it as plain lines, for a terminal or a log."""
+        """The whole verdict as plain text, for a terminal or a log."""
         return "\n".join(
             [self.headline, *(f"  {s.text}" for s in self.statements), *(f"  * {c}" for c in self.caveats)]
         )
 
 
 def verdict(comparison: pd.DataFrame, fid: pd.DataFrame, baseline: str, floors: Sequence[str] = ()) -> Verdict:
-    """The answer in words, from the two tables.
+    """Derives the verdict from the two tables.
 
     Args:
-        floors: models of fid.csv that draw nothing: the real images through a tokenizer.
+        floors: models of fid.csv that generate nothing: real images encoded and decoded by a tokenizer.
     """
     below, fid = fid[fid["model"].isin(floors)], fid[~fid["model"].isin(floors)]
     largest = comparison[comparison["n"] == comparison["n"].max()]
@@ -65,12 +65,14 @@ def verdict(comparison: pd.DataFrame, fid: pd.DataFrame, baseline: str, floors: 
         return Verdict(_nothing(fid, baseline), [], [*references([], fid), *about_floors(below), *about_fids(fid)])
     scales = dict(zip(fid["arm"], fid["guidance_scale"], strict=True))
     statements = [Statement(_statement(row, scales, len(rows)), row.finding, row.weights == "random") for row in rows]
-    # Random weights do not answer the question where published ones do.
+    # Results with random weights are ignored in the headline if there are results with published weights.
     decisive = [row for row in rows if row.weights != "random"] or rows
     models = list(dict.fromkeys(row.model for row in decisive))
     headlines = [_headline([row for row in decisive if row.model == model], len(rows)) for model in models]
     if decisive[0].weights == "random":
-        headlines.append("This is seen through a network with random weights and holds inside this experiment only.")
+        headlines.append(
+            "These values come from a network with random weights and are meaningful only within this experiment."
+        )
     caveats = [
         *signs(rows),
         *signs_of_plain_differences(comparison),
@@ -86,7 +88,7 @@ def verdict(comparison: pd.DataFrame, fid: pd.DataFrame, baseline: str, floors: 
 def _nothing(fid: pd.DataFrame, baseline: str) -> str:
     if fid["model"].nunique() == 1:
         return f"There is nothing to compare: {baseline} is the only model."
-    return f"There is nothing to compare: no model has an arm at a guidance scale of {baseline}."
+    return f"There is nothing to compare: no other model has an arm at a guidance scale of {baseline}."
 
 
 def _statement(row: Any, scales: dict[str, float], comparisons: int) -> str:
@@ -98,7 +100,7 @@ def _statement(row: Any, scales: dict[str, float], comparisons: int) -> str:
     if not math.isnan(row.guidance_scale):
         without = [m for m, arm in ((row.model, row.arm), (row.baseline, row.baseline_arm)) if math.isnan(scales[arm])]
         text = f"At {guidance(row.guidance_scale)}, {text}"
-        text += f" ({without[0]} has no guidance scale of its own)" if without else ""
+        text += f" ({without[0]} has no guidance scale)" if without else ""
     elif row.finding == NONE:
         text = text.replace("no", "No", 1)
     if row.reference_selection == "same":
@@ -111,12 +113,15 @@ def _statement(row: Any, scales: dict[str, float], comparisons: int) -> str:
     adjusted = f"; adjusted {interval_text(row, '_holm')[1]}" if several else ""
     name = distance_name(row.extractor)
     text += (
-        f": {name} {difference} [{percent(row)} interval {interval}{adjusted}; {p}] over N = {row.n:,} images "
+        f": {name} {difference} [{percent(row)} interval {interval}{adjusted}; {p}] at N = {row.n:,} images per arm "
         f"({row.extractor}{random}, reference: {reference})."
     )
     if row.finding != NONE and row.difference * row.difference_jackknife < 0:
         plain = number(row.difference, decimals(row.high - row.low, row.difference), signed=True)
-        text += f" The plain {name} difference, {plain}, has the other sign: it carries a bias that equal N does not cancel."
+        text += (
+            f" The plain {name} difference, {plain}, has the opposite sign: its finite-sample bias does not cancel at "
+            "equal N."
+        )
     if not math.isnan(row.difference_infinity):
         places = decimals(row.infinity_high - row.infinity_low, row.difference_infinity)
         infinity, low, high = (
@@ -129,16 +134,20 @@ def _statement(row: Any, scales: dict[str, float], comparisons: int) -> str:
         )
         text += f" Extrapolated to infinite N: {infinity} [{low} to {high}]"
         other = row.finding != NONE and row.difference_infinity * row.difference_jackknife < 0
-        text += ", of the other sign: N is too small for either." if other else "."
+        text += ", which has the opposite sign: N is too small for either estimate." if other else "."
     return text
 
 
 def _headline(rows: list[Any], comparisons: int) -> str:
-    """One sentence on one model, from its comparisons at the largest N; with others they are `comparisons`."""
+    """One sentence on one model, from its comparisons at the largest N.
+
+    Args:
+        comparisons: number of comparisons at this N, those of other models included.
+    """
     model, baseline, n = rows[0].model, rows[0].baseline, f"N = {rows[0].n:,}"
     findings = list(dict.fromkeys(row.finding for row in rows))
     if len(rows) == 1:
-        # The finding goes by the adjusted interval.
+        # The finding is based on the adjusted interval.
         difference, interval = interval_text(rows[0], "_holm" if comparisons > 1 else "")
         kind = "adjusted interval" if comparisons > 1 else "interval"
         scale = rows[0].guidance_scale
@@ -153,7 +162,7 @@ def _headline(rows: list[Any], comparisons: int) -> str:
         if findings == [NONE]:
             return f"No difference between {model} and {baseline} was found {everywhere}, {n}."
         spread = _range(rows)
-        measured = f": {spread}, intervals below, {n}" if spread else f" ({n})"
+        measured = f": {spread} (intervals below), {n}" if spread else f" ({n})"
         return f"{model} is {findings[0]} than {baseline} {everywhere}{measured}."
     between = differ_across(rows, lambda row: row.finding)
     places = {finding: places_of([row for row in rows if row.finding == finding], rows) for finding in findings}
@@ -182,7 +191,7 @@ def _everywhere(rows: list[Any], each: str) -> str:
 
 
 def _range(rows: list[Any]) -> str:
-    """The spread of the differences, where one extractor measured them all: distances of two cannot be mixed."""
+    """The range of the differences; empty for several extractors, whose distances have no common unit."""
     if len({row.extractor for row in rows}) > 1:
         return ""
     smallest, largest = (f(row.difference_jackknife for row in rows) for f in (min, max))

@@ -1,1 +1,1 @@
-"""What sections are built of: tables, pictures, numbers in words."""
+"""Building blocks of report sections: tables, pictures, number formatting."""

@@ -1,4 +1,4 @@
-"""What the page is built of: sections with figures and tables, which can be sorted and taken along as CSV."""
+"""Building blocks of the page: sections with figures and sortable tables that can be downloaded as CSV."""
 
 import base64
 import csv
@@ -12,9 +12,9 @@ from emudrift.config.arm import Arm
 
 @dataclass(frozen=True)
 class Cell:
-    """A cell of a table: what it says, in small what belongs to it, the class that styles it, and what it is sorted by.
+    """A cell of a table: its text, smaller text below it, its CSS class, and its sort key.
 
-    `value` is needed only where the text does not begin with the number that counts.
+    `value` is needed only where the text does not begin with the number to sort by.
     """
 
     text: str
@@ -25,9 +25,9 @@ class Cell:
 
 @dataclass(frozen=True)
 class Table:
-    """A table of the page; the first cell of a row is its heading, and a note may stand above it.
+    """A table of the page; the first cell of each row is its heading, and an optional note precedes the table.
 
-    `csv` is what its download holds, where that is more exact than the cells; `file` the download's name.
+    `csv` is the content of the download if it should be more precise than the cells; `file` is the download's name.
     """
 
     title: str
@@ -52,9 +52,9 @@ class Table:
 
 @dataclass(frozen=True)
 class Picture:
-    """A figure of the page: a data: URI, what stands in its place for those who cannot see it, and what stands under it.
+    """A figure of the page: a data: URI, its alternative text, and its caption.
 
-    `data`: the numbers that are drawn, as a data: URI of a CSV; `file`: the name of that file in figures/.
+    `data`: the plotted numbers, as a data: URI of a CSV; `file`: the name of the figure in figures/.
     """
 
     source: str
@@ -66,7 +66,7 @@ class Picture:
 
 @dataclass(frozen=True)
 class Section:
-    """A section of the page: its heading, a lead, figures and tables; and above these what a template of its own makes."""
+    """A section of the page: heading, introduction, then its own template (if any), figures and tables."""
 
     id: str
     title: str
@@ -81,10 +81,10 @@ def data_uri(data: bytes, kind: str) -> str:
 
 
 def csv_of(table: pd.DataFrame) -> str:
-    """A part of fid.csv or the like, with the very numbers of that file."""
+    """Rows of fid.csv or a similar table, formatted exactly as in that file."""
     return table.to_csv(index=False, float_format="%.10g", lineterminator="\n")
 
 
 def label_of(arm: Arm) -> str:
-    """`base, guidance 3`, whose last two words stay on one line."""
+    """`base, guidance 3`, with a no-break space before the scale."""
     return arm.label.replace("guidance ", "guidance\N{NO-BREAK SPACE}")

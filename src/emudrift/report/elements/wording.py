@@ -1,12 +1,13 @@
-"""Numbers and lists in words, for people."""
+"""Formatting of numbers, intervals, p values and lists as text."""
 
 import math
-from collections.abc import Iterable
 from typing import Any
+
+from emudrift.config.base import listing as listing
 
 
 def decimals(width: float, *values: float) -> int:
-    """Decimals that show two digits of an interval's width, and no end of it as 0 that is not."""
+    """Decimal places that show two significant digits of an interval's width and do not round nonzero `values` to 0."""
     scale = width if width > 0 else max((abs(value) for value in values), default=0.0) / 10
     places = 1 if scale <= 0 else min(max(1 - math.floor(math.log10(scale)), 0), 9)
     while places < 9 and any(value != 0 and round(value, places) == 0 for value in values):
@@ -15,7 +16,7 @@ def decimals(width: float, *values: float) -> int:
 
 
 def number(value: float, places: int, *, signed: bool = False) -> str:
-    """1,234.5 with a real minus; `signed` puts a plus before what is above 0."""
+    """1,234.5 with a typographic minus; `signed` adds a plus sign to positive values."""
     text = f"{abs(value):,.{places}f}"
     if float(text.replace(",", "")) == 0:
         return text
@@ -23,24 +24,18 @@ def number(value: float, places: int, *, signed: bool = False) -> str:
 
 
 def interval_text(row: Any, which: str = "") -> tuple[str, str]:
-    """The corrected difference of a comparison's row and its interval: ("+12.3", "9.8 to 14.9").
+    """The bias-corrected difference of a comparison and its interval: ("+12.3", "9.8 to 14.9").
 
     Args:
-        which: "_holm" for the interval that is adjusted for all comparisons.
+        which: "_holm" for the interval adjusted for all comparisons.
     """
     low, high = getattr(row, f"low{which}"), getattr(row, f"high{which}")
-    # An end near 0 matters only where the interval excludes 0: then it must not read as 0.
+    # If the interval excludes 0, neither end may be rounded to 0.
     ends = () if low <= 0 <= high else (low, high)
     places = decimals(high - low, *ends)
     return number(row.difference_jackknife, places, signed=True), f"{number(low, places)} to {number(high, places)}"
 
 
-def listing(items: Iterable[str], last: str = "and") -> str:
-    """1, 3 and 5."""
-    *first, end = list(items)
-    return f"{', '.join(first)} {last} {end}" if first else end
-
-
 def p_text(p: float) -> str:
-    """A p value after the word p: "= 0.012", "< 0.001", or a dash where there is none."""
+    """A p value as it follows the letter p: "= 0.012", "< 0.001", or a dash for NaN."""
     return "–" if math.isnan(p) else "< 0.001" if p < 0.001 else f"= {p:.3f}"

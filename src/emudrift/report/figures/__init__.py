@@ -1,1 +1,1 @@
-"""The figures."""
+"""Matplotlib figures of the report."""

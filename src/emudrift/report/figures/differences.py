@@ -1,4 +1,4 @@
-"""The figure of differences between models, with their intervals."""
+"""Forest plot of FID differences between models, with intervals."""
 
 import math
 from pathlib import Path
@@ -30,21 +30,21 @@ from emudrift.report.figures.style import (
 )
 
 DIFFERENCE_CAPTION = (
-    "FID difference from {baseline} at N = {n}: bias-corrected estimate and {confidence} interval ({method}; paired by "
-    "prompt), thick, and thin as adjusted for all these comparisons (Holm). Right of 0 a model is worse than {baseline}. "
-    "Filled: the adjusted interval excludes 0; hollow: no difference found. Grey, below each: the difference of FID∞ "
-    "with its interval."
+    "FID difference from {baseline} at N = {n}: bias-corrected estimates. Thick lines: {confidence} intervals ({method}; "
+    "paired by prompt); thin lines: intervals adjusted for all comparisons shown (Holm). Values right of 0: worse than "
+    "{baseline}. Filled markers: the adjusted interval excludes 0; hollow markers: no difference found. Grey, below each: "
+    "difference in FID∞ with its interval."
 )
 
 
 def comparison_figure(comparison: pd.DataFrame, path: str | Path, *, width: float = COLUMN) -> None:
-    """Draws each model's FID difference from the baseline with its interval, at the largest N of comparison.csv.
+    """Plots each model's FID difference from the baseline with its interval, at the largest N of comparison.csv.
 
-    A panel per extractor and selection of the reference, a line per model and guidance scale. An empty table gives a figure
-    that says that there is nothing to compare. Equal tables give equal bytes.
+    One panel per extractor and reference selection, one row per model and guidance scale. For an empty table the figure
+    only states that there is nothing to compare. Equal tables give identical bytes.
 
     Args:
-        path: without ending; writes .svg, .pdf, .png, and what is drawn as -data.csv.
+        path: without suffix; writes .svg, .pdf, .png, and the plotted values as -data.csv.
     """
     with matplotlib.rc_context(STYLE):
         if comparison.empty:
@@ -71,7 +71,7 @@ def comparison_figure(comparison: pd.DataFrame, path: str | Path, *, width: floa
 
 
 def comparison_caption(comparison: pd.DataFrame) -> str:
-    """What stands under the figure of `comparison_figure`; nothing if there is nothing to compare."""
+    """The caption of `comparison_figure`; empty if there is nothing to compare."""
     if comparison.empty:
         return ""
     words = interval_words(comparison) | {
@@ -87,7 +87,7 @@ def _draw_forest(axes: Any, table: pd.DataFrame, models: list[str], colours: dic
     for place, row in enumerate(forest_rows(table)):
         label = scale_label(row.guidance_scale)
         found = row.low_holm > 0 or row.high_holm < 0
-        # The first look is the baseline's, in the other figure.
+        # LINES[0] is the baseline's style in the other figure.
         marker = LINES[(models.index(row.model) + 1) % len(LINES)][1]
         axes.plot([row.low_holm, row.high_holm], [place, place], color=colours[label], linewidth=0.6, zorder=2)
         axes.plot(
@@ -108,7 +108,7 @@ def _draw_forest(axes: Any, table: pd.DataFrame, models: list[str], colours: dic
     axes.grid(visible=False, axis="y")
     axes.xaxis.set_major_formatter(tick_label)
     axes.xaxis.set_major_locator(MaxNLocator(4, steps=STEPS))
-    # Room for a word on either side of 0.
+    # Leaves room for "better" and "worse" on both sides of 0.
     low = min(table[["low_holm", "infinity_low"]].min().min(), 0.0)
     high = max(table[["high_holm", "infinity_high"]].max().max(), 0.0)
     room = 0.3 * ((high - low) or 1.0)

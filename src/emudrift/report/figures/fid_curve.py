@@ -1,4 +1,4 @@
-"""The figure of FID against N."""
+"""Figure: FID against N."""
 
 import math
 from collections.abc import Sequence
@@ -36,37 +36,37 @@ from emudrift.report.figures.style import (
 
 FID_CAPTION = (
     "FID against the number of generated images N; lower is better. Curves (left): plain FID, which is biased upwards "
-    "where N is small; by how much depends on the model, so curves must not be read against each other at small N. "
-    "Points with bars (right, same axis), both with {confidence} intervals ({method}): FID corrected for that bias at the "
-    "largest N, and FID∞, the end of a line in 1/N. Colour: guidance scale. Line and marker: model."
+    "at small N; the bias depends on the model, so curves should not be compared with each other at small N. "
+    "Points with bars (right, same axis), both with {confidence} intervals ({method}): bias-corrected FID at the "
+    "largest N, and FID∞, the intercept of a linear fit in 1/N. Colour: guidance scale. Line style and marker: model."
 )
 
 FLOOR_CAPTION = (
-    " Dotted: the floor of {floors}, the real images through the VQ and back, which no arm of the model can beat."
+    " Dotted: {floors}, the real images encoded and decoded by the model's VQ, a lower bound for this tokenizer."
 )
 
 BAND_CAPTION = (
-    " Bands: the intervals of the corrected FID at smaller N, down to twice the number of feature dimensions."
+    " Bands: intervals of the bias-corrected FID at smaller N, down to twice the number of feature dimensions."
 )
 
 SHADED_CAPTION = " Shaded: N below twice the number of feature dimensions, where absolute values are unreliable."
 
 
 def fid_curve(fid: pd.DataFrame, path: str | Path, *, floors: Sequence[str] = (), width: float = COLUMN) -> None:
-    """Draws FID against N for all arms of fid.csv: one panel per extractor and selection of the reference.
+    """Plots FID against N for all arms of fid.csv: one panel per extractor and reference selection.
 
-    The curve is the plain FID. No interval is drawn on it, since intervals belong to the bias-corrected estimate and to
-    FID∞; these have strips of their own beside the curves, on the same axis, for the largest N. `fid_caption` says so
-    under the figure. Equal tables give equal bytes.
+    Curves show the plain FID without intervals, since the intervals belong to the bias-corrected estimate and to FID∞;
+    those are plotted for the largest N in two narrow strips next to the curves, on the same axis (see `fid_caption`).
+    Equal tables give identical bytes.
 
     Args:
-        fid: a table by `comparison.fid_table`; models get their line styles in the order of the table.
-        path: without ending; writes .svg, .pdf, .png, and what is drawn as -data.csv.
-        floors: models that draw nothing, the real images through a tokenizer; dotted.
-        width: inches; fonts stay the same size.
+        fid: table from `comparison.fid_table`; line styles are assigned to models in the order of the table.
+        path: without suffix; writes .svg, .pdf, .png, and the plotted values as -data.csv.
+        floors: models that generate nothing (real images encoded and decoded by a tokenizer); dotted lines.
+        width: inches; font sizes do not change with it.
     """
     if fid.empty:
-        raise InputError("fid.csv is empty: there is no FID to draw")
+        raise InputError("fid.csv is empty: there is no FID to plot")
     models = list(fid["model"].unique())
     looks = {model: look_of(models, model, floors) for model in models}
     colours = colours_of(fid["guidance_scale"])
@@ -93,7 +93,7 @@ def fid_curve(fid: pd.DataFrame, path: str | Path, *, floors: Sequence[str] = ()
 
 
 def fid_caption(fid: pd.DataFrame, floors: Sequence[str] = ()) -> str:
-    """What stands under the figure of `fid_curve`."""
+    """The caption of `fid_curve`."""
     shaded = "" if fid["reliable"].all() else SHADED_CAPTION
     floor = FLOOR_CAPTION.format(floors=", ".join(floors)) if floors else ""
     bands = BAND_CAPTION if any(len(_banded(arm)) for _, arm in fid.groupby(["arm", "reference_key"])) else ""
@@ -101,7 +101,7 @@ def fid_caption(fid: pd.DataFrame, floors: Sequence[str] = ()) -> str:
 
 
 def _banded(arm: pd.DataFrame) -> pd.DataFrame:
-    """The points of an arm whose intervals are drawn as a band: where they are valid, if that is at two N at least."""
+    """The points of an arm whose intervals are plotted as a band: all valid ones, if there are at least two N."""
     valid = arm[arm["reliable"]]
     return valid if valid["n"].nunique() > 1 else valid[:0]
 
@@ -138,7 +138,7 @@ def _draw_curves(axes: Any, table: pd.DataFrame, looks: dict[str, Any], colours:
 def _draw_strip(
     axes: Any, last: pd.DataFrame, columns: tuple[str, str, str], looks: dict[str, Any], colours: dict[str, Any]
 ) -> None:
-    """Estimates at the largest N with the intervals that belong to them; `columns`: estimate, low, high."""
+    """Plots estimates at the largest N with their intervals; `columns`: estimate, low, high."""
     ordered = last.sort_values("guidance_scale", kind="stable", na_position="first")
     for place, row in enumerate(forest_rows(ordered)):
         estimate, low, high = (getattr(row, column) for column in columns)
@@ -159,14 +159,14 @@ def _draw_strip(
 
 
 def _strip(fid: pd.DataFrame) -> float:
-    """Width of a strip, in widths of the panel beside it: room for its arms, and for the words under it."""
+    """Width of a strip relative to the panel next to it: room for its arms and its axis label."""
     return min(0.2 + 0.02 * fid["arm"].nunique(), 0.5)
 
 
 def _legend(
     figure: Figure, looks: dict[str, Any], colours: dict[str, Any], floors: Sequence[str], width: float
 ) -> None:
-    """Scales in the first row and models in the second, or all in one row where they fit."""
+    """Guidance scales in the first row and models in the second, or a single row if everything fits."""
     scales: list[Any] = [Patch(color=colour, label=label) for label, colour in colours.items()]
     lines: list[Any] = []
     for model, (line, marker, filled) in looks.items():
@@ -182,7 +182,7 @@ def _legend(
     columns = min(fitting, len(handles))
     rows = max(len(scales), len(lines))
     if columns < len(handles) and rows <= fitting:
-        # A legend is filled column by column; blanks keep the two rows apart.
+        # Legends are filled column by column; blanks keep the two rows separate.
         blank = Line2D([], [], linestyle="none", label=" ")
         pairs = zip_longest(scales, lines, fillvalue=blank)
         handles, columns = [handle for pair in pairs for handle in pair], rows

@@ -1,4 +1,4 @@
-"""The grid of images: the same prompts across all arms, beside the real image."""
+"""Image grid: one row per prompt, with the real image and the image of every arm."""
 
 import logging
 import math
@@ -23,7 +23,7 @@ from emudrift.config.arm import Arm
 from emudrift.errors import InputError
 from emudrift.report.figures.style import COLUMN, STYLE, save_figure
 
-# The first serve what others lack; matplotlib takes each character from the first font that has it.
+# Font fallback: matplotlib takes each character from the first font that has it.
 _FONTS = (
     "DejaVu Sans",
     "Noto Sans",
@@ -55,30 +55,30 @@ class GridRow:
 
 
 def side_by_side(arms: Sequence[Arm]) -> list[Arm]:
-    """Arms in the order in which people compare them: those of equal guidance scale next to each other."""
+    """Arms sorted so that those of equal guidance scale are adjacent."""
     return sorted(arms, key=lambda arm: -math.inf if arm.guidance_scale is None else arm.guidance_scale)
 
 
 def image_grid(labels: Sequence[str], rows: Sequence[GridRow], path: str | Path) -> None:
-    """Draws the same prompts across all arms: caption, real image, then one image per arm.
+    """Plots a grid of images with one row per prompt: caption, real image, then one image per arm.
 
     Args:
         labels: one per arm, in the order of each row's images.
-        rows: top to bottom; a row without a real image leaves its place empty.
-        path: without ending; writes .svg, .pdf, .png, and the captions as -data.csv.
+        rows: top to bottom; the cell of a missing real image stays empty.
+        path: without suffix; writes .svg, .pdf, .png, and the captions as -data.csv.
     """
     for row in rows:
         if len(row.images) != len(labels):
             raise ValueError(f"prompt {row.prompt_id}: {len(row.images)} images for {len(labels)} arms")
     if not rows:
-        raise InputError("there is no image to draw a grid of")
+        raise InputError("the image grid has no rows: there is no image to show")
     columns = len(labels) + 1
     side = min(max((2 * COLUMN - 1.5) / columns, 0.62), 1.1)
     text, gap, margin = 1.45, 0.05, 0.06
     cells = [side * min(max(_tallest(row), 0.55), 1.4) for row in rows]
     with matplotlib.rc_context(STYLE | {"font.family": _fonts()}), _quiet():
         measure = _Measure()
-        # The last two words of an arm's label stay on one line.
+        # No line break between "guidance" and its value.
         heads = [label.replace("guidance ", "guidance\N{NO-BREAK SPACE}") for label in ("real image", *labels)]
         heads = [measure.wrap(head, side - 0.02, 7, 6, "bold") for head in heads]
         head = max(head.count("\n") + 1 for head in heads) * 0.122 + 0.06
@@ -116,23 +116,23 @@ def _tallest(row: GridRow) -> float:
 
 
 class _Measure:
-    """Breaks text into lines by its drawn width."""
+    """Wraps text by its rendered width."""
 
     def __init__(self) -> None:
         self.renderer: Any = FigureCanvasAgg(Figure(dpi=72)).get_renderer()
 
     def wrap(self, text: str, inches: float, size: float, lines: int, weight: str = "normal") -> str:
-        """The text in at most that many lines, with an ellipsis where it is cut."""
+        """Wraps text to at most `lines` lines, truncated with an ellipsis."""
         font = FontProperties(family=_fonts(), size=size, weight=weight)
 
         def fits(line: str) -> bool:
             return self.renderer.get_text_width_height_descent(line, font, False)[0] <= inches * 72
 
-        # A drawn character is wider than a point: the rest of a very long text need not be measured.
+        # Every rendered character is wider than one point, so the rest of a very long text need not be measured.
         text = text[: int(inches * 72) * lines + 1]
         broken: list[str] = []
         line = ""
-        # Names break after hyphens and the like.
+        # Lines may also break after hyphens, underscores and slashes.
         for part in re.findall(r" ?[^ _/-]*[_/-]*", text):
             if fits(line + part):
                 line += part
@@ -162,7 +162,7 @@ def _fonts() -> list[str]:
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """Without a warning per character that no installed font has; it is drawn as a box."""
+    """Suppresses warnings about characters that no installed font has; they are rendered as boxes."""
     logger = logging.getLogger("matplotlib.font_manager")
     level = logger.level
     logger.setLevel(logging.ERROR)

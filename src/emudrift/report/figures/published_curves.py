@@ -1,4 +1,4 @@
-"""Published curves of FID against N: the line in 1/N through each, what lies at its end, and what that can tell."""
+"""Linear fits in 1/N to published curves of FID against N, their intercepts, and what can be concluded from them."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -18,21 +18,21 @@ FEWEST = 3
 MARKERS = ("o", "s", "^", "D", "v", "P")
 
 CONCLUSIONS = (
-    "What can be concluded: where each line ends, the FID at infinite N if FID falls as 1/N from the smallest N that was "
-    "fitted on. Values at one N mix this level with a bias of slope / N, which differs between models.",
-    "What cannot: whether two of them differ. The table holds one FID per N and no interval. Where subsets of one draw are "
-    "nested, as usual, its points share most of their images: they err together, and their distances from the line tell "
-    "nothing of how far the line itself may be off. Intervals need the features, or several independent draws.",
+    "What can be concluded: the intercept of each line, which is the FID at infinite N if FID is linear in 1/N from the "
+    "smallest fitted N on. A FID at a single N mixes this level with a bias of slope / N, which differs between models.",
+    "What cannot be concluded: whether two models differ. The table has one FID per N and no intervals. If the subsets of one "
+    "sample are nested, as is usual, the points share most of their images: their errors are correlated, and residuals "
+    "say nothing about the error of the line. Intervals require the features, or several independent samples.",
 )
 
 
 @dataclass(frozen=True)
 class Curve:
-    """The FIDs of one model at one guidance scale, and their line FID = fid_infinity + slope / n.
+    """The FIDs of one model at one guidance scale, and their fit FID = fid_infinity + slope / n.
 
-    `n`, `fid` (k,): all points, by n. `fitted`: how many of them were. `residual`: their root mean square distance from the
-    line, which is no standard error. `fid_infinity_later`: from the later half of them alone; a curve that still bends gives
-    another value.
+    `n`, `fid` (k,): all points, sorted by n. `fitted`: number of points used in the fit. `residual`: root mean square
+    residual of these points, which is not a standard error. `fid_infinity_later`: intercept of a fit to the half with the
+    larger N; it deviates if the curve is not yet linear in 1/N.
     """
 
     model: str
@@ -47,10 +47,10 @@ class Curve:
 
 
 def load_curves(path: str | Path) -> pd.DataFrame:
-    """A CSV with the columns COLUMNS (others are ignored), numbers checked.
+    """Reads a CSV with the columns COLUMNS (others are ignored) and validates its numbers.
 
     Raises:
-        InputError: names the file and the column or line: missing, empty, not a number, an N below 2, or a point twice.
+        InputError: names the file and the column or line: missing, empty, not a number, N below 2, or a duplicate point.
     """
     try:
         table = pd.read_csv(path, dtype="str", keep_default_na=False, encoding="utf-8")
@@ -79,18 +79,18 @@ def load_curves(path: str | Path) -> pd.DataFrame:
         row = table.iloc[twice[0]]
         raise InputError(
             f"{path}: line {twice[0] + 2}: {row['model']}, guidance {row['guidance_scale']:g}, N = {row['n_images']:,.0f} "
-            "is there twice; give one FID for each"
+            "appears twice; give one FID for each"
         )
     return table
 
 
 def fit_curves(table: pd.DataFrame, min_n: int) -> list[Curve]:
-    """The line in 1/N of each model and guidance scale over N >= min_n, by least squares, all points counted alike.
+    """Unweighted least-squares fit in 1/N for each model and guidance scale, over N >= min_n.
 
-    Models in the order of the table, then by guidance scale.
+    Models are in the order of the table, then by guidance scale.
 
     Raises:
-        InputError: a curve with fewer than 3 points there, through which any line would seem to fit; an empty table.
+        InputError: a curve has fewer than 3 such points, too few to judge a linear fit; or the table is empty.
     """
     curves = []
     for model, scale in table[["model", "guidance_scale"]].drop_duplicates().itertuples(index=False):
@@ -99,8 +99,8 @@ def fit_curves(table: pd.DataFrame, min_n: int) -> list[Curve]:
         chosen = n >= min_n
         if chosen.sum() < FEWEST:
             raise InputError(
-                f"{model}, guidance {scale:g}: {chosen.sum()} points with N >= {min_n:,}, but a fit needs {FEWEST}; its "
-                f"sizes are {', '.join(f'{size:,.0f}' for size in n)}: lower --min-n"
+                f"{model}, guidance {scale:g}: {chosen.sum()} points with N >= {min_n:,}, but a fit needs {FEWEST}; the "
+                f"curve has N = {', '.join(f'{size:,.0f}' for size in n)}: lower --min-n"
             )
         fid_infinity, slope = extrapolate(n[chosen], fid[chosen])
         later = np.flatnonzero(chosen)[chosen.sum() // 2 :]
@@ -116,17 +116,17 @@ def fit_curves(table: pd.DataFrame, min_n: int) -> list[Curve]:
 
 
 def curves_csv(curves: Sequence[Curve]) -> str:
-    """The lines' ends as CSV: model, guidance_scale, fid_infinity."""
+    """The intercepts as CSV: model, guidance_scale, fid_infinity."""
     columns = ["model", "guidance_scale", "fid_infinity"]
     rows = [[getattr(curve, column) for column in columns] for curve in curves]
     return pd.DataFrame(rows, columns=columns).to_csv(index=False, float_format="%.10g", lineterminator="\n")
 
 
 def curves_text(curves: Sequence[Curve], min_n: int) -> str:
-    """The lines as a table for people, with what they can tell and what not."""
+    """The fits as a plain-text table, followed by what can and cannot be concluded from them."""
     width = max(5, *(len(curve.model) for curve in curves))
     lines = [
-        f"{'model':{width}} {'guidance':>9} {'FID inf':>9} {'later half':>11} {'slope':>9} {'points':>7} {'rms off':>8} "
+        f"{'model':{width}} {'guidance':>9} {'FID inf':>9} {'later half':>11} {'slope':>9} {'points':>7} {'RMSE':>8} "
         f"{'last FID':>9}"
     ]
     lines += [
@@ -138,16 +138,19 @@ def curves_text(curves: Sequence[Curve], min_n: int) -> str:
         [
             *lines,
             "",
-            f"Fitted: FID = FID inf + slope / N over N >= {min_n:,}; again over the later half of these points.",
+            f"Fit: FID = FID inf + slope / N over N >= {min_n:,}; later half: the same fit to the half with the larger N.",
             *CONCLUSIONS,
         ]
     )
 
 
 def draw_curves(curves: Sequence[Curve], path: str | Path, min_n: int) -> None:
-    """Draws FID against 1/N with the lines, down to 1/N = 0, where they end; .svg, .pdf or .png. Equal curves, equal bytes.
+    """Plots FID against 1/N with the fitted lines extended to 1/N = 0. Equal curves give identical bytes.
 
-    Points below `min_n`, which were not fitted, are hollow, and only those up to twice as far from 0 are drawn.
+    Points with N < `min_n`, which are not part of the fit, are hollow, and shown only down to N = `min_n` / 2.
+
+    Args:
+        path: ends in .svg, .pdf or .png.
 
     Raises:
         InputError: another suffix.
@@ -179,6 +182,6 @@ def draw_curves(curves: Sequence[Curve], path: str | Path, min_n: int) -> None:
         axes.set_xlabel("N, generated images (axis: 1/N)")
         axes.set_ylabel("FID  (lower is better)")
         figure.legend(
-            loc="outside lower center", ncols=2, frameon=False, title="Where the line in 1/N ends (no interval)"
+            loc="outside lower center", ncols=2, frameon=False, title="Intercept of the fit in 1/N (no interval)"
         )
         write_figure(figure, path)

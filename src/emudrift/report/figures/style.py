@@ -1,4 +1,4 @@
-"""How all figures look, and how they are written."""
+"""Shared style of all figures, and how they are written to disk."""
 
 import math
 from collections.abc import Sequence
@@ -14,14 +14,14 @@ from emudrift.config.experiment import SELECTIONS
 from emudrift.errors import InputError
 from emudrift.runtime.atomic_files import atomic_path, write_bytes_atomically
 
-# Inches: one column of a two-column paper. Drawn at this width, a figure is legible there, and scales up.
+# Inches: one column of a two-column paper. A figure made for this width is legible there and scales up.
 COLUMN = 3.5
 DOTS_PER_INCH = 400
 STYLE: Any = dict(
     matplotlib.rc_params_from_file(str(Path(__file__).with_name("emudrift.mplstyle")), use_default_template=False)
 )
 
-# Told apart without colour: dash, shape, and whether the marker is filled.
+# Distinguishable without colour: dash pattern, marker shape, and whether the marker is filled.
 LINES: tuple[tuple[Any, str, bool], ...] = (
     ("solid", "o", True),
     ((0, (4, 1.6)), "s", False),
@@ -44,9 +44,10 @@ STEPS = (1, 2, 5, 10)
 
 
 def panels_of(table: pd.DataFrame) -> list[tuple[str, pd.DataFrame]]:
-    """The parts of a table that are drawn and tabled apart: by extractor, and by selection of the reference where it has two.
+    """Splits a table into panels: one per extractor, or per extractor and reference selection if there are two.
 
-    Each with its title, which begins with the extractor's name.
+    Returns:
+        (title, rows) per panel; the title begins with the extractor's name.
     """
     panels = []
     for extractor, whole in table.groupby("extractor", sort=False):
@@ -67,7 +68,7 @@ def scale_label(scale: float | None) -> str:
 
 
 def colours_of(scales: pd.Series) -> dict[str, Any]:
-    """A colour for each guidance scale: dark to light with the scale, so that their order survives grey print."""
+    """A colour for each guidance scale: dark to light with increasing scale, so that the order survives greyscale print."""
     known = sorted(scales.dropna().unique())
     places = np.linspace(0.0, 0.78, len(known)) if len(known) > 1 else np.full(len(known), 0.3)
     colours = dict(zip(map(scale_label, known), matplotlib.colormaps["viridis"](places), strict=True))
@@ -75,14 +76,14 @@ def colours_of(scales: pd.Series) -> dict[str, Any]:
 
 
 def look_of(models: list[str], model: str, floors: Sequence[str]) -> tuple[Any, str, bool]:
-    """Line, marker, and whether that is filled."""
+    """Line style, marker, and whether the marker is filled."""
     line, marker, filled = LINES[models.index(model) % len(LINES)]
     return (_FLOOR if model in floors else line), marker, filled
 
 
 def panel_title(title: str, table: pd.DataFrame) -> str:
-    warning = "\nrandom weights: means nothing outside this experiment" if has_random(table) else ""
-    # The first sentence of the experiment's note: a demo stays labelled where the figure goes alone.
+    warning = "\nrandom weights: not meaningful outside this experiment" if has_random(table) else ""
+    # The first sentence of the experiment's note keeps a demo's figure labelled when it is used without the page.
     note = str(table["note"].iloc[0]).partition(". ")[0]
     note = note if len(note) <= 60 else f"{note[:59]}…"
     return f"{shortened(title, 60)}{warning}" + (f"\n{note}" if note else "")
@@ -95,11 +96,11 @@ def has_random(table: pd.DataFrame) -> bool:
 def random_words(table: pd.DataFrame) -> str:
     if not has_random(table):
         return ""
-    return " Extractors with random weights give numbers that mean nothing outside this experiment."
+    return " Values from extractors with random weights are meaningful only within this experiment."
 
 
 def interval_words(table: pd.DataFrame) -> dict[str, str]:
-    """How the intervals at the largest N were made, which are those that are drawn."""
+    """Confidence level and method of the intervals at the largest N, the ones that are plotted."""
     last = table[table["n"] == table["n"].max()]
     return {
         "confidence": f"{last['confidence'].iloc[0] * 100:.3g} %",
@@ -112,12 +113,12 @@ def tick_label(value: float, _: int | None = None) -> str:
 
 
 def shortened(text: str, length: int) -> str:
-    """At most `length` characters: of a long name its beginning and its end, where names of one family differ."""
+    """Truncates the middle of a name to at most `length` characters; names of one model family often differ at the end."""
     tail = length // 2 - 1
     return text if len(text) <= length else f"{text[: length - tail - 1]}…{text[-tail:]}"
 
 
-# Without time, version or anything else that varies between runs.
+# No timestamps, versions or other metadata that varies between runs.
 _METADATA: dict[str, dict[str, None]] = {
     ".svg": {"Date": None, "Creator": None},
     ".pdf": {"CreationDate": None, "Creator": None, "Producer": None},
@@ -128,7 +129,7 @@ FORMATS = tuple(_METADATA)
 
 
 def save_figure(figure: Figure, path: str | Path, data: pd.DataFrame, *, dots_per_inch: int = DOTS_PER_INCH) -> None:
-    """Writes path.svg, path.pdf and path.png, and the table behind the figure as path-data.csv."""
+    """Writes path.svg, path.pdf and path.png, and the plotted table as path-data.csv."""
     for ending in FORMATS:
         write_figure(figure, Path(f"{path}{ending}"), dots_per_inch)
     text = data.to_csv(index=False, float_format="%.10g", lineterminator="\n")
@@ -136,8 +137,10 @@ def save_figure(figure: Figure, path: str | Path, data: pd.DataFrame, *, dots_pe
 
 
 def write_figure(figure: Figure, path: Path, dots_per_inch: int = DOTS_PER_INCH) -> None:
-    """Writes one file, whose ending (one of FORMATS) says its format. Equal figures, equal bytes."""
+    """Writes one file in the format of its suffix (one of FORMATS). Equal figures give identical bytes."""
     if path.suffix not in FORMATS:
-        raise InputError(f"{path}: a figure ends in {', '.join(FORMATS[:-1])} or {FORMATS[-1]}")
+        raise InputError(
+            f"{path}: unknown figure format; the suffix must be {', '.join(FORMATS[:-1])} or {FORMATS[-1]}"
+        )
     with atomic_path(path) as temporary:
         figure.savefig(temporary, format=path.suffix[1:], dpi=dots_per_inch, metadata=_METADATA[path.suffix])

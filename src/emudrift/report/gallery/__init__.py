@@ -1,1 +1,1 @@
-"""The gallery of images: which rows, their thumbnails, the section of the page."""
+"""Sample gallery: selection of rows, thumbnail strips, and the section of the page."""

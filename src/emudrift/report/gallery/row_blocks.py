@@ -1,20 +1,19 @@
-"""Which prompts the gallery shows, in which jobs its thumbnails are made, and from which files; known from the config alone."""
+"""Row blocks of the gallery: which prompts it shows, one job per block, and its input files. Follows from the config alone."""
 
 from pathlib import Path
 
 from emudrift.config.arm import Arm
 from emudrift.config.experiment import Experiment
-from emudrift.config.extractors import SEEN_THROUGH
 from emudrift.config.row_range import RowRange
 
-# A page stays quick with this many prompts; those of a larger experiment are a random sample, being in random order.
+# The page stays responsive with this many prompts. They are a random sample of a larger experiment: rows are in random order.
 MOST_PROMPTS = 10_000
-# Prompts per job, in whole shards: some minutes of work.
+# Prompts per job (rounded to whole shards): a few minutes of work.
 BLOCK = 1_000
 
 
 def blocks(experiment: Experiment) -> list[RowRange]:
-    """The row ranges that the gallery is made in: whole shards, at most MOST_PROMPTS rows and the shard they end in."""
+    """The gallery's row ranges: whole shards, covering MOST_PROMPTS rows rounded up to a whole shard."""
     shards = [shard for shard in experiment.shards() if shard.start < MOST_PROMPTS]
     together = max(1, BLOCK // experiment.config.shard_size)
     parts = [shards[start : start + together] for start in range(0, len(shards), together)]
@@ -26,25 +25,34 @@ def shards_of(experiment: Experiment, block: RowRange) -> list[RowRange]:
     return [shard for shard in experiment.shards() if block.start <= shard.start < block.stop]
 
 
-def eye(experiment: Experiment) -> str:
-    """Full name of the extractor by which arms disagree: the first one of FID."""
-    return next(
-        experiment.extractor_name(each) for each in experiment.config.extractors if each.name in SEEN_THROUGH["fid"]
-    )
+def ranking_extractor(experiment: Experiment) -> str:
+    """Full name of the extractor whose features rank prompts by disagreement: the first one used for FID."""
+    return next(experiment.extractor_name(each) for each in experiment.config.extractors if each.distance is not None)
 
 
-def drawing_arms(experiment: Experiment) -> list[Arm]:
-    """Those that a model drew: all but the floors of tokenizers."""
+def generated_arms(experiment: Experiment) -> list[Arm]:
+    """Arms with generated images: all except tokenizer floors."""
     return [arm for arm in experiment.arms() if arm.model not in experiment.floors]
 
 
 def archive_files(experiment: Experiment, block: RowRange) -> list[Path]:
-    """The archives of all arms that hold a block."""
+    """The archives of all arms that contain a block."""
     shards = shards_of(experiment, block)
-    return [experiment.images(arm.name, shard.name, ".tar") for arm in experiment.arms() for shard in shards]
+    return [experiment.paths.archive(arm.name, shard.name) for arm in experiment.arms() for shard in shards]
 
 
 def feature_files(experiment: Experiment, arm: Arm, block: RowRange) -> list[Path]:
-    """The features of an arm's images in a block, by `eye`, in row order."""
-    folder = experiment.results / "features" / eye(experiment) / arm.name
-    return [folder / f"{shard.name}.npy" for shard in shards_of(experiment, block)]
+    """Files with the `ranking_extractor` features of an arm's images in a block, in row order."""
+    extractor = ranking_extractor(experiment)
+    return [experiment.paths.features(extractor, arm.name, shard.name) for shard in shards_of(experiment, block)]
+
+
+def clip_score_files(experiment: Experiment) -> dict[str, Path]:
+    """The CLIPScores of every arm's images, by the first network that makes them; empty where none does."""
+    found = [extractor for metric, extractor in experiment.metric_jobs() if metric == "clip_score"][:1]
+    n = str(max(experiment.config.sample_sizes))
+    return {
+        arm.name: experiment.paths.per_image("clip_score", extractor, arm.name, n)
+        for extractor in found
+        for arm in experiment.arms()
+    }

@@ -1,4 +1,4 @@
-"""The gallery on the page: what it shows of each prompt, which images count as failed, and its first page, embedded."""
+"""The page's gallery section: data per prompt, which images count as failures, and the embedded first page."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pandas as pd
 
 from emudrift.config.experiment import Experiment
 from emudrift.errors import InputError
@@ -16,7 +15,7 @@ from emudrift.report.gallery.row_blocks import MOST_PROMPTS
 from emudrift.report.gallery.strips import Block, cells_of
 
 PAGE = 12
-# A photograph's is about 60, of 255; images below this are a plain surface, whatever their colour.
+# Standard deviation of pixel values (0 to 255). Photographs have about 60; images below this are a uniform surface.
 ONE_COLOUR = 5.0
 LOW_SHARE = 0.01
 LONGEST_CAPTION = 500
@@ -26,7 +25,7 @@ FLAGS = {ONE_COLOUR_FLAG: "one colour", LOW_FLAG: "low CLIPScore"}
 
 @dataclass(frozen=True)
 class Entry:
-    """A prompt as the script gets it. `file`: its strip; `scores`, `flags`: one per arm, no scores without CLIP."""
+    """A prompt as passed to the script. `file`: its strip; `scores`, `flags`: one per arm; no scores without CLIP."""
 
     row: int
     id: str
@@ -39,7 +38,7 @@ class Entry:
 
 @dataclass(frozen=True)
 class Tile:
-    """An image of the first page: its data: URI, the arm's label, its CLIPScore if any, and what is wrong with it."""
+    """An image of the first page: its data: URI, the arm's label, its CLIPScore (if any) and its failure flags."""
 
     source: str
     label: str
@@ -59,9 +58,9 @@ class Card:
 
 @dataclass(frozen=True)
 class Gallery:
-    """What the template and its script need. `data` becomes JSON; `cards` is the first page, for readers without scripts.
+    """Input of the template and its script. `data` becomes JSON; `cards` is the first page, also shown without JavaScript.
 
-    `failed`: images by what is wrong with them. `definitions`: of everything that is counted or sorted by.
+    `failed`: number of images per failure flag. `definitions`: of everything that is counted or used for sorting.
     """
 
     data: dict[str, Any]
@@ -72,30 +71,22 @@ class Gallery:
     sample: bool
 
 
-def load_clip_scores(path: Path) -> np.ndarray:
-    """Scores (n,) of one arm in row order, from what compute_clip_score wrote. Raises InputError if it is no such table."""
-    try:
-        return pd.read_csv(path, usecols=["clip_score"])["clip_score"].to_numpy(np.float64)
-    except (OSError, ValueError) as error:
-        raise InputError(f"{path}: not a table of CLIPScores ({error}); remove it and run again") from error
-
-
 def build_gallery(
     experiment: Experiment, blocks: Sequence[Block], folder: Path, scores: Mapping[str, np.ndarray] | None = None
 ) -> Gallery:
-    """The gallery of all prompts in blocks; the strips of its first page are read from `folder`.
+    """Builds the gallery of all prompts in `blocks`; strips of the first page are read from `folder`.
 
     Args:
-        scores: CLIPScores by arm, in row order, where there are any.
+        scores: CLIPScores by arm, in row order, if they were computed.
 
     Raises:
-        InputError: a block was made for other arms, or a strip of the first page is missing.
+        InputError: a block was built for other arms, or a strip of the first page is missing.
     """
     arms = side_by_side(experiment.arms())
     names = [arm.name for arm in arms]
     for block in blocks:
         if block.arms != names:
-            raise InputError(f"{folder / block.rows}.json: was made for other arms; remove it and run again")
+            raise InputError(f"{folder / block.rows}.json: was built for other arms; remove it and run again")
     drawn = [arm.model not in experiment.floors for arm in arms]
     real = experiment.config.prompts.images is not None
     threshold = (
@@ -104,7 +95,7 @@ def build_gallery(
     entries = []
     n = max(experiment.config.sample_sizes)
     for block in blocks:
-        # The last shard may hold more than the largest N.
+        # The last shard may contain more rows than the largest N.
         for shown in (each for each in block.prompts if each.row < n):
             each = [float(scores[name][shown.row]) for name in names] if scores else []
             low = [threshold is not None and score <= threshold for score in each] or [False] * len(arms)
@@ -123,7 +114,7 @@ def build_gallery(
         "folder": folder.name,
         "pageSize": PAGE,
         "flagNames": FLAGS,
-        # Lists in place of objects: the keys of 10,000 prompts would be a third of the page.
+        # Lists instead of objects: repeated keys of 10,000 prompts would make up a third of the page.
         "keys": [each.name for each in fields(Entry)],
         "prompts": [list(vars(entry).values()) for entry in entries],
     }
@@ -144,7 +135,7 @@ def _low_threshold(scores: Sequence[np.ndarray]) -> float:
 
 
 def _failures_first(entry: Entry) -> tuple[int, int, int]:
-    """Most images of one colour, then most of low score, then the order of the table; the script sorts alike."""
+    """Sort key: most single-colour images, then most low scores, then row. gallery.js sorts in the same way."""
     one_colour, low = (sum(bool(flag & bit) for flag in entry.flags) for bit in FLAGS)
     return -one_colour, -low, entry.row
 
@@ -160,10 +151,10 @@ def _card(entry: Entry, labels: Sequence[str], columns: int, folder: Path) -> Ca
         strip = path.read_bytes()
     except OSError as error:
         raise InputError(
-            f"cannot read {path}: {(error.strerror or str(error)).lower()}; make the gallery again"
+            f"cannot read {path}: {(error.strerror or str(error)).lower()}; remove {path.parent} and run again"
         ) from error
     sources = [data_uri(cell, "image/webp") for cell in cells_of(strip, columns)][columns - len(labels) :]
-    # The real image has neither score nor flag.
+    # The real image has neither scores nor flags.
     real = len(labels) - len(entry.flags)
     scores = [""] * real + ([f"CLIPScore {score:.1f}" for score in entry.scores] or [""] * len(entry.flags))
     flags = [0] * real + entry.flags
@@ -171,7 +162,7 @@ def _card(entry: Entry, labels: Sequence[str], columns: int, folder: Path) -> Ca
         Tile(source, label, score, [name for bit, name in FLAGS.items() if flag & bit])
         for source, label, score, flag in zip(sources, labels, scores, flags, strict=True)
     ]
-    # The script says the same.
+    # Same text as in gallery.js.
     apart = "" if entry.apart is None else f"disagreement {entry.apart:.3g} · "
     return Card(entry.row, entry.caption, f"{apart}row {entry.row}, prompt {entry.id}", tiles)
 
@@ -180,21 +171,21 @@ def _definitions(extractor: str, threshold: float | None, several: bool) -> list
     found = [
         (
             FLAGS[ONE_COLOUR_FLAG],
-            f"the standard deviation of the image's pixels, mean over its channels, is below {ONE_COLOUR:g} of 255: a plain "
-            "surface, as a broken decoder or a replaced image leaves",
+            f"the standard deviation of pixel values, averaged over channels, is below {ONE_COLOUR:g} (of 255), as for the "
+            "uniform output of a failed decoder or an image blanked by a safety checker",
         )
     ]
     if threshold is not None:
         found += [
-            (FLAGS[LOW_FLAG], f"among the lowest {LOW_SHARE:.0%} of all arms' images, at most {threshold:.1f}"),
-            ("CLIPScore", "100 · max(cos, 0) of CLIP's embeddings of image and caption; higher fits better"),
+            (FLAGS[LOW_FLAG], f"in the lowest {LOW_SHARE:.0%} over the images of all arms (at most {threshold:.1f})"),
+            ("CLIPScore", "100 · max(cos, 0) of CLIP's image and caption embeddings; higher is better"),
         ]
     if several:
         found.append(
             (
                 "disagreement",
-                f"Euclidean distance between the arms' images of the same prompt as features of {extractor}, in its own units, "
-                "mean over all pairs of arms; without floors of tokenizers",
+                f"Euclidean distance between {extractor} features of the arms' images of the same prompt, averaged over all "
+                "pairs of arms; tokenizer floors are excluded. The scale depends on the extractor",
             )
         )
     return found

@@ -1,4 +1,4 @@
-"""The gallery: of each prompt one strip of thumbnails, the real image and then every arm's, with what it is sorted by."""
+"""Thumbnail strips of the gallery: one per prompt with the real image and every arm's image, and the values to sort by."""
 
 import io
 import shutil
@@ -21,23 +21,23 @@ from emudrift.errors import InputError
 from emudrift.features.feature_files import load_features
 from emudrift.generation.archives import read_archive
 from emudrift.report.figures.image_grid import GridRow, side_by_side
-from emudrift.report.gallery.row_blocks import drawing_arms, eye, feature_files, shards_of
+from emudrift.report.gallery.row_blocks import feature_files, generated_arms, ranking_extractor, shards_of
 from emudrift.runtime.atomic_files import TEMPORARY_PREFIX, write_bytes_atomically
 from emudrift.runtime.json_files import load_record
 from emudrift.runtime.locks import Lock
 
-# Rows of the printed grid of images.
+# Rows of the image grid (a figure for print).
 ROWS = 8
-# Pixels of a thumbnail's longer side; twice what the page shows, for dense screens.
+# Pixels of a thumbnail's longer side: twice the size shown on the page, for high-density screens.
 THUMBNAIL = 256
-# Pixels: the limit of the WebP format.
+# Pixels: maximum width of the WebP format.
 WIDEST = 16383
-# Below this a thumbnail is lossless: small images show every fault of a lossy one.
+# Thumbnails up to this size are lossless: in small images compression artefacts are visible.
 LOSSLESS = 128
 
 
 class Shown(BaseModel):
-    """A prompt of the gallery. `spread`: see `spread`, one per arm. `disagreement`: see `disagreement`; None for one arm."""
+    """A prompt of the gallery. `spread`: one per arm, see `spread`. `disagreement`: see `disagreement`; None for one arm."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -49,7 +49,7 @@ class Shown(BaseModel):
 
 
 class Block(BaseModel):
-    """The index of a block of strips: content of gallery/{rows}.json. `arms` are names, in the order of the strips."""
+    """The index of a block of strips: content of gallery/{rows}.json. `arms`: names, in the order within each strip."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -59,7 +59,7 @@ class Block(BaseModel):
     prompts: list[Shown]
 
     def strip(self, row: int) -> str:
-        """The file of a prompt's strip, from the folder of the gallery."""
+        """The file of a prompt's strip, relative to the gallery's folder."""
         return f"{self.rows}/{row:06d}.webp"
 
 
@@ -67,18 +67,18 @@ class Block(BaseModel):
 
 
 def spread(image: Image.Image) -> float:
-    """Standard deviation of an RGB image's pixels, mean over the channels, on the scale 0 to 255; 0 for one colour."""
+    """Standard deviation of an RGB image's pixel values (0 to 255), averaged over channels; 0 for a single colour."""
     return float(np.mean(ImageStat.Stat(image).stddev))
 
 
 def disagreement(features: Sequence[np.ndarray]) -> np.ndarray | None:
-    """How far arms are apart on each prompt: Euclidean distance of their features, mean over all pairs of arms.
+    """Disagreement between arms per prompt: Euclidean distance of their features, averaged over all pairs of arms.
 
     Args:
-        features: (prompts, dims) of each arm, row i of all of them of the same prompt.
+        features: (prompts, dims) per arm; row i of every array belongs to the same prompt.
 
     Returns:
-        (prompts,), in the units of the extractor; None for fewer than two arms.
+        (prompts,), in feature units of the extractor; None for fewer than two arms.
     """
     pairs = list(combinations(features, 2))
     if not pairs:
@@ -90,9 +90,9 @@ def disagreement(features: Sequence[np.ndarray]) -> np.ndarray | None:
 
 
 def strip_of(images: Sequence[Image.Image | None]) -> bytes:
-    """Images side by side in equal squares, each at its own shape in the middle of its square, as WebP.
+    """Encodes images as one WebP of equal squares side by side, each image centred with its aspect ratio kept.
 
-    What is not covered is transparent, a missing image's whole square too. Equal images, equal bytes.
+    The rest of a square, or the whole square of a missing image, is transparent. Equal images give identical bytes.
     """
     longest = max(max(image.size) for image in images if image is not None)
     side = min(longest, THUMBNAIL, WIDEST // len(images))
@@ -109,7 +109,7 @@ def strip_of(images: Sequence[Image.Image | None]) -> bytes:
 
 
 def cells_of(strip: bytes, columns: int) -> list[bytes]:
-    """The thumbnails of a strip, each as a WebP of its own."""
+    """The thumbnails of a strip, each encoded as a separate WebP."""
     with Image.open(io.BytesIO(strip)) as image:
         side = image.width // columns
         cells = []
@@ -122,12 +122,12 @@ def cells_of(strip: bytes, columns: int) -> list[bytes]:
 
 
 def write_block(experiment: Experiment, prompts: Sequence[Prompt], block: RowRange, index: Path, folder: Path) -> None:
-    """Makes the strips of a block in `folder` and, after them, its index. What `folder` held is replaced.
+    """Writes the strips of a block to `folder`, replacing its contents, and then its index.
 
-    A second job of the same block waits; what a killed one left half-written is removed.
+    A second job for the same block waits; incomplete output of a killed job is removed.
 
     Raises:
-        InputError: an archive, features or a real image is missing, or they do not belong to the prompts.
+        InputError: an archive, a feature file or a real image is missing or does not match the prompts.
     """
     with Lock(folder.with_name(f"{folder.name}.lock"), f"the gallery of rows {block.name}"):
         for leftover in folder.parent.glob(f"{TEMPORARY_PREFIX}*-{folder.name}"):
@@ -136,7 +136,7 @@ def write_block(experiment: Experiment, prompts: Sequence[Prompt], block: RowRan
 
 
 def remove_other_blocks(folder: Path, rows: Sequence[str]) -> None:
-    """Removes blocks of another largest N from the gallery's folder, which is copied along with the page."""
+    """Removes blocks of a previous, different largest N from the gallery's folder, which is copied with the page."""
     for index in folder.glob("*.json"):
         if index.stem not in rows:
             index.unlink()
@@ -144,10 +144,12 @@ def remove_other_blocks(folder: Path, rows: Sequence[str]) -> None:
 
 
 def _write_block(experiment: Experiment, prompts: Sequence[Prompt], block: RowRange, index: Path, folder: Path) -> None:
-    # All rows of its shards, whatever the largest N: another N must not make a block anew.
+    # All rows of its shards, whatever the largest N, so that changing N does not rebuild a block.
     prompts = prompts[block.start : block.stop]
     arms = side_by_side(experiment.arms())
-    features = [load_features(feature_files(experiment, arm, block), len(prompts)) for arm in drawing_arms(experiment)]
+    features = [
+        load_features(feature_files(experiment, arm, block), len(prompts)) for arm in generated_arms(experiment)
+    ]
     apart = disagreement(features)
     temporary = folder.with_name(f"{TEMPORARY_PREFIX}{uuid.uuid4().hex[:12]}-{folder.name}")
     temporary.mkdir(parents=True)
@@ -168,44 +170,46 @@ def _write_block(experiment: Experiment, prompts: Sequence[Prompt], block: RowRa
         raise InputError(f"cannot write {folder}: {(error.strerror or str(error)).lower()}") from error
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
-    found = Block(rows=block.name, extractor=eye(experiment), arms=[arm.name for arm in arms], prompts=shown)
+    found = Block(
+        rows=block.name, extractor=ranking_extractor(experiment), arms=[arm.name for arm in arms], prompts=shown
+    )
     write_bytes_atomically(index, (found.model_dump_json(indent=1) + "\n").encode())
 
 
 def load_block(path: Path) -> Block:
-    """The index of a block. Raises InputError, naming file and key, for a file that is none."""
+    """Loads the index of a block. Raises InputError, naming file and key, if it is invalid."""
     return load_record(path, Block, "remove it and run again")
 
 
 def load_grid_rows(experiment: Experiment, prompts: Sequence[Prompt], n: int = ROWS) -> list[GridRow]:
-    """The first n prompts with their images by every arm, in the order of `grid.side_by_side`.
+    """The first n prompts with the images of every arm, in the order of `image_grid.side_by_side`.
 
     Raises:
-        InputError: an archive or a real image is missing, or an archive holds other prompts.
+        InputError: an archive or a real image is missing, or an archive contains other prompts.
     """
     first = experiment.shards()[0]
     return list(_rows(experiment, prompts[first.start : min(n, first.stop)], first))
 
 
 def _rows(experiment: Experiment, prompts: Sequence[Prompt], block: RowRange) -> Iterator[GridRow]:
-    """Prompts from the block's first row on, with the real image and those of all arms, each loaded when asked for."""
-    columns = [_drawn(experiment, arm, prompts, block) for arm in side_by_side(experiment.arms())]
+    """Yields prompts from the block's first row on with the real image and those of all arms, loaded lazily."""
+    columns = [_images(experiment, arm, prompts, block) for arm in side_by_side(experiment.arms())]
     for prompt, real, *images in zip(prompts, _real_images(experiment, prompts), *columns, strict=True):
         yield GridRow(prompt.prompt_id, prompt.caption, real, images)
 
 
-def _drawn(experiment: Experiment, arm: Arm, prompts: Sequence[Prompt], block: RowRange) -> Iterator[Image.Image]:
+def _images(experiment: Experiment, arm: Arm, prompts: Sequence[Prompt], block: RowRange) -> Iterator[Image.Image]:
     for shard in shards_of(experiment, block):
-        archive = experiment.images(arm.name, shard.name, ".tar")
+        archive = experiment.paths.archive(arm.name, shard.name)
         wanted = [prompt.prompt_id for prompt in prompts if shard.start <= prompt.row < shard.stop]
         found = 0
         for prompt_id, image in islice(read_archive(archive), len(wanted)):
             if prompt_id != wanted[found]:
-                raise InputError(f"{archive}: holds other prompts than the table; run its shard again")
+                raise InputError(f"{archive}: does not match the prompt table; run its shard again")
             found += 1
             yield image
         if found < len(wanted):
-            raise InputError(f"{archive}: holds {found} images where {len(wanted)} are wanted; run its shard again")
+            raise InputError(f"{archive}: has {found} images, {len(wanted)} expected; run its shard again")
 
 
 def _real_images(experiment: Experiment, prompts: Sequence[Prompt]) -> Iterator[Image.Image | None]:

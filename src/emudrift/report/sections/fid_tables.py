@@ -1,4 +1,4 @@
-"""Tables of FID and of its differences: a row per arm, or per pair of arms, and N."""
+"""Tables of FIDs (one row per arm and N) and of FID differences (one row per pair of arms and N)."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -14,7 +14,7 @@ from emudrift.report.figures.style import panels_of
 
 
 def fid_tables(fid: pd.DataFrame, arms: Sequence[Arm]) -> list[Table]:
-    """One table per extractor and selection of the reference: a row per arm and N, the largest N first."""
+    """One table per extractor and reference selection: one row per arm and N, largest N first."""
     tables = []
     labels = {arm.name: label_of(arm) for arm in arms}
     order = {arm.name: place for place, arm in enumerate(arms)}
@@ -31,18 +31,26 @@ def fid_tables(fid: pd.DataFrame, arms: Sequence[Arm]) -> list[Table]:
             ]
             for row in sorted(rows_of(table), key=lambda row: (-row.n, order[row.arm]))
         ]
-        head = ["arm", "N", f"plain {name}", f"corrected {name}, interval", f"{name}∞, interval"]
+        head = ["arm", "N", f"plain {name}", f"bias-corrected {name} [interval]", f"{name}∞ [interval]"]
         tables.append(Table(_title(title, table), head, rows, csv_of(table), f"fid-{_file(title)}.csv"))
     return tables
 
 
 def comparison_tables(comparison: pd.DataFrame) -> list[Table]:
-    """One table per extractor and selection of the reference: a row per comparison and N, the largest N first."""
+    """One table per extractor and reference selection: one row per comparison and N, largest N first."""
     tables = []
     for title, table in panels_of(comparison):
         rows = [_difference_row(row) for row in sorted(rows_of(table), key=lambda row: -row.n)]
-        head = ["comparison", "N", "corrected difference, interval", "finding", "p", "p, Holm", "interval, Holm"]
-        head += ["difference at infinite N, interval", "plain difference"]
+        head = [
+            "comparison",
+            "N",
+            "bias-corrected difference [interval]",
+            "finding",
+            "p",
+            "p (Holm)",
+            "interval (Holm)",
+        ]
+        head += ["difference extrapolated to infinite N [interval]", "plain difference"]
         tables.append(Table(_title(title, table), head, rows, csv_of(table), f"comparison-{_file(title)}.csv"))
     return tables
 
@@ -76,7 +84,7 @@ def _estimate(value: float, low: float, high: float, places: int, *, signed: boo
 
 
 def _title(title: str, table: pd.DataFrame) -> str:
-    """The extractor; before it what the Fréchet distance through it is called, where that is not FID."""
+    """The extractor, preceded by the name of its Fréchet distance if that is not FID."""
     name = distance_name(title)
     random = " (random weights)" if (table["weights"] == "random").any() else ""
     return ("" if name == "FID" else f"{name}: ") + title + random

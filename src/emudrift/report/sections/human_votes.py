@@ -1,4 +1,4 @@
-"""What people say, for the page and the terminal: sentences and tables of win rates, agreement and raters."""
+"""Human evaluation on the page and the terminal: win rates, inter-rater agreement, and raters."""
 
 import math
 from collections.abc import Sequence
@@ -18,7 +18,7 @@ QUESTIONS = {"appeal": "Visual appeal", "faithfulness": "Text faithfulness"}
 
 @dataclass(frozen=True)
 class HumanStatement:
-    """One comparison in words, and the class that styles it."""
+    """One comparison in words, and its CSS class."""
 
     text: str
     style: str
@@ -26,7 +26,7 @@ class HumanStatement:
 
 @dataclass(frozen=True)
 class HumanSection:
-    """The part of the page about votes."""
+    """The page's section on human evaluation."""
 
     statements: list[HumanStatement]
     tables: list[Table]
@@ -34,27 +34,27 @@ class HumanSection:
 
 
 def human_section(rates: pd.DataFrame, raters: pd.DataFrame, arms: Sequence[Arm]) -> HumanSection:
-    """Sentences, tables and caveats, from human_evaluation.csv and raters.csv.
+    """Builds the section from human_evaluation.csv and raters.csv.
 
-    Votes on arms that the experiment does not have any more are left out, and a caveat names them.
+    Votes on arms that are no longer part of the experiment are excluded, and a caveat names those arms.
     """
     names = {arm.name for arm in arms}
     strangers = sorted({*rates["arm"], *rates["baseline_arm"]} - names)
     known = rates[rates["arm"].isin(names) & rates["baseline_arm"].isin(names)]
     rows, caveats = rows_of(known), [] if known.empty else _caveats(known, raters)
     if strangers:
-        caveats.insert(0, f"Left out: votes on arms that the config does not have any more ({', '.join(strangers)}).")
+        caveats.insert(0, f"Excluded: votes on arms that are no longer in the config ({', '.join(strangers)}).")
     statements = [HumanStatement(_statement(row), row.finding.split()[0]) for row in rows]
     return HumanSection(statements, [_rates(rows), _raters(raters)] if rows else [], caveats)
 
 
 def human_statements(rates: pd.DataFrame, raters: pd.DataFrame) -> list[str]:
-    """The same as lines of text."""
+    """The statements and caveats as plain text."""
     return [*map(_statement, rows_of(rates)), *_caveats(rates, raters)]
 
 
 def _statement(row: Any) -> str:
-    """Who was preferred by whom, how often, and what stands of it."""
+    """How often each model was preferred, and the finding."""
     scale = "" if math.isnan(row.guidance_scale) else f", guidance\N{NO-BREAK SPACE}{row.guidance_scale:g}"
     losses, wins = (" ".join(_share(row, name)) for name in ("loss", "win"))
     net, found = _net(row)
@@ -66,7 +66,7 @@ def _statement(row: Any) -> str:
 
 def _rates(rows: list[Any]) -> Table:
     return Table(
-        "Wins of the model against the baseline, by majority of the raters",
+        "Win rates against the baseline, by majority vote",
         ["question", "prompts", "win", "tie", "loss", "win − loss", "agreement (alpha)"],
         [
             [
@@ -86,15 +86,15 @@ def _rates(rows: list[Any]) -> Table:
 def _raters(raters: pd.DataFrame) -> Table:
     return Table(
         "Raters and attention checks",
-        ["rater", "votes", "one image twice", "the same pair again, swapped", "no preference", "checks"],
+        ["rater", "votes", "identical pairs", "repeated pairs, sides swapped", "no preference", "attention checks"],
         [
             [
                 Cell(str(row.rater)),
                 Cell(f"{row.votes:,} of {row.asked:,}"),
-                Cell(f"{row.identical_right} of {row.identical} right"),
-                Cell(f"{row.swapped_same} of {row.swapped} the same", f"opposite: {row.swapped_opposite}"),
+                Cell(f"{row.identical_right} of {row.identical} correct"),
+                Cell(f"{row.swapped_same} of {row.swapped} consistent", f"opposite: {row.swapped_opposite}"),
                 Cell("–" if math.isnan(row.no_preference) else f"{100 * row.no_preference:.0f} %"),
-                Cell("passed" if row.passed == "yes" else "failed", "" if row.used == "yes" else "votes left out"),
+                Cell("passed" if row.passed == "yes" else "failed", "" if row.used == "yes" else "votes excluded"),
             ]
             for row in rows_of(raters)
         ],
@@ -102,32 +102,34 @@ def _raters(raters: pd.DataFrame) -> Table:
 
 
 def _caveats(rates: pd.DataFrame, raters: pd.DataFrame) -> list[str]:
-    """How the numbers came about, and what is missing of them."""
+    """How the numbers were computed, and which votes are missing."""
     first = rates.iloc[0]
     said = [
-        "A prompt counts as a win where more than half of its raters chose the model's image, as a loss where more than half "
-        "chose the baseline's, else as a tie: also where no answer has a majority.",
-        f"Intervals ({100 * first['confidence']:.0f} %) are over prompts, for these raters: rates by Wilson, win − loss by "
-        "Bonett and Price, alpha by bootstrap. p: two-sided sign test of wins against losses, adjusted by Holm for the "
+        "A prompt counts as a win if more than half of its raters chose the model's image, as a loss if more than half "
+        "chose the baseline's, and as a tie otherwise, including when no answer has a majority.",
+        f"Intervals ({100 * first['confidence']:.0f} %) are over prompts, for these raters: Wilson for rates, Bonett–Price for "
+        "win − loss, bootstrap for alpha. p: two-sided sign test of wins against losses, Holm-adjusted for the "
         f"{len(rates)} comparisons in this table.",
-        "Krippendorff's alpha: 1 is full agreement, 0 no more than chance. It is of the single votes, not of majorities.",
+        "Krippendorff's alpha: 1 is perfect agreement, 0 is chance level. It is computed from individual votes, not majorities.",
     ]
     sent, asked = len(raters), int(first["raters_asked"])
     votes, wanted = int(raters["votes"].sum()), int(raters["asked"].sum())
     if sent < asked:
-        said.append(f"{sent} of {asked} raters sent votes.")
+        said.append(f"{sent} of {asked} raters submitted votes.")
     if votes < wanted:
         said.append(
-            f"{votes:,} of {wanted:,} votes of these raters are there: some prompts were judged by fewer raters than others."
+            f"{votes:,} of the {wanted:,} votes assigned to these raters were submitted: some prompts were judged by fewer "
+            "raters than others."
         )
     if int(rates["prompts"].min()) < int(first["prompts_asked"]):
-        said.append(f"Some of the {first['prompts_asked']} prompts got no vote.")
+        said.append(f"Some of the {first['prompts_asked']} prompts received no votes.")
     failing = [str(rater) for rater in raters.loc[raters["passed"] == "no", "rater"]]
     if failing:
-        fate = "are left out" if first["raters_excluded"] else "are counted all the same (exclude_failed: false)"
+        fate = "excluded" if first["raters_excluded"] else "included nevertheless (exclude_failed: false)"
+        who = "Rater" if len(failing) == 1 else "Raters"
         said.append(
-            f"Rater {listing(failing)} failed the attention checks (less than {100 * IDENTICAL_SHARE:.0f} % of the pairs of one "
-            f"image with itself were called equal); the votes {fate}."
+            f"{who} {listing(failing)} failed the attention checks (rated fewer than {100 * IDENTICAL_SHARE:.0f} % of the "
+            f"identical pairs as equal); these votes are {fate}."
         )
     return said
 
@@ -138,7 +140,7 @@ def _title(row: Any) -> str:
 
 
 def _ties(row: Any) -> str:
-    """What kinds of ties there are."""
+    """The number of ties of each kind."""
     kinds = {"both": row.both, "neither": row.neither} if row.question == "faithfulness" else {}
     return "".join(f"; {kind}: {number:,}" for kind, number in (kinds | {"no majority": row.no_majority}).items())
 
@@ -155,7 +157,7 @@ def _share(row: Any, name: str) -> tuple[str, str]:
 
 
 def _net(row: Any) -> tuple[str, str]:
-    """Wins less losses, and in small its interval and what stands of it."""
+    """Wins minus losses; and its interval, finding and p value as smaller text."""
     value, low, high = (number(100 * each, 0, signed=True) for each in (row.net, row.net_low, row.net_high))
     return f"{value} points", f"[{low} to {high}]; {row.finding}; {_p(row.p_holm)}"
 

@@ -1,5 +1,5 @@
-// The gallery: search, sort, pages and a lightbox. Images come from strips in files beside the page, as they are needed; the
-// cards of the first page are in the page itself and are used again whenever they are shown.
+// The gallery: search, sorting, pages and a lightbox. Images are loaded on demand from strip files next to the page; the cards
+// of the first page are embedded in the page and reused whenever they are shown.
 (() => {
   const element = (id) => document.getElementById(id);
   if (!element("gallery-data")) return;
@@ -15,7 +15,7 @@
   const cards = element("gallery-cards");
   const embedded = new Map([...cards.children].map((card) => [Number(card.dataset.row), card]));
   const failures = (a, b) => b.failed[0] - a.failed[0] || b.failed[1] - a.failed[1];
-  const orders = { "failures first": failures, "order of the prompts": () => 0 };
+  const orders = { "failures first": failures, "prompt order": () => 0 };
   if (prompts.some((prompt) => prompt.apart !== null))
     orders["disagreement, largest first"] = (a, b) => b.apart - a.apart;
   if (prompts.some((prompt) => prompt.scores.length)) {
@@ -75,14 +75,14 @@
     const n = (count) => count.toLocaleString("en");
     element("gallery-status").textContent = found.length
       ? `Page ${n(page + 1)} of ${n(pages)}; ${n(found.length)} of ${n(prompts.length)} prompts`
-      : "No caption has these words.";
+      : "No caption contains these words.";
     element("gallery-back").disabled = page === 0;
     element("gallery-next").disabled = page === pages - 1;
   }
 
   function find() {
     const words = element("gallery-search").value.toLowerCase().split(/\s+/).filter(Boolean);
-    // Sorting is stable, and prompts are in the order of their rows.
+    // Sorting is stable, and prompts are in row order.
     found = prompts.filter((prompt) => words.every((word) => prompt.search.includes(word)));
     found.sort(orders[element("gallery-sort").value]);
     show(0);
@@ -143,7 +143,7 @@
   box.addEventListener("click", (event) => {
     if (event.target === box) box.close();
   });
-  // The card may have gone with its page: the focus returns to the image that was last looked at.
+  // The page may have changed in the meantime: focus returns to the last image shown.
   box.addEventListener("close", () => cards.children[at[0]]?.querySelectorAll(".frame")[at[1]]?.focus());
 
   find();

@@ -1,5 +1,5 @@
 "use strict";
-// Tables that sort by a click or by the keyboard, and buttons that copy. Without this script all text is there all the same.
+// Sortable tables (mouse and keyboard) and copy buttons. All text is also available without JavaScript.
 document.documentElement.classList.add("scripts");
 
 function sortValue(cell) {
@@ -10,7 +10,7 @@ function sortValue(cell) {
 }
 
 function compare(a, b) {
-  // What is no number comes last, "nan" too.
+  // Non-numbers, "nan" included, come last.
   const [x, y] = [typeof a === "number" && !Number.isNaN(a), typeof b === "number" && !Number.isNaN(b)];
   if (x && y) return a - b;
   if (x !== y) return x ? -1 : 1;
@@ -48,7 +48,7 @@ for (const button of document.querySelectorAll("button.copy")) {
       said.textContent = "copied";
     } catch {
       getSelection().selectAllChildren(source);
-      said.textContent = "selected: copy it with Ctrl+C or ⌘C";
+      said.textContent = "selected: press Ctrl+C or ⌘C to copy";
     }
   });
 }
