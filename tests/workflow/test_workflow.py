@@ -36,8 +36,7 @@ def test_the_experiment_makes_every_output(finished):
 def finished_copy(finished, new_workflow):
     """The finished experiment in a folder of its own, where a test may break it."""
     workflow = new_workflow("over")
-    for name in ("results", "resources", ".snakemake"):
-        shutil.copytree(finished.folder / name, workflow.folder / name, copy_function=shutil.copy2)
+    workflow.take_over(finished.folder)
     workflow.config = workflow.write_config(small_config())
     return workflow
 
