@@ -17,7 +17,9 @@ def main() -> None:
     parser = door.parser(__doc__, config=False)
     parser.add_argument("--output", type=Path, default=ROOT / "schemas" / "config.schema.json")
     parser.add_argument("--page", type=Path, default=ROOT / "docs" / "configuration.md")
-    parser.add_argument("--metrics", type=Path, default=ROOT / "docs" / "metrics.md", help="page whose table is renewed")
+    parser.add_argument(
+        "--metrics", type=Path, default=ROOT / "docs" / "metrics.md", help="page whose table is renewed"
+    )
     door.enter(write, parser.parse_args())
 
 

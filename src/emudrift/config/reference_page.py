@@ -194,7 +194,9 @@ def with_metrics(page: str) -> str:
 
 
 def _metric_row(metric: Metric) -> str:
-    values = ", ".join(f"{each.label or each.name} ({'higher' if each.higher_is_better else 'lower'})" for each in metric.values)
+    values = ", ".join(
+        f"{each.label or each.name} ({'higher' if each.higher_is_better else 'lower'})" for each in metric.values
+    )
     with_distance = [name for each in EXTRACTORS if each.distance for name in names_of(each, "name")]
     extractors = ", ".join(f"`{name}`" for name in metric.reads or with_distance)
     return f"| `{metric.name}` | {values} | {extractors} | {metric.formula} | {metric.citation} |\n"
