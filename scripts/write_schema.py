@@ -1,4 +1,4 @@
-"""Writes what follows from the registries and the config's models: the JSON schema, docs/configuration.md, docs/metrics.md's table."""
+"""Writes what follows from the registries and settings: the JSON schema, docs/configuration.md, the table of docs/metrics.md."""
 
 import argparse
 import json

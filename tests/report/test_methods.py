@@ -35,7 +35,7 @@ def test_settings_are_told_as_they_are() -> None:
         "delete-one-block jackknife over prompts (Busing et al., 1999), whose 95 % t intervals",
         "adjusted for the 2 comparisons (Holm, 1979)",
         "torch 2.13.0",
-        "Images were drawn on cpu (2 threads).",
+        "Images were generated on cpu (2 threads).",
     ):
         assert words in said, words
     assert "suffix" not in said

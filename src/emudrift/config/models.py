@@ -223,7 +223,7 @@ class DiffusersModel(ModelSettings):
 
 
 class CommandModel(ModelSettings):
-    """Any program that takes prompts as JSON Lines and writes images: a model with an environment of its own."""
+    """Any program that takes prompts as JSON Lines and writes images: a model with a separate environment."""
 
     checker: ClassVar[str] = "emudrift.generation.command:check_model"
     recogniser: ClassVar[str] = "emudrift.generation.command:model_is_unchanged"
