@@ -261,7 +261,7 @@ def test_a_broken_archive_leaves_no_half_gallery(made: Made) -> None:
             made.write()
         assert list(made.folder.parent.iterdir()) == []
     made.experiment.images(arm, shard.name, ".tar").unlink()
-    with pytest.raises(InputError, match=r"000010-000020\.tar: not a whole archive"):
+    with pytest.raises(InputError, match=r"000010-000020\.tar: incomplete archive"):
         made.write()
 
 

@@ -1,4 +1,4 @@
-"""Removing images, so that the next run generates them again."""
+"""Removes images, so that the next run generates them again."""
 
 import shutil
 
@@ -11,9 +11,10 @@ from emudrift.runtime.locks import living_holder_of
 
 
 def remove_images(experiment: Experiment, arm: str, rows: str | None) -> list[str]:
-    """Removes the images of an arm, or of one of its shards, finished or not, and what was made of them.
+    """Removes the images of an arm, or of one of its shards, finished or not, and everything computed from them.
 
-    The next run draws them anew. Without its features, distances and tables Snakemake would not miss an archive.
+    The next run regenerates them. Features, distances and tables must go as well, since Snakemake would not notice a missing
+    archive as long as they exist.
 
     Args:
         arm: its name, with or without its fingerprint.
@@ -23,7 +24,7 @@ def remove_images(experiment: Experiment, arm: str, rows: str | None) -> list[st
         The names of the shards that were removed.
 
     Raises:
-        InputError: no such arm or shard, or a job is at work on it.
+        InputError: there is no such arm or shard, or a job is running on it.
     """
     names = [
         each.name for each in experiment.arms() if arm in (each.name, each.name.removesuffix(f"-{each.fingerprint}"))
@@ -35,11 +36,11 @@ def remove_images(experiment: Experiment, arm: str, rows: str | None) -> list[st
     there |= {path.name for path in folder.glob(".partial/[0-9]*/")}
     chosen = sorted(there) if rows is None else [rows]
     if rows is not None and rows not in there:
-        raise InputError(f"{folder}: has no shard {rows!r}; there are {', '.join(sorted(there)) or 'none'}")
+        raise InputError(f"{folder}: has no shard {rows!r}; its shards are {', '.join(sorted(there)) or 'none'}")
     for shard in chosen:
         holder = living_holder_of(lock_of(folder / ".partial" / shard))
         if holder is not None:
-            raise InputError(f"{folder / shard}: {holder} is at work on it; end that first")
+            raise InputError(f"{folder / shard}: {holder} is working on it; stop that job first")
     for shard in chosen:
         for ending in (".tar", ".json", ".attempts.jsonl"):
             (folder / f"{shard}{ending}").unlink(missing_ok=True)
