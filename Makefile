@@ -1,7 +1,9 @@
-# make demo   the whole study in small: minutes on a laptop, report in results/demo/report.html
-# make test   the tests; as root on Debian or Ubuntu also those on a real SLURM cluster and in a browser, which it installs
-# make docs   the pages of docs/ as a site, in docs/_build/html; a broken link between them ends it
-# All set up their own environment in .venv first, from nothing but Python 3.11 or newer, pip and make.
+# make demo           the whole study in miniature: minutes on a laptop, report in results/demo/report.html
+# make test           the tests; as root on Debian or Ubuntu it also installs SLURM and Chromium and runs the tests that need them
+# make lint           formatting, lint, types, import layers
+# make docs           the documentation as a site in docs/_build/html; a broken link is an error
+# make architecture   the picture of docs/architecture.md, drawn from the code
+# All of them first set up their own environment in .venv; they need only Python 3.11 or newer, pip and make.
 
 PYTHON ?= python3
 CORES ?= 2
@@ -10,7 +12,7 @@ VENV := .venv
 BIN := $(CURDIR)/$(VENV)/bin
 export PATH := $(BIN):$(PATH)
 
-.PHONY: demo test test-slurm lint docs linkcheck clean
+.PHONY: demo test test-slurm lint docs architecture linkcheck clean
 .DELETE_ON_ERROR:
 
 $(VENV)/ready: pyproject.toml
@@ -42,7 +44,11 @@ lint: $(VENV)/ready
 docs: $(VENV)/ready
 	"$(BIN)/sphinx-build" -W --keep-going -q -c docs -b html . docs/_build/html
 
-# Asks every web address that the pages name whether it is still there. Needs the network, so no part of .ci/run.
+# A test compares the committed picture with what the code gives.
+architecture: $(VENV)/ready
+	"$(BIN)/python" docs/draw_architecture.py
+
+# Checks every external link. Needs a network, so it is not part of .ci/run.
 linkcheck: $(VENV)/ready
 	"$(BIN)/sphinx-build" -q -c docs -b linkcheck . docs/_build/linkcheck
 

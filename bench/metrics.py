@@ -8,6 +8,7 @@ import argparse
 import numpy as np
 from scipy import stats
 
+from emudrift.config.metrics import built_in
 from emudrift.evaluation.intervals import block_interval
 from emudrift.evaluation.metrics.compute import compute_metric
 
@@ -42,7 +43,10 @@ def main() -> None:
         base, other = (draw(n, d, difficulty, random, shift, spread) for shift, spread in ((0.05, 0.9), (0.15, 0.7)))
         for metric, names in NAMES.items():
             for name, a, b in zip(
-                names, compute_metric(metric, base, real), compute_metric(metric, other, real), strict=True
+                names,
+                compute_metric(built_in(metric), base, real),
+                compute_metric(built_in(metric), other, real),
+                strict=True,
             ):
                 without = np.subtract(b.leave_one_out, a.leave_one_out).tolist()
                 for store, found in (

@@ -11,7 +11,7 @@ from rich.console import RenderableType
 from rich.padding import Padding
 from rich.text import Text
 
-from emudrift.evaluation.tables import load_table
+from emudrift.evaluation.tables import COMPARISON_COLUMNS, FID_COLUMNS, load_table
 from emudrift.report.answer.verdict import verdict
 from emudrift.runtime.progress import Progress
 from emudrift.runtime.terminal import fail, show, start_logging
@@ -73,7 +73,10 @@ def explain(log: Path) -> None:
 
 def answer(results: Path) -> list[RenderableType]:
     """The verdict, and where the report lies."""
-    fid, comparison = load_table(results / "fid.csv"), load_table(results / "comparison.csv")
+    fid, comparison = (
+        load_table(results / "fid.csv", FID_COLUMNS),
+        load_table(results / "comparison.csv", COMPARISON_COLUMNS),
+    )
     found = verdict(comparison, fid, "base", ["tokenizer"])
     return [
         "",

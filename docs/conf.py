@@ -1,7 +1,7 @@
-"""How Sphinx makes the site out of these pages: `make docs`, then open docs/_build/html/index.html.
+"""Sphinx configuration of the documentation site: `make docs`, then open docs/_build/html/index.html.
 
-The pages are plain Markdown that reads well on GitHub, too. So links between them lead where they lead there, which is why the
-whole repository is the source; and the table of contents, which GitHub would show as code, is added here.
+The pages are plain Markdown that also reads well on GitHub. Links between them therefore follow the repository's layout, which is
+why the whole repository is the source; and the table of contents, which GitHub would show as code, is added here.
 """
 
 from pathlib import Path
@@ -11,10 +11,17 @@ author = "The emudrift authors"
 project_copyright = "the emudrift authors, Apache-2.0"
 
 extensions = ["myst_parser"]
-include_patterns = ["docs/*.md", "README.md", "CHANGELOG.md", "bench/RESULTS.md", "demo/models/README.md"]
+include_patterns = [
+    "docs/*.md",
+    "README.md",
+    "CHANGELOG.md",
+    "CONTRIBUTING.md",
+    "bench/RESULTS.md",
+    "demo/models/README.md",
+]
 exclude_patterns = [".*", "results", "resources", "docs/_build", "src", "tests", "lab"]
 root_doc = "docs/index"
-# Anchors of headings as GitHub makes them, down to ####.
+# Heading anchors like GitHub's, down to ####.
 myst_heading_anchors = 4
 html_theme = "furo"
 html_title = "emudrift"
@@ -26,13 +33,14 @@ linkcheck_timeout = 20
 linkcheck_workers = 2
 
 CONTENTS = {
-    "Start": ["quick-start-cluster", "configuration", "adding-a-model", "../README"],
+    "Start": ["quick-start-cluster", "configuration", "adding-a-model", "extending", "report", "../README"],
     "The numbers": ["protocol", "metrics", "statistics", "human-evaluation"],
     "Running it": ["scaling", "troubleshooting", "slurm-faults"],
-    "More": ["comparison", "../bench/RESULTS", "../demo/models/README", "../CHANGELOG"],
+    "Development": ["architecture", "../CONTRIBUTING", "../CHANGELOG"],
+    "More": ["comparison", "../bench/RESULTS", "../demo/models/README"],
 }
-"""Headings of the sidebar and their pages, as far as they exist; a page that is nowhere here stands under the last heading."""
-TITLES = {"../README": "README", "../bench/RESULTS": "Measured", "../demo/models/README": "The demo's models"}
+"""Headings of the sidebar and their pages. A page that is not listed appears under the last heading."""
+TITLES = {"../README": "README", "../bench/RESULTS": "Benchmarks", "../demo/models/README": "The demo's models"}
 
 
 def table_of_contents(docs: Path) -> str:
@@ -61,7 +69,7 @@ def lead_to_front(app, exception):
 
 
 def read_front_again(app, environment, added, changed, removed):
-    return [root_doc]  # Its own text does not change when there is a new page, but its contents do.
+    return [root_doc]  # A new page changes its table of contents, though not its own text.
 
 
 def setup(app):

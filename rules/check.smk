@@ -16,12 +16,16 @@ localrules:
 
 rule check_model:
     input:
-        downloads=checkpoint_records,
-        prompts=folder_prompts,
+        downloads=lambda wildcards: DOWNLOADED_PARTS[wildcards.model],  # What lies in local folders the script looks at.
+        prompts=lambda wildcards: (
+            rules.extract_prompts.output.prompts if experiment.model(wildcards.model).checked_against_prompts else []
+        ),
     output:
-        model=f"{RESULTS}/models/{{model}}.json",
+        model=paths.model_record("{model}"),
     log:
-        f"{LOGS}/check_model/{{model}}.log",
+        paths.log("check_model", "{model}"),
+    benchmark:
+        paths.benchmark("check_model", "{model}")
     priority: CHECKS_FIRST
     retries: 0
     conda:
@@ -32,22 +36,26 @@ rule check_model:
         runtime=60,
     params:
         model=lambda wildcards: experiment.model(wildcards.model).model_dump_json(),
-        prompts=lambda wildcards, input: f"--prompts '{input.prompts}'" if input.prompts else "",
     shell:
-        "python scripts/check_model.py --model {wildcards.model} {params.prompts}"
-        " --output {output.model:q} --log {log:q}"
+        "python scripts/check_model.py" " --model {wildcards.model:q}" " --log {log:q}"
 
 
 rule check_experiment:
     input:
         prompts=rules.extract_prompts.output.prompts,
         models=expand(rules.check_model.output.model, model=experiment.model_names),
-        weights=all_weights,
-        statistics=ready_statistics,
+        weights=lambda wildcards: [
+            path for extractor in experiment.config.extractors for path in weights_file(extractor)
+        ],
+        statistics=lambda wildcards: [
+            existing(experiment.path(path), "extractors: reference_statistics") for path in READY.values()
+        ],
     output:
-        checked=f"{RESULTS}/checked.json",
+        checked=paths.checked,
     log:
-        f"{LOGS}/check_experiment.log",
+        paths.log("check_experiment"),
+    benchmark:
+        paths.benchmark("check_experiment")
     priority: CHECKS_FIRST
     retries: 0
     conda:
@@ -59,5 +67,4 @@ rule check_experiment:
     params:
         largest_n=max(experiment.config.sample_sizes),
     shell:
-        "python scripts/check_experiment.py --prompts {input.prompts:q} --models {input.models:q}"
-        " --output {output.checked:q} --log {log:q}"
+        "python scripts/check_experiment.py --log {log:q}"

@@ -4,14 +4,16 @@ Inputs: none.
 Outputs: resources/weights/ (Inception), resources/models/ (hub checkpoints), resources/coco/ (COCO 2014 validation set).
 """
 
+from emudrift.config.paths import download_record
+
 # COCO publishes no sha256; these are the sha1 sums that MLPerf's download script checks.
 COCO = {
-    f"{RESOURCES}/coco/captions_val2014.json": {
+    "captions_val2014.json": {
         "url": "http://images.cocodataset.org/annotations/annotations_trainval2014.zip",
         "sum": "sha1:8e0b9df54c175f1688400e98d1a97f292e726870",
         "member": "annotations/captions_val2014.json",
     },
-    f"{RESOURCES}/coco/val2014.zip": {
+    "val2014.zip": {
         "url": "http://images.cocodataset.org/zips/val2014.zip",
         "sum": "sha1:fbedd73593f242db65cce6bcefde193fcedcc5c0",
         "member": "",
@@ -21,26 +23,28 @@ INCEPTION_URL = (
     "https://github.com/mseitzer/pytorch-fid/releases/download/fid_weights/pt_inception-2015-12-05-6726825d.pth"
 )
 INCEPTION = {
-    local(experiment.weights(extractor)): extractor.sha256
+    str(extractor.weights_file(experiment)): extractor.sha256
     for extractor in experiment.config.extractors
     if extractor.name == "inception" and extractor.weights is None
 }
 MODELS_IN = [
-    (local(experiment.checkpoint_folders(model)[role]), checkpoint, model)
+    (experiment.checkpoint_folders(model)[role], checkpoint, model)
     for model in experiment.config.models
-    for role, checkpoint in experiment.checkpoints(model).items()
+    for role, checkpoint in model.checkpoints(experiment).items()
     if checkpoint.hub is not None
 ]
 HUB = {folder: checkpoint for folder, checkpoint, _ in MODELS_IN} | {
-    local(experiment.checkpoint_folder(extractor.checkpoint)): extractor.checkpoint
+    experiment.checkpoint_folder(extractor.checkpoint): extractor.checkpoint
     for extractor in experiment.config.extractors
     if getattr(extractor, "checkpoint", None) is not None and extractor.checkpoint.hub is not None
 }
-# Pipelines come in variants of their weights, and with code.
-PIPELINES = {
-    key: [model for folder, _, model in MODELS_IN if folder == key and model.generator == "diffusers"] for key in HUB
+DOWNLOADED_PARTS = {
+    model.name: [download_record(folder) for folder, _, each in MODELS_IN if each.name == model.name]
+    for model in experiment.config.models
 }
-DOWNLOADS = {*COCO, *INCEPTION, *(f"{folder}.json" for folder in HUB)}
+# Pipelines come in variants of their weights, and with code. All models of a folder ask for the same.
+PIPELINES = {folder: model for folder, _, model in MODELS_IN if model.kind == "diffusers"}
+DOWNLOADS = {*(str(paths.coco(file)) for file in COCO), *INCEPTION, *(str(download_record(folder)) for folder in HUB)}
 
 
 localrules:
@@ -51,26 +55,34 @@ localrules:
 
 rule download_coco:
     output:
-        f"{RESOURCES}/coco/{{file}}",
+        paths.coco("{file}"),
     log:
-        f"{RESOURCES}/logs/download_coco/{{file}}.log",
+        paths.shared_log("download_coco", "{file}"),
+    benchmark:
+        paths.shared_benchmark("download_coco", "{file}")
     priority: CHECKS_FIRST
     conda:
         "../envs/emudrift.yaml"
     params:
-        url=lambda wildcards, output: COCO[output[0]]["url"],
-        sum=lambda wildcards, output: COCO[output[0]]["sum"],
-        member=lambda wildcards, output: COCO[output[0]]["member"],
+        url=lambda wildcards: COCO[wildcards.file]["url"],
+        sum=lambda wildcards: COCO[wildcards.file]["sum"],
+        member=lambda wildcards: COCO[wildcards.file]["member"],
     shell:
-        "python scripts/download_file.py --url {params.url} --sum {params.sum} --member {params.member:q}"
-        " --output {output:q} --log {log:q}"
+        "python scripts/download_file.py"
+        " --url {params.url:q}"
+        " --sum {params.sum:q}"
+        " --member {params.member:q}"
+        " --output {output:q}"
+        " --log {log:q}"
 
 
 rule download_inception_weights:
     output:
-        f"{RESOURCES}/weights/inception-{{sha}}.pth",
+        paths.inception_weights("{sha}"),
     log:
-        f"{RESOURCES}/logs/download_inception_weights/{{sha}}.log",
+        paths.shared_log("download_inception_weights", "{sha}"),
+    benchmark:
+        paths.shared_benchmark("download_inception_weights", "{sha}")
     priority: CHECKS_FIRST
     conda:
         "../envs/emudrift.yaml"
@@ -78,22 +90,37 @@ rule download_inception_weights:
         url=INCEPTION_URL,
         sum=lambda wildcards, output: f"sha256:{INCEPTION[output[0]]}",
     shell:
-        "python scripts/download_file.py --url {params.url} --sum {params.sum} --output {output:q} --log {log:q}"
+        "python scripts/download_file.py"
+        " --url {params.url:q}"
+        " --sum {params.sum:q}"
+        " --output {output:q}"
+        " --log {log:q}"
 
 
 rule download_model:
     output:
-        f"{RESOURCES}/models/{{key}}.json",
+        download_record(paths.model("{key}")),
     log:
-        f"{RESOURCES}/logs/download_model/{{key}}.log",
+        paths.shared_log("download_model", "{key}"),
+    benchmark:
+        paths.shared_benchmark("download_model", "{key}")
     priority: CHECKS_FIRST
     conda:
         "../envs/emudrift.yaml"
     params:
-        hub=lambda wildcards: HUB[f"{RESOURCES}/models/{wildcards.key}"].hub,
-        revision=lambda wildcards: HUB[f"{RESOURCES}/models/{wildcards.key}"].revision,
-        folder=lambda wildcards, output: output[0].removesuffix(".json"),
-        parts=lambda wildcards: pipeline_parts(PIPELINES[f"{RESOURCES}/models/{wildcards.key}"]),
+        hub=lambda wildcards: HUB[paths.model(wildcards.key)].hub,
+        revision=lambda wildcards: HUB[paths.model(wildcards.key)].revision,
+        folder=lambda wildcards: str(paths.model(wildcards.key)),
+        variant=lambda wildcards: getattr(PIPELINES.get(paths.model(wildcards.key)), "variant", None) or "none",
+        code=lambda wildcards: (
+            "yes" if getattr(PIPELINES.get(paths.model(wildcards.key)), "trust_remote_code", False) else "no"
+        ),
     shell:
-        "python scripts/download_model.py --hub {params.hub} --revision {params.revision}"
-        " --folder {params.folder:q} {params.parts} --output {output:q} --log {log:q}"
+        "python scripts/download_model.py"
+        " --hub {params.hub:q}"
+        " --revision {params.revision:q}"
+        " --folder {params.folder:q}"
+        " --variant {params.variant:q}"
+        " --code {params.code:q}"
+        " --output {output:q}"
+        " --log {log:q}"

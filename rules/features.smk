@@ -11,9 +11,11 @@ rule extract_features:
         manifest=rules.generate_shard.output.manifest,
         weights=weights_of_extractor,
     output:
-        features=f"{RESULTS}/features/{{extractor}}/{{arm}}/{{rows}}.npy",
+        features=paths.features("{extractor}", "{arm}", "{rows}"),
     log:
-        f"{LOGS}/extract_features/{{extractor}}/{{arm}}/{{rows}}.log",
+        paths.log("extract_features", "{extractor}", "{arm}", "{rows}"),
+    benchmark:
+        paths.benchmark("extract_features", "{extractor}", "{arm}", "{rows}")
     conda:
         "../envs/emudrift.yaml"
     threads: 1
@@ -23,5 +25,9 @@ rule extract_features:
         runtime=60,
         batch_size=experiment.config.resources.feature_batch_size,
     shell:
-        "python scripts/extract_features.py --extractor {wildcards.extractor} --archive {input.archive:q} --manifest {input.manifest:q}"
-        " --output {output.features:q} --batch-size {resources.batch_size} --log {log:q}"
+        "python scripts/extract_features.py"
+        " --extractor {wildcards.extractor:q}"
+        " --arm {wildcards.arm:q}"
+        " --rows {wildcards.rows:q}"
+        " --batch-size {resources.batch_size}"
+        " --log {log:q}"

@@ -4,14 +4,24 @@ Inputs: features, reference statistics (for reference: same the reference's feat
 Outputs: results/<name>/fid/<extractor>/<full or same>/<arm>/<n>.json, fid.csv, comparison.csv.
 """
 
+FIDS = experiment.fid_files()
+TOKENIZER_TABLES = [paths.tokenizer_quality(arm) for arm in experiment.floor_arms()]
+
 
 rule compute_fid:
     input:
-        unpack(fid_inputs),
+        features=lambda wildcards: experiment.feature_files(wildcards.extractor, wildcards.arm, wildcards.n),
+        reference=lambda wildcards: (
+            [paths.reference_features(key_of(wildcards)), experiment.reference_list, paths.prompts]
+            if wildcards.selection == "same"
+            else paths.reference_statistics(key_of(wildcards))
+        ),
     output:
-        fid=f"{RESULTS}/fid/{{extractor}}/{{selection}}/{{arm}}/{{n}}.json",
+        fid=paths.fid("{extractor}", "{selection}", "{arm}", "{n}"),
     log:
-        f"{LOGS}/compute_fid/{{extractor}}/{{selection}}/{{arm}}/{{n}}.log",
+        paths.log("compute_fid", "{extractor}", "{selection}", "{arm}", "{n}"),
+    benchmark:
+        paths.benchmark("compute_fid", "{extractor}", "{selection}", "{arm}", "{n}")
     wildcard_constraints:
         selection="full|same",
     conda:
@@ -20,26 +30,24 @@ rule compute_fid:
     resources:
         mem_mb=8000,
         runtime=60,
-    params:
-        same=lambda wildcards, input: (
-            f"--images '{input.images}' --prompts '{input.prompts}'" if "images" in input.keys() else ""
-        ),
     shell:
-        "python scripts/compute_fid.py --extractor {wildcards.extractor} --selection {wildcards.selection} --arm {wildcards.arm}"
-        " --n {wildcards.n} --features {input.features:q} --reference {input.reference:q} {params.same}"
-        " --output {output.fid:q} --log {log:q}"
-
-
-FIDS = [local(path) for path in experiment.fid_files()]
+        "python scripts/compute_fid.py"
+        " --extractor {wildcards.extractor:q}"
+        " --selection {wildcards.selection:q}"
+        " --arm {wildcards.arm:q}"
+        " --n {wildcards.n:q}"
+        " --log {log:q}"
 
 
 rule collect:
     input:
         FIDS,
     output:
-        table=f"{RESULTS}/fid.csv",
+        table=paths.fid_table,
     log:
-        f"{LOGS}/collect.log",
+        paths.log("collect"),
+    benchmark:
+        paths.benchmark("collect")
     conda:
         "../envs/emudrift.yaml"
     resources:
@@ -49,16 +57,18 @@ rule collect:
         note=experiment.config.note,
         models=experiment.model_names,  # Their order: Snakemake compares inputs as sets.
     shell:
-        "python scripts/collect.py --output {output.table:q} --log {log:q}"
+        "python scripts/collect.py --log {log:q}"
 
 
 rule compare:
     input:
         FIDS,
     output:
-        table=f"{RESULTS}/comparison.csv",
+        table=paths.comparison_table,
     log:
-        f"{LOGS}/compare.log",
+        paths.log("compare"),
+    benchmark:
+        paths.benchmark("compare")
     conda:
         "../envs/emudrift.yaml"
     resources:
@@ -69,17 +79,19 @@ rule compare:
         models=experiment.model_names,
         note=experiment.config.note,
     shell:
-        "python scripts/compare.py --output {output.table:q} --log {log:q}"
+        "python scripts/compare.py --log {log:q}"
 
 
 rule tokenizer_quality:
     input:
-        archives=archives_of_arm,
+        archives=lambda wildcards: [paths.archive(wildcards.arm, rows) for rows in rows_of()],
         prompts=rules.extract_prompts.output.prompts,
     output:
-        table=f"{RESULTS}/tokenizer/{{arm}}.csv",
+        table=paths.tokenizer_quality("{arm}"),
     log:
-        f"{LOGS}/tokenizer_quality/{{arm}}.log",
+        paths.log("tokenizer_quality", "{arm}"),
+    benchmark:
+        paths.benchmark("tokenizer_quality", "{arm}")
     conda:
         "../envs/emudrift.yaml"
     threads: 1
@@ -87,10 +99,4 @@ rule tokenizer_quality:
         mem_mb=8000,
         runtime=60,
     shell:
-        "python scripts/tokenizer_quality.py --arm {wildcards.arm} --prompts {input.prompts:q}"
-        " --archives {input.archives:q} --output {output.table:q} --log {log:q}"
-
-
-TOKENIZER_TABLES = [
-    f"{RESULTS}/tokenizer/{arm.name}.csv" for arm in experiment.arms() if arm.model in experiment.floors
-]
+        "python scripts/tokenizer_quality.py" " --arm {wildcards.arm:q}" " --log {log:q}"

@@ -9,12 +9,14 @@ rule, because Snakemake deletes the declared outputs of a job that failed.
 rule generate_shard:
     input:
         prompts=rules.extract_prompts.output.prompts,
-        model=model_of_arm,
+        model=lambda wildcards: paths.model_record(experiment.arm(wildcards.arm).model),
     output:
-        archive=f"{RESULTS}/images/{{arm}}/{{rows}}.tar",
-        manifest=f"{RESULTS}/images/{{arm}}/{{rows}}.json",
+        archive=paths.archive("{arm}", "{rows}"),
+        manifest=paths.manifest("{arm}", "{rows}"),
     log:
-        f"{LOGS}/generate_shard/{{arm}}/{{rows}}.log",
+        paths.log("generate_shard", "{arm}", "{rows}"),
+    benchmark:
+        paths.benchmark("generate_shard", "{arm}", "{rows}")
     conda:
         "../envs/emudrift.yaml"
     threads: 2 if GPUS else 1  # On a GPU images are written while the next are drawn.
@@ -24,6 +26,8 @@ rule generate_shard:
         runtime=720,
         batch_size=experiment.config.resources.generation_batch_size,
     shell:
-        "python scripts/generate_shard.py --arm {wildcards.arm} --rows {wildcards.rows}"
-        " --prompts {input.prompts:q} --model {input.model:q} --archive {output.archive:q} --manifest {output.manifest:q}"
-        " --batch-size {resources.batch_size} --log {log:q}"
+        "python scripts/generate_shard.py"
+        " --arm {wildcards.arm:q}"
+        " --rows {wildcards.rows:q}"
+        " --batch-size {resources.batch_size}"
+        " --log {log:q}"

@@ -10,27 +10,31 @@ shows from then on. import_votes declares neither files it reads nor those it wr
 nothing else ever makes it run.
 """
 
+# Whether votes were imported is looked up when the Snakefile is parsed, on a compute node as on the login node.
+HUMAN_TABLES = imported_tables(paths)
+
 
 localrules:
     human_evaluation_pages,
     import_votes,
 
 
-RATED = f"{RESULTS}/human_evaluation"
-IMPORTED = [f"{RATED}/human_evaluation.csv", f"{RATED}/raters.csv"]
-# Whether votes were imported is looked up when the Snakefile is parsed, on a compute node as on the login node.
-HUMAN_TABLES = IMPORTED if all(map(os.path.exists, IMPORTED)) else []
-
-
 rule human_evaluation_pages:
     input:
         prompts=rules.extract_prompts.output.prompts,
-        archives=rated_archives,
+        archives=lambda wildcards: [
+            paths.archive(arm, rows)
+            for design in [design_study(experiment)]
+            for arm in design.arms
+            for rows in rows_of(design.prompts)
+        ],
     output:
-        pages=directory(f"{RATED}/pages"),
-        key=f"{RATED}/key.json",
+        pages=directory(paths.rating_pages),
+        key=paths.rating_key,
     log:
-        f"{LOGS}/human_evaluation_pages.log",
+        paths.log("human_evaluation_pages"),
+    benchmark:
+        paths.benchmark("human_evaluation_pages")
     retries: 0
     conda:
         "../envs/emudrift.yaml"
@@ -41,20 +45,17 @@ rule human_evaluation_pages:
         settings=experiment.config.human_evaluation.model_dump_json(exclude={"exclude_failed"}),
         seed=experiment.config.seed,
         baseline=experiment.baseline,
-        study=rated_study,
+        # What the settings leave to the rest of the config: how many prompts, and which arms in which order.
+        study=lambda wildcards: [design_study(experiment).prompts, *design_study(experiment).arms],
     shell:
-        "python scripts/write_rating_pages.py --prompts {input.prompts:q} --pages {output.pages:q} --key {output.key:q}"
-        " --log {log:q}"
+        "python scripts/write_rating_pages.py --log {log:q}"
 
 
 rule import_votes:
     log:
-        f"{LOGS}/import_votes.log",
+        paths.log("import_votes"),
     retries: 0
     conda:
         "../envs/emudrift.yaml"
-    params:
-        folder=RATED,
     shell:
-        "python scripts/import_votes.py --key {params.folder:q}/key.json"
-        ' --votes "${{VOTES:-{params.folder}/votes}}" --output {params.folder:q} --log {log:q}'
+        "python scripts/import_votes.py" ' ${{VOTES:+--votes "$VOTES"}}' " --log {log:q}"

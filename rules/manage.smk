@@ -1,4 +1,5 @@
-"""What a user asks between runs. None of these has inputs or outputs: they look at the disk, and run at once.
+"""What a user asks between runs. None of these has inputs or outputs: they look at the disk, and run at once. Nor a benchmark,
+which Snakemake takes for an output: with one they would run once and never again.
 
 snakemake plan -c 1                                     shards, images, GPU-hours and disk space per arm; runs nothing
 snakemake status -c 1                                   beside a run: rate, time left, the last error of each shard that stopped
@@ -14,7 +15,7 @@ localrules:
 
 rule plan:
     log:
-        f"{LOGS}/plan.log",
+        paths.log("plan"),
     retries: 0
     conda:
         "../envs/emudrift.yaml"
@@ -24,7 +25,7 @@ rule plan:
 
 rule status:
     log:
-        f"{LOGS}/status.log",
+        paths.log("status"),
     retries: 0
     conda:
         "../envs/emudrift.yaml"
@@ -34,10 +35,12 @@ rule status:
 
 rule remove_images:
     log:
-        f"{LOGS}/remove_images.log",
+        paths.log("remove_images"),
     retries: 0
     conda:
         "../envs/emudrift.yaml"
     shell:
-        "python scripts/remove_images.py --log {log:q}"
-        ' --arm "${{ARM:?say which arm: ARM=base-cfg3 snakemake remove_images}}" ${{ROWS:+--rows "$ROWS"}}'
+        "python scripts/remove_images.py"
+        ' --arm "${{ARM:?say which arm: ARM=base-cfg3 snakemake remove_images}}"'
+        ' ${{ROWS:+--rows "$ROWS"}}'
+        " --log {log:q}"

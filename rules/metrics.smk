@@ -1,43 +1,69 @@
 """Metrics beyond FID, each switched on in the config (metrics:), per arm and extractor, for the largest N alone.
 
 Inputs: features of the generated and of the real images, which FID has made already; for clip_score the captions.
-Outputs: results/<name>/metrics/<metric>/<extractor>/<arm>/<n>.json, metrics.csv, metric_differences.csv; for clip_score also
-the CSV of all images beside its JSON, and results/<name>/captions/<extractor>/<rows>.npy.
+Outputs: results/<name>/metrics/<metric>/<extractor>/<arm>/<n>.json, metrics.csv, metric_differences.csv; for metrics with one
+number per image also a CSV of these in the same folder; results/<name>/captions/<extractor>/<rows>.npy.
 """
 
-METRIC_FILES = [local(path) for path in experiment.metric_files()]
-METRIC_TABLES = [f"{RESULTS}/metrics.csv", f"{RESULTS}/metric_differences.csv"] if METRIC_FILES else []
+import re
+
+METRIC_FILES = experiment.metric_files()
+METRIC_TABLES = [paths.metric_table, paths.metric_differences] if METRIC_FILES else []
+REGISTERED = {metric: experiment.metric(metric) for metric, _ in experiment.metric_jobs()}
+# Metrics with one number per image have a table of these as well: a rule of their own, with another output.
+PER_IMAGE = "|".join(re.escape(name) for name, metric in REGISTERED.items() if metric.per_image) or "(?!)"
+WHOLE = "|".join(re.escape(name) for name, metric in REGISTERED.items() if not metric.per_image) or "(?!)"
+
+
+def metric_inputs(wildcards):
+    """The features of the arm's images, and what the metric compares them with."""
+    metric = experiment.metric(wildcards.metric)
+    inputs = {"features": experiment.feature_files(wildcards.extractor, wildcards.arm, wildcards.n)}
+    if metric.inputs == "captions":
+        inputs["captions"] = experiment.caption_files(wildcards.extractor, wildcards.n)
+    if metric.inputs == "reference":
+        inputs["reference"] = paths.reference_features(key_of(wildcards))
+        if experiment.selections(experiment.extractor(wildcards.extractor))[0] == "same":
+            inputs["images"] = experiment.reference_list
+    if metric.per_image or "images" in inputs:
+        inputs["prompts"] = rules.extract_prompts.output.prompts
+    return inputs
 
 
 rule compute_metric:
     input:
-        features=lambda wildcards: [
-            *map(local, experiment.feature_files(wildcards.extractor, wildcards.arm, wildcards.n))
-        ],
-        reference=lambda wildcards: f"{local(experiment.reference_base(experiment.extractor(wildcards.extractor)))}.npy",
-        same=lambda wildcards: (
-            [local(experiment.reference_list), rules.extract_prompts.output.prompts]
-            if "same" == experiment.selections(experiment.extractor(wildcards.extractor))[0]
-            else []
-        ),
+        unpack(metric_inputs),
     output:
-        metric=f"{RESULTS}/metrics/{{metric}}/{{extractor}}/{{arm}}/{{n}}.json",
+        metric=paths.metric("{metric}", "{extractor}", "{arm}", "{n}"),
     log:
-        f"{LOGS}/compute_metric/{{metric}}/{{extractor}}/{{arm}}/{{n}}.log",
+        paths.log("compute_metric", "{metric}", "{extractor}", "{arm}", "{n}"),
+    benchmark:
+        paths.benchmark("compute_metric", "{metric}", "{extractor}", "{arm}", "{n}")
     wildcard_constraints:
-        metric="kid|precision_recall|density_coverage|cmmd",
+        metric=WHOLE,
     conda:
         "../envs/emudrift.yaml"
     threads: 1
     resources:
         mem_mb=8000,
         runtime=120,
-    params:
-        same=lambda wildcards, input: "--images '{}' --prompts '{}'".format(*input.same) if input.same else "",
     shell:
-        "python scripts/compute_metrics.py --metric {wildcards.metric} --extractor {wildcards.extractor} --arm {wildcards.arm}"
-        " --n {wildcards.n} --features {input.features:q} --reference {input.reference:q} {params.same}"
-        " --output {output.metric:q} --log {log:q}"
+        "python scripts/compute_metric.py"
+        " --metric {wildcards.metric:q}"
+        " --extractor {wildcards.extractor:q}"
+        " --arm {wildcards.arm:q}"
+        " --n {wildcards.n:q}"
+        " --log {log:q}"
+
+
+use rule compute_metric as compute_metric_per_image with:
+    output:
+        metric=paths.metric("{metric}", "{extractor}", "{arm}", "{n}"),
+        per_image=paths.per_image("{metric}", "{extractor}", "{arm}", "{n}"),
+    benchmark:
+        paths.benchmark("compute_metric_per_image", "{metric}", "{extractor}", "{arm}", "{n}")
+    wildcard_constraints:
+        metric=PER_IMAGE,
 
 
 rule embed_captions:
@@ -45,9 +71,11 @@ rule embed_captions:
         prompts=rules.extract_prompts.output.prompts,
         weights=weights_of_extractor,
     output:
-        captions=f"{RESULTS}/captions/{{extractor}}/{{rows}}.npy",
+        captions=paths.captions("{extractor}", "{rows}"),
     log:
-        f"{LOGS}/embed_captions/{{extractor}}/{{rows}}.log",
+        paths.log("embed_captions", "{extractor}", "{rows}"),
+    benchmark:
+        paths.benchmark("embed_captions", "{extractor}", "{rows}")
     conda:
         "../envs/emudrift.yaml"
     threads: 1
@@ -57,42 +85,23 @@ rule embed_captions:
         runtime=60,
         batch_size=experiment.config.resources.feature_batch_size,
     shell:
-        "python scripts/embed_captions.py --extractor {wildcards.extractor} --rows {wildcards.rows} --prompts {input.prompts:q}"
-        " --output {output.captions:q} --batch-size {resources.batch_size} --log {log:q}"
-
-
-rule compute_clip_score:
-    input:
-        features=lambda wildcards: [
-            *map(local, experiment.feature_files(wildcards.extractor, wildcards.arm, wildcards.n))
-        ],
-        captions=lambda wildcards: [*map(local, experiment.caption_files(wildcards.extractor, wildcards.n))],
-        prompts=rules.extract_prompts.output.prompts,
-    output:
-        metric=f"{RESULTS}/metrics/clip_score/{{extractor}}/{{arm}}/{{n}}.json",
-        per_image=f"{RESULTS}/metrics/clip_score/{{extractor}}/{{arm}}/{{n}}.csv",
-    log:
-        f"{LOGS}/compute_clip_score/{{extractor}}/{{arm}}/{{n}}.log",
-    conda:
-        "../envs/emudrift.yaml"
-    threads: 1
-    resources:
-        mem_mb=8000,
-        runtime=30,
-    shell:
-        "python scripts/compute_clip_score.py --extractor {wildcards.extractor} --arm {wildcards.arm} --n {wildcards.n}"
-        " --features {input.features:q} --captions {input.captions:q} --prompts {input.prompts:q}"
-        " --output {output.metric:q} --per-image {output.per_image:q} --log {log:q}"
+        "python scripts/embed_captions.py"
+        " --extractor {wildcards.extractor:q}"
+        " --rows {wildcards.rows:q}"
+        " --batch-size {resources.batch_size}"
+        " --log {log:q}"
 
 
 rule collect_metrics:
     input:
         METRIC_FILES,
     output:
-        metrics=f"{RESULTS}/metrics.csv",
-        differences=f"{RESULTS}/metric_differences.csv",
+        metrics=paths.metric_table,
+        differences=paths.metric_differences,
     log:
-        f"{LOGS}/collect_metrics.log",
+        paths.log("collect_metrics"),
+    benchmark:
+        paths.benchmark("collect_metrics")
     conda:
         "../envs/emudrift.yaml"
     resources:
@@ -103,4 +112,4 @@ rule collect_metrics:
         baseline=experiment.baseline,
         models=experiment.model_names,
     shell:
-        "python scripts/collect_metrics.py --metrics {output.metrics:q} --differences {output.differences:q} --log {log:q}"
+        "python scripts/collect_metrics.py --log {log:q}"

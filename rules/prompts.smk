@@ -11,11 +11,19 @@ localrules:
 
 rule extract_prompts:
     input:
-        unpack(prompt_inputs),
+        captions=lambda wildcards: existing(experiment.path(experiment.config.prompts.captions), "prompts: captions"),
+        # Only that the images exist matters here, never their times.
+        images=lambda wildcards: [
+            ancient(existing(experiment.path(images), "prompts: images"))
+            for images in [experiment.config.prompts.images]
+            if images is not None
+        ],
     output:
-        prompts=f"{RESULTS}/prompts.parquet",
+        prompts=paths.prompts,
     log:
-        f"{LOGS}/extract_prompts.log",
+        paths.log("extract_prompts"),
+    benchmark:
+        paths.benchmark("extract_prompts")
     priority: CHECKS_FIRST
     conda:
         "../envs/emudrift.yaml"
@@ -27,4 +35,4 @@ rule extract_prompts:
         settings=experiment.config.prompts.model_dump_json(exclude={"captions", "images"}),
         seed=experiment.config.seed,
     shell:
-        "python scripts/extract_prompts.py --output {output.prompts:q} --log {log:q}"
+        "python scripts/extract_prompts.py --log {log:q}"

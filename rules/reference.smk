@@ -5,22 +5,29 @@ Outputs: resources/reference/<key>.images.csv, <key>.npy, <key>.npz. No input he
 another experiment would make them anew.
 """
 
+REFERENCES = {experiment.reference_key(extractor): extractor for extractor in experiment.config.extractors}
+READY = {key: e.ready_statistics for key, e in REFERENCES.items() if e.ready_statistics is not None}
+REFERENCE_LIST = [experiment.reference_list] if experiment.needs_reference_images else []
+
 
 localrules:
     list_reference_images,
 
 
-REFERENCES = {local(experiment.reference_base(extractor)): extractor for extractor in experiment.config.extractors}
-READY = {base: e.reference_statistics for base, e in REFERENCES.items() if e.reference_statistics is not None}
-
-
 rule list_reference_images:
     input:
-        unpack(list_inputs),
+        images=lambda wildcards: ancient(existing(experiment.reference_images, "reference: images")),
+        captions=lambda wildcards: [
+            existing(experiment.path(captions), "prompts: captions")
+            for captions in [experiment.config.prompts.captions]
+            if experiment.config.reference.images == "dataset"
+        ],
     output:
-        images=local(experiment.reference_list) if experiment.needs_reference_images else [],
+        images=REFERENCE_LIST,
     log:
-        f"{LOGS}/list_reference_images.log",
+        paths.log("list_reference_images"),
+    benchmark:
+        paths.benchmark("list_reference_images")
     priority: CHECKS_FIRST
     conda:
         "../envs/emudrift.yaml"
@@ -29,17 +36,19 @@ rule list_reference_images:
         mem_mb=8000,
         runtime=30,
     shell:
-        "python scripts/list_reference_images.py --output {output.images:q} --log {log:q}"
+        "python scripts/list_reference_images.py --log {log:q}"
 
 
 rule reference_features:
     input:
-        images=local(experiment.reference_list) if experiment.needs_reference_images else [],
-        weights=weights_of_reference,
+        images=REFERENCE_LIST,
+        weights=lambda wildcards: weights_file(REFERENCES[wildcards.reference]),
     output:
-        features=f"{RESOURCES}/reference/{{reference}}.npy",
+        features=paths.reference_features("{reference}"),
     log:
-        f"{RESOURCES}/logs/reference_features/{{reference}}.log",
+        paths.shared_log("reference_features", "{reference}"),
+    benchmark:
+        paths.shared_benchmark("reference_features", "{reference}")
     priority: CHECKS_FIRST
     conda:
         "../envs/emudrift.yaml"
@@ -50,21 +59,27 @@ rule reference_features:
         runtime=240,
         batch_size=experiment.config.resources.feature_batch_size,
     params:
-        extractor=lambda wildcards: experiment.extractor_name(
-            REFERENCES[f"{RESOURCES}/reference/{wildcards.reference}"]
-        ),
+        extractor=lambda wildcards: experiment.extractor_name(REFERENCES[wildcards.reference]),
     shell:
-        "python scripts/reference_features.py --extractor {params.extractor} --images {input.images:q}"
-        " --output {output.features:q} --batch-size {resources.batch_size} --log {log:q}"
+        "python scripts/reference_features.py"
+        " --extractor {params.extractor:q}"
+        " --batch-size {resources.batch_size}"
+        " --log {log:q}"
 
 
 rule reference_statistics:
     input:
-        statistics_inputs,
+        lambda wildcards: (
+            existing(experiment.path(READY[wildcards.reference]), "extractors: reference_statistics")
+            if wildcards.reference in READY
+            else paths.reference_features(wildcards.reference)
+        ),
     output:
-        statistics=f"{RESOURCES}/reference/{{reference}}.npz",
+        statistics=paths.reference_statistics("{reference}"),
     log:
-        f"{RESOURCES}/logs/reference_statistics/{{reference}}.log",
+        paths.shared_log("reference_statistics", "{reference}"),
+    benchmark:
+        paths.shared_benchmark("reference_statistics", "{reference}")
     priority: CHECKS_FIRST
     conda:
         "../envs/emudrift.yaml"
@@ -72,9 +87,6 @@ rule reference_statistics:
         mem_mb=8000,
         runtime=60,
     params:
-        extractor=lambda wildcards: experiment.extractor_name(
-            REFERENCES[f"{RESOURCES}/reference/{wildcards.reference}"]
-        ),
+        extractor=lambda wildcards: experiment.extractor_name(REFERENCES[wildcards.reference]),
     shell:
-        "python scripts/reference_statistics.py --extractor {params.extractor} --input {input:q}"
-        " --output {output.statistics:q} --log {log:q}"
+        "python scripts/reference_statistics.py" " --extractor {params.extractor:q}" " --log {log:q}"

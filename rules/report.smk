@@ -5,11 +5,8 @@ there are any), prompts, archives and features (for the gallery), all manifests.
 Outputs: results/<name>/figures/, results/<name>/gallery/<rows>/ with <rows>.json, results/<name>/report.html.
 """
 
-FIRST_ARCHIVES = expand(
-    rules.generate_shard.output.archive,
-    arm=[arm.name for arm in experiment.arms()],
-    rows=experiment.shards()[0].name,
-)
+ARMS = [arm.name for arm in experiment.arms()]
+GALLERY_ROWS = [block.name for block in row_blocks.blocks(experiment)]
 
 
 rule plot:
@@ -17,31 +14,33 @@ rule plot:
         fid=rules.collect.output.table,
         comparison=rules.compare.output.table,
         prompts=rules.extract_prompts.output.prompts,
-        archives=FIRST_ARCHIVES,
+        archives=[paths.archive(arm, rows_of()[0]) for arm in ARMS],
     output:
         report(
-            f"{RESULTS}/figures/fid.svg",
+            str(paths.figure("fid", ".svg")),
             caption="captions/fid.rst",
             category="Figures",
             labels={"figure": "FID against N"},
         ),
         report(
-            f"{RESULTS}/figures/difference.svg",
+            str(paths.figure("difference", ".svg")),
             caption="captions/difference.rst",
             category="Figures",
             labels={"figure": "differences"},
         ),
         report(
-            f"{RESULTS}/figures/grid.png",
+            str(paths.figure("grid", ".png")),
             caption="captions/grid.rst",
             category="Figures",
             labels={"figure": "the same prompts"},
         ),
-        multiext(f"{RESULTS}/figures/fid", ".pdf", ".png", "-data.csv"),
-        multiext(f"{RESULTS}/figures/difference", ".pdf", ".png", "-data.csv"),
-        multiext(f"{RESULTS}/figures/grid", ".svg", ".pdf", "-data.csv"),
+        multiext(str(paths.figure("fid")), ".pdf", ".png", "-data.csv"),
+        multiext(str(paths.figure("difference")), ".pdf", ".png", "-data.csv"),
+        multiext(str(paths.figure("grid")), ".svg", ".pdf", "-data.csv"),
     log:
-        f"{LOGS}/plot.log",
+        paths.log("plot"),
+    benchmark:
+        paths.benchmark("plot")
     conda:
         "../envs/emudrift.yaml"
     resources:
@@ -49,20 +48,26 @@ rule plot:
         runtime=15,
     params:
         note=experiment.config.note,
-        folder=lambda wildcards, output: os.path.dirname(output[0]),
     shell:
-        "python scripts/plot.py --fid {input.fid:q} --comparison {input.comparison:q} --prompts {input.prompts:q}"
-        " --folder {params.folder:q} --log {log:q}"
+        "python scripts/plot.py --log {log:q}"
 
 
 rule gallery:
     input:
-        unpack(gallery_inputs),
+        prompts=rules.extract_prompts.output.prompts,
+        archives=lambda wildcards: row_blocks.archive_files(experiment, RowRange.parse(wildcards.rows)),
+        features=lambda wildcards: [
+            path
+            for arm in row_blocks.generated_arms(experiment)
+            for path in row_blocks.feature_files(experiment, arm, RowRange.parse(wildcards.rows))
+        ],
     output:
-        index=f"{RESULTS}/gallery/{{rows}}.json",
-        strips=directory(f"{RESULTS}/gallery/{{rows}}"),
+        index=paths.gallery_index("{rows}"),
+        strips=directory(paths.gallery_strips("{rows}")),
     log:
-        f"{LOGS}/gallery/{{rows}}.log",
+        paths.log("gallery", "{rows}"),
+    benchmark:
+        paths.benchmark("gallery", "{rows}")
     conda:
         "../envs/emudrift.yaml"
     threads: 1
@@ -70,16 +75,9 @@ rule gallery:
         mem_mb=4000,
         runtime=120,
     params:
-        arms=[arm.name for arm in experiment.arms()],  # Their order: Snakemake compares inputs as sets.
+        arms=ARMS,  # Their order: Snakemake compares inputs as sets.
     shell:
-        "python scripts/gallery.py --rows {wildcards.rows} --prompts {input.prompts:q} --folder {output.strips:q}"
-        " --index {output.index:q} --log {log:q}"
-
-
-GALLERY_ROWS = [block.name for block in row_blocks.blocks(experiment)]
-CLIP_SCORES = [
-    path.removesuffix("json") + "csv" for path in METRIC_FILES if path.startswith(f"{RESULTS}/metrics/clip_score/")
-]
+        "python scripts/gallery.py" " --rows {wildcards.rows:q}" " --log {log:q}"
 
 
 rule report:
@@ -87,23 +85,25 @@ rule report:
         fid=rules.collect.output.table,
         comparison=rules.compare.output.table,
         # A function, since Snakemake 9.27 hashes a long list of inputs once for each of its items.
-        manifests=lambda wildcards: [*map(local, experiment.manifests())],
+        manifests=lambda wildcards: experiment.manifests(),
         figures=rules.plot.output,
         gallery=expand(rules.gallery.output.index, rows=GALLERY_ROWS),
         strips=expand(rules.gallery.output.strips, rows=GALLERY_ROWS),
         metrics=METRIC_TABLES,
-        clip_scores=CLIP_SCORES[: len(experiment.arms())],
+        clip_scores=[*row_blocks.clip_score_files(experiment).values()],
         tokenizers=TOKENIZER_TABLES,
         human=HUMAN_TABLES,
     output:
         page=report(
-            f"{RESULTS}/report.html",
+            str(paths.page),
             caption="captions/report.rst",
             category="Report",
             labels={"figure": "the whole page"},
         ),
     log:
-        f"{LOGS}/report.log",
+        paths.log("report"),
+    benchmark:
+        paths.benchmark("report")
     conda:
         "../envs/emudrift.yaml"
     resources:
@@ -111,14 +111,5 @@ rule report:
         runtime=15,
     params:
         note=experiment.config.note,
-        folder=lambda wildcards, input: os.path.dirname(input.figures[0]),
-        metrics="--metrics {} --metric-differences {}".format(*METRIC_TABLES) if METRIC_TABLES else "",
-        tokenizers=f"--tokenizers {' '.join(TOKENIZER_TABLES)}" if TOKENIZER_TABLES else "",
-        human="--human-evaluation {} --raters {}".format(*HUMAN_TABLES) if HUMAN_TABLES else "",
-        clip_scores=lambda wildcards, input: (
-            f"--clip-scores {' '.join(input.clip_scores)}" if input.clip_scores else ""
-        ),
     shell:
-        "python scripts/report.py --fid {input.fid:q} --comparison {input.comparison:q} --figures {params.folder:q}"
-        " --gallery {input.gallery:q} {params.metrics} {params.clip_scores} {params.tokenizers} {params.human}"
-        " --output {output.page:q} --log {log:q}"
+        "python scripts/report.py --log {log:q}"

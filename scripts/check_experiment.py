@@ -2,28 +2,24 @@
 
 import argparse
 import logging
-from pathlib import Path
 
 import door
 
 from emudrift.config.experiment import Experiment
-from emudrift.features.check import check_experiment
 from emudrift.data.prompts import load_prompts
-from emudrift.runtime.json_files import write_json
+from emudrift.features.check import check_experiment
+from emudrift.runtime.json_files import load_json, write_json
 
 
 def main() -> None:
-    parser = door.parser(__doc__)
-    parser.add_argument("--prompts", required=True, help="prompts.parquet")
-    parser.add_argument("--models", required=True, nargs="+", type=Path, help="what check_model wrote")
-    parser.add_argument("--output", required=True, help="JSON to write")
-    door.enter(check, parser.parse_args())
+    door.enter(check, door.parser(__doc__).parse_args())
 
 
 def check(arguments: argparse.Namespace) -> None:
     experiment = Experiment.load(arguments.config)
-    models = [door.load_json(path) for path in arguments.models]
-    write_json(arguments.output, check_experiment(experiment, load_prompts(arguments.prompts), models))
+    paths = experiment.paths
+    models = [load_json(paths.model_record(name)) for name in experiment.model_names]
+    write_json(paths.checked, check_experiment(experiment, load_prompts(paths.prompts), models))
     logging.info("experiment %s is ready", experiment.config.name)
 
 

@@ -6,24 +6,24 @@ import logging
 import door
 
 from emudrift.config.experiment import Experiment
-from emudrift.generation.registry import check_model
 from emudrift.data.prompts import load_prompts
+from emudrift.generation.registry import check_model
 from emudrift.runtime.json_files import write_json
 
 
 def main() -> None:
     parser = door.parser(__doc__)
     parser.add_argument("--model", required=True, help="its name in the config")
-    parser.add_argument("--prompts", help="prompts.parquet; needed for models with generator: folder")
-    parser.add_argument("--output", required=True, help="JSON to write: files, sizes, checksums, revisions")
     door.enter(check, parser.parse_args())
 
 
 def check(arguments: argparse.Namespace) -> None:
     experiment = Experiment.load(arguments.config)
-    prompts = load_prompts(arguments.prompts) if arguments.prompts else []
+    prompts = (
+        load_prompts(experiment.paths.prompts) if experiment.model(arguments.model).checked_against_prompts else []
+    )
     found = check_model(experiment, arguments.model, prompts[: experiment.shards()[-1].stop])
-    write_json(arguments.output, found)
+    write_json(experiment.paths.model_record(arguments.model), found)
     logging.info("model %s is whole: %s", arguments.model, found["digest"][:12])
 
 

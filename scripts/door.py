@@ -1,13 +1,11 @@
 """What every script shares: the package on the path, logging to terminal and file, and errors of one line."""
 
 import argparse
-import json
 import logging
 import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 # The scripts run from a clone as it is, in whatever environment a rule gives them.
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "src"))
@@ -39,14 +37,6 @@ def positive(text: str) -> int:
     if value < 1:
         raise argparse.ArgumentTypeError(f"{value} is less than 1")
     return value
-
-
-def load_json(path: Path) -> Any:
-    """What another script wrote. Raises InputError where it is missing or broken."""
-    try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise InputError(f"{path}: cannot be read ({error}); remove it and run the workflow again") from error
 
 
 def enter(work: Callable[[argparse.Namespace], None], arguments: argparse.Namespace) -> None:

@@ -14,17 +14,17 @@ def main() -> None:
     parser.add_argument("--hub", required=True, help="such as BAAI/Emu3-Gen-hf")
     parser.add_argument("--revision", required=True, help="commit, tag or branch")
     parser.add_argument("--folder", required=True, help="where the files go")
+    parser.add_argument("--variant", default="none", help="of a pipeline's weights, such as fp16; none: those without")
     parser.add_argument(
-        "--variants", nargs="*", default=[], help="of a pipeline's weights, such as fp16; none for those without"
+        "--code", choices=["yes", "no"], default="no", help="also Python files, which trust_remote_code lets run"
     )
-    parser.add_argument("--code", action="store_true", help="also Python files, which trust_remote_code lets run")
     parser.add_argument("--output", required=True, help="JSON to write: hub id, revision and commit")
     door.enter(fetch, parser.parse_args())
 
 
 def fetch(arguments: argparse.Namespace) -> None:
-    variants = [None if name == "none" else name for name in arguments.variants] or [None]
-    commit = download_model(arguments.hub, arguments.revision, arguments.folder, variants, arguments.code)
+    variant = None if arguments.variant == "none" else arguments.variant
+    commit = download_model(arguments.hub, arguments.revision, arguments.folder, [variant], arguments.code == "yes")
     write_json(arguments.output, {"hub": arguments.hub, "revision": arguments.revision, "commit": commit})
     logging.info("%s at %s is commit %s", arguments.hub, arguments.revision, commit)
 

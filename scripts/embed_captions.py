@@ -2,35 +2,31 @@
 
 import argparse
 import logging
-from pathlib import Path
 
 import door
 
 from emudrift.config.experiment import Experiment
 from emudrift.config.row_range import RowRange
-from emudrift.features.registry import load_configured_extractor
-from emudrift.features.feature_files import write_array
-from emudrift.features.clip import ClipExtractor
 from emudrift.data.prompts import load_prompts
+from emudrift.features.feature_files import write_array
+from emudrift.features.registry import load_extractor
 
 
 def main() -> None:
     parser = door.parser(__doc__)
     parser.add_argument("--extractor", required=True, help="full name of a clip extractor, with its fingerprint")
     parser.add_argument("--rows", required=True, help="prompt rows, such as 000000-000500")
-    parser.add_argument("--prompts", required=True, type=Path, help="prompts.parquet")
-    parser.add_argument("--output", required=True, type=Path, help=".npy to write: (rows, dims) float32")
     parser.add_argument("--batch-size", required=True, type=door.positive, help="captions per step")
     door.enter(embed, parser.parse_args())
 
 
 def embed(arguments: argparse.Namespace) -> None:
     experiment = Experiment.load(arguments.config)
-    extractor = load_configured_extractor(experiment, arguments.extractor)
-    assert isinstance(extractor, ClipExtractor)  # The config was checked for it.
-    shard = RowRange.parse(arguments.rows)
-    captions = [prompt.caption for prompt in load_prompts(arguments.prompts)[shard.start : shard.stop]]
-    write_array(arguments.output, extractor.text_features(captions, arguments.batch_size))
+    paths, shard = experiment.paths, RowRange.parse(arguments.rows)
+    extractor = load_extractor(experiment, arguments.extractor)
+    captions = [prompt.caption for prompt in load_prompts(paths.prompts)[shard.start : shard.stop]]
+    embedded = extractor.text_features(captions, arguments.batch_size)
+    write_array(paths.captions(arguments.extractor, shard.name), embedded)
     logging.info("%d captions embedded", len(captions))
 
 

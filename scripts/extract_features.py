@@ -1,39 +1,40 @@
 """Extracts the features of the images of one shard."""
 
 import argparse
-from pathlib import Path
 
 import door
 
-from emudrift.errors import InputError
 from emudrift.config.experiment import Experiment
-from emudrift.features.registry import load_configured_extractor
+from emudrift.errors import InputError
 from emudrift.features.feature_files import write_features
+from emudrift.features.registry import load_extractor
 from emudrift.generation.archives import archive_ids, read_archive
+from emudrift.generation.manifest import load_manifest
 
 
 def main() -> None:
     parser = door.parser(__doc__)
     parser.add_argument("--extractor", required=True, help="full name, with its fingerprint")
-    parser.add_argument("--archive", required=True, type=Path, help="tar of the shard")
-    parser.add_argument("--manifest", required=True, type=Path, help="JSON of the shard")
-    parser.add_argument(
-        "--output", required=True, type=Path, help=".npy to write: (images, dims) float32, in row order"
-    )
+    parser.add_argument("--arm", required=True, help="full name, with its fingerprint")
+    parser.add_argument("--rows", required=True, help="range of prompt rows, such as 000000-000500")
     parser.add_argument("--batch-size", required=True, type=door.positive, help="images per step")
     door.enter(extract, parser.parse_args())
 
 
 def extract(arguments: argparse.Namespace) -> None:
-    extractor = load_configured_extractor(Experiment.load(arguments.config), arguments.extractor)
-    images = (image for _, image in read_archive(arguments.archive))
-    label = f"{arguments.archive.parent.name} {arguments.archive.stem} {arguments.extractor}"
-    expected, found = list(door.load_json(arguments.manifest)["sha256"]), archive_ids(arguments.archive)
+    experiment = Experiment.load(arguments.config)
+    names = experiment.arm(arguments.arm).name, arguments.rows
+    archive, manifest = experiment.paths.archive(*names), experiment.paths.manifest(*names)
+    expected, found = list(load_manifest(manifest).sha256), archive_ids(archive)
     if sorted(found) != sorted(expected):
         raise InputError(
-            f"{arguments.archive}: holds {len(found)} images, its manifest {len(expected)}; remove both and run its shard again"
+            f"{archive}: holds {len(found)} images, its manifest {len(expected)}; remove both and run its shard again"
         )
-    write_features(arguments.output, images, len(found), extractor, arguments.batch_size, label)
+    extractor = load_extractor(experiment, arguments.extractor)
+    images = (image for _, image in read_archive(archive))
+    label = " ".join((*names, arguments.extractor))
+    path = experiment.paths.features(arguments.extractor, *names)
+    write_features(path, images, len(found), extractor, arguments.batch_size, label)
 
 
 if __name__ == "__main__":

@@ -2,20 +2,17 @@
 
 import argparse
 import logging
-from pathlib import Path
 
 import door
 
-from emudrift.data.dataset import prompt_table_of
 from emudrift.config.experiment import Experiment
-from emudrift.data.reference_list import ListedImage, match_members, write_image_list
+from emudrift.data.dataset import prompt_table_of
 from emudrift.data.image_sources import scan_reference_images
+from emudrift.data.reference_list import ListedImage, match_members, write_image_list
 
 
 def main() -> None:
-    parser = door.parser(__doc__)
-    parser.add_argument("--output", required=True, type=Path, help="CSV to write")
-    door.enter(write_list, parser.parse_args())
+    door.enter(write_list, door.parser(__doc__).parse_args())
 
 
 def write_list(arguments: argparse.Namespace) -> None:
@@ -27,8 +24,8 @@ def write_list(arguments: argparse.Namespace) -> None:
         listed = match_members(file_names, members, source)
     else:
         listed = [ListedImage(member, member) for member in members]
-    write_image_list(arguments.output, listed)
-    logging.info("%d reference images listed in %s", len(listed), arguments.output)
+    write_image_list(experiment.reference_list, listed)
+    logging.info("%d reference images listed in %s", len(listed), experiment.reference_list)
 
 
 if __name__ == "__main__":

@@ -1,7 +1,6 @@
 """Mean and covariance of the reference's features; or ready statistics, looked over."""
 
 import argparse
-from pathlib import Path
 
 import door
 
@@ -13,18 +12,19 @@ from emudrift.features.statistics import load_statistics, statistics, write_stat
 def main() -> None:
     parser = door.parser(__doc__)
     parser.add_argument("--extractor", required=True, help="full name, with its fingerprint")
-    parser.add_argument("--input", required=True, type=Path, help="features .npy, or ready statistics .npz")
-    parser.add_argument("--output", required=True, type=Path, help=".npz to write: mu, sigma, n, source")
     door.enter(compute, parser.parse_args())
 
 
 def compute(arguments: argparse.Namespace) -> None:
     experiment = Experiment.load(arguments.config)
     extractor = experiment.extractor(arguments.extractor)
-    ready = arguments.input.suffix == ".npz"
-    found = load_statistics(arguments.input, extractor.dims) if ready else statistics(load_features([arguments.input]))
-    source = experiment.describe_reference(extractor, "full") | {"extractor": experiment.extractor_settings(extractor)}
-    write_statistics(arguments.output, found, source)
+    key, ready = experiment.reference_key(extractor), extractor.ready_statistics
+    if ready is None:
+        found = statistics(load_features([experiment.paths.reference_features(key)]))
+    else:
+        found = load_statistics(experiment.path(ready), extractor.dims)
+    source = experiment.describe_reference(extractor, "full") | {"extractor": extractor.feature_settings(experiment)}
+    write_statistics(experiment.paths.reference_statistics(key), found, source)
 
 
 if __name__ == "__main__":

@@ -14,11 +14,11 @@ from emudrift.config.experiment import Experiment
 from emudrift.config.reader import parse_config
 from emudrift.evaluation.fid.comparison import compare, fid_table
 from emudrift.generation.attempts import Attempt
+from emudrift.generation.manifest import Manifest
 from emudrift.report.figures.image_grid import side_by_side
 from emudrift.report.gallery.section import Gallery, build_gallery
 from emudrift.report.gallery.strips import Block, Shown, strip_of
 from emudrift.report.page import Content, build_report
-from emudrift.report.sections.provenance import Manifest
 
 HOSTILE = """<script>alert(1)</script> "><img src=x onerror='alert(2)'> & it's "quoted" {{ 7 * 7 }}"""
 SVG = b"<svg xmlns='http://www.w3.org/2000/svg'/>"
@@ -68,7 +68,7 @@ class Study:
     def __init__(self, drift: tuple[float, float] = (3.0, 9.0), **changes: Any) -> None:
         config = small_config(**({"sample_sizes": [100, 400], "shard_size": 200} | changes))
         self.experiment = Experiment(parse_config(config, "test"), Path(__file__).parent / "test.yaml")
-        (extractor,) = self.experiment.extractor_names
+        extractor, *_ = self.experiment.extractor_names
         self.records = [
             record(
                 arm.model,
@@ -93,6 +93,8 @@ class Study:
                 n_images=shard.stop - shard.start,
                 fingerprint=arm.fingerprint,
                 settings=arm.settings,
+                model_digest="cd" * 32,
+                sha256={},
                 revisions={"checkpoint": "c0ffee"},
                 versions={"torch": "2.13.0"},
                 attempts=attempts(1 + (shard.start == 200), shard.stop - shard.start),

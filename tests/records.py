@@ -7,7 +7,7 @@ import numpy as np
 
 from emudrift.evaluation.fid.comparison import compare, fid_table
 from emudrift.evaluation.fid.record import FidRecord
-from emudrift.evaluation.intervals import INFINITY_METHOD, METHOD
+from emudrift.evaluation.intervals import FIXED, INFINITY_METHOD, METHOD
 from emudrift.report.answer.verdict import Verdict, verdict
 
 BLOCKS = 20
@@ -69,7 +69,7 @@ def record(
         "low": corrected - width,
         "high": corrected + width,
         "confidence": 0.95,
-        "method": METHOD.format(20),
+        "method": f"{METHOD.format(20)}; {FIXED}",
         "leave_one_out": list(fid + bias / (BLOCKS - 1) + error * wobble(seed)),
         "halves": [of(half[0]), of(half[1])],
         "halves_leave_one_out": [of([b for b in blocks if b != g]) for blocks in half for g in blocks],

@@ -49,9 +49,9 @@ def test_its_own_suffix_and_negative_prompt_stand_in_place_of_the_experiments(tm
     own = MODEL | {"suffix": "", "negative_prompt": "own"}
     arm = experiment(tmp_path, models=[own], guidance_scales=[3], generation={"dtype": "float32"}).arms()[0]
     assert (arm.settings["suffix"], arm.settings["negative_prompt"]) == ("", "own")
-    arm = experiment(tmp_path, models=[MODEL], guidance_scales=[3], generation={"dtype": "float32"}).arms()[0]
-    assert "masterpiece" in arm.settings["suffix"]
-    assert fixes_batch(arm), "diffusion has no tokens that absorb roundings"
+    found = experiment(tmp_path, models=[MODEL], guidance_scales=[3], generation={"dtype": "float32"})
+    assert "masterpiece" in found.arms()[0].settings["suffix"]
+    assert fixes_batch(found, found.arms()[0]), "diffusion has no tokens that absorb roundings"
 
 
 def test_a_custom_pipeline_must_be_trusted_in_the_config():

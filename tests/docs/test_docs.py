@@ -14,7 +14,8 @@ from conftest import ROOT
 from emudrift.config.experiment_config import Config
 from emudrift.config.reader import parse_config
 
-PAGES = sorted([ROOT / "README.md", ROOT / "CHANGELOG.md", ROOT / "bench/RESULTS.md", *ROOT.glob("docs/*.md")])
+NAMES = ("README.md", "CHANGELOG.md", "CONTRIBUTING.md", "bench/RESULTS.md", "demo/models/README.md")
+PAGES = sorted([*(ROOT / name for name in NAMES), *ROOT.glob("docs/*.md")])
 LINK = re.compile(r"\[(?:[^\[\]]|\[[^\]]*\])*\]\(([^()\s]+)\)")
 # Messages that troubleshooting.md quotes, but that others print: Snakemake, its executor, SLURM.
 FOREIGN = (
@@ -95,9 +96,9 @@ def messages() -> list[str]:
 
 
 def quoted() -> list[str]:
-    """What troubleshooting.md quotes: all code with a space in it in "Looks like", and in the first column of messages."""
+    """What troubleshooting.md quotes: all code with a space in it in "Symptom", and in the first column of messages."""
     text = (ROOT / "docs/troubleshooting.md").read_text(encoding="utf-8")
-    places = re.findall(r"^\*Looks like\*.*?(?=\n\n)", text, flags=re.M | re.S)
+    places = re.findall(r"^\*Symptom\*.*?(?=\n\n)", text, flags=re.M | re.S)
     for table in re.findall(r"^\| message \|.*?(?=\n\n|\Z)", text, flags=re.M | re.S):
         places += [row.split(" | ")[0] for row in table.splitlines()[2:]]
     code = [" ".join(each.split()) for place in places for each in re.findall(r"`([^`]+)`", place)]

@@ -36,9 +36,12 @@ def test_tables_survive_writing_and_reading(tmp_path: Path) -> None:
     records = [record(m, s, n) for m, s in (("null", 3.0), ("007", 3.0), ("NA", None)) for n in (100, 400)]
     reference = {"key": "k", "images": "real.npz", "selection": "full", "n": None}
     records = [FidRecord.model_validate(r.model_dump() | {"reference": reference}) for r in records]
-    for name, table in (("fid.csv", fid_table(records)), ("comparison.csv", compare(records, "null"))):
+    for name, table, columns in (
+        ("fid.csv", fid_table(records), FID_COLUMNS),
+        ("comparison.csv", compare(records, "null"), COMPARISON_COLUMNS),
+    ):
         write_table(table, tmp_path / name)
-        again = load_table(tmp_path / name)
+        again = load_table(tmp_path / name, columns)
         pd.testing.assert_frame_equal(again, table, rtol=1e-9)
         write_table(again, tmp_path / f"again-{name}")
         assert (tmp_path / f"again-{name}").read_bytes() == (tmp_path / name).read_bytes()
@@ -47,7 +50,7 @@ def test_tables_survive_writing_and_reading(tmp_path: Path) -> None:
 def test_an_empty_comparison_survives_writing_and_reading(tmp_path: Path) -> None:
     table = compare([record()], "base")
     write_table(table, tmp_path / "c.csv")
-    again = load_table(tmp_path / "c.csv")
+    again = load_table(tmp_path / "c.csv", COMPARISON_COLUMNS)
     assert again.empty
     assert list(again.columns) == list(COMPARISON_COLUMNS)
     assert "nothing to compare" in verdict(again, fid_table([record()]), "base").headline
@@ -59,13 +62,20 @@ def test_a_file_that_is_no_table_is_refused(tmp_path: Path, text: str | None) ->
     if text is not None:
         path.write_text(text)
     with pytest.raises(InputError, match=r"fid\.csv"):
-        load_table(path)
+        load_table(path, FID_COLUMNS)
+
+
+def test_a_cell_that_is_neither_true_nor_false_is_refused(tmp_path: Path) -> None:
+    write_table(fid_table([record()]), tmp_path / "fid.csv")
+    (tmp_path / "fid.csv").write_text((tmp_path / "fid.csv").read_text().replace(",True,", ",Tru,"))
+    with pytest.raises(InputError, match=r"fid\.csv: column reliable: "):
+        load_table(tmp_path / "fid.csv", FID_COLUMNS)
 
 
 def test_records_are_read_and_faults_are_named(tmp_path: Path) -> None:
     good, bad, broken = tmp_path / "good.json", tmp_path / "bad.json", tmp_path / "broken.json"
     data = record().model_dump()
-    good.write_text(json.dumps(data | {"extractor_settings": {"name": "inception"}}))
+    good.write_text(json.dumps(data))
     assert load_records([good]) == [record()]
     bad.write_text(json.dumps(data | {"fid": math.nan}))
     with pytest.raises(InputError, match=r"bad\.json: fid: .*finite.*compute_fid again"):
@@ -123,7 +133,7 @@ def test_an_arm_without_guidance_scale_is_compared_with_every_arm() -> None:
     table = compare(records, "base")
     assert list(table["guidance_scale"]) == [1, 3]
     assert set(table["arm"]) == {records[2].arm}
-    assert "closed has no guidance scale" in answer(records).statements[0].text
+    assert "(closed has no guidance scale)" in answer(records).statements[0].text
     turned = compare(records, "closed")
     assert list(turned["guidance_scale"]) == [1, 3]
     assert set(turned["finding"]) == {"better"}
@@ -218,9 +228,12 @@ def test_the_difference_at_infinite_n_has_no_bias_and_an_interval() -> None:
 def test_too_few_images_for_halves_leave_the_columns_empty(tmp_path: Path) -> None:
     none = dict.fromkeys(("halves", "halves_leave_one_out", *(f"fid_infinity{x}" for x in ("", "_low", "_high"))))
     records = pair(3.0, 1, n=6, leave_one_out=[20.0, 21, 22], **none)
-    for table, column in ((compare(records, "base"), "difference_infinity"), (fid_table(records), "fid_infinity")):
+    for table, columns, column in (
+        (compare(records, "base"), COMPARISON_COLUMNS, "difference_infinity"),
+        (fid_table(records), FID_COLUMNS, "fid_infinity"),
+    ):
         write_table(table, tmp_path / "t.csv")
-        assert load_table(tmp_path / "t.csv")[column].isna().all()
+        assert load_table(tmp_path / "t.csv", columns)[column].isna().all()
 
 
 def test_a_record_of_an_older_version_is_refused_with_the_remedy(tmp_path: Path) -> None:

@@ -17,7 +17,7 @@ from emudrift.errors import InputError
 from emudrift.evaluation.intervals import block_edges, jackknife
 from emudrift.evaluation.metrics.comparison import difference_table, metric_table
 from emudrift.evaluation.metrics.record import MetricRecord, load_metric_files
-from emudrift.evaluation.tables import DIFFERENCE_COLUMNS, METRIC_COLUMNS, load_metric_table, write_table
+from emudrift.evaluation.tables import DIFFERENCE_COLUMNS, METRIC_COLUMNS, load_table, write_table
 
 N = 400
 
@@ -37,6 +37,8 @@ def record(metric: str = "kid", model: str = "base", scale: float | None = 3.0, 
         "leave_one_out": [] if per_image else list(value + 1e-5 * random.normal(size=20)),
         "per_image": per_image,
         "corrected": metric in ("kid", "cmmd"),
+        "higher_is_better": metric not in ("kid", "cmmd"),
+        "bounds": (0, 1) if metric in ("recall", "coverage") else (None, None),
         "method": "the method",
         "reference": "demo/data/images",
         "reference_selection": "full",
@@ -112,14 +114,14 @@ def test_records_and_tables_survive_the_disk_and_faults_are_named(tmp_path: Path
         load_metric_files([path])
     table = metric_table(made, 'a "note", with commas')
     write_table(table, tmp_path / "metrics.csv")
-    pd.testing.assert_frame_equal(load_metric_table(tmp_path / "metrics.csv", METRIC_COLUMNS), table, rtol=1e-9)
+    pd.testing.assert_frame_equal(load_table(tmp_path / "metrics.csv", METRIC_COLUMNS), table, rtol=1e-9)
     with pytest.raises(InputError, match=r"metrics\.csv: its columns are metric, arm"):
-        load_metric_table(tmp_path / "metrics.csv", DIFFERENCE_COLUMNS)
+        load_table(tmp_path / "metrics.csv", DIFFERENCE_COLUMNS)
     (tmp_path / "metrics.csv").write_text((tmp_path / "metrics.csv").read_text().replace(",400,", ",many,"))
-    with pytest.raises(InputError, match=r"metrics\.csv: not a table of metrics"):
-        load_metric_table(tmp_path / "metrics.csv", METRIC_COLUMNS)
+    with pytest.raises(InputError, match=r"metrics\.csv: column n: "):
+        load_table(tmp_path / "metrics.csv", METRIC_COLUMNS)
     with pytest.raises(InputError, match="cannot read .*none.csv: no such file"):
-        load_metric_table(tmp_path / "none.csv", METRIC_COLUMNS)
+        load_table(tmp_path / "none.csv", METRIC_COLUMNS)
 
 
 # --- the page ---
@@ -130,7 +132,7 @@ def page_of(study: Study, records: list[MetricRecord]) -> str:
 
 
 def test_the_page_has_a_section_of_further_metrics_only_where_there_are_some():
-    study = Study()
+    study = Study(metrics=["fid", "kid", "precision_recall"])
     assert "Further metrics" not in words(study.page().text)
     (extractor,) = study.experiment.extractor_names
     records = [
@@ -216,11 +218,11 @@ def test_an_extractors_name_tells_of_its_checkpoint_and_the_shipped_ones_are_pin
     for name in ("dinov2", "clip"):
         found = experiment(tmp_path, extractors=[{"name": "inception-random"}, {"name": name}])
         extractor = found.config.extractors[1]
-        assert len(found.weights_label(extractor).split("@")[1]) == 40
-        assert found.extractor_file(extractor).name.endswith(".json")
+        assert len(extractor.weights_label(found).split("@")[1]) == 40
+        assert extractor.weights_file(found).name.endswith(".json")
 
 
-def test_an_eye_for_captions_alone_needs_no_reference_and_has_no_fid(tmp_path):
+def test_an_extractor_used_for_captions_alone_needs_no_reference_and_has_no_fid(tmp_path):
     ready = {"name": "inception", "dims": 64, "reference_statistics": "ready.npz"}
     changes = {"prompts": {"captions": "c.json"}, "reference": {}, "extractors": [ready, {"name": "clip"}]}
     found = experiment(tmp_path, metrics=["fid", "clip_score"], **changes)

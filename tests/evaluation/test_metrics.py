@@ -9,11 +9,12 @@ from scipy import stats
 from torch_fidelity.metric_kid import kernel_poly, mmd2
 from torch_fidelity.metric_prc import calculate_precision_recall_full
 
+from emudrift.config.metrics import Metric, Value, built_in
 from emudrift.errors import InputError
 from emudrift.evaluation.intervals import block_edges, block_interval, mean_interval
-from emudrift.evaluation.metrics import mmd, precision_recall
+from emudrift.evaluation.metrics import compute, mmd, neighbours
 from emudrift.evaluation.metrics.clip_score import clip_scores
-from emudrift.evaluation.metrics.compute import Measured, compute_metric
+from emudrift.evaluation.metrics.compute import Measured
 from emudrift.features.feature_files import load_features, write_array
 
 METRICS = ("kid", "cmmd", "precision_recall", "density_coverage")
@@ -21,6 +22,10 @@ METRICS = ("kid", "cmmd", "precision_recall", "density_coverage")
 
 def draw(n: int, d: int = 8, seed: int = 0, shift: float = 0.0) -> np.ndarray:
     return (np.random.default_rng(seed).normal(size=(n, d)) + shift).astype(np.float32)
+
+
+def compute_metric(metric: str, generated: np.ndarray, real: np.ndarray, paired: bool = False) -> list[Measured]:
+    return compute.compute_metric(built_in(metric), generated, real, paired)
 
 
 def measured(metric: str, generated: np.ndarray, real: np.ndarray, paired: bool = False) -> dict[str, Measured]:
@@ -110,8 +115,8 @@ def by_hand(generated: np.ndarray, real: np.ndarray, k: int) -> dict[str, float]
 def test_neighbours_equal_a_count_by_hand(shift):
     generated, real = draw(44, 3, 7, shift), draw(37, 3, 8)
     edges = block_edges(44)
-    p, r = precision_recall.precision_recall(generated, real, edges)
-    d, c = precision_recall.density_coverage(generated, real, edges)
+    p, r = neighbours.precision_recall(generated, real, edges)
+    d, c = neighbours.density_coverage(generated, real, edges)
     three, five = by_hand(generated, real, 3), by_hand(generated, real, 5)
     assert (p.value, r.value) == pytest.approx((three["precision"], three["recall"]))
     assert (d.value, c.value) == pytest.approx((five["density"], five["coverage"]))
@@ -120,7 +125,7 @@ def test_neighbours_equal_a_count_by_hand(shift):
 def test_precision_and_recall_equal_torch_fidelity():
     generated, real = draw(90, 6, 9, 0.4), draw(80, 6, 10)
     expected = calculate_precision_recall_full(torch.from_numpy(generated), torch.from_numpy(real), neighborhood=3)
-    found = precision_recall.precision_recall(generated, real, block_edges(90))
+    found = neighbours.precision_recall(generated, real, block_edges(90))
     assert tuple(each.value for each in found) == pytest.approx(expected, abs=1e-6)
     assert 0.1 < expected[1] < 0.99
 
@@ -129,7 +134,7 @@ def test_precision_and_recall_equal_torch_fidelity():
 def test_every_value_without_a_block_is_the_value_of_the_other_images(metric):
     generated, real = draw(60, 4, 11, 0.5), draw(50, 4, 12)
     edges = block_edges(60)
-    function = getattr(precision_recall, metric)
+    function = getattr(neighbours, metric)
     for index, whole in enumerate(function(generated, real, edges)):
         for block in range(len(edges) - 1):
             left = np.delete(generated, np.s_[edges[block] : edges[block + 1]], axis=0)
@@ -154,7 +159,7 @@ def test_chunks_change_nothing(monkeypatch):
     generated, real = draw(70, 5, 15, 0.3), draw(64, 5, 16)
     before = [compute_metric(metric, generated, real) for metric in METRICS]
     monkeypatch.setattr(mmd, "CHUNK", 3)
-    monkeypatch.setattr(precision_recall, "CHUNK_ELEMENTS", 200)
+    monkeypatch.setattr(neighbours, "CHUNK_ELEMENTS", 200)
     for metric, old in zip(METRICS, before, strict=True):
         for a, b in zip(old, compute_metric(metric, generated, real), strict=True):
             assert (a.value, *a.leave_one_out) == pytest.approx((b.value, *b.leave_one_out), rel=1e-10, abs=1e-13)
@@ -252,12 +257,12 @@ def test_the_interval_of_scores_is_scipys_paired_t_test():
     b = a - 0.3 + random.normal(0, 1, 80)
     found, expected = mean_interval(b - a), stats.ttest_rel(b, a)
     interval = expected.confidence_interval(0.95)
-    assert (found.low, found.high, found.p) == pytest.approx((interval.low, interval.high, expected.pvalue))
+    assert (found.low, found.high, found.p_value) == pytest.approx((interval.low, interval.high, expected.pvalue))
 
 
 def test_equal_arms_differ_by_nothing():
     assert mean_interval(np.zeros(10)) == (found := mean_interval(np.zeros(10)))
-    assert (found.estimate, found.low, found.high, found.p) == (0, 0, 0, 1)
+    assert (found.estimate, found.low, found.high, found.p_value) == (0, 0, 0, 1)
 
 
 @pytest.mark.parametrize(("metric", "name"), [
@@ -275,3 +280,59 @@ def test_standard_errors_are_those_of_drawing_again(metric, name):
         widths.append((interval.high - interval.low) / 2 / stats.t.ppf(0.975, 19))
     # The jackknife is known to err upwards for recall and coverage, which images do not enter one by one.
     assert 0.85 < np.mean(widths) / np.std(values) < (1.8 if name in ("recall", "coverage") else 1.2)
+
+
+# --- the registry ---
+
+
+@pytest.mark.parametrize("metric", METRICS)
+@pytest.mark.parametrize("paired", [False, True])
+def test_the_fast_way_equals_calling_the_function_again_without_each_block(metric, paired):
+    """What a metric of a user's own gets: its function alone, called again for each block."""
+    registered, x, y = built_in(metric), draw(60, 4, 31, 0.4), draw(60, 4, 32)
+    if metric not in ("kid", "cmmd"):
+        paired = False  # Their real images are always held fixed.
+    plain = Metric(
+        name=metric, function=registered.function, values=registered.values, corrects_bias=registered.corrects_bias
+    )
+    # As many real images as generated ones without a block, so that none is left out of them.
+    real = y if metric in ("kid", "cmmd") else y[:57]
+    for fast, slow in zip(
+        compute.compute_metric(registered, x, real, paired), compute.compute_metric(plain, x, real, paired), strict=True
+    ):
+        assert fast.metric == slow.metric
+        assert fast.value == pytest.approx(slow.value, rel=1e-10)
+        assert fast.leave_one_out == pytest.approx(slow.leave_one_out, rel=1e-9, abs=1e-12)
+        assert fast.corrected == slow.corrected
+
+
+def test_one_number_per_image_needs_no_blocks():
+    metric = Metric(name="brightness", function=lambda x: x.mean(axis=1), inputs=None, per_image=True)
+    x = draw(40, 4, 33)
+    (found,) = compute.compute_metric(metric, x)
+    assert found.per_image == pytest.approx(x.mean(axis=1))
+    assert (found.value, found.leave_one_out) == (pytest.approx(float(x.mean(axis=1).mean())), [])
+
+
+@pytest.mark.parametrize(
+    ("function", "changes", "said"),
+    [
+        (lambda x: float("nan"), {}, "returned float nan; expected one finite number"),
+        (lambda x: "much", {}, "returned str much; expected one finite number"),
+        (lambda x: x, {}, r"returned an array of shape \(\d+, 4\) and type float32; expected one finite number"),
+        (
+            lambda x: 1.0,
+            {"values": (Value("a", True), Value("b", True))},
+            "returned float 1.0; expected 2 finite numbers",
+        ),
+        (
+            lambda x: x[1:, 0],
+            {"per_image": True},
+            r"returned an array of shape \(39,\) .*; expected 40 finite numbers",
+        ),
+    ],
+)
+def test_a_function_that_returns_no_such_numbers_is_named(function, changes, said):
+    metric = Metric(name="mine", function=function, inputs=None, **changes)
+    with pytest.raises(InputError, match=f"metric mine: its function {said}"):
+        compute.compute_metric(metric, draw(40, 4))

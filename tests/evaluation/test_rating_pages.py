@@ -7,6 +7,7 @@ import json
 import tarfile
 import threading
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -302,7 +303,7 @@ def test_everything_needed_is_in_view(rater, width, height):
 def archives(experiment, prompts: int, skip: str = "") -> None:
     """One archive for each arm, as shards write them: one colour for each image."""
     for place, arm in enumerate(experiment.arms()):
-        path = experiment.images(arm.name, experiment.shards()[0].name, ".tar")
+        path = experiment.paths.archive(arm.name, experiment.shards()[0].name)
         path.parent.mkdir(parents=True)
         with tarfile.open(path, "w") as tar:
             for number in range(prompts):
@@ -319,7 +320,7 @@ def prompts_of(n: int) -> list[Prompt]:
 
 def test_images_are_those_of_the_archives_under_names_of_their_pixels(tmp_path):
     experiment = experiment_of({"prompts": 6}, sample_sizes=[10], shard_size=10)
-    experiment.results = tmp_path
+    experiment.paths = replace(experiment.paths, results=tmp_path)
     archives(experiment, 10)
     names = write_images(experiment, design_study(experiment), prompts_of(10), tmp_path / "pages")
     for place, arm in enumerate(experiment.arms()):
@@ -332,7 +333,7 @@ def test_images_are_those_of_the_archives_under_names_of_their_pixels(tmp_path):
 
 def test_archives_that_lack_a_prompt_and_too_few_prompts_are_refused(tmp_path):
     experiment = experiment_of({"prompts": 6}, sample_sizes=[10], shard_size=10)
-    experiment.results = tmp_path
+    experiment.paths = replace(experiment.paths, results=tmp_path)
     design = design_study(experiment)
     with pytest.raises(InputError, match="incomplete archive"):
         write_images(experiment, design, prompts_of(10), tmp_path / "pages")

@@ -14,7 +14,8 @@ from transformers import AutoModel, AutoTokenizer, BitImageProcessor, CLIPImageP
 
 from emudrift.errors import InputError
 from emudrift.evaluation.metrics.clip_score import clip_scores
-from emudrift.features.registry import load_extractor
+from emudrift.features.clip import ClipExtractor
+from emudrift.features.dinov2 import Dinov2Extractor
 
 CAPTIONS = ["a red circle", "two dogs, one cat", "x", "7 birds"]
 
@@ -49,7 +50,7 @@ def test_dinov2_equals_the_cls_token_of_transformers_own_pipeline(checkpoints):
     with torch.inference_mode():
         pixels = processor([np.array(image) for image in images], return_tensors="pt")
         expected = model(**pixels).pooler_output.numpy()
-    ours = load_extractor("dinov2", dims=32, checkpoint=checkpoints["dinov2"]).features(images, 3)
+    ours = Dinov2Extractor(checkpoints["dinov2"], 32).features(images, 3)
     # The processor may resize tensors, which rounds otherwise than Pillow: by one level of 255 at most.
     assert np.abs(ours - expected).max() < 0.03 * np.abs(expected).max()
     assert np.corrcoef(ours.ravel(), expected.ravel())[0, 1] > 0.9999
@@ -62,7 +63,7 @@ def test_dinov2_is_exact_where_nothing_is_resized(checkpoints):
     mean, std = (torch.tensor(v).view(3, 1, 1) for v in ([0.485, 0.456, 0.406], [0.229, 0.224, 0.225]))
     with torch.inference_mode():
         expected = model((pixels - mean) / std).last_hidden_state[:, 0].numpy()
-    ours = load_extractor("dinov2", dims=32, checkpoint=checkpoints["dinov2"]).features(images, 8)
+    ours = Dinov2Extractor(checkpoints["dinov2"], 32).features(images, 8)
     np.testing.assert_allclose(ours, expected, atol=2e-6)
 
 
@@ -74,14 +75,14 @@ def test_clip_equals_transformers_own_pipeline_on_square_images(checkpoints):
     with torch.inference_mode():
         pixels = processor([np.array(image) for image in images], return_tensors="pt")
         expected = model.get_image_features(**pixels).pooler_output.numpy()
-    ours = load_extractor("clip", dims=24, checkpoint=checkpoints["clip"]).features(images, 2)
+    ours = ClipExtractor(checkpoints["clip"], 24).features(images, 2)
     assert np.corrcoef(ours.ravel(), expected.ravel())[0, 1] > 0.9999
     np.testing.assert_allclose(ours[1], expected[1], atol=2e-6)  # The one that needs no resize.
 
 
 def test_scores_of_image_and_caption_are_clips_own_logits_without_its_temperature(checkpoints):
     images = pictures(*[(32, 32)] * 4)
-    extractor = load_extractor("clip", dims=24, checkpoint=checkpoints["clip"])
+    extractor = ClipExtractor(checkpoints["clip"], 24)
     ours = clip_scores(extractor.features(images, 2), extractor.text_features(CAPTIONS, 3))
     model = CLIPModel.from_pretrained(checkpoints["clip"], local_files_only=True).eval()
     processor = CLIPProcessor(
@@ -98,7 +99,7 @@ def test_scores_of_image_and_caption_are_clips_own_logits_without_its_temperatur
 
 @pytest.mark.parametrize(("name", "dims"), [("dinov2", 32), ("clip", 24)])
 def test_features_do_not_depend_on_the_batch_size(checkpoints, name, dims):
-    extractor = load_extractor(name, dims=dims, checkpoint=checkpoints[name])
+    extractor = (Dinov2Extractor if name == "dinov2" else ClipExtractor)(checkpoints[name], dims)
     images = pictures(*SIZES)
     whole = extractor.features(images, 4)
     assert whole.dtype == np.float32
@@ -107,14 +108,14 @@ def test_features_do_not_depend_on_the_batch_size(checkpoints, name, dims):
 
 
 def test_a_captions_embedding_does_not_depend_on_its_neighbours(checkpoints):
-    extractor = load_extractor("clip", dims=24, checkpoint=checkpoints["clip"])
+    extractor = ClipExtractor(checkpoints["clip"], 24)
     whole = extractor.text_features(CAPTIONS, 4)
     np.testing.assert_allclose(extractor.text_features(CAPTIONS[::-1], 1)[::-1], whole, atol=2e-6)
     assert extractor.text_features([], 4).shape == (0, 24)
 
 
 def test_captions_that_are_too_long_are_cut_and_counted(checkpoints, caplog):
-    extractor = load_extractor("clip", dims=24, checkpoint=checkpoints["clip"])
+    extractor = ClipExtractor(checkpoints["clip"], 24)
     long = "a red circle and a blue square"
     cut = extractor.text_features([long, "short", long + " and more"], 2)
     assert "2 of 3 captions are longer than CLIP's 16 tokens and are cut" in caplog.text
@@ -125,9 +126,9 @@ def test_the_middle_of_a_wide_image_is_seen_by_clip_and_all_of_it_by_dinov2(chec
     square = pictures((64, 64))[0]
     wide = Image.new("RGB", (192, 64), "white")
     wide.paste(square, (64, 0))
-    clip = load_extractor("clip", dims=24, checkpoint=checkpoints["clip"])
+    clip = ClipExtractor(checkpoints["clip"], 24)
     np.testing.assert_allclose(clip.features([wide], 1), clip.features([square], 1), atol=2e-6)
-    dinov2 = load_extractor("dinov2", dims=32, checkpoint=checkpoints["dinov2"])
+    dinov2 = Dinov2Extractor(checkpoints["dinov2"], 32)
     assert np.abs(dinov2.features([wide], 1) - dinov2.features([square], 1)).max() > 0.05
 
 
@@ -136,13 +137,11 @@ def test_the_middle_of_a_wide_image_is_seen_by_clip_and_all_of_it_by_dinov2(chec
 
 def test_no_folder_another_network_and_another_width_are_named(checkpoints, tmp_path):
     with pytest.raises(InputError, match=r"extractors: checkpoint: .*none: no readable config\.json here"):
-        load_extractor("dinov2", checkpoint=tmp_path / "none")
+        Dinov2Extractor(tmp_path / "none")
     with pytest.raises(InputError, match=r"config\.json: model_type is 'clip', expected 'dinov2'"):
-        load_extractor("dinov2", checkpoint=checkpoints["clip"])
+        Dinov2Extractor(checkpoints["clip"])
     with pytest.raises(InputError, match=r"extractors: clip: dims: 768 is not what .* makes; write dims: 24"):
-        load_extractor("clip", dims=768, checkpoint=checkpoints["clip"])
-    with pytest.raises(InputError, match="clip needs the folder of its checkpoint"):
-        load_extractor("clip")
+        ClipExtractor(checkpoints["clip"], 768)
 
 
 def test_weights_that_are_missing_are_never_drawn_at_random(tmp_path):
@@ -151,10 +150,10 @@ def test_weights_that_are_missing_are_never_drawn_at_random(tmp_path):
     del weights["layernorm.weight"]
     save_file(weights, folder / "model.safetensors", metadata={"format": "pt"})
     with pytest.raises(InputError, match=r"lack 1 of the network's weights, such as layernorm\.weight"):
-        load_extractor("dinov2", dims=32, checkpoint=folder)
+        Dinov2Extractor(folder, 32)
     (folder / "model.safetensors").unlink()
     with pytest.raises(InputError, match=r"holds neither model\.safetensors nor pytorch_model\.bin"):
-        load_extractor("dinov2", dims=32, checkpoint=folder)
+        Dinov2Extractor(folder, 32)
 
 
 @pytest.mark.parametrize("damage", [lambda b: b[: len(b) // 2], lambda b: b"not weights"])
@@ -163,7 +162,7 @@ def test_damaged_weights_are_refused(tmp_path, damage):
     path = folder / "model.safetensors"
     path.write_bytes(damage(path.read_bytes()))
     with pytest.raises(InputError, match="the checkpoint cannot be loaded"):
-        load_extractor("clip", dims=24, checkpoint=folder)
+        ClipExtractor(folder, 24)
 
 
 def test_weights_of_another_shape_are_refused(tmp_path):
@@ -171,7 +170,7 @@ def test_weights_of_another_shape_are_refused(tmp_path):
     config = json.loads((folder / "config.json").read_text())
     (folder / "config.json").write_text(json.dumps(config | {"hidden_size": 64}))
     with pytest.raises(InputError, match="the checkpoint cannot be loaded"):
-        load_extractor("dinov2", dims=64, checkpoint=folder)
+        Dinov2Extractor(folder, 64)
 
 
 def test_weights_in_torchs_own_format_load_without_running_code(tmp_path, checkpoints):
@@ -180,15 +179,15 @@ def test_weights_in_torchs_own_format_load_without_running_code(tmp_path, checkp
     torch.save(load_file(folder / "model.safetensors"), folder / "pytorch_model.bin")
     (folder / "model.safetensors").unlink()
     images = pictures((32, 32))
-    ours = load_extractor("clip", dims=24, checkpoint=folder).features(images, 1)
-    expected = load_extractor("clip", dims=24, checkpoint=checkpoints["clip"]).features(images, 1)
+    ours = ClipExtractor(folder, 24).features(images, 1)
+    expected = ClipExtractor(checkpoints["clip"], 24).features(images, 1)
     np.testing.assert_allclose(ours, expected, atol=2e-6)
     torch.save({"visual_projection.weight": Image.new("RGB", (2, 2))}, folder / "pytorch_model.bin")
     with pytest.raises(InputError, match="the checkpoint cannot be loaded"):
-        load_extractor("clip", dims=24, checkpoint=folder)
+        ClipExtractor(folder, 24)
 
 
 def test_clip_without_a_tokenizer_says_what_is_missing(tmp_path):
-    extractor = load_extractor("clip", dims=24, checkpoint=tiny_clip(tmp_path / "clip", tokenizer=False))
+    extractor = ClipExtractor(tiny_clip(tmp_path / "clip", tokenizer=False), 24)
     with pytest.raises(InputError, match=r"clip_score needs tokenizer\.json, or vocab\.json and merges\.txt"):
         extractor.text_features(CAPTIONS, 2)

@@ -14,12 +14,14 @@ from pytorch_fid.fid_score import get_activations
 from torchvision import transforms
 from torchvision.transforms import InterpolationMode
 
+from emudrift.config.extractors import INCEPTION_SHA256, Preprocessing
 from emudrift.errors import InputError
 from emudrift.features import inception
-from emudrift.features.preprocessing import Preprocessing
-from emudrift.features.registry import load_extractor
+from emudrift.features.inception import load_published, load_random
+from emudrift.features.preprocessing import inception_input
 
-RAW = Preprocessing("pytorch-fid", "none", None)
+COCO = Preprocessing()
+RAW = Preprocessing(resize="pytorch-fid", crop="none", size=None)
 
 
 def picture(width: int, height: int, seed: int = 0) -> Image.Image:
@@ -67,7 +69,7 @@ def test_equals_pytorch_fid_from_png_to_features(state, dims, tmp_path, monkeypa
     )
     torch.save(state, tmp_path / "weights.pth")
     digest = hashlib.sha256((tmp_path / "weights.pth").read_bytes()).hexdigest()
-    ours = load_extractor("inception", dims=dims, weights=tmp_path / "weights.pth", sha256=digest, preprocessing=RAW)
+    ours = load_published(tmp_path / "weights.pth", dims, RAW, sha256=digest)
     assert not ours.random_weights
     features = ours.features(images, 2)
     assert features.dtype == np.float32
@@ -77,7 +79,7 @@ def test_equals_pytorch_fid_from_png_to_features(state, dims, tmp_path, monkeypa
 def test_building_leaves_pytorch_fid_and_the_random_numbers_of_pytorch_as_they_were():
     before = pytorch_fid.load_state_dict_from_url, pytorch_fid._inception_v3
     torch.manual_seed(1)
-    load_extractor("inception-random", dims=64)
+    load_random(0, 64, COCO)
     drawn = torch.rand(3)
     torch.manual_seed(1)
     assert torch.equal(drawn, torch.rand(3))
@@ -90,7 +92,7 @@ def test_building_leaves_pytorch_fid_and_the_random_numbers_of_pytorch_as_they_w
 def test_random_weights_keep_activations_alive_through_the_whole_network(dims):
     images = [picture(300, 300, seed) for seed in range(4)]
     torch.manual_seed(dims)  # Must not matter.
-    features = load_extractor("inception-random", dims=dims, seed=3).features(images, 4)
+    features = load_random(3, dims, COCO).features(images, 4)
     # The mean square of an activation is that of the input, some 0.3, within a factor of 10 at any depth.
     assert 0.03 < np.square(features).mean() < 3
     spread = features.std(axis=0)
@@ -101,9 +103,9 @@ def test_random_weights_keep_activations_alive_through_the_whole_network(dims):
 def test_random_weights_follow_from_the_seed_alone():
     images = [picture(100, 80)]
     torch.manual_seed(0)
-    first = load_extractor("inception-random", dims=192, seed=3)
+    first = load_random(3, 192, COCO)
     torch.manual_seed(1)
-    again, other = (load_extractor("inception-random", dims=192, seed=seed) for seed in (3, 4))
+    again, other = (load_random(seed, 192, COCO) for seed in (3, 4))
     assert first.random_weights
     np.testing.assert_array_equal(first.features(images, 1), again.features(images, 1))
     assert np.abs(first.features(images, 1) - other.features(images, 1)).max() > 0.01
@@ -119,7 +121,7 @@ def test_neither_batch_size_nor_neighbours_nor_order_change_a_feature():
     images = [
         picture(*size, seed=i) if min(size) > 5 else Image.new("RGB", size, "red") for i, size in enumerate(sizes)
     ]
-    extractor = load_extractor("inception-random", dims=2048)
+    extractor = load_random(0, 2048, COCO)
     expected = extractor.features(images, 5)
     scale = np.abs(expected).max()
     for batch_size in (1, 3):
@@ -130,7 +132,7 @@ def test_neither_batch_size_nor_neighbours_nor_order_change_a_feature():
 
 def test_grey_images_are_seen_as_rgb():
     grey = picture(90, 70).convert("L")
-    extractor = load_extractor("inception-random", dims=64)
+    extractor = load_random(0, 64, COCO)
     np.testing.assert_array_equal(extractor.features([grey], 1), extractor.features([grey.convert("RGB")], 1))
     with pytest.raises(ValueError, match="mode RGBA"):
         extractor.features([grey.convert("RGBA")], 1)
@@ -156,20 +158,23 @@ BICUBIC = partial(transforms.Resize, interpolation=InterpolationMode.BICUBIC)
 @pytest.mark.parametrize(
     ("preprocessing", "steps"),
     [
-        (Preprocessing("bicubic", "center", 256), lambda side: [BICUBIC(256), transforms.CenterCrop(256)]),
-        (Preprocessing("bicubic", "none", 128), lambda side: [BICUBIC((128, 128))]),
-        (Preprocessing("bicubic", "center", None), lambda side: [transforms.CenterCrop(side)]),
-        (Preprocessing("bicubic", "none", None), lambda side: []),
+        (
+            Preprocessing(resize="bicubic", crop="center", size=256),
+            lambda side: [BICUBIC(256), transforms.CenterCrop(256)],
+        ),
+        (Preprocessing(resize="bicubic", crop="none", size=128), lambda side: [BICUBIC((128, 128))]),
+        (Preprocessing(resize="bicubic", crop="center", size=None), lambda side: [transforms.CenterCrop(side)]),
+        (Preprocessing(resize="bicubic", crop="none", size=None), lambda side: []),
     ],
 )
 def test_preprocessing_equals_torchvisions(preprocessing, steps, size):
     image = picture(*size)
     expected = transforms.Compose([*steps(min(size)), BICUBIC((299, 299)), transforms.ToTensor()])(image)
-    tensor = preprocessing(image)
+    tensor = inception_input(image, preprocessing)
     assert (tensor.shape, tensor.dtype) == ((3, 299, 299), torch.float32)
     torch.testing.assert_close(tensor, expected, rtol=0, atol=1e-7)
     # The other filter sees the same crop, and differs.
-    other = Preprocessing("pytorch-fid", preprocessing.crop, preprocessing.size)(image)
+    other = inception_input(image, preprocessing.model_copy(update={"resize": "pytorch-fid"}))
     cropped = transforms.Compose([*steps(min(size)), transforms.ToTensor()])(image)
     expected = torch.nn.functional.interpolate(cropped[None], size=(299, 299), mode="bilinear", align_corners=False)[0]
     torch.testing.assert_close(other, expected, rtol=0, atol=1e-6)
@@ -184,11 +189,11 @@ def test_wrong_weights_files_are_refused_with_both_hashes(tmp_path, kind):
     elif kind != "missing":
         path.write_bytes(b"PK\x03\x04" if kind == "truncated" else b"other weights")
     with pytest.raises(InputError) as caught:
-        load_extractor("inception", weights=path)
+        load_published(path, 2048, COCO)
     message = str(caught.value)
     assert str(path) in message
     if kind in ("truncated", "other"):
-        assert inception.PUBLISHED_SHA256 in message
+        assert INCEPTION_SHA256 in message
         assert hashlib.sha256(path.read_bytes()).hexdigest() in message
 
 
@@ -201,17 +206,9 @@ def test_files_with_the_right_hash_that_are_no_weights_are_refused(tmp_path, con
         torch.save(content, path)  # `print` needs unpickling of code, which weights_only refuses.
     digest = hashlib.sha256(path.read_bytes()).hexdigest()
     with pytest.raises(InputError, match=r"weights\.pth: does not hold weights"):
-        load_extractor("inception", dims=64, weights=path, sha256=digest)
+        load_published(path, 64, COCO, sha256=digest)
 
 
-@pytest.mark.parametrize(
-    ("arguments", "message"),
-    [
-        ({"name": "vgg"}, "'vgg' is none of inception, inception-random, dinov2, clip"),
-        ({"name": "inception"}, "needs the file of its published weights"),
-        ({"name": "inception-random", "dims": 100}, "100 is no layer.*64, 192, 768, 2048"),
-    ],
-)
-def test_unknown_extractors_are_refused(arguments, message):
-    with pytest.raises(InputError, match=message):
-        load_extractor(**arguments)
+def test_a_layer_that_the_network_does_not_have_is_refused():
+    with pytest.raises(InputError, match="100 is no layer.*64, 192, 768, 2048"):
+        load_random(0, 100, COCO)

@@ -64,9 +64,9 @@ def test_the_result_is_labelled_with_its_n_dimensions_interval_and_reliability()
     random = np.random.default_rng(0)
     reference = reference_root(statistics(random.normal(size=(500, 8))))
     result = compute_fid(random.normal(size=(40, 8)).astype(np.float32), reference)
-    assert (result["n"], result["dims"], result["reliable"], len(result["leave_one_out"])) == (40, 8, True, 20)
-    assert result["low"] < result["fid_jackknife"] < result["high"]
-    assert not compute_fid(random.normal(size=(15, 8)), reference)["reliable"]
+    assert (result.n, result.dims, result.reliable, len(result.leave_one_out)) == (40, 8, True, 20)
+    assert result.low < result.fid_jackknife < result.high
+    assert not compute_fid(random.normal(size=(15, 8)), reference).reliable
 
 
 def test_the_same_images_are_found_by_name_whatever_their_order_in_the_list():
@@ -96,11 +96,11 @@ def test_a_set_against_itself_as_its_own_partners_is_at_distance_zero_with_no_sp
     """Against a fixed reference, the same images' jackknife would lie below 0: an image leaves, its partner stays."""
     features = np.random.default_rng(2).normal(size=(60, 6))
     paired = compute_fid(features, features)
-    assert max(abs(paired[key]) for key in ("fid", "fid_jackknife", "low", "high")) < 1e-6
-    assert "left out with" in paired["method"]
+    assert max(abs(getattr(paired, key)) for key in ("fid", "fid_jackknife", "low", "high")) < 1e-6
+    assert "left out with" in paired.method
     fixed = compute_fid(features, reference_root(statistics(features)))
-    assert fixed["high"] < 0
-    assert "held fixed" in fixed["method"]
+    assert fixed.high < 0
+    assert "held fixed" in fixed.method
 
 
 def test_a_reader_that_ends_early_writes_nothing(tmp_path):

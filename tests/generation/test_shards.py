@@ -16,13 +16,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from emudrift.config.paths import ExperimentPaths
 from emudrift.data.prompts import Prompt
 from emudrift.errors import InputError
 from emudrift.generation.archives import check_archive, read_archive, write_archive
 from emudrift.generation.batching import fixed_batching
 from emudrift.generation.draw_shard import draw_shard
 from emudrift.generation.interface import Batching, GeneratedImage
-from emudrift.generation.shards import Identity, PartialShard, forget_finished, lock_of
+from emudrift.generation.shards import Identity, PartialShard, forget_finished
 from emudrift.runtime import atomic_files, jobs
 from emudrift.runtime.jobs import this_job
 from emudrift.runtime.locks import Lock
@@ -173,23 +174,29 @@ def test_an_image_of_the_wrong_size_is_refused(tmp_path):
 
 def test_what_a_finished_shard_left_goes_unless_a_living_job_holds_it(tmp_path):
     """Locks of real processes: one lives, one was killed and will never give its lock back."""
-    for name, ending in (("a", ".tar .json"), ("b", ".tar .json"), ("c", ".tar")):
-        folder = tmp_path / "arm" / ".partial" / name
-        (folder / "tokens").mkdir(parents=True)
-        for each in ending.split():
-            (tmp_path / "arm" / f"{name}{each}").write_bytes(b"x")
+    paths = ExperimentPaths(tmp_path, tmp_path / "resources")
+    a, b, c = shards = [("arm", f"0000{number}0-0000{number + 1}0") for number in range(3)]
+    for shard in shards:
+        (paths.partial(*shard) / "tokens").mkdir(parents=True)
+        paths.archive(*shard).write_bytes(b"x")
+    for shard in (a, b):
+        paths.manifest(*shard).write_bytes(b"x")
+
+    def left() -> list[tuple[str, str]]:
+        return [shard for shard in shards if paths.partial(*shard).exists()]
+
     dead = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"])
     job = replace(this_job(), pid=dead.pid, started=jobs._start_of(dead.pid))
-    lock_of(tmp_path / "arm/.partial/a").with_name("a.lock.1").write_text(json.dumps(asdict(job)))
-    with Lock(lock_of(tmp_path / "arm/.partial/b"), "b"):
-        forget_finished(tmp_path)
-        assert {path.name for path in (tmp_path / "arm/.partial").iterdir() if path.is_dir()} == {"a", "b", "c"}
+    Path(f"{paths.lock(*a)}.1").write_text(json.dumps(asdict(job)))
+    with Lock(paths.lock(*b), "b"):
+        forget_finished(paths)
+        assert left() == [a, b, c]
         dead.kill()
         dead.wait()
-        forget_finished(tmp_path)
-        assert {path.name for path in (tmp_path / "arm/.partial").iterdir() if path.is_dir()} == {"b", "c"}
-    forget_finished(tmp_path)
-    assert {path.name for path in (tmp_path / "arm/.partial").iterdir() if path.is_dir()} == {"c"}
+        forget_finished(paths)
+        assert left() == [b, c]
+    forget_finished(paths)
+    assert left() == [c]
 
 
 def test_a_killed_packer_leaves_no_litter_behind_the_next(tmp_path, undisturbed):

@@ -37,7 +37,7 @@ def draw(folder: Path, records: list) -> list[Path]:
 SCRIPT = """
 import sys
 from pathlib import Path
-sys.path.insert(0, sys.argv[1])
+sys.path[:0] = [sys.argv[1], sys.argv[1] + "/report"]
 from test_figures import RECORDS, draw
 draw(Path(sys.argv[2]), RECORDS)
 """

@@ -6,11 +6,11 @@ import shutil
 import tarfile
 import threading
 import time
+from dataclasses import replace
 from itertools import combinations, pairwise
 from pathlib import Path
 
 import numpy as np
-import pandas as pd
 import pytest
 from conftest import small_config
 from PIL import Image
@@ -23,7 +23,7 @@ from emudrift.data.prompts import Prompt
 from emudrift.errors import InputError
 from emudrift.report.figures.image_grid import side_by_side
 from emudrift.report.gallery.row_blocks import MOST_PROMPTS, archive_files, blocks, ranking_extractor, shards_of
-from emudrift.report.gallery.section import LOW_FLAG, ONE_COLOUR_FLAG, build_gallery, load_clip_scores
+from emudrift.report.gallery.section import LOW_FLAG, ONE_COLOUR_FLAG, build_gallery
 from emudrift.report.gallery.strips import (
     THUMBNAIL,
     Block,
@@ -140,19 +140,13 @@ class Made:
         for prompt in self.prompts:
             flat((250, prompt.row, 0), (48, 24)).save(real / prompt.file_name)
         self.experiment = experiment(prompts={"captions": "demo/data/captions.json", "images": str(real)})
-        self.experiment.results = folder / "results"
+        self.experiment.paths = replace(self.experiment.paths, results=folder / "results")
         self.arms = [arm.name for arm in side_by_side(self.experiment.arms())]
         self.features = {arm: generator.standard_normal((20, 64)).astype(np.float32) for arm in self.arms}
         for arm in self.arms:
             for shard in self.experiment.shards():
                 self.write_archive(arm, shard, self.prompts[shard.start : shard.stop])
-                path = (
-                    self.experiment.results
-                    / "features"
-                    / ranking_extractor(self.experiment)
-                    / arm
-                    / f"{shard.name}.npy"
-                )
+                path = self.experiment.paths.features(ranking_extractor(self.experiment), arm, shard.name)
                 path.parent.mkdir(parents=True, exist_ok=True)
                 np.save(path, self.features[arm][shard.start : shard.stop])
         self.folder, self.index = folder / "gallery" / "000000-000020", folder / "gallery" / "000000-000020.json"
@@ -161,7 +155,7 @@ class Made:
         return (self.arms.index(arm), prompt.row, 200)
 
     def write_archive(self, arm: str, shard: RowRange, prompts: list[Prompt]) -> Path:
-        path = self.experiment.images(arm, shard.name, ".tar")
+        path = self.experiment.paths.archive(arm, shard.name)
         path.parent.mkdir(parents=True, exist_ok=True)
         with tarfile.open(path, "w") as tar:
             for prompt in prompts:
@@ -260,7 +254,7 @@ def test_a_broken_archive_leaves_no_half_gallery(made: Made) -> None:
         with pytest.raises(InputError, match=rf"000010-000020\.tar: {message}"):
             made.write()
         assert list(made.folder.parent.iterdir()) == []
-    made.experiment.images(arm, shard.name, ".tar").unlink()
+    made.experiment.paths.archive(arm, shard.name).unlink()
     with pytest.raises(InputError, match=r"000010-000020\.tar: incomplete archive"):
         made.write()
 
@@ -354,6 +348,3 @@ def test_what_does_not_belong_together_is_refused(tmp_path: Path) -> None:
     (tmp_path / "a.json").write_text(json.dumps({"rows": "x"}))
     with pytest.raises(InputError, match=r"a\.json: extractor: Field required"):
         load_block(tmp_path / "a.json")
-    pd.DataFrame({"x": [1]}).to_csv(tmp_path / "b.csv")
-    with pytest.raises(InputError, match=r"b\.csv: not a table of CLIPScores"):
-        load_clip_scores(tmp_path / "b.csv")

@@ -8,13 +8,14 @@ import pytest
 from conftest import small_config
 from pages import Study
 
+from emudrift.config.metrics import METRICS, built_in
 from emudrift.report.sections.citations import CITATIONS
 from emudrift.report.sections.methods import Methods, methods
 
 
-def written(metrics: pd.DataFrame | None = None, **changes: Any) -> Methods:
+def written(table: pd.DataFrame | None = None, **changes: Any) -> Methods:
     study = Study(**changes)
-    return methods(study.experiment, *study.tables, metrics, study.manifests)
+    return methods(study.experiment, *study.tables, table, study.manifests)
 
 
 def metric_rows(*names: str) -> pd.DataFrame:
@@ -27,8 +28,8 @@ def test_settings_are_told_as_they_are() -> None:
         "the longest caption of each image, in a random order drawn once (seed 7)",
         "one image for each of the same 400 prompts; results are given for all of them, and for the nested subsets of the first",
         "finetuned is Emu3 (Wang et al., 2024), checkpoint demo/models/base, with the adapter demo/models/finetuned merged",
-        "Emu3 drew at 64 × 64 pixels with classifier-free guidance (Ho and Salimans, 2022) of scale 1 and 3",
-        "in float32, sampling each visual token among the 2,048 likeliest",
+        "Emu3 generated images of 64 × 64 pixels with classifier-free guidance (Ho and Salimans, 2022) of scale 1 and 3",
+        "in float32, sampling each visual token from the 2,048 most likely ones",
         "64 features of an Inception network with random weights (seed 0), a stand-in",
         "The reference was 600 real images (demo/data/images).",
         "delete-one-block jackknife over prompts (Busing et al., 1999), whose 95 % t intervals",
@@ -44,15 +45,15 @@ def test_settings_are_told_as_they_are() -> None:
     ("changes", "words"),
     [
         ({"prompts": {"captions": "x.json", "images": "y", "caption": "first"}}, "the first caption of each image"),
-        ({"generation": {"top_k": 5, "dtype": "float32"}}, "among the 5 likeliest"),
-        ({"generation": {"suffix": " in oil."}}, "the suffix “ in oil.” was appended."),
+        ({"generation": {"top_k": 5, "dtype": "float32"}}, "from the 5 most likely ones"),
+        ({"generation": {"suffix": " in oil."}}, "The suffix “ in oil.” was appended"),
         ({"generation": {"suffix": "", "suffix_overrides": {1: " odd"}}}, "except “ odd” at guidance 1"),
         ({"generation": {"negative_prompt": "ugly"}}, "the negative prompt “ugly”"),
         ({"sample_sizes": [400]}, "results are given for all of them."),
         ({"extractors": [{"name": "inception", "dims": 2048}]}, "2,048 features of the published FID weights"),
         (
             {"extractors": [{"name": "inception"}]},
-            "images were scaled to a shorter side of 256, then cropped to the largest centred square, then brought to 299",
+            "images were resized to a shorter side of 256, then cropped to the largest centred square, then resized to 299",
         ),
         (
             {
@@ -60,7 +61,7 @@ def test_settings_are_told_as_they_are() -> None:
                     {"name": "inception", "preprocessing": {"crop": "none", "size": None, "resize": "pytorch-fid"}}
                 ]
             },
-            "images were brought to 299 × 299 with the bilinear filter of pytorch-fid",
+            "images were resized to 299 × 299 with the bilinear filter of pytorch-fid",
         ),
     ],
 )
@@ -70,14 +71,19 @@ def test_another_setting_gives_another_sentence(changes: dict[str, Any], words: 
 
 
 def test_only_what_is_cited_is_in_the_bibliography_and_the_other_way_round() -> None:
-    every = written(metric_rows("kid", "precision", "recall", "density", "coverage", "cmmd", "clip_score"))
+    every = written(
+        metric_rows("kid", "precision", "recall", "density", "coverage", "cmmd", "clip_score"),
+        metrics=list(METRICS),
+        extractors=[*small_config()["extractors"], {"name": "clip"}],
+    )
+    entries = CITATIONS | {each.citation: each.bibtex for each in map(built_in, METRICS) if each.bibtex}
     few = written(models=small_config()["models"][:1], guidance_scales=[3])
     for found in (every, few):
-        used = {key for key in CITATIONS if key in found.text}
-        assert {key for key, entry in CITATIONS.items() if entry in found.bibtex} == used
+        used = {key for key in entries if key in found.text}
+        assert {key for key, entry in entries.items() if entry in found.bibtex} == used
         # Nothing that looks like a citation lacks its entry.
         looks = set(re.findall(r"[\w ]*?(\w+(?: and \w+| et al\.)?, \d{4})\b", found.text))
-        assert looks <= set(CITATIONS), looks - set(CITATIONS)
+        assert looks <= set(entries), looks - set(entries)
     assert "Holm, 1979" not in few.text
     assert "Hessel et al., 2021" in every.text
     assert "Hessel" not in few.bibtex
@@ -88,13 +94,14 @@ def test_only_what_is_cited_is_in_the_bibliography_and_the_other_way_round() -> 
 
 def test_bibtex_is_well_formed() -> None:
     keys = []
-    for entry in CITATIONS.values():
+    entries = CITATIONS | {each.citation: each.bibtex for each in map(built_in, METRICS) if each.bibtex}
+    for entry in entries.values():
         assert entry.count("{") == entry.count("}")
         (key,) = re.findall(r"^@\w+\{(\w+),$", entry, re.MULTILINE)
         keys.append(key)
         assert {"author", "title", "year"} <= set(re.findall(r"^  (\w+) +=", entry, re.MULTILINE))
     assert len(set(keys)) == len(keys)
-    for said, entry in CITATIONS.items():
+    for said, entry in entries.items():
         assert f"{{{said[-4:]}}}" in entry
 
 

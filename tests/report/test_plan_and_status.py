@@ -5,6 +5,7 @@ import os
 import shutil
 import time
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 import scipy.stats
@@ -20,7 +21,6 @@ from emudrift.evaluation.tables import write_table
 from emudrift.generation.attempts import FINISHED, History, Recording
 from emudrift.generation.progress_of_arms import survey
 from emudrift.generation.remove_images import remove_images
-from emudrift.generation.shards import lock_of
 from emudrift.report import plan_and_status as module
 from emudrift.report.plan_and_status import expected_rate, plan_view, power_view, status_view
 from emudrift.runtime.jobs import this_job
@@ -34,37 +34,36 @@ def experiment(tmp_path) -> Experiment:
     """Four arms of four shards of ten, none begun."""
     config = parse_config(small_config(sample_sizes=[40]), "test")
     experiment = Experiment(config, ROOT / "test.yaml")
-    experiment.results = tmp_path / "results"
-    experiment.results.mkdir()
+    experiment.paths = replace(experiment.paths, results=tmp_path / "results")
+    experiment.paths.results.mkdir()
     return experiment
 
 
-def shard_path(experiment: Experiment, arm: int, shard: int):
-    return experiment.images(experiment.arms()[arm].name, experiment.shards()[shard].name, "")
+def names(experiment: Experiment, arm: int, shard: int) -> tuple[str, str]:
+    return experiment.arms()[arm].name, experiment.shards()[shard].name
 
 
 def finish(experiment: Experiment, arm: int, shard: int, seconds: float = 36.0) -> None:
     """Ten images in so many seconds, 1,000 bytes each."""
-    path = shard_path(experiment, arm, shard)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.with_suffix(".tar").write_bytes(b"x" * 10_000)
-    path.with_suffix(".json").write_text("{}")
-    history = History(path.with_suffix(".attempts.jsonl"))
+    paths, shard_names = experiment.paths, names(experiment, arm, shard)
+    paths.images(shard_names[0]).mkdir(parents=True, exist_ok=True)
+    paths.archive(*shard_names).write_bytes(b"x" * 10_000)
+    paths.manifest(*shard_names).write_text("{}")
+    history = History(paths.attempts(*shard_names))
     history.begin(this_job(), 0, None)
     (attempt,) = history.attempts()
     history._write([replace(attempt, end=attempt.start + seconds, images=10, reason=FINISHED)])
 
 
 def draw(experiment: Experiment, arm: int, shard: int, images: int) -> None:
-    partial = lock_of(shard_path(experiment, arm, shard).parent / ".partial" / experiment.shards()[shard].name)
-    folder = partial.with_suffix("")
+    folder = experiment.paths.partial(*names(experiment, arm, shard))
     folder.mkdir(parents=True, exist_ok=True)
     for i in range(images):
         (folder / f"{i:012d}.json").write_text("{}")
 
 
 def stop(experiment: Experiment, arm: int, shard: int, error: Exception) -> None:
-    history = History(shard_path(experiment, arm, shard).with_suffix(".attempts.jsonl"))
+    history = History(experiment.paths.attempts(*names(experiment, arm, shard)))
     with pytest.raises(type(error)), Recording(history, this_job(), Progress("a", 10, "image")) as recording:
         recording.begin(0, None)
         raise error
@@ -94,13 +93,13 @@ def test_the_rate_of_other_software_is_unknown_until_its_own_shard_has_finished(
         for name in ("one", "two")
     ]
     experiment = Experiment(parse_config(small_config(models=commands, sample_sizes=[40]), "test"), ROOT / "test.yaml")
-    experiment.results = tmp_path
+    experiment.paths = replace(experiment.paths, results=tmp_path)
     assert "0.0, excluding one, guidance 1, one, guidance 3, two, guidance 1, two, guidance 3 (unknown until" in (
         plain(*plan_view(experiment, survey(experiment)))
     )
     finish(experiment, 0, 0)
     states = survey(experiment)
-    assert [expected_rate(arm, states).source for arm in experiment.arms()] == [
+    assert [expected_rate(experiment, arm, states).source for arm in experiment.arms()] == [
         "measured", "as one, guidance 1", "unknown", "unknown"
     ]  # fmt: skip
     assert row(plain(*plan_view(experiment, states)), "two, guidance 1")[-2:] == ["unknown", "0.0"]
@@ -108,7 +107,7 @@ def test_the_rate_of_other_software_is_unknown_until_its_own_shard_has_finished(
 
 def test_without_a_finished_shard_the_rate_is_said_to_be_assumed(experiment):
     states = survey(experiment)
-    assert expected_rate(experiment.arms()[0], states).images_per_hour == module.ASSUMED_RATE * 64
+    assert expected_rate(experiment, experiment.arms()[0], states).images_per_hour == module.ASSUMED_RATE * 64
     assert "assumed: 400 images of 512 x 512 per hour" in plain(*plan_view(experiment, states))
 
 
@@ -119,7 +118,7 @@ def test_a_plan_after_a_pilot_says_how_many_images_are_enough(experiment):
         for scale in (1.0, 3.0):
             records.append(record(model, scale, 40, 20.0, error=error * (4 if scale == 3 else 1)))
     table = compare(records, "base")
-    write_table(table, experiment.results / "comparison.csv")
+    write_table(table, experiment.paths.comparison_table)
     lines = [line.split() for line in plain(*power_view(experiment)).splitlines() if "finetuned − base" in line]
     narrow, wide = ([int(word.replace(",", "")) for word in line[-3:]] for line in lines)
     low, high = table.loc[table["guidance_scale"] == 1, ["low", "high"]].iloc[0]
@@ -131,7 +130,7 @@ def test_a_plan_after_a_pilot_says_how_many_images_are_enough(experiment):
 
 
 def test_a_disk_that_will_not_suffice_is_warned_of(experiment, monkeypatch):
-    usage = shutil.disk_usage(experiment.results)
+    usage = shutil.disk_usage(experiment.paths.results)
     assert "WARNING" not in plain(*plan_view(experiment, survey(experiment)))
     monkeypatch.setattr(module.shutil, "disk_usage", lambda path: usage._replace(free=1000))
     assert "WARNING: not enough disk space" in plain(*plan_view(experiment, survey(experiment)))
@@ -141,9 +140,9 @@ def test_status_names_who_works_and_the_last_error_of_what_stopped(experiment):
     finish(experiment, 1, 0)
     draw(experiment, 1, 1, 4)
     stop(experiment, 1, 1, InputError("cannot write a.tar: no space left on device"))
-    path = lock_of(shard_path(experiment, 2, 0).parent / ".partial" / "000000-000010")
+    path = experiment.paths.lock(*names(experiment, 2, 0))
     with Lock(path, "a"):
-        history = History(shard_path(experiment, 2, 0).with_suffix(".attempts.jsonl"))
+        history = History(experiment.paths.attempts(*names(experiment, 2, 0)))
         history.begin(this_job(), 2, None)
         (attempt,) = history.attempts()
         history._write([replace(attempt, start=time.time() - 36)])
@@ -161,9 +160,9 @@ def test_status_names_who_works_and_the_last_error_of_what_stopped(experiment):
 
 
 def test_a_finished_shard_whose_archive_or_manifest_was_lost_is_named(experiment):
-    for shard, lost in ((0, ".tar"), (1, ".json")):
+    for shard, lost in ((0, experiment.paths.archive), (1, experiment.paths.manifest)):
         finish(experiment, 0, shard)
-        shard_path(experiment, 0, shard).with_suffix(lost).unlink()
+        lost(*names(experiment, 0, shard)).unlink()
     text = plain(*status_view(experiment, survey(experiment)))
     assert "stopped before completion, not running now (2):" in text
     for rows in ("000000-000010", "000010-000020"):
@@ -176,7 +175,7 @@ def test_starting_over_removes_one_shard_or_one_arm_and_nothing_else(experiment)
             finish(experiment, arm, shard)
     draw(experiment, 0, 2, 3)
     name = experiment.arms()[0].name
-    folder = experiment.results / "images" / name
+    folder = experiment.paths.images(name)
     (folder / "batch.json").write_text(json.dumps({"batch_size": 4, "prompt_length": 9}))
     written = {path.name: path for path in experiment.fid_files() if path.parent.name == name}
     kept = [path for path in experiment.fid_files() if path.parent.name != name]
@@ -200,7 +199,7 @@ def test_starting_over_refuses_what_is_not_there_and_what_is_being_made(experime
         remove_images(experiment, "bose", None)
     with pytest.raises(InputError, match="has no shard '000030-000040'; its shards are 000000-000010"):
         remove_images(experiment, "base-cfg1", "000030-000040")
-    path = lock_of(shard_path(experiment, 0, 0).parent / ".partial" / "000000-000010")
+    path = experiment.paths.lock(*names(experiment, 0, 0))
     with Lock(path, "a"), pytest.raises(InputError, match="is working on it; stop that job first"):
         remove_images(experiment, "base-cfg1", None)
     assert survey(experiment)[0].count("done") == 1
@@ -210,10 +209,10 @@ def test_starting_over_is_not_stopped_by_what_a_killed_job_left(experiment):
     """A half-packed archive, and the lock of a job that died on another machine an hour ago."""
     finish(experiment, 0, 0)
     draw(experiment, 0, 1, 4)
-    folder = shard_path(experiment, 0, 0).parent
+    folder = experiment.paths.images(names(experiment, 0, 0)[0])
     (folder / ".tmp-0123-000010-000020.tar").write_bytes(b"half")
     (folder / ".tmp-0123-batch.json").write_bytes(b"{")
-    lock = folder / ".partial" / "000010-000020.lock.1"
+    lock = Path(f"{experiment.paths.lock(*names(experiment, 0, 1))}.1")
     lock.write_text(json.dumps(vars(replace(this_job(), host="another-node", slurm_id="7"))))
     assert "SLURM job 7 on another-node" in plain(*status_view(experiment, survey(experiment)))
     hour_ago = time.time() - 3600
@@ -227,11 +226,11 @@ def test_a_tokenizers_rate_says_nothing_about_drawing(experiment):
     floor = {"name": "floor", "generator": "tokenizer", "of": "base"}
     config = parse_config(small_config(sample_sizes=[40], models=[*small_config()["models"], floor]), "test")
     other = Experiment(config, ROOT / "test.yaml")
-    other.results = experiment.results
+    other.paths = experiment.paths
     finish(other, 4, 0, seconds=1)
     states = survey(other)
-    assert expected_rate(other.arms()[4], states).source == "measured"
-    assert expected_rate(other.arms()[0], states).source == "assumed"
-    shutil.rmtree(other.results)
-    other.results.mkdir()
+    assert expected_rate(other, other.arms()[4], states).source == "measured"
+    assert expected_rate(other, other.arms()[0], states).source == "assumed"
+    shutil.rmtree(other.paths.results)
+    other.paths.results.mkdir()
     assert row(plain(*plan_view(other, survey(other))), "floor")[-3:] == ["not", "generated", "0.0"]

@@ -7,7 +7,7 @@ from ratings import answer, experiment_of, key_of, votes_file
 
 from emudrift.evaluation.human.votes import RATER_COLUMNS, load_votes, rater_table, vote_table
 from emudrift.evaluation.human.win_rates import RATE_COLUMNS, rate_table
-from emudrift.evaluation.tables import load_metric_table
+from emudrift.evaluation.tables import load_table
 from emudrift.report.sections.human_votes import human_section, human_statements
 
 
@@ -78,6 +78,6 @@ def test_tables_come_back_from_their_files(tmp_path):
     rates, raters = tables(tmp_path)
     for table, columns, name in ((rates, RATE_COLUMNS, "rates.csv"), (raters, RATER_COLUMNS, "raters.csv")):
         table.to_csv(tmp_path / name, index=False)
-        again = load_metric_table(tmp_path / name, columns)
+        again = load_table(tmp_path / name, columns)
         assert again.dtypes.to_dict() == table.dtypes.to_dict()
         assert (again.fillna(-9) == table.fillna(-9)).all(axis=None)

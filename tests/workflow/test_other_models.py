@@ -124,9 +124,9 @@ def test_a_pipeline_of_the_hub_is_planned_with_its_variants_and_its_code(new_wor
     lines = [line for line in said.splitlines() if "scripts/download_model.py" in line]
     # A download of its own for each: another model's part would make the first one be drawn again.
     assert len(lines) == 3
-    assert any("some--sd@abc.fp16 --variants fp16 --output" in line for line in lines)
-    assert any("some--sd@abc.code --variants none --code --output" in line for line in lines)
-    assert not any("some/emu3" in line and ("--variants" in line or "--code" in line) for line in lines)
+    assert any("some--sd@abc.fp16 --variant fp16 --code no --output" in line for line in lines)
+    assert any("some--sd@abc.code --variant none --code yes --output" in line for line in lines)
+    assert any("some--emu3@abc --variant none --code no --output" in line for line in lines)
 
 
 GUIDE = (ROOT / "docs/adding-a-model.md").read_text(encoding="utf-8")

@@ -8,7 +8,7 @@ import pytest
 import yaml
 from conftest import ROOT, arm_name, small_config
 
-from emudrift.evaluation.tables import load_table
+from emudrift.evaluation.tables import COMPARISON_COLUMNS, FID_COLUMNS, load_table
 from emudrift.generation.archives import read_archive
 from emudrift.report.answer.verdict import verdict
 
@@ -63,7 +63,8 @@ def share_right(workflow, model: str) -> float:
 def test_the_verdict_names_the_checkpoint_whose_pictures_are_really_worse(judged):
     base, finetuned = share_right(judged, "base"), share_right(judged, "finetuned")
     assert finetuned < base - 0.1, "the fine-tuned miniature shows less of what it is asked for"
-    comparison, fid = (load_table(judged.results / name) for name in ("comparison.csv", "fid.csv"))
+    comparison = load_table(judged.results / "comparison.csv", COMPARISON_COLUMNS)
+    fid = load_table(judged.results / "fid.csv", FID_COLUMNS)
     answer = verdict(comparison, fid, "base")
     assert answer.headline.startswith("finetuned is worse than base at guidance 3")
     assert (comparison["low_holm"] > 0).all()
@@ -71,14 +72,14 @@ def test_the_verdict_names_the_checkpoint_whose_pictures_are_really_worse(judged
 
 
 def test_both_references_are_there_and_what_they_change_is_told(judged):
-    table = load_table(judged.results / "fid.csv")
+    table = load_table(judged.results / "fid.csv", FID_COLUMNS)
     assert sorted(zip(table["model"], table["reference_selection"], table["reference_n"], strict=True)) == [
         ("base", "full", 600),
         ("base", "same", N),
         ("finetuned", "full", 600),
         ("finetuned", "same", N),
     ]
-    answer = verdict(load_table(judged.results / "comparison.csv"), table, "base")
+    answer = verdict(load_table(judged.results / "comparison.csv", COMPARISON_COLUMNS), table, "base")
     assert "the 200 real images of the same captions, in place of all" in answer.text()
     assert "holds across references: above 0" in answer.text()
 

@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections import Counter
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +15,7 @@ import pandas as pd
 import pytest
 from conftest import ROOT, archives, arm_name, small_config
 
+from emudrift.config.paths import ExperimentPaths
 from emudrift.features.statistics import Statistics, write_statistics
 from emudrift.generation.attempts import KILLED
 
@@ -31,13 +33,19 @@ def test_the_experiment_makes_every_output(finished):
     assert not list(finished.results.glob("images/*/.partial/*")), "work in progress was left behind"
 
 
+def finished_copy(finished, new_workflow):
+    """The finished experiment in a folder of its own, where a test may break it."""
+    workflow = new_workflow("over")
+    for name in ("results", "resources", ".snakemake"):
+        shutil.copytree(finished.folder / name, workflow.folder / name, copy_function=shutil.copy2)
+    workflow.config = workflow.write_config(small_config())
+    return workflow
+
+
 def test_a_shard_that_is_started_over_is_drawn_again_with_what_follows(finished, new_workflow):
     """On a copy: only its own jobs are planned, and the bytes come out the same."""
-    workflow = new_workflow("over")
-    shutil.copytree(finished.folder / "results", workflow.folder / "results", copy_function=shutil.copy2)
-    shutil.copytree(finished.folder / "resources", workflow.folder / "resources", copy_function=shutil.copy2)
-    shutil.copytree(finished.folder / ".snakemake", workflow.folder / ".snakemake", copy_function=shutil.copy2)
-    config = workflow.write_config(small_config())
+    workflow = finished_copy(finished, new_workflow)
+    config = workflow.config
     before = archives(workflow.folder / "results/small")
     assert workflow.planned(config=config) == {}
     said = workflow.snakemake("remove_images", config=config, environment={"ARM": "base-cfg3", "ROWS": "000010-000020"})
@@ -53,6 +61,42 @@ def test_a_shard_that_is_started_over_is_drawn_again_with_what_follows(finished,
     refused = workflow.snakemake("remove_images", config=config, check=False)
     assert refused.returncode != 0
     assert "say which arm" in refused.stdout
+
+
+def test_starting_an_arm_over_leaves_nothing_of_it_but_logs(finished, new_workflow):
+    """Whatever is made of an arm's images is found by its name: a path that moves cannot be left behind."""
+    workflow = finished_copy(finished, new_workflow)
+    results, arm = workflow.folder / "results/small", arm_name(finished, "base-cfg3")
+    records = {"logs", "benchmarks"}
+
+    def of_arm() -> set[str]:
+        found = (path.relative_to(results) for path in results.rglob("*") if path.is_file())
+        return {str(path) for path in found if arm in str(path) and path.parts[0] not in records}
+
+    before = of_arm()
+    assert {path.partition("/")[0] for path in before} == {"images", "features", "fid"}
+    workflow.snakemake("remove_images", config=workflow.config, environment={"ARM": "base-cfg3"})
+    assert of_arm() == set()
+    assert len(archives(results)) == 6
+    assert not (results / "report.html").exists()
+
+
+def test_without_its_benchmarks_nothing_is_planned(finished, new_workflow):
+    workflow = finished_copy(finished, new_workflow)
+    shutil.rmtree(workflow.folder / "results/small/benchmarks")
+    shutil.rmtree(workflow.folder / "resources/benchmarks")
+    assert workflow.planned(config=workflow.config) == {}
+
+
+def test_every_job_leaves_a_benchmark(finished):
+    paths = ExperimentPaths(finished.results, finished.folder / "resources")
+    jobs = Counter(
+        path.relative_to(paths.benchmarks).parts[0].removesuffix(".tsv") for path in paths.benchmarks.rglob("*.tsv")
+    )
+    assert jobs == {
+        "extract_prompts": 1, "list_reference_images": 1, "check_model": 2, "check_experiment": 1, "generate_shard": 8,
+        "extract_features": 8, "compute_fid": 8, "collect": 1, "compare": 1, "plot": 1, "gallery": 1, "report": 1,
+    }  # fmt: skip
 
 
 def test_plan_and_status_can_be_asked_at_any_time(finished):
@@ -167,24 +211,31 @@ def test_images_do_not_depend_on_batch_size_or_shard_size(finished, new_workflow
     assert split == whole
 
 
-def test_a_shard_killed_in_mid_work_gives_the_same_bytes(finished, tmp_path):
+def test_a_shard_killed_in_mid_work_gives_the_same_bytes(finished, new_workflow):
     """The shard's own program, the real miniature, SIGKILL after its first image, then again."""
-    arm = arm_name(finished, "finetuned-cfg3")
+    workflow, arm, rows = new_workflow("killed"), arm_name(finished, "finetuned-cfg3"), "000000-000010"
+    paths = ExperimentPaths(workflow.folder / "results/small", workflow.folder / "resources")
+    before = ExperimentPaths(finished.results, finished.folder / "resources")
+    for ours, theirs in (
+        (paths.prompts, before.prompts),
+        (paths.model_record("finetuned"), before.model_record("finetuned")),
+    ):
+        ours.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy2(theirs, ours)
     command = [
-        sys.executable, str(finished.folder / "scripts/generate_shard.py"), "--config", str(finished.config),
-        "--arm", arm, "--rows", "000000-000010", "--prompts", str(finished.results / "prompts.parquet"),
-        "--model", str(finished.results / "models/finetuned.json"), "--archive", str(tmp_path / "a.tar"),
-        "--manifest", str(tmp_path / "a.json"), "--batch-size", "8",
+        sys.executable, str(workflow.folder / "scripts/generate_shard.py"), "--config", str(finished.config),
+        "--arm", arm, "--rows", rows, "--batch-size", "8",
     ]  # fmt: skip
     process = subprocess.Popen(command)
-    while not list(tmp_path.glob(".partial/*/[0-9]*.json")) and process.poll() is None:
+    partial = paths.partial(arm, rows)
+    while not list(partial.glob("[0-9]*.json")) and process.poll() is None:
         time.sleep(0.002)
     process.send_signal(signal.SIGKILL)
     assert process.wait() == -signal.SIGKILL, "the shard ended before it was killed: the test proves nothing"
-    assert 0 < len(list(tmp_path.glob(".partial/*/[0-9]*.json"))) < 10
+    assert 0 < len(list(partial.glob("[0-9]*.json"))) < 10
     subprocess.run(command, check=True)
-    assert (tmp_path / "a.tar").read_bytes() == (finished.results / "images" / arm / "000000-000010.tar").read_bytes()
-    assert json.loads((tmp_path / "a.json").read_text())["attempts"][0]["reason"] == KILLED
+    assert paths.archive(arm, rows).read_bytes() == before.archive(arm, rows).read_bytes()
+    assert json.loads(paths.manifest(arm, rows).read_text())["attempts"][0]["reason"] == KILLED
 
 
 # -- what a user can get wrong, through the front door ---------------------------------------------------------------

@@ -1,8 +1,12 @@
 """What all settings share: the base of the config's models, and where a checkpoint's files lie."""
 
+from collections.abc import Iterable
+from pathlib import Path
 from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from emudrift.config.paths import REPOSITORY
 
 Text = Annotated[str, Field(min_length=1)]
 Name = Annotated[
@@ -10,6 +14,20 @@ Name = Annotated[
     Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]*$", max_length=60, description="Its name in paths, tables and figures."),
 ]
 GuidanceScale = Annotated[float, Field(ge=1, le=100, allow_inf_nan=False)]
+
+
+def locate(text: str, config_path: Path) -> Path:
+    """A path of a config file: absolute; relative to that file if it starts with ./ or ../; else relative to the repository."""
+    path = Path(text).expanduser()
+    if path.is_absolute():
+        return path
+    return Path(config_path.parent if text.startswith(("./", "../")) else REPOSITORY, path).resolve()
+
+
+def listing(items: Iterable[str], last: str = "and") -> str:
+    """1, 3 and 5."""
+    *first, end = list(items)
+    return f"{', '.join(first)} {last} {end}" if first else end
 
 
 class Settings(BaseModel):
@@ -34,3 +52,13 @@ class Checkpoint(Settings):
         if self.path is not None and self.revision is not None:
             raise ValueError("revision belongs to hub; a local folder has none")
         return self
+
+    @property
+    def source(self) -> str:
+        """Where the files are from, for people."""
+        return str(self.path) if self.hub is None else f"{self.hub} at {self.revision}"
+
+    @property
+    def label(self) -> str:
+        """The same for a text: a commit is shortened."""
+        return str(self.path) if self.hub is None else f"{self.hub} at revision {str(self.revision)[:12]}"

@@ -5,16 +5,15 @@ from pathlib import Path
 from typing import Any, Literal
 
 from emudrift.config.arm import Arm, fingerprint
-from emudrift.config.arm_settings import command_settings, diffusers_settings
-from emudrift.config.base import Checkpoint
+from emudrift.config.base import Checkpoint, locate
 from emudrift.config.experiment_config import Config
-from emudrift.config.extractors import SEEN_THROUGH, AnyExtractor, Inception, needs_reference_images
-from emudrift.config.models import AnyModel, CommandModel, DiffusersModel, Emu3Model, FolderModel, TokenizerModel
+from emudrift.config.extractors import ExtractorSettings
+from emudrift.config.metrics import Metric
+from emudrift.config.model_settings import ModelSettings
+from emudrift.config.paths import REPOSITORY, ExperimentPaths
 from emudrift.config.reader import load_config
 from emudrift.config.row_range import RowRange
 from emudrift.errors import InputError
-
-REPOSITORY = Path(__file__).resolve().parents[3]
 
 Selection = Literal["full", "same"]
 
@@ -28,8 +27,7 @@ class Experiment:
     def __init__(self, config: Config, config_path: Path) -> None:
         self.config = config
         self.config_path = config_path.resolve()
-        self.results = REPOSITORY / "results" / config.name
-        self.resources = REPOSITORY / "resources"
+        self.paths = ExperimentPaths.in_repository(config.name)
         twice = {name for name in self.extractor_names if self.extractor_names.count(name) > 1}
         if twice:
             raise InputError(
@@ -43,14 +41,10 @@ class Experiment:
         return cls(load_config(path), path)
 
     def path(self, text: str) -> Path:
-        """A path of the config: absolute; or from the config file, if it starts with ./ or ../; or from the repository."""
-        path = Path(text).expanduser()
-        if path.is_absolute():
-            return path
-        root = self.config_path.parent if text.startswith(("./", "../")) else REPOSITORY
-        return Path(root, path).resolve()
+        """A path of the config: absolute; from the config file, if it starts with ./ or ../; or from the repository."""
+        return locate(text, self.config_path)
 
-    def _identity(self, text: str) -> str:
+    def identity(self, text: str) -> str:
         """The same text for the same file on every machine where it lies inside the repository."""
         path = self.path(text)
         return path.relative_to(REPOSITORY).as_posix() if path.is_relative_to(REPOSITORY) else path.as_posix()
@@ -59,9 +53,9 @@ class Experiment:
 
     @property
     def baseline(self) -> str:
-        return self.config.baseline or self.config.models[0].name
+        return self.config.baseline_name
 
-    def model(self, name: str) -> AnyModel:
+    def model(self, name: str) -> ModelSettings:
         for model in self.config.models:
             if model.name == name:
                 return model
@@ -77,7 +71,12 @@ class Experiment:
     @cached_property
     def _arms(self) -> dict[str, Arm]:
         """By name. Looked up once for each of thousands of shards, so worked out once."""
-        return {arm.name: arm for model in self.config.models for arm in self._arms_of(model)}
+        arms = [
+            Arm(model.name, scale, model.arm_settings(self, scale))
+            for model in self.config.models
+            for scale in model.scales(self.config)
+        ]
+        return {arm.name: arm for arm in arms}
 
     def arm(self, name: str) -> Arm:
         """The arm of that name; its fingerprint makes sure that the settings are still those that were planned."""
@@ -88,58 +87,9 @@ class Experiment:
             f"Its arms are {', '.join(a.name for a in self.arms())}"
         )
 
-    def _arms_of(self, model: AnyModel) -> list[Arm]:
-        shared = {"seed": self.config.seed, "caption": self.config.prompts.caption, "generator": model.generator}
-        if isinstance(model, TokenizerModel):
-            size = {"width": self.config.generation.width, "height": self.config.generation.height}
-            vq = {role: self._checkpoint_identity(each) for role, each in self.checkpoints(model).items()}
-            images = self._identity(str(self.config.prompts.images))
-            whole = {"generator": model.generator, "images": images, "device": self.config.device} | size | vq
-            return [Arm(model.name, None, whole)]
-        if isinstance(model, FolderModel):
-            table = None if model.table is None else self._identity(model.table)
-            settings = shared | {"images": self._identity(model.images), "table": table}
-            return [Arm(model.name, model.guidance_scale, settings)]
-        drawn = shared | {"device": self.config.device}
-        if isinstance(model, CommandModel):
-            words, files = self.command_words(model), [self._identity(file) for file in model.files]
-            scales = self.config.guidance_scales if model.guidance_scale == "each" else [model.guidance_scale]
-            return [
-                Arm(model.name, scale, drawn | command_settings(model, self.config.generation, scale, words, files))
-                for scale in scales
-            ]
-        if isinstance(model, DiffusersModel):
-            where = self._checkpoint_identity(model.checkpoint)
-            return [
-                Arm(model.name, scale, drawn | diffusers_settings(model, self.config.generation, scale, where))
-                for scale in self.config.guidance_scales
-            ]
-        generation = self.config.generation.model_dump(exclude={"suffix_overrides"})
-        arms = []
-        for scale in self.config.guidance_scales:
-            suffix = self.config.generation.suffix_at(scale)
-            settings = (
-                shared
-                | generation
-                | {"adapter": None}
-                | {role: self._checkpoint_identity(each) for role, each in self.checkpoints(model).items()}
-                | {
-                    "guidance_scale": scale,
-                    "suffix": suffix,
-                    "device": self.config.device,
-                }
-            )
-            if scale == 1:
-                del settings["negative_prompt"]  # Without guidance it plays no part.
-            arms.append(Arm(model.name, scale, settings))
-        return arms
-
-    def command_words(self, model: CommandModel) -> list[str]:
-        """A model's command, placeholders and all; words that start with ./ or ../ are paths like all of the config's."""
-        return [self._identity(word) if word.startswith(("./", "../")) else word for word in model.command]
-
-    def _checkpoint_identity(self, checkpoint: Checkpoint) -> str:
-        return f"{checkpoint.hub}@{checkpoint.revision}" if checkpoint.path is None else self._identity(checkpoint.path)
+    def checkpoint_identity(self, checkpoint: Checkpoint) -> str:
+        """The same text for the same checkpoint on every machine."""
+        return f"{checkpoint.hub}@{checkpoint.revision}" if checkpoint.path is None else self.identity(checkpoint.path)
 
     def shards(self, n: int | None = None) -> list[RowRange]:
         """The shards that hold rows 0 to n (default: the largest N). Their ranges do not depend on n."""
@@ -148,32 +98,18 @@ class Experiment:
 
     # -- extractors and reference ---------------------------------------------------------------------------------
 
-    def extractor_settings(self, extractor: AnyExtractor) -> dict[str, Any]:
-        """Everything that can change a feature, and nothing else."""
-        if not isinstance(extractor, Inception):
-            return {
-                "name": extractor.name,
-                "dims": extractor.dims,
-                "checkpoint": self._checkpoint_identity(extractor.checkpoint),
-                "preprocessing": extractor.PREPROCESSING,
-                "device": self.config.device,
-            }
-        settings = extractor.model_dump(exclude={"weights", "reference_statistics"})
-        del settings["seed" if extractor.name == "inception" else "sha256"]
-        return settings | {"device": self.config.device}
-
-    def extractor_name(self, extractor: AnyExtractor) -> str:
-        return f"{extractor.name}-{fingerprint(self.extractor_settings(extractor))}"
+    def extractor_name(self, extractor: ExtractorSettings) -> str:
+        return f"{extractor.name}-{fingerprint(extractor.feature_settings(self))}"
 
     @property
     def extractor_names(self) -> list[str]:
         return [self.extractor_name(extractor) for extractor in self.config.extractors]
 
     @cached_property
-    def _extractors(self) -> dict[str, AnyExtractor]:
+    def _extractors(self) -> dict[str, ExtractorSettings]:
         return {self.extractor_name(extractor): extractor for extractor in self.config.extractors}
 
-    def extractor(self, name: str) -> AnyExtractor:
+    def extractor(self, name: str) -> ExtractorSettings:
         if name in self._extractors:
             return self._extractors[name]
         raise InputError(
@@ -181,43 +117,22 @@ class Experiment:
             f"Its extractors are {', '.join(self.extractor_names)}"
         )
 
-    def weights(self, extractor: AnyExtractor) -> Path | None:
-        """The weights file of an extractor; None where it draws its own, or has a checkpoint."""
-        if not isinstance(extractor, Inception) or extractor.name == "inception-random":
-            return None
-        if extractor.weights is not None:
-            return self.path(extractor.weights)
-        return self.resources / "weights" / f"inception-{extractor.sha256[:12]}.pth"
-
-    def extractor_file(self, extractor: AnyExtractor) -> Path | None:
-        """The file whose presence says that an extractor's weights are there: itself, or that of its checkpoint."""
-        if isinstance(extractor, Inception):
-            return self.weights(extractor)
-        folder = self.checkpoint_folder(extractor.checkpoint)
-        return folder / "config.json" if extractor.checkpoint.hub is None else folder.with_name(f"{folder.name}.json")
-
-    def weights_label(self, extractor: AnyExtractor) -> str:
-        """For tables: random, published, or where the checkpoint is from."""
-        if isinstance(extractor, Inception):
-            return "random" if extractor.name == "inception-random" else "published"
-        return self._checkpoint_identity(extractor.checkpoint)
-
     @property
     def needs_reference_images(self) -> bool:
         """False where every extractor brings ready statistics, or looks at captions alone."""
-        return any(needs_reference_images(self.config.metrics, extractor) for extractor in self.config.extractors)
+        return any(map(self.config.reads_reference, self.config.extractors))
 
-    def selections(self, extractor: AnyExtractor) -> tuple[Selection, ...]:
+    def selections(self, extractor: ExtractorSettings) -> tuple[Selection, ...]:
         """The references that FIDs by an extractor are computed from; metrics beyond FID take the first.
 
         full: all real images, or ready statistics; same: the N dataset images whose captions were used.
         """
         asked = self.config.reference.selection
-        if asked == "full" or extractor.reference_statistics is not None:
+        if asked == "full" or extractor.ready_statistics is not None:
             return ("full",)
         return ("same",) if asked == "same" else ("full", "same")
 
-    def selection(self, extractor: AnyExtractor, name: str) -> Selection:
+    def selection(self, extractor: ExtractorSettings, name: str) -> Selection:
         """The selection of that name. Raises InputError where the config does not ask for it."""
         for selection in self.selections(extractor):
             if selection == name:
@@ -237,9 +152,9 @@ class Experiment:
     def reference_list_settings(self) -> dict[str, Any]:
         """What names the list of reference images: where they lie and, for the dataset's own, which it lists."""
         prompts = self.config.prompts
-        settings: dict[str, Any] = {"images": self._identity(str(self.reference_images))}
+        settings: dict[str, Any] = {"images": self.identity(str(self.reference_images))}
         if self.config.reference.images == "dataset":
-            settings |= {"captions": self._identity(prompts.captions), "source": prompts.source}
+            settings |= {"captions": self.identity(prompts.captions), "source": prompts.source}
             settings |= {"splits": prompts.splits} if prompts.splits else {}
             if prompts.source == "table":
                 settings |= {"file_name_column": prompts.file_name_column, "image_id_column": prompts.image_id_column}
@@ -247,107 +162,96 @@ class Experiment:
 
     @property
     def reference_list(self) -> Path:
-        return self.resources / "reference" / f"{fingerprint(self.reference_list_settings())}.images.csv"
+        return self.paths.reference_list(fingerprint(self.reference_list_settings()))
 
-    def reference_base(self, extractor: AnyExtractor) -> Path:
-        """Path of cached reference features (.npy) and statistics (.npz), without its ending; shared by experiments."""
-        settings = {"extractor": self.extractor_settings(extractor)}
-        if extractor.reference_statistics is not None:
-            settings["statistics"] = {"file": self._identity(extractor.reference_statistics)}
+    def reference_key(self, extractor: ExtractorSettings) -> str:
+        """What names the cached features and statistics of the reference, which experiments share."""
+        settings = {"extractor": extractor.feature_settings(self)}
+        if extractor.ready_statistics is not None:
+            settings["statistics"] = {"file": self.identity(extractor.ready_statistics)}
         else:
             settings["list"] = self.reference_list_settings()
-        return self.resources / "reference" / f"{extractor.name}-{fingerprint(settings)}"
+        return f"{extractor.name}-{fingerprint(settings)}"
 
-    def describe_reference(self, extractor: AnyExtractor, selection: Selection) -> dict[str, Any]:
+    def describe_reference(self, extractor: ExtractorSettings, selection: Selection) -> dict[str, Any]:
         """The reference in words and its key, for results."""
-        ready = extractor.reference_statistics
+        ready = extractor.ready_statistics
         return {
-            "key": self.reference_base(extractor).name,
-            "images": self._identity(str(self.reference_images) if ready is None else ready),
+            "key": self.reference_key(extractor),
+            "images": self.identity(str(self.reference_images) if ready is None else ready),
             "selection": selection,
         }
 
-    # -- paths of results -----------------------------------------------------------------------------------------
-
-    def images(self, arm: str, shard: str, ending: str) -> Path:
-        return self.results / "images" / arm / f"{shard}{ending}"
+    # -- files of results -----------------------------------------------------------------------------------------
 
     def feature_files(self, extractor: str, arm: str, n: int | str) -> list[Path]:
         """What extract_features writes for the first n images of an arm."""
-        return [self.results / "features" / extractor / arm / f"{shard.name}.npy" for shard in self.shards(int(n))]
+        return [self.paths.features(extractor, arm, shard.name) for shard in self.shards(int(n))]
 
     def caption_files(self, extractor: str, n: int | str) -> list[Path]:
         """What embed_captions writes for the first n prompts."""
-        return [self.results / "captions" / extractor / f"{shard.name}.npy" for shard in self.shards(int(n))]
+        return [self.paths.captions(extractor, shard.name) for shard in self.shards(int(n))]
 
     def fid_files(self) -> list[Path]:
         """What compute_fid writes for every extractor, reference, arm and N."""
         return [
-            self.results / "fid" / self.extractor_name(extractor) / selection / arm.name / f"{n}.json"
+            self.paths.fid(self.extractor_name(extractor), selection, arm.name, str(n))
             for extractor in self.config.extractors
-            if extractor.name in SEEN_THROUGH["fid"]
+            if extractor.distance is not None
             for selection in self.selections(extractor)
             for arm in self.arms()
             for n in self.config.sample_sizes
         ]
 
     def metric_jobs(self) -> list[tuple[str, str]]:
-        """Metric and extractor (full name) of everything beyond FID that is switched on."""
+        """Metric and extractor (full names) of everything beyond FID that is computed."""
+        metrics = [self.config.metric(name) for name in self.config.metric_names() if name != "fid"]
         return [
-            (metric, self.extractor_name(extractor))
-            for metric in self.config.metrics
-            if metric != "fid"
+            (metric.full_name, self.extractor_name(extractor))
+            for metric in metrics
             for extractor in self.config.extractors
-            if extractor.name in SEEN_THROUGH[metric]
+            if metric.reads_from(extractor)
         ]
+
+    def metric(self, full_name: str) -> Metric:
+        """The metric of that full name; its fingerprint makes sure that a plugin is still the one that was planned."""
+        metrics = [self.config.metric(name) for name in self.config.metric_names()]
+        for metric in metrics:
+            if metric.full_name == full_name:
+                return metric
+        raise InputError(
+            f"{self.config_path}: has no metric {full_name!r}; was its plugin changed since it was planned? "
+            f"Its metrics are {', '.join(metric.full_name for metric in metrics)}"
+        )
 
     def metric_files(self) -> list[Path]:
         """What compute_metric and compute_clip_score write: for the largest N alone."""
         return [
-            self.results / "metrics" / metric / extractor / arm.name / f"{max(self.config.sample_sizes)}.json"
+            self.paths.metric(metric, extractor, arm.name, str(max(self.config.sample_sizes)))
             for metric, extractor in self.metric_jobs()
             for arm in self.arms()
         ]
 
     def manifests(self) -> list[Path]:
         """What generate_shard writes for every arm and shard."""
-        return [self.images(arm.name, shard.name, ".json") for arm in self.arms() for shard in self.shards()]
+        return [self.paths.manifest(arm.name, shard.name) for arm in self.arms() for shard in self.shards()]
 
     @property
     def floors(self) -> list[str]:
-        """Models that draw nothing and are compared with nothing: the floors of tokenizers."""
-        return [model.name for model in self.config.models if isinstance(model, TokenizerModel)]
+        """Models that generate nothing and are compared with nothing: lower bounds, such as a tokenizer's."""
+        return [model.name for model in self.config.models if not model.generates]
 
-    def checkpoints(self, model: AnyModel) -> dict[str, Checkpoint]:
-        """What a model is made of, by role: checkpoint, adapter, and vq where another model's VQ decodes its tokens."""
-        if isinstance(model, FolderModel | CommandModel):
-            return {}
-        if isinstance(model, DiffusersModel):
-            return {"checkpoint": model.checkpoint}
-        if isinstance(model, TokenizerModel):
-            other = self.model(model.of)
-            assert isinstance(other, Emu3Model)  # The config was checked for it.
-            roles = self.checkpoints(other)
-            return {"checkpoint": roles.get("vq", roles["checkpoint"])}
-        found = {"checkpoint": model.checkpoint}
-        if model.adapter is not None:
-            found["adapter"] = model.adapter
-        if model.vq is not None:
-            other = self.model(model.vq)
-            assert isinstance(other, Emu3Model)  # The config was checked for it.
-            found["vq"] = other.checkpoint
-        return found
+    def floor_arms(self) -> list[str]:
+        """Their arms, by name."""
+        return [arm.name for arm in self.arms() if arm.model in self.floors]
 
-    def checkpoint_folders(self, model: AnyModel) -> dict[str, Path]:
-        """The same as folders."""
-        part = ""
-        if isinstance(model, DiffusersModel):
-            # Each part of a repository is a download of its own: another model's part must not touch this one's.
-            part = f".{model.variant}" * (model.variant is not None) + ".code" * model.trust_remote_code
-        return {role: self.checkpoint_folder(checkpoint, part) for role, checkpoint in self.checkpoints(model).items()}
+    def checkpoint_folders(self, model: ModelSettings) -> dict[str, Path]:
+        """Where the checkpoints of a model are, by role. Each part of a repository is a download of its own."""
+        part = model.download_part()
+        return {role: self.checkpoint_folder(checkpoint, part) for role, checkpoint in model.checkpoints(self).items()}
 
     def checkpoint_folder(self, checkpoint: Checkpoint, part: str = "") -> Path:
         """Where a checkpoint's files lie: its own folder, or where the download rule puts them (that part of them)."""
         if checkpoint.path is not None:
             return self.path(checkpoint.path)
-        return self.resources / "models" / (f"{checkpoint.hub}@{checkpoint.revision}".replace("/", "--") + part)
+        return self.paths.model(f"{checkpoint.hub}@{checkpoint.revision}".replace("/", "--") + part)

@@ -1,13 +1,24 @@
 """The settings of one experiment: pydantic models of `config.yaml`."""
 
-from typing import Annotated, Any, Literal
+from types import GenericAlias
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, TypeAlias
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import Field, create_model, field_validator, model_validator
 
 from emudrift.config.base import GuidanceScale, Name, Settings, Text
-from emudrift.config.extractors import AnyExtractor, Inception, Metric, check_metrics, needs_reference_images
+from emudrift.config.extractors import EXTRACTORS, ExtractorSettings, Inception, any_extractor
 from emudrift.config.human_evaluation import HumanEvaluation, check_human_evaluation
-from emudrift.config.models import AnyModel, Emu3Model, FolderModel, TokenizerModel
+from emudrift.config.metrics import METRICS, Metric, MetricName, built_in
+from emudrift.config.model_settings import ModelSettings
+from emudrift.config.models import any_model
+from emudrift.config.plugins import Plugins
+from emudrift.config.registry import names_of
+
+if TYPE_CHECKING:
+    AnyModel: TypeAlias = ModelSettings
+    AnyExtractor: TypeAlias = ExtractorSettings
+else:
+    AnyModel, AnyExtractor = any_model(), any_extractor()
 
 # The authors' published recipe (FACTS of BAAI/Emu3-Gen's own inference script).
 SUFFIX = " masterpiece, film grained, best quality."
@@ -41,7 +52,7 @@ class Prompts(Settings):
 
 
 class Generation(Settings):
-    """What the generators draw with. Every key here can change a pixel."""
+    """What images are generated with. Every key here can change a pixel."""
 
     width: Annotated[int, Field(ge=8)] = Field(512, description="Pixels; a multiple of 8.")
     height: Annotated[int, Field(ge=8)] = Field(512, description="Pixels; a multiple of 8.")
@@ -57,7 +68,7 @@ class Generation(Settings):
         "grid", description="grid: one batched forward per token; reference: transformers' own generate, slow."
     )
     top_k: Annotated[int, Field(ge=1)] = Field(2048, description="Sample among the top_k likeliest visual tokens.")
-    suffix: str = Field(SUFFIX, description="Appended to every caption (after one space is not added: write it).")
+    suffix: str = Field(SUFFIX, description="Appended to every caption; no space is added, so begin it with one.")
     suffix_overrides: dict[GuidanceScale, str] = Field(
         {}, description="Another suffix for single guidance scales. The published study did so; it confounds the two."
     )
@@ -82,9 +93,7 @@ class Generation(Settings):
     @classmethod
     def _multiple_of_eight(cls, value: int) -> int:
         if value % 8:
-            raise ValueError(
-                f"{value} is not a multiple of 8 (Emu3 draws tokens of 8 x 8 pixels); try {value // 8 * 8}"
-            )
+            raise ValueError(f"{value} is not a multiple of 8 (Emu3's tokens are 8 x 8 pixels); try {value // 8 * 8}")
         return value
 
 
@@ -109,7 +118,7 @@ class Resources(Settings):
     """What changes the speed and nothing else: a change here reruns nothing."""
 
     generation_batch_size: Annotated[int, Field(ge=1)] | Literal["auto"] = Field(
-        "auto", description="Images drawn together; auto: as many as the GPU's free memory takes (16 on a CPU)."
+        "auto", description="Images generated together; auto: as many as fit into the GPU's free memory (16 on a CPU)."
     )
     feature_batch_size: Annotated[int, Field(ge=1)] = Field(64, description="Images per step of the extractor.")
 
@@ -117,14 +126,22 @@ class Resources(Settings):
 class Config(Settings):
     """One experiment."""
 
-    name: Name = Field(description="Name of the experiment: its results lie in results/<name>/.")
+    plugins_found: ClassVar[Plugins] = Plugins()
+    """What the files under `plugins` register."""
+
+    name: Name = Field(description="Name of the experiment: its results are in results/<name>/.")
     note: str = Field(
         "", description="Shown at the top of the report, for example what the numbers must not be used for."
     )
     seed: int = Field(0, ge=0, description="The only seed: order of the prompts, and the random numbers of each image.")
+    plugins: list[Text] = Field(
+        [],
+        description="Python files with metrics, extractors and generators of your own (docs/extending.md). They run on every "
+        "machine that reads this config. Their metrics are computed without being listed under metrics.",
+    )
     prompts: Prompts
     models: Annotated[list[AnyModel], Field(min_length=1)] = Field(
-        description="Who draws; each is drawn at every scale."
+        description="The models that are compared; each generates images at every guidance scale."
     )
     baseline: str | None = Field(None, description="Model that the others are compared with; default: the first.")
     guidance_scales: Annotated[list[GuidanceScale], Field(min_length=1)] = Field(
@@ -136,17 +153,37 @@ class Config(Settings):
     )
     shard_size: Annotated[int, Field(ge=1)] = Field(500, description="Prompt rows per shard: one GPU job.")
     extractors: Annotated[list[AnyExtractor], Field(min_length=1)] = Field(
-        [Inception()], description="The networks that images are compared through."
+        [Inception()], description="The networks whose features images are compared by."
     )
-    metrics: list[Metric] = Field(
+    metrics: list[MetricName] = Field(
         ["fid"],
         description="fid for every N; for the largest N also kid, precision_recall and density_coverage (of inception and "
         "dinov2), cmmd and clip_score (of clip).",
     )
     reference: Reference = Field(default_factory=lambda: Reference())
     human_evaluation: HumanEvaluation = Field(default_factory=lambda: HumanEvaluation())
-    device: Literal["cuda", "cpu"] = Field("cuda", description="Where images are drawn and features are made.")
+    device: Literal["cuda", "cpu"] = Field("cuda", description="Where images are generated and features are extracted.")
     resources: Resources = Field(default_factory=lambda: Resources())
+
+    @property
+    def baseline_name(self) -> str:
+        return self.baseline or self.models[0].name
+
+    def metric_names(self) -> list[str]:
+        """All metrics that are computed: those listed, and those of plugins."""
+        return list(dict.fromkeys([*self.metrics, *(metric.name for metric in self.plugins_found.metrics)]))
+
+    def metric(self, name: str) -> Metric:
+        """A metric that is computed, by its name."""
+        own = {metric.name: metric for metric in self.plugins_found.metrics}
+        return own[name] if name in own else built_in(name)
+
+    def reads_reference(self, extractor: ExtractorSettings) -> bool:
+        """Whether an extractor has to see the reference images: not with ready statistics or for metrics without reference."""
+        if extractor.ready_statistics is not None:
+            return False
+        metrics = map(self.metric, self.metric_names())
+        return any(metric.inputs == "reference" and metric.reads_from(extractor) for metric in metrics)
 
     @model_validator(mode="after")
     def _consistent(self) -> "Config":
@@ -156,46 +193,72 @@ class Config(Settings):
             ("sample_sizes:", self.sample_sizes),
             ("extractors:", [e.model_dump_json() for e in self.extractors]),
             ("metrics:", self.metrics),
+            ("plugins:", self.plugins),
         ]
         for key, values in once:
             twice = sorted({str(v) for v in values if values.count(v) > 1})
             if twice:
                 raise ValueError(f"{key} {', '.join(twice)} is given more than once; each must be unique")
         for model in self.models:
-            if isinstance(model, TokenizerModel):
-                drawing = [m.name for m in self.models if isinstance(m, Emu3Model)]
-                if model.of not in drawing:
-                    raise ValueError(f"models: {model.name}: of: {model.of!r} is no emu3 model; there are {drawing}")
-                if self.prompts.images is None:
-                    raise ValueError(f"models: {model.name}: needs prompts: images, the dataset's images")
-        baseline = self.baseline or self.models[0].name
-        if any(isinstance(model, TokenizerModel) and model.name == baseline for model in self.models):
-            raise ValueError(f"baseline: {baseline!r} (default: the first model) draws nothing; name a model that does")
+            model.check_config(self)
+        compared = [model for model in self.models if model.generates]
         if self.baseline is not None and self.baseline not in [m.name for m in self.models]:
             raise ValueError(f"baseline: {self.baseline!r} is none of the models {[m.name for m in self.models]}")
-        for model in self.models:
-            if isinstance(model, Emu3Model) and model.vq is not None:
-                others = {m.name: m for m in self.models if isinstance(m, Emu3Model) and m.vq is None}
-                if model.vq not in others:
-                    raise ValueError(
-                        f"models: {model.name}: vq: {model.vq!r} is no emu3 model with a VQ of its own; there are "
-                        f"{sorted(others)}"
-                    )
+        if self.baseline_name not in [model.name for model in compared]:
+            raise ValueError(
+                f"baseline: {self.baseline_name!r} (default: the first model) generates nothing; name a model that does"
+            )
         if self.generation.attention == "flash" and self.device != "cuda":
             raise ValueError("generation: attention: flash needs device: cuda; on a CPU use attention: sdpa")
-        check_metrics(self.metrics, self.extractors)
-        needs_images = any(needs_reference_images(self.metrics, e) for e in self.extractors)
+        self._check_metrics()
+        needs_images = any(map(self.reads_reference, self.extractors))
         if self.reference.images == "dataset" and self.prompts.images is None and needs_images:
             raise ValueError("reference: images: dataset needs prompts: images, the folder of the dataset's images")
         strangers = sorted(set(self.generation.suffix_overrides) - set(self.guidance_scales))
         if strangers:
             raise ValueError(f"generation: suffix_overrides: {strangers} are none of guidance_scales")
-        drawers = [model for model in self.models if not isinstance(model, TokenizerModel)]
-        of_folders = [m.guidance_scale for m in drawers if isinstance(m, FolderModel) and m.guidance_scale is not None]
+        of_arms = [scale for model in compared for scale in model.scales(self) if scale is not None]
         check_human_evaluation(
             self.human_evaluation,
-            [model.name for model in drawers],
-            [*self.guidance_scales, *of_folders],
+            [model.name for model in compared],
+            list(dict.fromkeys([*self.guidance_scales, *of_arms])),
             max(self.sample_sizes),
         )
         return self
+
+    def _check_metrics(self) -> None:
+        """Raises ValueError where a metric has nothing to be computed from."""
+        if "fid" not in self.metrics:
+            raise ValueError("metrics: fid is missing: the answer is made of it; write [fid, ...]")
+        for metric in map(self.metric, self.metric_names()):
+            ours = [each for each in self.extractors if metric.reads_from(each)]
+            if not ours:
+                names = metric.reads or [n for e in EXTRACTORS if e.distance for n in names_of(e, "name")]
+                raise ValueError(
+                    f"metrics: {metric.name} needs an extractor with name: {' or '.join(names)}; there are only "
+                    f"{', '.join(each.name for each in self.extractors)}"
+                )
+            ready = [each.name for each in ours if each.ready_statistics is not None]
+            if metric.name != "fid" and metric.inputs == "reference" and ready:
+                raise ValueError(
+                    f"metrics: {metric.name} needs the features of the reference's images, of which reference_statistics of the "
+                    f"extractor {ready[0]} knows only mean and covariance; remove one of the two"
+                )
+
+
+def config_class(plugins: Plugins) -> type[Config]:
+    """The model of a config file that may use what its plugins register."""
+    if plugins == Plugins():
+        return Config
+    metrics: Any = Literal[(*METRICS, *(metric.name for metric in plugins.metrics))]
+    entries = {
+        "models": any_model(*plugins.models),
+        "extractors": any_extractor(*plugins.extractors),
+        "metrics": metrics,
+    }
+    fields: dict[str, Any] = {
+        key: (GenericAlias(list, each), Config.model_fields[key]) for key, each in entries.items()
+    }
+    made = create_model("Config", __base__=Config, **fields)
+    made.plugins_found = plugins
+    return made

@@ -1,31 +1,125 @@
-"""Settings of the models, one class per generator."""
+"""The registry of generators: settings of the models that images come from, one class per generator.
+
+See `model_settings.ModelSettings` for what an entry consists of.
+"""
 
 import re
-from typing import Annotated, Literal
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, Union
 
 from pydantic import Field, field_validator, model_validator
 
-from emudrift.config.base import Checkpoint, GuidanceScale, Name, Settings, Text
+from emudrift.config.base import Checkpoint, GuidanceScale, Text, listing
+from emudrift.config.model_settings import ModelSettings
+
+if TYPE_CHECKING:
+    from emudrift.config.experiment import Experiment
+    from emudrift.config.experiment_config import Config
+
+PLACEHOLDERS = ("prompts", "output", "guidance_scale", "width", "height")
+TRAINED_AREA = "720 × 720"
+OFF_DISTRIBUTION = (512, 512)
 
 
-class Emu3Model(Settings):
-    """An Emu3 checkpoint in transformers' format, perhaps with a PEFT adapter that is merged into it."""
+class Emu3Model(ModelSettings):
+    """An Emu3 checkpoint in transformers' format, optionally with a PEFT adapter that is merged into it."""
 
-    name: Name
+    same_speed: ClassVar[bool] = True
+    checker: ClassVar[str] = "emudrift.generation.emu3.checkpoint:check_model"
+    recogniser: ClassVar[str] = "emudrift.generation.emu3.checkpoint:model_is_unchanged"
+    loader: ClassVar[str] = "emudrift.generation.emu3.generator:load_model"
+
     generator: Literal["emu3"]
-    checkpoint: Checkpoint = Field(description="The base weights, with the processor's files beside them.")
+    checkpoint: Checkpoint = Field(description="The base weights, with the processor's files in the same folder.")
     adapter: Checkpoint | None = Field(None, description="A PEFT adapter that is merged into the base weights.")
     vq: str | None = Field(
         None,
-        description="Name of another model whose VQ turns this one's tokens into pixels (training can move the VQ's "
-        "statistics unawares); default: its own.",
+        description="Name of another model whose VQ decodes this one's tokens into pixels (training can change the VQ's "
+        "statistics unnoticed); default: its own.",
     )
 
+    def scales(self, config: "Config") -> Sequence[float | None]:
+        return config.guidance_scales
 
-class FolderModel(Settings):
+    def arm_settings(self, experiment: "Experiment", scale: float | None) -> dict[str, Any]:
+        generation, checkpoints = experiment.config.generation, self.checkpoints(experiment)
+        assert scale is not None  # Of `scales`.
+        settings = (
+            self.shared_settings(experiment)
+            | generation.model_dump(exclude={"suffix_overrides"})
+            | {"adapter": None}
+            | {role: experiment.checkpoint_identity(each) for role, each in checkpoints.items()}
+            | {"guidance_scale": scale, "suffix": generation.suffix_at(scale), "device": experiment.config.device}
+        )
+        if scale == 1:
+            del settings["negative_prompt"]  # Without guidance it has no effect.
+        return settings
+
+    def visual_tokens(self, settings: dict[str, Any]) -> int:
+        return int(settings["width"] * settings["height"] // 64)
+
+    def check_config(self, config: "Config") -> None:
+        if self.vq is None:
+            return
+        others = [each.name for each in config.models if isinstance(each, Emu3Model) and each.vq is None]
+        if self.vq not in others:
+            raise ValueError(
+                f"models: {self.name}: vq: {self.vq!r} is no emu3 model with a VQ of its own; there are {sorted(others)}"
+            )
+
+    def checkpoints(self, experiment: "Experiment") -> dict[str, Checkpoint]:
+        found = {"checkpoint": self.checkpoint}
+        if self.adapter is not None:
+            found["adapter"] = self.adapter
+        if self.vq is not None:
+            found["vq"] = experiment.model(self.vq).checkpoints(experiment)["checkpoint"]
+        return found
+
+    def sentence(self) -> str:
+        adapter = "" if self.adapter is None else f", with the adapter {self.adapter.label} merged into it"
+        vq = "" if self.vq is None else f", its tokens decoded by the VQ of {self.vq}"
+        return f"is Emu3 (Wang et al., 2024), checkpoint {self.checkpoint.label}{adapter}{vq}"
+
+    def generation_sentences(self, config: "Config") -> str:
+        generation, scales = config.generation, sorted(config.guidance_scales)
+        negative = f"the negative prompt “{generation.negative_prompt}”"
+        negative = negative if generation.negative_prompt else "an empty negative prompt"
+        shown = [f"{scale:g}" for scale in config.guidance_scales]
+        guided = f" and {negative}" if any(scale != 1 for scale in scales) else ""
+        parts = [
+            f"Emu3 generated images of {generation.width} × {generation.height} pixels with classifier-free guidance (Ho and "
+            f"Salimans, 2022) of scale {listing(shown)}{guided}, in {generation.dtype}, sampling each visual token from the "
+            f"{generation.top_k:,} most likely ones, with a separate random number generator for each image that all arms share."
+        ]
+        if generation.suffix_overrides:
+            overrides = sorted(generation.suffix_overrides.items())
+            each = listing([f"“{suffix}” at guidance {scale:g}" for scale, suffix in overrides])
+            parts.append(f"The suffix “{generation.suffix}” was appended to each caption, except {each}.")
+        elif generation.suffix:
+            parts.append(f"The suffix “{generation.suffix}” was appended to each caption.")
+        return " ".join(parts)
+
+    def weights_words(self) -> tuple[str, str]:
+        return self.checkpoint.source, "–" if self.adapter is None else self.adapter.source
+
+    def caveat(self, settings: dict[str, Any]) -> str:
+        if (settings["width"], settings["height"]) != OFF_DISTRIBUTION:
+            return ""
+        return (
+            f"Emu3 was trained at areas near {TRAINED_AREA} pixels; {{models}} generated images of 512 × 512 pixels, which is "
+            "off that distribution: FIDs at the trained size may differ."
+        )
+
+
+class FolderModel(ModelSettings):
     """Images that exist already: made by a closed system, another team, a competitor."""
 
-    name: Name
+    checked_against_prompts: ClassVar[bool] = True
+    same_speed: ClassVar[bool] = True
+    checker: ClassVar[str] = "emudrift.generation.folder:check_model"
+    recogniser: ClassVar[str] = "emudrift.generation.folder:model_is_unchanged"
+    loader: ClassVar[str] = "emudrift.generation.folder:load_model"
+
     generator: Literal["folder"]
     images: Text = Field(description="Folder of the images, named <prompt_id> or like the dataset's files.")
     table: Text | None = Field(
@@ -35,17 +129,34 @@ class FolderModel(Settings):
         None, description="Guidance scale that the images were made with, if known; they are compared at this scale."
     )
 
+    def scales(self, config: "Config") -> Sequence[float | None]:
+        return [self.guidance_scale]
 
-PLACEHOLDERS = ("prompts", "output", "guidance_scale", "width", "height")
+    def arm_settings(self, experiment: "Experiment", scale: float | None) -> dict[str, Any]:
+        table = None if self.table is None else experiment.identity(self.table)
+        return self.shared_settings(experiment) | {"images": experiment.identity(self.images), "table": table}
+
+    def is_fast(self) -> bool:
+        return True
+
+    def sentence(self) -> str:
+        return "is a set of images that existed before"
+
+    def weights_words(self) -> tuple[str, str]:
+        return self.images, "–"
 
 
-class DiffusersModel(Settings):
+class DiffusersModel(ModelSettings):
     """A text-to-image pipeline in diffusers' format: Stable Diffusion, SDXL, or one that brings its own code."""
 
-    name: Name
+    batch_changes_pixels: ClassVar[bool] = True
+    checker: ClassVar[str] = "emudrift.generation.diffusers.check:check_model"
+    recogniser: ClassVar[str] = "emudrift.generation.diffusers.check:model_is_unchanged"
+    loader: ClassVar[str] = "emudrift.generation.diffusers.generator:load_model"
+
     generator: Literal["diffusers"]
     checkpoint: Checkpoint = Field(description="Folder or hub repository with model_index.json; safetensors only.")
-    steps: Annotated[int, Field(ge=1)] = Field(50, description="Steps of denoising (num_inference_steps).")
+    steps: Annotated[int, Field(ge=1)] = Field(50, description="Denoising steps (num_inference_steps).")
     dtype: Literal["float32", "bfloat16", "float16"] | None = Field(
         None, description="Of the networks; default: generation.dtype."
     )
@@ -53,15 +164,16 @@ class DiffusersModel(Settings):
         None, pattern=r"^\w+$", description="Variant of the weight files, such as fp16; default: those without one."
     )
     suffix: str | None = Field(
-        None, description='Appended to every caption in place of generation.suffix, which is Emu3\'s; "" for none.'
+        None,
+        description='Appended to every caption instead of generation.suffix, which is Emu3\'s; "" for none.',
     )
     negative_prompt: str | None = Field(
-        None, description='In place of generation.negative_prompt, which is Emu3\'s; "" for none.'
+        None, description='Instead of generation.negative_prompt, which is Emu3\'s; "" for none.'
     )
     custom_pipeline: str | None = Field(
         None,
         pattern=r"^\w+$",
-        description="Name of a Python file of the checkpoint, without .py, that has the pipeline.",
+        description="Name of a Python file of the checkpoint, without .py, that holds the pipeline.",
     )
     trust_remote_code: bool = Field(False, description="Allows Python code that comes with the checkpoint to run.")
 
@@ -74,15 +186,50 @@ class DiffusersModel(Settings):
             )
         return self
 
+    def scales(self, config: "Config") -> Sequence[float | None]:
+        return config.guidance_scales
 
-class CommandModel(Settings):
+    def arm_settings(self, experiment: "Experiment", scale: float | None) -> dict[str, Any]:
+        generation = experiment.config.generation
+        assert scale is not None  # Of `scales`.
+        settings = self.shared_settings(experiment) | {
+            "device": experiment.config.device,
+            "checkpoint": experiment.checkpoint_identity(self.checkpoint),
+            "width": generation.width,
+            "height": generation.height,
+            "steps": self.steps,
+            "dtype": self.dtype or generation.dtype,
+            "variant": self.variant,
+            "custom_pipeline": self.custom_pipeline,
+            "guidance_scale": scale,
+            "suffix": generation.suffix_at(scale) if self.suffix is None else self.suffix,
+        }
+        if scale > 1:  # Without guidance it has no effect.
+            own = self.negative_prompt
+            settings["negative_prompt"] = generation.negative_prompt if own is None else own
+        return settings
+
+    def checkpoints(self, experiment: "Experiment") -> dict[str, Checkpoint]:
+        return {"checkpoint": self.checkpoint}
+
+    def download_part(self) -> str:
+        return f".{self.variant}" * (self.variant is not None) + ".code" * self.trust_remote_code
+
+    def weights_words(self) -> tuple[str, str]:
+        return self.checkpoint.source, "–"
+
+
+class CommandModel(ModelSettings):
     """Any program that takes prompts as JSON Lines and writes images: a model with an environment of its own."""
 
-    name: Name
+    checker: ClassVar[str] = "emudrift.generation.command:check_model"
+    recogniser: ClassVar[str] = "emudrift.generation.command:model_is_unchanged"
+    loader: ClassVar[str] = "emudrift.generation.command:load_model"
+
     generator: Literal["command"]
     command: Annotated[list[Text], Field(min_length=1)] = Field(
         description="The program and its arguments, word by word, never through a shell, run from the repository; "
-        "{prompts} and {output} are filled in, and {guidance_scale}, {width}, {height} where they stand."
+        "{prompts} and {output} are filled in, and {guidance_scale}, {width}, {height} wherever they are used."
     )
     guidance_scale: GuidanceScale | Literal["each"] | None = Field(
         None,
@@ -90,7 +237,7 @@ class CommandModel(Settings):
     )
     files: list[Text] = Field(
         [],
-        description="Files and folders (weights, code) that can change a pixel: a shard refuses to draw with others.",
+        description="Files and folders (weights, code) that can change a pixel: if they change, a shard refuses to go on.",
     )
 
     @field_validator("command")
@@ -112,18 +259,71 @@ class CommandModel(Settings):
             raise ValueError("{guidance_scale} in command needs guidance_scale: each, or a number")
         return self
 
+    def scales(self, config: "Config") -> Sequence[float | None]:
+        return config.guidance_scales if self.guidance_scale == "each" else [self.guidance_scale]
 
-GENERATORS = ("emu3", "folder", "diffusers", "command", "tokenizer")
+    def arm_settings(self, experiment: "Experiment", scale: float | None) -> dict[str, Any]:
+        return self.shared_settings(experiment) | {
+            "device": experiment.config.device,
+            "command": self.words(experiment),
+            "files": [experiment.identity(file) for file in self.files],
+            "width": experiment.config.generation.width,
+            "height": experiment.config.generation.height,
+            "guidance_scale": scale,
+        }
+
+    def words(self, experiment: "Experiment") -> list[str]:
+        """The command, placeholders included; words that start with ./ or ../ are paths like all of the config's."""
+        return [experiment.identity(word) if word.startswith(("./", "../")) else word for word in self.command]
+
+    def weights_words(self) -> tuple[str, str]:
+        return " ".join(self.command), "–"
 
 
-class TokenizerModel(Settings):
+class TokenizerModel(ModelSettings):
     """The dataset's own images through a model's VQ and back: the best FID that the model's arms can reach."""
 
-    name: Name
+    generates: ClassVar[bool] = False
+    same_speed: ClassVar[bool] = True
+    checker: ClassVar[str] = Emu3Model.checker
+    recogniser: ClassVar[str] = Emu3Model.recogniser
+    loader: ClassVar[str] = "emudrift.generation.tokenizer:load_model"
+
     generator: Literal["tokenizer"]
     of: str = Field(description="Name of the emu3 model whose VQ is used.")
 
+    def arm_settings(self, experiment: "Experiment", scale: float | None) -> dict[str, Any]:
+        config = experiment.config
+        size = {"width": config.generation.width, "height": config.generation.height}
+        vq = {role: experiment.checkpoint_identity(each) for role, each in self.checkpoints(experiment).items()}
+        images = experiment.identity(str(config.prompts.images))
+        return {"generator": self.kind, "images": images, "device": config.device} | size | vq
 
-AnyModel = Annotated[
-    Emu3Model | FolderModel | DiffusersModel | CommandModel | TokenizerModel, Field(discriminator="generator")
-]
+    def check_config(self, config: "Config") -> None:
+        others = [each.name for each in config.models if isinstance(each, Emu3Model)]
+        if self.of not in others:
+            raise ValueError(f"models: {self.name}: of: {self.of!r} is no emu3 model; there are {others}")
+        if config.prompts.images is None:
+            raise ValueError(f"models: {self.name}: needs prompts: images, the dataset's images")
+
+    def checkpoints(self, experiment: "Experiment") -> dict[str, Checkpoint]:
+        roles = experiment.model(self.of).checkpoints(experiment)
+        return {"checkpoint": roles.get("vq", roles["checkpoint"])}
+
+    def is_fast(self) -> bool:
+        return True
+
+    def sentence(self) -> str:
+        return f"is the dataset's own images, encoded and decoded by the VQ of {self.of}"
+
+    def weights_words(self) -> tuple[str, str]:
+        return f"the VQ of {self.of}, given the dataset's images", "–"
+
+
+MODELS: tuple[type[ModelSettings], ...] = (Emu3Model, FolderModel, DiffusersModel, CommandModel, TokenizerModel)
+"""The built-in ones. A new one: its class above, its generator in generation/, and its place here."""
+
+
+def any_model(*extra: type[ModelSettings]) -> Any:
+    """The type of an entry of `models:` in a config: built-in ones, and a user's own."""
+    return Annotated[Union[(*MODELS, *extra)], Field(discriminator="generator")]

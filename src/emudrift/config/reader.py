@@ -8,12 +8,12 @@ from typing import Any
 import yaml
 from pydantic import ValidationError
 
-from emudrift.config.base import Settings
-from emudrift.config.experiment_config import Config
-from emudrift.config.extractors import (
-    EXTRACTORS,
-)
-from emudrift.config.models import GENERATORS
+from emudrift.config.base import Settings, locate
+from emudrift.config.experiment_config import Config, config_class
+from emudrift.config.extractors import EXTRACTORS
+from emudrift.config.models import MODELS
+from emudrift.config.plugins import Plugins, load_plugins
+from emudrift.config.registry import names_of
 from emudrift.errors import InputError
 
 
@@ -46,24 +46,46 @@ class _UniqueKeys(yaml.SafeLoader):
 
 
 def parse_config(data: dict[str, Any], where: str) -> Config:
-    """Checks settings that are read already; `where` names their source in errors."""
+    """Checks settings that are read already, and imports the plugins that they name.
+
+    Args:
+        where: their file, for errors and for relative paths of plugins.
+
+    Raises:
+        InputError: as `load_config`.
+    """
+    named = data.get("plugins")
+    # Anything but a list of texts is refused by the model below, with its key.
+    paths = named if isinstance(named, list) and all(isinstance(each, str) for each in named) else []
     try:
-        return Config.model_validate(data)
+        plugins = load_plugins([locate(each, Path(where).resolve()) for each in paths])
+    except InputError as error:
+        raise InputError(f"{where}: {error}") from error
+    model = config_class(plugins)
+    try:
+        return model.model_validate(data)
     except ValidationError as error:
         # Unknown keys first: a misspelt key often explains why another is missing.
         errors = sorted(error.errors(), key=lambda fault: fault["type"] != "extra_forbidden")
-        faults = [_describe(fault, where) for fault in errors]
+        faults = [_describe(fault, where, model) for fault in errors]
         raise InputError("\n".join(dict.fromkeys(faults))) from error
 
 
-def _describe(fault: Any, where: str) -> str:
+def _names(plugins: Plugins) -> tuple[list[str], list[str]]:
+    """Of all generators and of all extractors."""
+    generators = [name for each in (*MODELS, *plugins.models) for name in names_of(each, "generator")]
+    return generators, [name for each in (*EXTRACTORS, *plugins.extractors) for name in names_of(each, "name")]
+
+
+def _describe(fault: Any, where: str, model: type[Config]) -> str:
     # A discriminated union puts its tag into the location: models.0.emu3.name.
-    tags, parts = (*GENERATORS, *EXTRACTORS), fault["loc"]
+    generators, extractors = _names(model.plugins_found)
+    tags, parts = (*generators, *extractors), fault["loc"]
     location = [p for i, p in enumerate(parts) if not (i and isinstance(parts[i - 1], int) and p in tags)]
     key = ": ".join(f"[{part}]" if isinstance(part, int) else str(part) for part in location)
     where = f"{where}: {key}" if key else where
     if fault["type"] == "extra_forbidden":
-        known = _keys_at(fault["loc"][:-1])
+        known = _keys_at(fault["loc"][:-1], model)
         close = difflib.get_close_matches(str(location[-1]), known, n=1, cutoff=0)
         hint = f"did you mean {close[0]!r}?" if close else f"valid keys: {', '.join(known)}"
         return f"{where}: unknown key; {hint}"
@@ -73,29 +95,23 @@ def _describe(fault: Any, where: str) -> str:
         given = fault.get("ctx", {}).get("tag")
         said = "this key is missing" if given is None else f"{given!r} is unknown"
         if location[0] == "extractors":
-            return f"{where}: name: {said}; one of {', '.join(EXTRACTORS)}"
-        return f"{where}: generator: {said}; one of {', '.join(GENERATORS)}"
+            return f"{where}: name: {said}; one of {', '.join(extractors)}"
+        return f"{where}: generator: {said}; one of {', '.join(generators)}"
     message = fault["msg"].removeprefix("Value error, ")
     given = "" if fault["type"] == "value_error" else f" (found {fault['input']!r})"
     return f"{where}: {message}{given}"
 
 
-def _keys_at(location: tuple[int | str, ...]) -> list[str]:
+def _keys_at(location: tuple[int | str, ...], model: type[Config]) -> list[str]:
     """The valid keys at a place of the config, from the models' own annotations."""
-    models: list[type[Settings]] = [Config]
+    models: list[type[Settings]] = [model]
     for part in location:
         if isinstance(part, int):
             continue
-        tagged = [
-            m for m in models for key in ("generator", "name") if key in m.model_fields and part in _literals(m, key)
-        ]
+        tagged = [m for m in models for key in ("generator", "name") if part in names_of(m, key)]
         fields = [m.model_fields[part].annotation for m in models if part in m.model_fields]
         models = tagged or [model for annotation in fields for model in _models_in(annotation)]
     return sorted({key for model in models for key in model.model_fields})
-
-
-def _literals(model: type[Settings], key: str) -> tuple[Any, ...]:
-    return typing.get_args(model.model_fields[key].annotation)
 
 
 def _models_in(annotation: Any) -> list[type[Settings]]:

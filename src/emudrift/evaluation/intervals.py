@@ -76,7 +76,10 @@ def block_edges(n: int, blocks: int = BLOCKS) -> Array:
 
 INFINITY_METHOD = "line in 1/N through N and N/2, delete-one-block jackknife, {} blocks, t interval"
 
-METHOD = "delete-one-block jackknife, {} blocks, t interval; the reference held fixed"
+METHOD = "delete-one-block jackknife, {} blocks, t interval"
+FIXED = "the reference held fixed"
+PAIRED = "real images left out with those drawn for their captions"
+"""What a jackknife does with the real images; ends the text of a method. They stand in tables, so they stay as they are."""
 
 
 def jackknife(full: float, leave_one_out: Array, edges: Array, confidence: float = CONFIDENCE) -> Estimate:

@@ -75,47 +75,6 @@ COMPARISON_COLUMNS: dict[str, Any] = {
 }
 
 
-def write_table(table: pd.DataFrame, path: str | Path) -> None:
-    """Writes fid.csv or comparison.csv, completely or not at all; equal tables give equal bytes."""
-    with atomic_path(path) as temporary:
-        table.to_csv(temporary, index=False, float_format="%.10g", lineterminator="\n", encoding="utf-8")
-
-
-def load_table(path: str | Path) -> pd.DataFrame:
-    """Reads what `write_table` wrote. Raises InputError if the file is missing or is no such table."""
-    try:
-        table = pd.read_csv(path, dtype="str", keep_default_na=False, encoding="utf-8")
-    except OSError as error:
-        raise InputError(f"cannot read {path}: {(error.strerror or str(error)).lower()}") from error
-    except (pd.errors.ParserError, pd.errors.EmptyDataError, UnicodeDecodeError) as error:
-        raise InputError(f"{path}: not a table ({error}); remove the file and run again") from error
-    for columns in (FID_COLUMNS, COMPARISON_COLUMNS):
-        if list(table.columns) == list(columns):
-            return _typed(table, columns, path)
-    raise InputError(f"{path}: neither fid.csv nor comparison.csv; its columns are {', '.join(table.columns)}")
-
-
-def rows_of(table: pd.DataFrame) -> list[Any]:
-    """The rows of either table, with its columns as attributes."""
-    return list(table.itertuples(index=False))
-
-
-def _typed(table: pd.DataFrame, columns: dict[str, Any], path: str | Path) -> pd.DataFrame:
-    try:
-        for column, kind in columns.items():
-            if kind == "bool":
-                table[column] = table[column].map({"True": True, "False": False}).astype("bool")
-            elif kind != "str":
-                table[column] = pd.to_numeric(table[column].replace("", None)).astype(kind)
-    except (ValueError, TypeError) as error:
-        raise InputError(f"{path}: column {column}: {error}; remove the file and run again") from error
-    return table
-
-
-def frame(rows: list[dict[str, Any]], columns: dict[str, Any]) -> pd.DataFrame:
-    return pd.DataFrame(rows, columns=list(columns)).astype(columns)
-
-
 _SHARED: dict[str, Any] = {"extractor": "str", "weights": "str", "n": "int64"}
 
 _REFERENCE: dict[str, Any] = {
@@ -161,17 +120,50 @@ DIFFERENCE_COLUMNS: dict[str, Any] = {
 }
 
 
-def load_metric_table(path: str | Path, columns: dict[str, Any]) -> pd.DataFrame:
-    """Reads metrics.csv or metric_differences.csv. Raises InputError if it is missing or is no such table."""
+# Of what is measured image by image: a tokenizer's quality, and the CLIPScore of an arm.
+QUALITY_COLUMNS: dict[str, Any] = {"prompt_id": "str", "psnr": "float64", "ssim": "float64"}
+CLIP_SCORE_COLUMNS: dict[str, Any] = {"row": "int64", "prompt_id": "str", "clip_score": "float64", "caption": "str"}
+
+
+def write_table(table: pd.DataFrame, path: str | Path) -> None:
+    """Writes a table of results, completely or not at all; equal tables give equal bytes."""
+    with atomic_path(path) as temporary:
+        table.to_csv(temporary, index=False, float_format="%.10g", lineterminator="\n", encoding="utf-8")
+
+
+def load_table(path: str | Path, columns: dict[str, Any]) -> pd.DataFrame:
+    """Reads what `write_table` wrote.
+
+    Args:
+        columns: the table's columns with their types, as FID_COLUMNS.
+
+    Raises:
+        InputError: the file is missing, or is no such table.
+    """
+    remedy = "remove the file and run again"
     try:
         table = pd.read_csv(path, dtype="str", keep_default_na=False, encoding="utf-8")
-        if list(table.columns) != list(columns):
-            raise InputError(f"{path}: its columns are {', '.join(table.columns)}; remove the file and run again")
-        for column, kind in columns.items():
-            if kind != "str":
-                table[column] = pd.to_numeric(table[column].replace("", None)).astype(kind)
     except OSError as error:
         raise InputError(f"cannot read {path}: {(error.strerror or str(error)).lower()}") from error
-    except (pd.errors.ParserError, pd.errors.EmptyDataError, ValueError, TypeError) as error:
-        raise InputError(f"{path}: not a table of metrics ({error}); remove the file and run again") from error
+    except (pd.errors.ParserError, pd.errors.EmptyDataError, UnicodeDecodeError) as error:
+        raise InputError(f"{path}: not a table ({error}); {remedy}") from error
+    if list(table.columns) != list(columns):
+        raise InputError(f"{path}: its columns are {', '.join(table.columns)}, expected {', '.join(columns)}; {remedy}")
+    for column, kind in columns.items():
+        try:
+            if kind == "bool":
+                table[column] = table[column].map({"True": 1, "False": 0}).astype("int64").astype("bool")
+            elif kind != "str":
+                table[column] = pd.to_numeric(table[column].replace("", None)).astype(kind)
+        except (ValueError, TypeError) as error:
+            raise InputError(f"{path}: column {column}: {error}; {remedy}") from error
     return table
+
+
+def rows_of(table: pd.DataFrame) -> list[Any]:
+    """The rows of either table, with its columns as attributes."""
+    return list(table.itertuples(index=False))
+
+
+def frame(rows: list[dict[str, Any]], columns: dict[str, Any]) -> pd.DataFrame:
+    return pd.DataFrame(rows, columns=list(columns)).astype(columns)

@@ -14,6 +14,7 @@ from torchmetrics.functional.image import peak_signal_noise_ratio, structural_si
 
 from emudrift.data.prompts import Prompt
 from emudrift.errors import InputError
+from emudrift.evaluation.tables import QUALITY_COLUMNS
 from emudrift.generation.archives import read_archive
 from emudrift.generation.tokenizer import originals
 
@@ -55,15 +56,7 @@ def tokenizer_quality(
             {"prompt_id": prompt.prompt_id, "psnr": float(p), "ssim": float(s)}
             for prompt, p, s in zip(wanted, psnr, ssim, strict=True)
         ]
-    return pd.DataFrame(rows, columns=["prompt_id", "psnr", "ssim"])
-
-
-def load_quality(path: Path) -> pd.DataFrame:
-    """Loads the CSV of `tokenizer_quality`. Raises InputError if the file is missing or not such a table."""
-    try:
-        return pd.read_csv(path, dtype={"prompt_id": "str"})[["prompt_id", "psnr", "ssim"]]
-    except (OSError, KeyError, ValueError) as error:
-        raise InputError(f"{path}: not a table of tokenizer quality ({error}); remove it and run again") from error
+    return pd.DataFrame(rows, columns=list(QUALITY_COLUMNS))
 
 
 def _reconstructions(archives: Iterable[Path]) -> Iterator[tuple[str, Image.Image]]:

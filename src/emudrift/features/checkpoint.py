@@ -10,6 +10,8 @@ import emudrift.runtime.torchvision_fix  # noqa: F401  (before transformers)
 import torch
 from safetensors import SafetensorError
 
+from emudrift.config.experiment import Experiment
+from emudrift.config.extractors import CheckpointExtractor
 from emudrift.errors import InputError
 
 KEY = "extractors: checkpoint"
@@ -77,3 +79,12 @@ def load_pretrained(kind: Any, folder: Path, device: str) -> Any:
 
 def _line(error: Exception) -> str:
     return " ".join(str(error).split())[:300]
+
+
+def check(settings: CheckpointExtractor, experiment: Experiment) -> None:
+    """Validates the checkpoint of an extractor, for the registry: also its tokenizer, where a metric embeds captions by it."""
+    folder = experiment.checkpoint_folder(settings.checkpoint)
+    check_pretrained(folder, settings.name, settings.dims)
+    metrics = map(experiment.config.metric, experiment.config.metric_names())
+    if any(metric.inputs == "captions" and metric.reads_from(settings) for metric in metrics):
+        check_tokenizer(folder)

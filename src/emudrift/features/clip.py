@@ -10,6 +10,8 @@ import torch
 from PIL import Image
 from transformers import AutoTokenizer, CLIPModel
 
+from emudrift.config.experiment import Experiment
+from emudrift.config.extractors import Clip
 from emudrift.features.batches import features_in_batches
 from emudrift.features.checkpoint import check_pretrained, check_tokenizer, load_pretrained
 from emudrift.features.preprocessing import normalised_square
@@ -84,3 +86,8 @@ class ClipExtractor:
             )
             parts.append(output.pooler_output.cpu().numpy())
         return np.concatenate(parts)
+
+
+def load(settings: Clip, experiment: Experiment) -> ClipExtractor:
+    """The extractor that the settings describe, for the registry."""
+    return ClipExtractor(experiment.checkpoint_folder(settings.checkpoint), settings.dims, experiment.config.device)

@@ -9,6 +9,8 @@ import torch
 from PIL import Image
 from transformers import Dinov2Model
 
+from emudrift.config.experiment import Experiment
+from emudrift.config.extractors import Dinov2
 from emudrift.features.batches import features_in_batches
 from emudrift.features.checkpoint import check_pretrained, load_pretrained
 from emudrift.features.preprocessing import normalised_square
@@ -50,3 +52,8 @@ class Dinov2Extractor:
     def _forward(self, batch: torch.Tensor) -> torch.Tensor:
         output: torch.Tensor = self.network(batch.to(self.device)).last_hidden_state
         return output[:, 0]
+
+
+def load(settings: Dinov2, experiment: Experiment) -> Dinov2Extractor:
+    """The extractor that the settings describe, for the registry."""
+    return Dinov2Extractor(experiment.checkpoint_folder(settings.checkpoint), settings.dims, experiment.config.device)

@@ -13,12 +13,12 @@ import torch
 from PIL import Image
 from torch import Tensor, nn
 
-from emudrift.config.extractors import INCEPTION_SHA256
+from emudrift.config.experiment import Experiment
+from emudrift.config.extractors import INCEPTION_SHA256, Inception, Preprocessing
 from emudrift.errors import InputError
 from emudrift.features.batches import features_in_batches
-from emudrift.features.preprocessing import Preprocessing
+from emudrift.features.preprocessing import inception_input
 
-PUBLISHED_SHA256 = INCEPTION_SHA256
 DIMS = tuple(pytorch_fid.InceptionV3.BLOCK_INDEX_BY_DIM)
 
 
@@ -51,7 +51,10 @@ class InceptionExtractor:
         Raises:
             InputError: a feature is not finite; the message counts images from 0.
         """
-        return features_in_batches(images, batch_size, self.dims, self.preprocessing, self._forward)
+        return features_in_batches(images, batch_size, self.dims, self._preprocess, self._forward)
+
+    def _preprocess(self, image: Image.Image) -> Tensor:
+        return inception_input(image, self.preprocessing)
 
     @torch.inference_mode()
     def _forward(self, batch: Tensor) -> Tensor:
@@ -62,7 +65,7 @@ class InceptionExtractor:
 
 
 def load_published(
-    weights: str | Path, dims: int, preprocessing: Preprocessing, device: str = "cpu", sha256: str = PUBLISHED_SHA256
+    weights: str | Path, dims: int, preprocessing: Preprocessing, device: str = "cpu", sha256: str = INCEPTION_SHA256
 ) -> InceptionExtractor:
     """The extractor with weights from a local file.
 
@@ -85,7 +88,7 @@ def load_random(seed: int, dims: int, preprocessing: Preprocessing, device: str 
     return InceptionExtractor(network, dims, preprocessing, device, random_weights=True)
 
 
-def check_weights(path: str | Path, sha256: str = PUBLISHED_SHA256) -> None:
+def check_weights(path: str | Path, sha256: str = INCEPTION_SHA256) -> None:
     """Raises InputError where the weights file is missing, or is not the one with this sha256."""
     try:
         with open(path, "rb") as file:
@@ -162,3 +165,20 @@ def random_state(network: nn.Module, seed: int) -> dict[str, Tensor]:
             one = tensor.ndim == 1 and name.endswith(("bn.weight", "running_var"))
             state[name] = torch.ones_like(tensor) if one else torch.zeros_like(tensor)
     return state
+
+
+# --- as an entry of the registry ---
+
+
+def load(settings: Inception, experiment: Experiment) -> InceptionExtractor:
+    """The extractor that the settings describe. Raises InputError where its weights are missing or wrong."""
+    device, weights = experiment.config.device, settings.weights_file(experiment)
+    if weights is None:
+        return load_random(settings.seed, settings.dims, settings.preprocessing, device)
+    return load_published(weights, settings.dims, settings.preprocessing, device, settings.sha256)
+
+
+def check(settings: Inception, experiment: Experiment) -> None:
+    weights = settings.weights_file(experiment)
+    if weights is not None:
+        check_weights(weights, settings.sha256)

@@ -1,54 +1,47 @@
-"""From a picture to the tensor that a network sees. Every distance moves with every choice made here."""
+"""From an image to the tensor that a network sees. Every distance moves with every choice made here."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Literal
 
 import numpy as np
 import torch
 from PIL import Image
 
+from emudrift.config.extractors import Preprocessing
+
 INPUT_SIZE = 299
 
 
-@dataclass(frozen=True)
-class Preprocessing:
-    """Crop and size first, then the step to 299 x 299.
+def inception_input(image: Image.Image, preprocessing: Preprocessing) -> torch.Tensor:
+    """An image of mode RGB or L, any size, as float32 (3, 299, 299) in [0, 1].
 
-    size and crop "center": the shorter side becomes `size` pixels (PIL bicubic, antialiased), then the central square;
-    with 256 the usual COCO protocol. size, no crop: distorted to size x size. crop alone: the largest central square.
-    Neither: the image as it is.
+    Crop and size first, then the step to 299 x 299. size and crop "center": the shorter side becomes `size` pixels (PIL bicubic,
+    antialiased), then the central square; with 256 the usual COCO protocol. size, no crop: resized to size x size without keeping
+    the aspect ratio. crop alone: the largest central square. Neither: the image as it is.
 
     resize "bicubic": to 299 with PIL's antialiased bicubic. "pytorch-fid": bilinear without antialias on floats, which
     is what pytorch-fid's network does to its input; with crop "none" and size None it is pytorch-fid's own pipeline.
+
+    Raises:
+        ValueError: another mode; `data.image_io.load_image` makes RGB of everything.
     """
+    image = _crop_and_size(_rgb(image), preprocessing)
+    if preprocessing.resize == "bicubic":
+        return _to_tensor(_resize(image, INPUT_SIZE, INPUT_SIZE))
+    return torch.nn.functional.interpolate(
+        _to_tensor(image)[None], size=(INPUT_SIZE, INPUT_SIZE), mode="bilinear", align_corners=False
+    )[0]
 
-    resize: Literal["bicubic", "pytorch-fid"] = "bicubic"
-    crop: Literal["center", "none"] = "center"
-    size: int | None = 256
 
-    def __call__(self, image: Image.Image) -> torch.Tensor:
-        """An image of mode RGB or L, any size, as float32 (3, 299, 299) in [0, 1].
-
-        Raises:
-            ValueError: another mode; `emudrift.images.load_image` makes RGB of everything.
-        """
-        image = self._crop_and_size(_rgb(image))
-        if self.resize == "bicubic":
-            return _to_tensor(_resize(image, INPUT_SIZE, INPUT_SIZE))
-        return torch.nn.functional.interpolate(
-            _to_tensor(image)[None], size=(INPUT_SIZE, INPUT_SIZE), mode="bilinear", align_corners=False
-        )[0]
-
-    def _crop_and_size(self, image: Image.Image) -> Image.Image:
-        if self.size is not None and self.crop == "none":
-            return _resize(image, self.size, self.size)
-        short = min(image.size)
-        if self.size is not None:
-            # The longer side is cut off to whole pixels, as torchvision's Resize does.
-            image = _resize(image, *(self.size * side // short for side in image.size))
-            short = self.size
-        return _center_square(image, short) if self.crop == "center" else image
+def _crop_and_size(image: Image.Image, preprocessing: Preprocessing) -> Image.Image:
+    size, crop = preprocessing.size, preprocessing.crop
+    if size is not None and crop == "none":
+        return _resize(image, size, size)
+    short = min(image.size)
+    if size is not None:
+        # The longer side is cut off to whole pixels, as torchvision's Resize does.
+        image = _resize(image, *(size * side // short for side in image.size))
+        short = size
+    return _center_square(image, short) if crop == "center" else image
 
 
 def normalised_square(
@@ -76,7 +69,9 @@ def normalised_square(
 
 def _rgb(image: Image.Image) -> Image.Image:
     if image.mode not in ("RGB", "L"):
-        raise ValueError(f"an image has mode {image.mode}, expected RGB; load it with emudrift.images.load_image")
+        raise ValueError(
+            f"an image has mode {image.mode}, expected RGB; load it with emudrift.data.image_io.load_image"
+        )
     return image.convert("RGB")
 
 

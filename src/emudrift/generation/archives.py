@@ -11,6 +11,7 @@ from PIL import Image
 
 from emudrift.data.prompts import Prompt
 from emudrift.errors import InputError
+from emudrift.generation.manifest import load_manifest
 from emudrift.generation.shards import IMAGE, RECORD, TOKENS, Identity, PartialShard
 from emudrift.runtime.atomic_files import TEMPORARY_PREFIX, atomic_path
 
@@ -85,11 +86,11 @@ def check_archive(path: Path, prompts: Sequence[Prompt], identity: Identity) -> 
 def is_finished(archive: Path, manifest: Path, prompts: Sequence[Prompt], identity: Identity) -> bool:
     """Whether a shard's archive exists, is complete and has this identity."""
     try:
-        content = json.loads(manifest.read_text(encoding="utf-8"))
+        found = load_manifest(manifest)
         check_archive(archive, prompts, identity)
-    except (InputError, OSError, ValueError):
+    except (InputError, ValueError):
         return False
-    return (content.get("fingerprint"), content.get("model_digest")) == (identity.fingerprint, identity.digest)
+    return (found.fingerprint, found.model_digest) == (identity.fingerprint, identity.digest)
 
 
 def read_archive(path: Path) -> Iterator[tuple[str, Image.Image]]:

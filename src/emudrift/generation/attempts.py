@@ -4,13 +4,17 @@ import json
 import logging
 import time
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from types import TracebackType
+
+from pydantic import ConfigDict, ValidationError
+from pydantic.dataclasses import dataclass
 
 from emudrift.errors import InputError
 from emudrift.runtime.atomic_files import write_bytes_atomically
 from emudrift.runtime.jobs import Job, Stopped
+from emudrift.runtime.json_files import first_fault
 from emudrift.runtime.progress import Progress
 
 logger = logging.getLogger(__name__)
@@ -19,9 +23,9 @@ RUNNING, FINISHED = "running", "finished"
 KILLED = "killed: it left no word"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, config=ConfigDict(extra="forbid"))
 class Attempt:
-    """One attempt at a shard.
+    """One attempt at a shard: a line of its history, and a part of its manifest.
 
     Attributes:
         job: SLURM job id, or None.
@@ -75,7 +79,8 @@ class History:
         try:
             return [Attempt(**json.loads(line)) for line in self.path.read_text(encoding="utf-8").splitlines()]
         except (ValueError, TypeError) as error:
-            raise InputError(f"{self.path}: not a history of attempts ({error}); remove it and run again") from error
+            fault = first_fault(error) if isinstance(error, ValidationError) else error
+            raise InputError(f"{self.path}: not a history of attempts ({fault}); remove it and run again") from error
 
     def begin(self, job: Job, images: int, last_image: float | None) -> Attempt:
         """Adds an attempt. If the previous one is still marked as running, it was killed: the lock allows one at a time.

@@ -5,8 +5,6 @@ import uuid
 from dataclasses import asdict
 from pathlib import Path
 
-from pydantic import BaseModel, ConfigDict, Field
-
 from emudrift.errors import InputError
 from emudrift.generation.interface import Batching
 from emudrift.generation.shards import logger
@@ -46,12 +44,4 @@ def fixed_batching(path: Path, wanted: Batching) -> Batching:
 
 def chosen_batching(path: Path) -> Batching:
     """The batching that `fixed_batching` stored. Raises InputError if the file is missing or damaged."""
-    chosen = load_record(path, _Chosen, "remove it together with the arm's images")
-    return Batching(chosen.batch_size, chosen.prompt_length)
-
-
-class _Chosen(BaseModel):
-    model_config = ConfigDict(extra="forbid")
-
-    batch_size: int = Field(ge=1)
-    prompt_length: int = Field(ge=0)
+    return load_record(path, Batching, "remove it together with the arm's images")

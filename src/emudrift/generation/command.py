@@ -18,12 +18,15 @@ from typing import IO, Any
 
 import numpy as np
 
-from emudrift.config.experiment import REPOSITORY
+from emudrift.config.arm import Arm
+from emudrift.config.experiment import Experiment
+from emudrift.config.models import CommandModel
+from emudrift.config.paths import REPOSITORY
 from emudrift.data.image_io import load_image
 from emudrift.data.prompts import Prompt
 from emudrift.errors import InputError
 from emudrift.generation.interface import GeneratedImage
-from emudrift.generation.model_files import digest_of, hash_files
+from emudrift.generation.model_files import are_unchanged, digest_of, hash_files
 from emudrift.runtime.devices import visible_devices
 from emudrift.runtime.jobs import Stopped
 
@@ -308,3 +311,19 @@ def check_command(words: Sequence[str], files: Sequence[Path], folder: Path = RE
         raise InputError(f"models: command: {program!r} is not an executable program; give its path, or fix PATH")
     hashed = hash_files(command_files(words, files, folder))
     return {"digest": digest_of(hashed), "files": {"command": hashed}, "revisions": {}}
+
+
+# --- as an entry of the registry ---
+
+
+def check_model(experiment: Experiment, model: CommandModel, prompts: Sequence[Prompt]) -> dict[str, Any]:
+    return check_command(model.words(experiment), [experiment.path(file) for file in model.files])
+
+
+def model_is_unchanged(experiment: Experiment, model: CommandModel, files: dict[str, Any]) -> bool:
+    now = command_files(model.words(experiment), [experiment.path(file) for file in model.files])
+    return are_unchanged(files["command"], now)
+
+
+def load_model(experiment: Experiment, model: CommandModel, arm: Arm) -> CommandGenerator:
+    return CommandGenerator(arm.settings, model.name)

@@ -8,6 +8,9 @@ from typing import Any
 
 import numpy as np
 
+from emudrift.config.arm import Arm
+from emudrift.config.experiment import Experiment
+from emudrift.config.models import FolderModel
 from emudrift.data.image_io import load_image
 from emudrift.data.image_sources import IMAGE_ENDINGS
 from emudrift.data.prompts import Prompt
@@ -99,3 +102,23 @@ def _by_table(folder: Path, table: Path) -> dict[str, Path]:
             raise InputError(f"{table}: line {number}: prompt_id {row['prompt_id']!r} appears twice")
         files[row["prompt_id"]] = path
     return files
+
+
+# --- as an entry of the registry ---
+
+
+def check_model(experiment: Experiment, model: FolderModel, prompts: Sequence[Prompt]) -> dict[str, Any]:
+    return check_folder(*_places(experiment, model), prompts)
+
+
+def model_is_unchanged(experiment: Experiment, model: FolderModel, files: dict[str, Any]) -> bool:
+    """Always False: the images have to be matched and hashed again."""
+    return False
+
+
+def load_model(experiment: Experiment, model: FolderModel, arm: Arm) -> FolderGenerator:
+    return FolderGenerator(*_places(experiment, model))
+
+
+def _places(experiment: Experiment, model: FolderModel) -> tuple[Path, Path | None]:
+    return experiment.path(model.images), None if model.table is None else experiment.path(model.table)

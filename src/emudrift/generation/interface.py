@@ -5,6 +5,8 @@ from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
 import numpy as np
+import pydantic.dataclasses
+from pydantic import ConfigDict, Field
 
 from emudrift.data.prompts import Prompt
 
@@ -48,7 +50,7 @@ class Generator(Protocol):
         ...
 
 
-@dataclass(frozen=True)
+@pydantic.dataclasses.dataclass(frozen=True, config=ConfigDict(extra="forbid"))
 class Batching:
     """How prompts are batched. In 16 bit both numbers affect rounding and thereby tokens, so they are fixed per arm.
 
@@ -57,8 +59,8 @@ class Batching:
         prompt_length: tokens that every prompt is padded to.
     """
 
-    batch_size: int
-    prompt_length: int
+    batch_size: int = Field(ge=1)
+    prompt_length: int = Field(ge=0)
 
 
 @runtime_checkable

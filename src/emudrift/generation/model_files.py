@@ -2,10 +2,14 @@
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from emudrift.config.experiment import Experiment
+from emudrift.config.model_settings import ModelSettings
+from emudrift.config.paths import download_record
+from emudrift.data.prompts import Prompt
 from emudrift.errors import InputError
 
 Files = dict[str, dict[str, Any]]
@@ -44,5 +48,18 @@ def _size_and_time(path: Path) -> dict[str, Any]:
 
 def hub_commit(folder: Path) -> str | None:
     """The hub commit that was downloaded into a folder, or None if it was not created by the download rule."""
-    record = folder.with_name(folder.name + ".json")
+    record = download_record(folder)
     return json.loads(record.read_text()).get("commit") if record.is_file() else None
+
+
+# --- for user-defined generators ---
+
+
+def check_files(experiment: Experiment, model: ModelSettings, prompts: Sequence[Prompt]) -> dict[str, Any]:
+    """Hashes the files that a model names (`extra_files`); its plugin is already part of the fingerprint."""
+    hashed = hash_files(model.extra_files(experiment))
+    return {"digest": digest_of(hashed), "files": {"extra": hashed}, "revisions": {}}
+
+
+def files_are_unchanged(experiment: Experiment, model: ModelSettings, files: dict[str, Any]) -> bool:
+    return are_unchanged(files["extra"], model.extra_files(experiment))

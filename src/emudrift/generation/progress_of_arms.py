@@ -10,7 +10,7 @@ from emudrift.config.arm import Arm
 from emudrift.config.experiment import Experiment
 from emudrift.config.row_range import RowRange
 from emudrift.generation.attempts import FINISHED, KILLED, RUNNING, Attempt, History, images_per_hour
-from emudrift.generation.shards import count_samples, lock_of
+from emudrift.generation.shards import count_samples
 from emudrift.runtime.locks import living_holder_of
 
 
@@ -60,7 +60,7 @@ class ArmState:
 def survey(experiment: Experiment) -> list[ArmState]:
     """The state of all arms. Raises InputError for an invalid history."""
     n = max(experiment.config.sample_sizes)
-    prompts = experiment.results / "prompts.parquet"
+    prompts = experiment.paths.prompts
     rows = len(pd.read_parquet(prompts, columns=[])) if prompts.exists() else None
     states = []
     for arm in experiment.arms():
@@ -70,17 +70,17 @@ def survey(experiment: Experiment) -> list[ArmState]:
 
 
 def _shard_state(experiment: Experiment, arm: Arm, shard: RowRange, rows: int | None) -> ShardState:
-    archive, manifest = (experiment.images(arm.name, shard.name, ending) for ending in (".tar", ".json"))
-    partial = archive.parent / ".partial" / shard.name
+    paths = experiment.paths
+    archive, manifest = paths.archive(arm.name, shard.name), paths.manifest(arm.name, shard.name)
     total = shard.stop - shard.start if rows is None else max(0, min(shard.stop, rows) - shard.start)
-    attempts = History(archive.with_suffix(".attempts.jsonl")).attempts()
+    attempts = History(paths.attempts(arm.name, shard.name)).attempts()
     try:
         size = archive.stat().st_size if manifest.exists() else 0
     except FileNotFoundError:
         size = 0
     done = size > 0
-    images = total if done else count_samples(partial)
-    holder = living_holder_of(lock_of(partial))
+    images = total if done else count_samples(paths.partial(arm.name, shard.name))
+    holder = living_holder_of(paths.lock(arm.name, shard.name))
     return ShardState(
         shard,
         total,

@@ -1,22 +1,23 @@
-"""The registry of generators: how a model is checked, recognised and loaded."""
+"""Validates, recognises and loads the models of a config, whatever their generators (`config.models`)."""
 
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 from emudrift.config.arm import Arm
 from emudrift.config.experiment import Experiment
-from emudrift.config.models import CommandModel, DiffusersModel, Emu3Model, FolderModel, TokenizerModel
+from emudrift.config.model_settings import ModelSettings
+from emudrift.config.plugins import call_plugin
 from emudrift.data.prompts import Prompt
-from emudrift.generation.interface import AnyGenerator
-from emudrift.generation.model_files import are_unchanged
+from emudrift.errors import InputError
+from emudrift.generation.interface import AnyGenerator, ShardGenerator, TokenGenerator
+from emudrift.generation.plugin_generator import PluginGenerator
 
 
 def check_model(experiment: Experiment, name: str, prompts: Sequence[Prompt]) -> dict[str, Any]:
-    """Looks a model over without loading its weights into memory.
+    """Validates a model without loading its weights into memory.
 
     Args:
-        prompts: the rows that will be drawn (the folder generator needs an image for each).
+        prompts: the rows that images will be generated for (the folder generator needs an image for each).
 
     Returns:
         What the model is: `prompts` (how many were looked at), `digest` (sha256 over all files that can change a pixel),
@@ -26,29 +27,12 @@ def check_model(experiment: Experiment, name: str, prompts: Sequence[Prompt]) ->
         InputError: something is missing or does not fit.
     """
     model = experiment.model(name)
-    if isinstance(model, FolderModel):
-        from emudrift.generation.folder import check_folder
-
-        found = check_folder(experiment.path(model.images), _optional(experiment, model.table), prompts)
-    elif isinstance(model, CommandModel):
-        from emudrift.generation.command import check_command
-
-        found = check_command(*_command(experiment, model))
-    elif isinstance(model, DiffusersModel):
-        from emudrift.generation.diffusers.check import check_pipeline
-
-        found = check_pipeline(
-            _folder(experiment, model), model.variant, model.custom_pipeline, model.trust_remote_code
-        )
-    else:
-        from emudrift.generation.emu3.checkpoint import check_emu3
-
-        found = check_emu3(**experiment.checkpoint_folders(model))
-    return {"model": name, "generator": model.generator, "prompts": len(prompts)} | found
+    found = _call(model, model.check, experiment, prompts)
+    return {"model": name, "generator": model.kind, "prompts": len(prompts)} | found
 
 
 def is_unchanged(experiment: Experiment, recorded: dict[str, Any], prompts: Sequence[Prompt]) -> bool:
-    """Whether a model's files are still those that `check_model` looked at.
+    """Whether a model's files are still those that `check_model` recorded.
 
     Files of the same size and time are taken as the same; others are hashed again, since a copy may have another time.
 
@@ -59,31 +43,17 @@ def is_unchanged(experiment: Experiment, recorded: dict[str, Any], prompts: Sequ
     Raises:
         InputError: as `check_model`.
     """
-    model, files = experiment.model(recorded["model"]), recorded["files"]
-    if isinstance(model, CommandModel):
-        from emudrift.generation.command import command_files
-
-        same = are_unchanged(files["command"], command_files(*_command(experiment, model)))
-    elif isinstance(model, DiffusersModel):
-        from emudrift.generation.diffusers.check import scan_pipeline
-
-        now = scan_pipeline(_folder(experiment, model), model.variant, model.trust_remote_code)
-        same = are_unchanged(files["checkpoint"], now)
-    elif isinstance(model, FolderModel):
-        same = False
-    else:
-        from emudrift.generation.emu3.checkpoint import have_same_times
-
-        same = have_same_times(files, experiment.checkpoint_folders(model))
+    model = experiment.model(recorded["model"])
+    same = bool(_call(model, model.is_unchanged, experiment, recorded["files"]))
     return same or check_model(experiment, model.name, prompts[: recorded["prompts"]])["digest"] == recorded["digest"]
 
 
-def fixes_batch(arm: Arm) -> bool:
-    """Whether the batch size belongs to an arm's images: in 16 bit it moves roundings, and so tokens.
+def fixes_batch(experiment: Experiment, arm: Arm) -> bool:
+    """Whether the batch size belongs to an arm's images: in 16 bit it changes roundings, and so tokens.
 
-    Diffusion has no tokens that would absorb roundings: there it can move the last bit of a pixel in float32, too.
+    Diffusion has no tokens that would absorb roundings: there it can change the last bit of a pixel in float32, too.
     """
-    return arm.settings.get("dtype", "float32") != "float32" or arm.settings["generator"] == "diffusers"
+    return arm.settings.get("dtype", "float32") != "float32" or experiment.model(arm.model).batch_changes_pixels
 
 
 def load_generator(experiment: Experiment, arm: Arm) -> AnyGenerator:
@@ -93,44 +63,14 @@ def load_generator(experiment: Experiment, arm: Arm) -> AnyGenerator:
         InputError: the device is not there, or the model cannot be loaded.
     """
     model = experiment.model(arm.model)
-    if isinstance(model, Emu3Model):
-        from emudrift.generation.emu3.generator import Emu3Generator, Emu3Weights
-
-        folders = experiment.checkpoint_folders(model)
-        places = folders["checkpoint"], folders.get("adapter"), folders.get("vq")
-        if not (_loaded and _loaded[0].key == Emu3Weights.key_of(arm.settings, *places)):
-            _loaded.clear()  # First, so that two models never need memory together.
-            _loaded.append(Emu3Weights(arm.settings, *places))
-        return Emu3Generator(arm.settings, _loaded[0])
-    if isinstance(model, TokenizerModel):
-        from emudrift.generation.tokenizer import TokenizerGenerator
-
-        images = experiment.path(str(experiment.config.prompts.images))
-        return TokenizerGenerator(arm.settings, experiment.checkpoint_folders(model)["checkpoint"], images)
-    if isinstance(model, DiffusersModel):
-        from emudrift.generation.diffusers.generator import DiffusersGenerator
-
-        return DiffusersGenerator(arm.settings, _folder(experiment, model), model.trust_remote_code)
-    if isinstance(model, CommandModel):
-        from emudrift.generation.command import CommandGenerator
-
-        return CommandGenerator(arm.settings, model.name)
-    from emudrift.generation.folder import FolderGenerator
-
-    return FolderGenerator(experiment.path(model.images), _optional(experiment, model.table))
+    found: AnyGenerator = _call(model, model.load, experiment, arm)
+    if not model.plugin:
+        return found
+    if isinstance(found, TokenGenerator | ShardGenerator):
+        raise InputError(f"plugins: generator {model.kind}: is of a kind that only built-in generators have")
+    return PluginGenerator(model.kind, found)
 
 
-_loaded: list[Any] = []
-"""The Emu3Weights that this process loaded last, if any."""
-
-
-def _optional(experiment: Experiment, text: str | None) -> Path | None:
-    return None if text is None else experiment.path(text)
-
-
-def _folder(experiment: Experiment, model: DiffusersModel) -> Path:
-    return experiment.checkpoint_folders(model)["checkpoint"]
-
-
-def _command(experiment: Experiment, model: CommandModel) -> tuple[list[str], list[Path]]:
-    return experiment.command_words(model), [experiment.path(file) for file in model.files]
+def _call(model: ModelSettings, function: Any, *arguments: Any) -> Any:
+    """What goes wrong in a user's own generator becomes one error."""
+    return call_plugin(f"generator {model.kind}", function, *arguments) if model.plugin else function(*arguments)

@@ -1,12 +1,14 @@
 """Removes images, so that the next run generates them again."""
 
 import shutil
+from collections.abc import Iterable
+from pathlib import Path
 
 from emudrift.config.experiment import Experiment
+from emudrift.config.paths import existing
 from emudrift.config.row_range import RowRange
 from emudrift.errors import InputError
-from emudrift.generation.shards import lock_of
-from emudrift.runtime.atomic_files import TEMPORARY_PREFIX
+from emudrift.generation.archives import remove_leftovers
 from emudrift.runtime.locks import living_holder_of
 
 
@@ -31,32 +33,38 @@ def remove_images(experiment: Experiment, arm: str, rows: str | None) -> list[st
     ]
     if not names:
         raise InputError(f"there is no arm {arm!r}; the arms are {', '.join(a.name for a in experiment.arms())}")
-    folder = experiment.results / "images" / names[0]
-    there = {path.name.split(".")[0] for path in folder.glob("[0-9]*-*.*")}
-    there |= {path.name for path in folder.glob(".partial/[0-9]*/")}
+    name, paths = names[0], experiment.paths
+    there = {found["rows"] for pattern in paths.of_shard(name, "{rows}") for _, found in existing(pattern)}
     chosen = sorted(there) if rows is None else [rows]
     if rows is not None and rows not in there:
-        raise InputError(f"{folder}: has no shard {rows!r}; its shards are {', '.join(sorted(there)) or 'none'}")
+        raise InputError(
+            f"{paths.images(name)}: has no shard {rows!r}; its shards are {', '.join(sorted(there)) or 'none'}"
+        )
     for shard in chosen:
-        holder = living_holder_of(lock_of(folder / ".partial" / shard))
+        holder = living_holder_of(paths.lock(name, shard))
         if holder is not None:
-            raise InputError(f"{folder / shard}: {holder} is working on it; stop that job first")
+            raise InputError(f"{paths.images(name) / shard}: {holder} is working on it; stop that job first")
     for shard in chosen:
-        for ending in (".tar", ".json", ".attempts.jsonl"):
-            (folder / f"{shard}{ending}").unlink(missing_ok=True)
-        shutil.rmtree(folder / ".partial" / shard, ignore_errors=True)
-        for leftover in folder.glob(f"{TEMPORARY_PREFIX}*-{shard}.*"):
-            leftover.unlink()
-        for path in experiment.results.glob(f"features/*/{folder.name}/{shard}.*"):
-            path.unlink()
-        for path in experiment.results.glob(f"fid/*/*/{folder.name}/*.json"):
-            if not path.stem.isdigit() or int(path.stem) > RowRange.parse(shard).start:
-                path.unlink()
-        for path in experiment.results.glob(f"metrics/*/*/{folder.name}/*.*"):
-            path.unlink()
-    (experiment.results / "tokenizer" / f"{folder.name}.csv").unlink(missing_ok=True)
-    for name in ("fid.csv", "comparison.csv", "metrics.csv", "metric_differences.csv", "report.html"):
-        (experiment.results / name).unlink(missing_ok=True)
+        remove_leftovers(paths.archive(name, shard))
+        _remove(paths.of_shard(name, shard))
+        for pattern in paths.made_of_images(name):
+            _remove(path for path, found in existing(pattern) if _needs(found, shard))
+    _remove(paths.made_of_all_arms())
     if rows is None:
-        (folder / "batch.json").unlink(missing_ok=True)
+        _remove([paths.batching(name)])
     return chosen
+
+
+def _needs(found: dict[str, str], shard: str) -> bool:
+    """Whether a file computed from an arm's images depends on that shard: it is the shard's own, covers its rows, or all."""
+    if "n" in found:
+        return int(found["n"]) > RowRange.parse(shard).start
+    return found.get("rows", shard) == shard
+
+
+def _remove(paths: Iterable[Path]) -> None:
+    for path in paths:
+        if path.is_dir():
+            shutil.rmtree(path, ignore_errors=True)
+        else:
+            path.unlink(missing_ok=True)

@@ -15,6 +15,7 @@ from typing import Any
 
 import numpy as np
 
+from emudrift.config.paths import ExperimentPaths, existing
 from emudrift.data.image_io import encode_png
 from emudrift.data.prompts import Prompt
 from emudrift.errors import InputError
@@ -184,25 +185,15 @@ def count_samples(partial: Path) -> int:
     return sum(1 for _ in partial.glob(f"[!.]*{RECORD}"))
 
 
-def forget_finished(images: Path) -> None:
-    """Removes what `PartialShard.tidy` kept, for every shard with archive and manifest.
-
-    Args:
-        images: folder with one folder per arm.
-    """
-    for folder in images.glob("*/.partial/*/"):
-        shard = folder.parents[1] / folder.name
+def forget_finished(paths: ExperimentPaths) -> None:
+    """Removes what `PartialShard.tidy` kept, for every shard with archive and manifest."""
+    for folder, shard in existing(paths.partial("{arm}", "{rows}")):
         if (
-            shard.with_suffix(".tar").exists()
-            and shard.with_suffix(".json").exists()
-            and living_holder_of(lock_of(folder)) is None
+            paths.archive(**shard).exists()
+            and paths.manifest(**shard).exists()
+            and living_holder_of(paths.lock(**shard)) is None
         ):
             shutil.rmtree(folder)
-
-
-def lock_of(partial: Path) -> Path:
-    """The lock file of a shard, next to its folder of samples."""
-    return partial.with_name(f"{partial.name}.lock")
 
 
 def _record_bytes(record: dict[str, Any]) -> bytes:

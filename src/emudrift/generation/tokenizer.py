@@ -10,6 +10,9 @@ import numpy as np
 import torch
 from PIL import Image
 
+from emudrift.config.arm import Arm
+from emudrift.config.experiment import Experiment
+from emudrift.config.models import TokenizerModel
 from emudrift.data.image_sources import iterate_images, scan_reference_images
 from emudrift.data.prompts import Prompt
 from emudrift.data.reference_list import match_members
@@ -93,3 +96,9 @@ def _fit(image: Image.Image, size: tuple[int, int]) -> Image.Image:
     width, height = size[0] * scale, size[1] * scale
     left, top = (image.width - width) / 2, (image.height - height) / 2
     return image.resize(size, Image.Resampling.BICUBIC, box=(left, top, left + width, top + height), reducing_gap=None)
+
+
+def load_model(experiment: Experiment, model: TokenizerModel, arm: Arm) -> TokenizerGenerator:
+    """The generator of an arm, for the registry."""
+    images = experiment.path(str(experiment.config.prompts.images))
+    return TokenizerGenerator(arm.settings, experiment.checkpoint_folders(model)["checkpoint"], images)

@@ -11,17 +11,19 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from emudrift.config.experiment import Experiment
 from emudrift.errors import InputError
+from emudrift.generation.manifest import Manifest
 from emudrift.report.answer.verdict import verdict
 from emudrift.report.elements.blocks import Picture, Section, csv_of, data_uri
 from emudrift.report.figures.differences import comparison_caption
 from emudrift.report.figures.fid_curve import fid_caption
 from emudrift.report.figures.image_grid import side_by_side
 from emudrift.report.gallery.section import Gallery
+from emudrift.report.sections.benchmarks import Cost, cost_tables
 from emudrift.report.sections.fid_tables import comparison_tables, fid_tables
 from emudrift.report.sections.human_votes import human_section
 from emudrift.report.sections.methods import methods
 from emudrift.report.sections.metric_tables import metric_difference_tables, metric_tables, tokenizer_tables
-from emudrift.report.sections.provenance import Manifest, caveats_of_run, experiment_facts, run_tables
+from emudrift.report.sections.provenance import caveats_of_run, experiment_facts, run_tables
 
 SCRIPTS = ("page.js", "gallery.js")
 
@@ -37,6 +39,7 @@ class Content:
         gallery: by `tiles.build_gallery`.
         metrics, metric_differences: metrics.csv and metric_differences.csv, where there are metrics beyond FID.
         tokenizers: what `tokenizer_quality` measured, by arm, where there are tokenizers.
+        costs: of each rule.
         human, raters: human_evaluation.csv and raters.csv, where votes were imported.
     """
 
@@ -51,6 +54,7 @@ class Content:
     tokenizers: Mapping[str, pd.DataFrame] = field(default_factory=dict)
     human: pd.DataFrame | None = None
     raters: pd.DataFrame | None = None
+    costs: Sequence[Cost] = ()
 
 
 def build_report(experiment: Experiment, content: Content) -> str:
@@ -97,8 +101,11 @@ def _sections(experiment: Experiment, content: Content, shards: dict[str, list[M
     """All sections below the answer, in the order of the page. One without anything in it is left out."""
     fid, comparison, arms = content.fid, content.comparison, side_by_side(experiment.arms())
     largest = comparison[comparison["n"] == comparison["n"].max()]
-    metrics = [] if content.metrics is None else metric_tables(content.metrics, arms)
-    differences = [] if content.metric_differences is None else metric_difference_tables(content.metric_differences)
+    registered = [experiment.config.metric(name) for name in experiment.config.metric_names()]
+    metrics = [] if content.metrics is None else metric_tables(content.metrics, arms, registered)
+    differences = (
+        [] if content.metric_differences is None else metric_difference_tables(content.metric_differences, registered)
+    )
     floors = tokenizer_tables(content.tokenizers, arms)
     curve = Picture(
         data_uri(content.fid_svg, "image/svg+xml"),
@@ -119,17 +126,20 @@ def _sections(experiment: Experiment, content: Content, shards: dict[str, list[M
         for section in (
             Section("curve", "FID against N", pictures=[curve]),
             Section("differences", "Differences", pictures=[] if comparison.empty else [forest]),
-            Section("floor", "The tokenizer's floor", _FLOOR, tables=floors),
+            Section("floor", "Tokenizer lower bound", _FLOOR, tables=floors),
             Section("metrics", "Further metrics", _METRICS, tables=metrics),
             Section(
                 "metric-differences", "Further metrics: differences between models", _DIFFERENCES, tables=differences
             ),
-            Section("people", "What people say", template="human.html.j2" if content.human is not None else ""),
-            Section("gallery", "The same prompts", template="gallery.html.j2" if content.gallery.total else ""),
+            Section("people", "Human evaluation", template="human.html.j2" if content.human is not None else ""),
+            Section("gallery", "Sample gallery", template="gallery.html.j2" if content.gallery.total else ""),
             Section("fids", "FIDs", _FIDS, tables=fid_tables(fid, arms)),
             Section("comparisons", "Differences between models", _COMPARISONS, tables=comparison_tables(comparison)),
             Section(
-                "made", "How it was made", template="made.html.j2", tables=run_tables(experiment, arms, shards, fid)
+                "made",
+                "Provenance",
+                template="made.html.j2",
+                tables=[*run_tables(experiment, arms, shards, fid), *cost_tables(content.costs)],
             ),
             Section("methods", "Methods, ready to paste", template="methods.html.j2"),
         )
@@ -138,24 +148,24 @@ def _sections(experiment: Experiment, content: Content, shards: dict[str, list[M
 
 
 _FLOOR = (
-    "The dataset's own images, encoded and decoded by a model's VQ: its arm in the figure and the tables of FIDs is the best "
-    "that the arms of that model can reach. Means over images with their 95 % t intervals."
+    "The dataset's own images, encoded and decoded by a model's VQ. Their FID, an arm of the figure and tables, is a lower bound "
+    "for models that use this tokenizer. Means over images with 95 % t intervals."
 )
 _METRICS = (
-    "At the largest N. The value by its paper's formula, then the interval; where another number stands before the interval, "
-    "it is the value corrected for bias."
+    "At the largest N: the value as defined in its paper, then the interval. A second number before the interval is the "
+    "bias-corrected value."
 )
 _DIFFERENCES = (
-    "Model minus baseline at the same guidance scale, paired by prompt, with its interval; below it the finding and the p of no "
-    "difference, alone and adjusted for all comparisons of these tables (Holm). Findings go by the adjusted one."
+    "Model minus baseline at the same guidance scale, paired by prompt, with its interval; below it the finding and the p value, "
+    "per comparison and Holm-adjusted for all comparisons of these tables. Findings use the adjusted p value."
 )
 _FIDS = (
-    "Plain FID; FID corrected for the bias of a finite N, and FID extrapolated to infinite N, each with its interval. N in "
-    "italics: below twice the number of dimensions, where absolute values are unreliable."
+    "Plain FID; bias-corrected FID and FID extrapolated to infinite N, each with its interval. N in italics: fewer images than "
+    "twice the feature dimensions, where absolute values are unreliable."
 )
 _COMPARISONS = (
-    "Model minus baseline, paired by prompt: above 0 the model is worse. Intervals and p belong to the corrected difference; "
-    "those named Holm are adjusted for all comparisons at the same N, and the finding goes by them."
+    "Model minus baseline, paired by prompt: above 0 the model is worse. Intervals and p refer to the bias-corrected difference; "
+    "those marked Holm are adjusted for all comparisons at the same N, and the finding is based on them."
 )
 
 

@@ -14,7 +14,7 @@ from emudrift.config.arm import Arm
 from emudrift.config.experiment import SELECTIONS, Experiment
 from emudrift.errors import InputError
 from emudrift.evaluation.intervals import required_n
-from emudrift.evaluation.tables import load_table, rows_of
+from emudrift.evaluation.tables import COMPARISON_COLUMNS, load_table, rows_of
 from emudrift.generation.progress_of_arms import ArmState
 from emudrift.runtime.terminal import duration, table
 
@@ -39,33 +39,27 @@ class Rate:
     source: str
 
 
-def expected_rate(arm: Arm, states: Sequence[ArmState]) -> Rate:
+def expected_rate(experiment: Experiment, arm: Arm, states: Sequence[ArmState]) -> Rate:
     """Expected generation rate of an arm: measured on its own shards, else on an arm of the same size, else assumed."""
 
     def measured(state: ArmState) -> float | None:
         rates = [shard.rate for shard in state.shards if shard.rate is not None]
         return len(rates) / sum(1 / rate for rate in rates) if rates else None
 
-    size, generator = _tokens(arm), arm.settings["generator"]
-    foreign = generator in ("diffusers", "command")  # Rates of different models are not comparable.
+    model = experiment.model(arm.model)
+    tokens = model.visual_tokens(arm.settings)
     for state in states:
         if state.arm.name == arm.name and (own := measured(state)):
             return Rate(own, "measured")
     for state in states:
-        alike = (_tokens(state.arm), state.arm.settings["generator"]) == (size, generator)
-        if alike and (not foreign or state.arm.model == arm.model) and (other := measured(state)):
-            return Rate(other, f"as {state.arm.label}")
-    if foreign:
-        return Rate(math.inf, UNKNOWN)
+        other = experiment.model(state.arm.model)
+        alike = (other.kind, other.visual_tokens(state.arm.settings)) == (model.kind, tokens)
+        if alike and (model.same_speed or other == model) and (found := measured(state)):
+            return Rate(found, f"as {state.arm.label}")
+    if model.is_fast():
+        return Rate(math.inf, "not generated")
     # The cost of a token grows with its position, but up to this size it is dominated by reading the weights.
-    return Rate(ASSUMED_RATE * 4096 / size, "assumed") if size else Rate(math.inf, "not generated")
-
-
-def _tokens(arm: Arm) -> int:
-    """Visual tokens sampled per image; 0 for generators other than Emu3."""
-    return (
-        0 if arm.settings["generator"] != "emu3" else arm.settings.get("width", 0) * arm.settings.get("height", 0) // 64
-    )
+    return Rate(ASSUMED_RATE * 4096 / tokens, "assumed") if tokens else Rate(math.inf, UNKNOWN)
 
 
 def expected_bytes(arm: Arm, states: Sequence[ArmState]) -> float:
@@ -80,7 +74,7 @@ def plan_view(experiment: Experiment, states: Sequence[ArmState]) -> list[Render
     """The output of `snakemake plan`."""
     rows, hours, needed = [], 0.0, 0.0
     for state in states:
-        rate, left = expected_rate(state.arm, states), state.total - state.images
+        rate, left = expected_rate(experiment, state.arm, states), state.total - state.images
         known = math.isfinite(rate.images_per_hour)
         hours += left / rate.images_per_hour
         needed += left * expected_bytes(state.arm, states)
@@ -91,8 +85,8 @@ def plan_view(experiment: Experiment, states: Sequence[ArmState]) -> list[Render
                 _device_hours(experiment): f"{left / rate.images_per_hour:,.1f}",
             }
         )
-    unknown = [state.arm.label for state in states if expected_rate(state.arm, states).source == UNKNOWN]
-    folder = _existing(experiment.results)
+    unknown = [state.arm.label for state in states if expected_rate(experiment, state.arm, states).source == UNKNOWN]
+    folder = _existing(experiment.paths.results)
     free = shutil.disk_usage(folder).free
     needed += sum(state.total for state in states) * sum(e.dims for e in experiment.config.extractors) * 4
     unsaid = f", excluding {', '.join(unknown)} (unknown until a shard has finished)" if unknown else ""
@@ -106,7 +100,7 @@ def plan_view(experiment: Experiment, states: Sequence[ArmState]) -> list[Render
         warning = "not enough disk space; shards stop when the disk is full and can be resumed once there is space"
         view.append(Text(f"WARNING: {warning}", style="yellow"))
     view += power_view(experiment)
-    if any(expected_rate(state.arm, states).source == "assumed" for state in states):
+    if any(expected_rate(experiment, state.arm, states).source == "assumed" for state in states):
         said = "per hour on one GPU, until the rate of a finished shard is known"
         view += ["", Text(f"assumed: {ASSUMED_RATE:,.0f} images of 512 x 512 {said}", style="dim")]
     return view
@@ -117,9 +111,9 @@ def power_view(experiment: Experiment) -> list[RenderableType]:
 
     A table that cannot be read is reported without stopping the plan, since the next run rewrites it.
     """
-    path = experiment.results / "comparison.csv"
+    path = experiment.paths.comparison_table
     try:
-        found = load_table(path) if path.exists() else pd.DataFrame()
+        found = load_table(path, COMPARISON_COLUMNS) if path.exists() else pd.DataFrame()
     except InputError as error:
         return ["", Text(f"cannot estimate the required N yet: {error}", style="yellow")]
     if found.empty:
@@ -159,7 +153,7 @@ def status_view(experiment: Experiment, states: Sequence[ArmState]) -> list[Rend
     view: list[RenderableType] = [table(rows)]
     view += ["", f"running ({len(working)}):", *working] if working else []
     view += ["", f"stopped before completion, not running now ({len(failed)}):", *failed] if failed else []
-    view += ["", Text(f"logs: {experiment.results / 'logs'}", style="dim")] if failed else []
+    view += ["", Text(f"logs: {experiment.paths.logs}", style="dim")] if failed else []
     return view
 
 

@@ -4,33 +4,46 @@ import json
 from pathlib import Path
 from typing import Any, TypeVar
 
-from pydantic import BaseModel, ValidationError
+from pydantic import TypeAdapter, ValidationError
 
 from emudrift.errors import InputError
 from emudrift.runtime.atomic_files import write_bytes_atomically
 
-Record = TypeVar("Record", bound=BaseModel)
+Record = TypeVar("Record")
 
 
 def load_record(path: str | Path, kind: type[Record], remedy: str) -> Record:
     """The record in a file.
 
     Args:
+        kind: a model or a dataclass of pydantic.
         remedy: what to do about a broken file, for the error.
 
     Raises:
         InputError: names the file, the key and what is wrong.
     """
     try:
-        return kind.model_validate(json.loads(Path(path).read_text(encoding="utf-8")))
+        return TypeAdapter(kind).validate_python(json.loads(Path(path).read_text(encoding="utf-8")))
     except OSError as error:
         raise InputError(f"cannot read {path}: {(error.strerror or str(error)).lower()}") from error
     except ValidationError as error:
-        fault = error.errors()[0]
-        key = ": ".join(str(part) for part in fault["loc"])
-        raise InputError(f"{path}: {key}: {fault['msg']}; {remedy}") from error
+        raise InputError(f"{path}: {first_fault(error)}; {remedy}") from error
     except ValueError as error:
         raise InputError(f"{path}: not JSON ({error}); {remedy}") from error
+
+
+def first_fault(error: ValidationError) -> str:
+    """The key that is wrong, and why, of the first that is."""
+    fault = error.errors()[0]
+    return ": ".join([*(str(part) for part in fault["loc"]), fault["msg"]])
+
+
+def load_json(path: Path) -> Any:
+    """What another job wrote. Raises InputError where it is missing or broken."""
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise InputError(f"{path}: cannot be read ({error}); remove it and run the workflow again") from error
 
 
 def write_json(path: str | Path, content: dict[str, Any]) -> None:

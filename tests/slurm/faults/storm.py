@@ -43,28 +43,24 @@ def main() -> None:
         "/"
     )[-2]
     command = [
-        "scripts/generate_shard.py", "--config", str(config), "--arm", arm, "--rows", ROWS,
-        "--prompts", str(workflow.results / "prompts.parquet"), "--model", str(workflow.results / "models/finetuned.json"),
-        "--batch-size", "1",
+        "scripts/generate_shard.py", "--config", str(config), "--arm", arm, "--rows", ROWS, "--batch-size", "1",
     ]  # fmt: skip
-
-    def outputs(folder: Path) -> list[str]:
-        return ["--archive", str(folder / f"{ROWS}.tar"), "--manifest", str(folder / f"{ROWS}.json")]
-
+    folder = workflow.results / "images" / arm
     os.chdir(workflow.folder)
-    subprocess.run([sys.executable, *command, *outputs(room / "undisturbed")], check=True, stderr=subprocess.DEVNULL)
-    expected = (room / "undisturbed" / f"{ROWS}.tar").read_bytes()
+    subprocess.run([sys.executable, *command], check=True, stderr=subprocess.DEVNULL)
+    expected = (folder / f"{ROWS}.tar").read_bytes()
+    shutil.rmtree(folder)
 
     sys.path.insert(0, "scripts")
     runpy.run_path(command[0], run_name="imported")
     for module in ("emudrift.generation.emu3.generator", "transformers.models.emu3.modeling_emu3", "peft"):
         importlib.import_module(module)
 
-    def start(folder: Path) -> int:
+    def start() -> int:
         pid = os.fork()
         if pid == 0:
             os.dup2(os.open(os.devnull, os.O_WRONLY), 2)
-            sys.argv = [*command, *outputs(folder)]
+            sys.argv = command
             code = 1
             with contextlib.suppress(SystemExit):
                 runpy.run_path(command[0], run_name="__main__")
@@ -73,13 +69,14 @@ def main() -> None:
         return pid
 
     began = time.monotonic()
-    assert ended(start(room / "forked")) == 0
+    assert ended(start()) == 0
+    check(folder, expected)
     whole = time.monotonic() - began
     print(f"undisturbed: {whole:.1f} s; kills after 0 to {1.1 * whole:.1f} s", flush=True)
 
-    kills, shards, at_work, folder = 0, 0, 0, room / "storm"
+    kills, shards, at_work = 0, 0, 0
     while kills < arguments.kills:
-        pid, limit = start(folder), time.monotonic() + moments.uniform(0, 1.1 * whole)
+        pid, limit = start(), time.monotonic() + moments.uniform(0, 1.1 * whole)
         while (code := ended(pid, os.WNOHANG)) is None and time.monotonic() < limit:
             time.sleep(0.002)
         if code is None:
@@ -92,7 +89,7 @@ def main() -> None:
             continue
         assert code == 0, f"ended with {code} after {kills} kills"
         shards += check(folder, expected)
-    assert ended(start(folder)) == 0
+    assert ended(start()) == 0
     shards += check(folder, expected)
     print(
         f"{kills} kills, {at_work} of them after the first image, in {time.monotonic() - began:.0f} s; {shards} shards were "

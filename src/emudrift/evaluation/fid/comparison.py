@@ -19,6 +19,7 @@ from emudrift.evaluation.intervals import (
     paired_difference,
     t_interval,
 )
+from emudrift.evaluation.pairing import pairs_with_baseline
 from emudrift.evaluation.tables import BETTER, COMPARISON_COLUMNS, FID_COLUMNS, NONE, WORSE, frame
 
 
@@ -34,27 +35,7 @@ def fid_table(records: Sequence[FidRecord], model_order: Sequence[str] = (), not
     Raises InputError if one of them is there twice.
     """
     rows = [
-        {
-            "arm": record.arm,
-            "model": record.model,
-            "guidance_scale": record.guidance_scale,
-            "extractor": record.extractor,
-            "weights": record.weights,
-            "n": record.n,
-            "dims": record.dims,
-            "fid": record.fid,
-            "fid_jackknife": record.fid_jackknife,
-            "low": record.low,
-            "high": record.high,
-            "confidence": record.confidence,
-            "method": record.method,
-            "fid_infinity": record.fid_infinity,
-            "fid_infinity_low": record.fid_infinity_low,
-            "fid_infinity_high": record.fid_infinity_high,
-            "reliable": record.reliable,
-            **record.reference_columns(),
-            "note": note,
-        }
+        record.model_dump(include=set(FID_COLUMNS) - {"reference"}) | record.reference_columns() | {"note": note}
         for record in _in_order(records, model_order)
     ]
     return frame(rows, FID_COLUMNS)
@@ -82,25 +63,13 @@ def compare(
     models = list(dict.fromkeys(record.model for record in records))
     if baseline not in models:
         raise InputError(f"baseline: there is no FID of a model {baseline!r}; there are {', '.join(models) or 'none'}")
-    arms: dict[tuple[tuple[str, str], str, float | None], dict[int, FidRecord]] = {}
-    for record in _in_order(records, model_order):
-        view: tuple[str, str] = record.extractor, record.reference.selection
-        arms.setdefault((view, record.model, record.guidance_scale), {})[record.n] = record
-    seen_by = {model: {view for view, each, _ in arms if each == model} for model in models}
-    for model in models:
-        for view in sorted(seen_by[model] ^ seen_by[baseline]):
-            lacking = baseline if view in seen_by[model] else model
-            raise InputError(
-                f"{baseline} and {model} cannot be compared: there is no FID of {lacking} by {view[0]} with the reference "
-                f"{view[1]}; run compute_fid for both"
-            )
-    rows = []
-    for (view, model, scale), ours in arms.items():
-        for (base_view, base_model, base_scale), theirs in arms.items():
-            if model == baseline or base_model != baseline or base_view != view:
-                continue
-            if scale == base_scale or scale is None or base_scale is None:
-                rows += [_difference(a, b) | {"note": note} for a, b in _pairs(theirs, ours)]
+    ordered = _in_order(records, model_order)
+    _check_complete(ordered, baseline)
+    pairs = list(pairs_with_baseline(ordered, baseline, lambda record: (*record.view, record.n)))
+    # By arms, then by N: an arm without a guidance scale is in several pairs at each N.
+    place = {record.arm: index for index, record in reversed(list(enumerate(ordered)))}
+    pairs.sort(key=lambda pair: (pair[1].view, place[pair[1].arm], place[pair[0].arm], pair[1].n))
+    rows = [_difference(*_checked(theirs, ours)) | {"note": note} for theirs, ours in pairs]
     for n in {row["n"] for row in rows}:
         _adjust([row for row in rows if row["n"] == n])
     return frame(rows, COMPARISON_COLUMNS)
@@ -123,29 +92,50 @@ def _in_order(records: Sequence[FidRecord], model_order: Sequence[str]) -> list[
     return ordered
 
 
-def _pairs(theirs: dict[int, FidRecord], ours: dict[int, FidRecord]) -> list[tuple[FidRecord, FidRecord]]:
-    """(baseline, model) at each N, checked to be comparable."""
-    a, b = next(iter(theirs.values())), next(iter(ours.values()))
-    alone = sorted(set(theirs) ^ set(ours))
-    if alone:
-        arm = b if alone[0] in theirs else a
+def _check_complete(records: Sequence[FidRecord], baseline: str) -> None:
+    """Raises InputError where one side of a comparison lacks an extractor, a reference or an N that the other has."""
+    found: dict[tuple[str, float | None], dict[tuple[str, str], set[int]]] = {}
+    labels = {}
+    for record in records:
+        found.setdefault((record.model, record.guidance_scale), {}).setdefault(record.view, set()).add(record.n)
+        labels[record.model, record.guidance_scale] = record.label
+    views = {model: {record.view for record in records if record.model == model} for model, _ in found}
+    for model in views:
+        for view in sorted(views[model] ^ views[baseline]):
+            lacking = baseline if view in views[model] else model
+            raise InputError(
+                f"{baseline} and {model} cannot be compared: there is no FID of {lacking} by {view[0]} with the reference "
+                f"{view[1]}; run compute_fid for both"
+            )
+    for ours in found:
+        for theirs in found:
+            scales = ours[1], theirs[1]
+            if ours[0] == baseline or theirs[0] != baseline or not (None in scales or scales[0] == scales[1]):
+                continue
+            for view in sorted(found[ours].keys() & found[theirs].keys()):
+                alone = sorted(found[theirs][view] ^ found[ours][view])
+                if alone:
+                    lacking_arm, other = (ours, theirs) if alone[0] in found[theirs][view] else (theirs, ours)
+                    missing = ", ".join(f"{n:,}" for n in alone if n in found[other][view])
+                    raise InputError(
+                        f"{labels[theirs]} and {labels[ours]} cannot be compared by {view[0]}: there is no FID of "
+                        f"{labels[lacking_arm]} at N = {missing}"
+                    )
+
+
+def _checked(a: FidRecord, b: FidRecord) -> tuple[FidRecord, FidRecord]:
+    """Baseline and model, if they can be compared."""
+    if a.reference != b.reference:
         raise InputError(
-            f"{a.label} and {b.label} cannot be compared by {a.extractor}: there is no FID of {arm.label} at "
-            f"N = {', '.join(f'{n:,}' for n in alone if n in (theirs if arm is b else ours))}"
+            f"{a.label} and {b.label} cannot be compared by {a.extractor} at N = {a.n:,}: their references differ, "
+            f"{_describe(a.reference)} and {_describe(b.reference)}; compute both with the same one"
         )
-    for n in theirs:
-        a, b = theirs[n], ours[n]
-        if a.reference != b.reference:
-            raise InputError(
-                f"{a.label} and {b.label} cannot be compared by {a.extractor} at N = {n:,}: their references differ, "
-                f"{_describe(a.reference)} and {_describe(b.reference)}; compute both with the same one"
-            )
-        if (a.dims, a.weights, len(a.leave_one_out)) != (b.dims, b.weights, len(b.leave_one_out)):
-            raise InputError(
-                f"{a.label} and {b.label} cannot be compared by {a.extractor} at N = {n:,}: their dimensions, weights "
-                "or jackknife blocks differ; remove both files and run compute_fid again"
-            )
-    return [(theirs[n], ours[n]) for n in theirs]
+    if (a.dims, a.weights, len(a.leave_one_out)) != (b.dims, b.weights, len(b.leave_one_out)):
+        raise InputError(
+            f"{a.label} and {b.label} cannot be compared by {a.extractor} at N = {a.n:,}: their dimensions, weights "
+            "or jackknife blocks differ; remove both files and run compute_fid again"
+        )
+    return a, b
 
 
 def _describe(reference: ReferenceRecord) -> str:

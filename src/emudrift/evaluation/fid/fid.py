@@ -1,38 +1,33 @@
-"""The FID of one arm at one N: the number, its jackknife estimate and interval, and what differences are made from."""
+"""The FID of one arm at one N: the number, its jackknife estimate and interval, and what differences are computed from."""
 
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 
-from emudrift.data.prompts import Prompt
-from emudrift.data.reference_list import ListedImage
+from emudrift.config.experiment import Experiment, Selection
+from emudrift.data.prompts import Prompt, load_prompts
+from emudrift.data.reference_list import ListedImage, load_image_list
 from emudrift.errors import InputError
 from emudrift.evaluation.fid.frechet import project
+from emudrift.evaluation.fid.record import FidEstimate, FidRecord, ReferenceRecord
 from emudrift.evaluation.fid.resampling import Part, resample, resample_pairs
-from emudrift.evaluation.intervals import block_edges, fid_infinity, jackknife
-from emudrift.features.statistics import ReferenceRoot
+from emudrift.evaluation.intervals import FIXED, PAIRED, block_edges, fid_infinity, jackknife
+from emudrift.features.feature_files import load_features
+from emudrift.features.statistics import ReferenceRoot, load_reference_root
 
-FIXED_OR_PAIRED = ("the reference held fixed", "real images left out with those drawn for their captions")
 
-
-def compute_fid(features: np.ndarray, reference: ReferenceRoot | np.ndarray) -> dict[str, Any]:
+def compute_fid(features: np.ndarray, reference: ReferenceRoot | np.ndarray) -> FidEstimate:
     """FID of features (n, d), in row order, against a reference.
 
     Args:
         reference: the root of fixed statistics; or (n, d) features of the real images of the same captions, which are left
             out of the jackknife together with their images.
 
-    Returns:
-        n, dims, fid; leave_one_out, halves, halves_leave_one_out and random_halves (for paired differences);
-        fid_jackknife with low, high, confidence and method; fid_infinity with fid_infinity_low, fid_infinity_high and
-        fid_infinity_method, all None for fewer than 8 images; and reliable: whether n >= 2 d, below which an absolute FID
-        says more about n than about the images.
-
     Raises:
         InputError: features that are not finite or of other dimensions than the reference.
     """
     edges, (n, d) = block_edges(len(features)), features.shape
+    fixed = isinstance(reference, ReferenceRoot)
     if isinstance(reference, ReferenceRoot):
         fids = resample(Part(project(features, reference), slice(0, n)), edges)
     else:
@@ -40,30 +35,64 @@ def compute_fid(features: np.ndarray, reference: ReferenceRoot | np.ndarray) -> 
     estimate, infinity = jackknife(fids.full, fids.without, edges), None
     if fids.halves is not None and fids.halves_without is not None:
         infinity = fid_infinity(fids.full, fids.without, fids.halves, fids.halves_without, edges)
-    method = estimate.method if isinstance(reference, ReferenceRoot) else estimate.method.replace(*FIXED_OR_PAIRED)
-    return {
-        "n": n,
-        "dims": d,
-        "fid": fids.full,
-        "leave_one_out": _numbers(fids.without),
-        "halves": _numbers(fids.halves),
-        "halves_leave_one_out": _numbers(fids.halves_without),
-        "random_halves": fids.random_halves.tolist(),
-        "fid_jackknife": estimate.estimate,
-        "low": estimate.low,
-        "high": estimate.high,
-        "confidence": estimate.confidence,
-        "method": method,
-        "fid_infinity": infinity and infinity.estimate,
-        "fid_infinity_low": infinity and infinity.low,
-        "fid_infinity_high": infinity and infinity.high,
-        "fid_infinity_method": infinity and infinity.method,
-        "reliable": n >= 2 * d,
-    }
+    return FidEstimate(
+        n=n,
+        dims=d,
+        fid=fids.full,
+        leave_one_out=_numbers(fids.without) or [],
+        halves=_numbers(fids.halves),
+        halves_leave_one_out=_numbers(fids.halves_without),
+        random_halves=fids.random_halves.tolist(),
+        fid_jackknife=estimate.estimate,
+        low=estimate.low,
+        high=estimate.high,
+        confidence=estimate.confidence,
+        method=f"{estimate.method}; {FIXED if fixed else PAIRED}",
+        fid_infinity=infinity and infinity.estimate,
+        fid_infinity_low=infinity and infinity.low,
+        fid_infinity_high=infinity and infinity.high,
+        fid_infinity_method=infinity and infinity.method,
+        reliable=n >= 2 * d,
+    )
 
 
 def _numbers(values: np.ndarray | None) -> list[float] | None:
     return None if values is None else [float(each) for each in values]
+
+
+def fid_of_arm(experiment: Experiment, extractor_name: str, selection: Selection, arm_name: str, n: int) -> FidRecord:
+    """The FID of an arm's first n images, from the features on the disk.
+
+    Raises:
+        InputError: features or the reference are missing or do not fit.
+    """
+    arm, extractor = experiment.arm(arm_name), experiment.extractor(extractor_name)
+    features = load_features(experiment.feature_files(extractor_name, arm_name, n), n)
+    reference_n: int | None = n
+    if selection == "same":
+        found = compute_fid(features, same_images(experiment, extractor_name, n))
+    else:
+        reference = load_reference_root(
+            experiment.paths.reference_statistics(experiment.reference_key(extractor)), extractor.dims
+        )
+        found, reference_n = compute_fid(features, reference), reference.n
+    return FidRecord(
+        arm=arm.name,
+        model=arm.model,
+        guidance_scale=arm.guidance_scale,
+        extractor=extractor_name,
+        extractor_settings=extractor.feature_settings(experiment),
+        weights=extractor.weights_label(experiment),
+        reference=ReferenceRecord(**experiment.describe_reference(extractor, selection), n=reference_n),
+        **dict(found),
+    )
+
+
+def same_images(experiment: Experiment, extractor_name: str, n: int) -> np.ndarray:
+    """Features (n, d) of the real images whose captions were used, in row order. Raises InputError where they are missing."""
+    features = experiment.paths.reference_features(experiment.reference_key(experiment.extractor(extractor_name)))
+    prompts = load_prompts(experiment.paths.prompts)[:n]
+    return features_of_same_images(prompts, load_image_list(experiment.reference_list), load_features([features]))
 
 
 def features_of_same_images(

@@ -1,4 +1,4 @@
-"""The record of one FID: content of the JSON that compute_fid writes."""
+"""The record of one FID: content of the JSON that compute_fid writes and everything after it reads."""
 
 from collections.abc import Iterable
 from pathlib import Path
@@ -20,19 +20,18 @@ class ReferenceRecord(BaseModel):
     n: int | None
 
 
-class FidRecord(BaseModel):
-    """What compute_fid found for one arm, extractor, reference and N: the content of its JSON file."""
+class FidEstimate(BaseModel):
+    """FID of one set of images, with its jackknife estimate and interval, and what differences are computed from.
+
+    `leave_one_out`, `halves`, `halves_leave_one_out` and `random_halves` are FIDs of parts of the images: `resampling.Resampled`.
+    `fid_infinity` and its interval are None for fewer than 8 images. `reliable`: whether n >= 2 d, below which an absolute FID
+    says more about n than about the images.
+    """
 
     model_config = ConfigDict(frozen=True)
 
-    arm: str
-    model: str
-    guidance_scale: FiniteFloat | None
-    extractor: str
-    weights: str
     n: int
     dims: int
-    reference: ReferenceRecord
     fid: FiniteFloat
     fid_jackknife: FiniteFloat
     low: FiniteFloat
@@ -49,10 +48,27 @@ class FidRecord(BaseModel):
     fid_infinity_method: str | None
     reliable: bool
 
+
+class FidRecord(FidEstimate):
+    """The FID of one arm by one extractor, against one reference, at one N."""
+
+    arm: str
+    model: str
+    guidance_scale: FiniteFloat | None
+    extractor: str
+    extractor_settings: dict[str, Any]
+    weights: str
+    reference: ReferenceRecord
+
     @property
     def label(self) -> str:
         """For people: `base, guidance 3`."""
         return self.model if self.guidance_scale is None else f"{self.model}, guidance {self.guidance_scale:g}"
+
+    @property
+    def view(self) -> tuple[str, str]:
+        """What the images are seen through: extractor, and selection of the reference."""
+        return self.extractor, self.reference.selection
 
     def reference_columns(self) -> dict[str, Any]:
         reference = self.reference

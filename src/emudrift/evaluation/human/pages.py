@@ -52,7 +52,7 @@ def write_images(experiment: Experiment, design: Design, prompts: Sequence[Promp
     for arm in design.arms:
         names[arm] = {}
         for shard in experiment.shards(design.prompts):
-            for prompt_id, image in read_archive(experiment.images(arm, shard.name, ".tar")):
+            for prompt_id, image in read_archive(experiment.paths.archive(arm, shard.name)):
                 if len(names[arm]) == len(wanted):
                     break
                 data = encode_png(image)

@@ -12,6 +12,7 @@ from pydantic import BaseModel, ConfigDict
 from emudrift.config.arm import Arm, fingerprint
 from emudrift.config.experiment import Experiment
 from emudrift.config.human_evaluation import PROMPTS, RatedPair
+from emudrift.config.paths import ExperimentPaths
 from emudrift.errors import InputError
 from emudrift.runtime.atomic_files import write_bytes_atomically
 from emudrift.runtime.json_files import load_record
@@ -195,3 +196,9 @@ def load_key(path: str | Path) -> Key:
     if not Path(path).exists():
         raise InputError(f"there is no {path}: run `snakemake human_evaluation_pages` before importing votes")
     return load_record(path, Key, "recreate it: snakemake human_evaluation_pages --forcerun human_evaluation_pages")
+
+
+def imported_tables(paths: ExperimentPaths) -> list[Path]:
+    """The tables that the page shows of votes, where votes were imported; else none."""
+    tables = [paths.win_rates, paths.rater_table]
+    return tables if all(table.exists() for table in tables) else []

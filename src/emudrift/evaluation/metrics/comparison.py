@@ -9,8 +9,8 @@ import pandas as pd
 
 from emudrift.errors import InputError
 from emudrift.evaluation.intervals import CONFIDENCE, Estimate, holm
-from emudrift.evaluation.metrics.compute import LOWER_IS_BETTER
 from emudrift.evaluation.metrics.record import MetricRecord, interval_of
+from emudrift.evaluation.pairing import pairs_with_baseline
 from emudrift.evaluation.tables import BETTER, DIFFERENCE_COLUMNS, METRIC_COLUMNS, NONE, WORSE, frame
 
 
@@ -41,29 +41,24 @@ def difference_table(records: Sequence[MetricRecord], baseline: str, note: str =
     Raises:
         InputError: two arms that cannot be compared: of other N, weights, reference or method.
     """
-    rows = [_difference(a, b) | {"note": note} for a, b in _pairs(records, baseline)]
-    tested = [row for row in rows if not math.isnan(row["p"])]
-    for row, p_holm in zip(tested, holm([row["p"] for row in tested]), strict=True):
+    pairs = list(_pairs(records, baseline))
+    rows = [_difference(a, b) | {"note": note} for a, b in pairs]
+    tested = [(row, ours) for row, (_, ours) in zip(rows, pairs, strict=True) if not math.isnan(row["p"])]
+    for (row, ours), p_holm in zip(tested, holm([row["p"] for row, _ in tested]), strict=True):
         row["p_holm"] = p_holm
         if p_holm < 1 - CONFIDENCE:
-            row["finding"] = WORSE if (row["estimate"] > 0) == (row["metric"] in LOWER_IS_BETTER) else BETTER
+            row["finding"] = BETTER if (row["estimate"] > 0) == ours.higher_is_better else WORSE
     return frame(rows, DIFFERENCE_COLUMNS)
 
 
 def _pairs(records: Sequence[MetricRecord], baseline: str) -> Iterator[tuple[MetricRecord, MetricRecord]]:
-    """Baseline and other arm, in the order of the others."""
-    for ours in records:
-        for theirs in records:
-            same = (theirs.metric, theirs.extractor) == (ours.metric, ours.extractor)
-            if not same or ours.model == baseline or theirs.model != baseline:
-                continue
-            if None in (ours.guidance_scale, theirs.guidance_scale) or ours.guidance_scale == theirs.guidance_scale:
-                if ours.comparable() != theirs.comparable():
-                    raise InputError(
-                        f"{theirs.arm} and {ours.arm} cannot be compared by {ours.metric} of {ours.extractor}: their N, "
-                        "weights, reference or method differ; remove both files and run again"
-                    )
-                yield theirs, ours
+    for theirs, ours in pairs_with_baseline(records, baseline, lambda record: (record.metric, record.extractor)):
+        if ours.comparable() != theirs.comparable():
+            raise InputError(
+                f"{theirs.arm} and {ours.arm} cannot be compared by {ours.metric} of {ours.extractor}: their N, "
+                "weights, reference or method differ; remove both files and run again"
+            )
+        yield theirs, ours
 
 
 def _difference(a: MetricRecord, b: MetricRecord) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""Metrics beyond FID, from features that are on the disk already: their values, and intervals that hold the reference fixed.
+"""Computes a metric of the registry from features that are on the disk already: its values, and all that its interval needs.
 
 Intervals come from the same 20 blocks of prompts as FID's. KID and CMMD are smooth in their blocks: value and interval are
 the jackknife's, bias-corrected (the biased CMMD falls by some 1 / N). Precision, recall, density and coverage mean something
@@ -11,33 +11,33 @@ Recall and coverage depend on the generated images through their neighbours, not
 on the safe side (Efron & Stein 1981): their intervals are too wide by half.
 """
 
-from dataclasses import dataclass
-from functools import partial
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from itertools import pairwise
+from typing import Any
 
 import numpy as np
 
-from emudrift.evaluation.intervals import block_edges
-from emudrift.evaluation.metrics import mmd, precision_recall
+from emudrift.config.metrics import Metric
+from emudrift.config.plugins import call_plugin
+from emudrift.errors import InputError
+from emudrift.evaluation.intervals import FIXED, PAIRED, block_edges
 
-REFERENCE_SEED = 0
-LOWER_IS_BETTER = ("kid", "cmmd")
-
-SHARES = ("precision", "recall", "coverage")
-
-FIXED = "the reference held fixed"
-PAIRED = "real images left out with those drawn for their captions"
+OVER_IMAGES = "mean over images, t interval; differences paired by prompt"
 
 
 @dataclass(frozen=True)
 class Measured:
-    """One metric of one set of images.
+    """One value of a metric of one set of images.
 
     Attributes:
+        metric: name of the value.
         value: by the paper's formula.
-        leave_one_out: the value without each block of prompts.
+        leave_one_out: the value without each block of prompts; empty where there is one per image.
         corrected: whether the jackknife's bias correction belongs to it.
-        method: how its interval is made.
-        reference_n: real images that it is made from.
+        method: how its interval is computed.
+        reference_n: real images (or captions) that it is computed from; 0 for none.
+        per_image: one number per image, whose mean the value is; else empty.
     """
 
     metric: str
@@ -46,47 +46,80 @@ class Measured:
     corrected: bool
     method: str
     reference_n: int
+    per_image: list[float] = field(default_factory=list)
 
 
-def compute_metric(metric: str, generated: np.ndarray, real: np.ndarray, paired: bool = False) -> list[Measured]:
-    """The metrics of one name (precision_recall gives two) of generated (n, d) and real (m, d) features.
+def compute_metric(
+    metric: Metric, generated: np.ndarray, other: np.ndarray | None = None, paired: bool = False
+) -> list[Measured]:
+    """The values of a metric, with what their intervals need.
 
     Args:
-        metric: kid, cmmd, precision_recall or density_coverage.
-        paired: row i of both belongs to the same prompt (reference: same).
+        generated: features (n, d), in row order.
+        other: what `metric.inputs` names: features of the real images (m, d), or embeddings of the captions (n, d).
+        paired: row i of both belongs to the same prompt (reference: same): a block is left out of both.
 
     Raises:
-        InputError: too few images.
+        InputError: too few images, or a metric of a user's own that fails or returns no such numbers.
     """
     edges = block_edges(len(generated))
-    if metric in ("kid", "cmmd"):
-        if metric == "cmmd":
-            generated, real = mmd.unit_length(generated), mmd.unit_length(real)
-        function = mmd.polynomial if metric == "kid" else mmd.gaussian
-        scale = 1.0 if metric == "kid" else mmd.SCALE
-        value_of = partial(
-            mmd.kernel_sums(generated, real, function, edges, paired).mmd, metric == "kid", paired=paired
-        )
-        without = [scale * value_of(without=block) for block in range(len(edges) - 1)]
-        method = f"delete-one-block jackknife, {len(without)} blocks, t interval; {PAIRED if paired else FIXED}"
-        return [Measured(metric, scale * value_of(), without, True, method, len(real))]
-    names = metric.split("_")
-    chosen = real if len(real) <= len(generated) else real[_subset(len(real), len(generated))]
-    found = {
-        "precision_recall": precision_recall.precision_recall,
-        "density_coverage": precision_recall.density_coverage,
-    }[metric](generated, chosen, edges)
-    k = precision_recall.PRECISION_K if metric == "precision_recall" else precision_recall.DENSITY_K
-    method = (
-        f"k = {k}; plain value with the standard error of a block jackknife, {len(edges) - 1} blocks, t interval; {FIXED}: "
-        f"{len(chosen):,} of {len(real):,} real images"
-    )
+    if metric.resampled is not None:
+        found: list[Measured] = call(metric, metric.resampled, generated, other, edges, paired)
+        return found
+    if metric.per_image:
+        return [_per_image(metric, call(metric, metric.function, *_inputs(generated, other)), len(generated))]
+
+    def values(kept: Any) -> list[float]:
+        there = other if other is None or not paired else other[kept]
+        return _numbers(metric, call(metric, metric.function, *_inputs(generated[kept], there)))
+
+    whole = values(slice(None))
+    without = np.array([values(np.r_[0:start, stop : len(generated)]) for start, stop in pairwise(edges)])
+    fixed = "" if other is None else f"; {PAIRED if paired else FIXED}"
+    blocks = f"{len(without)} blocks, t interval{fixed}"
+    method = "" if metric.corrects_bias else "plain value with the standard error of a "
+    method += f"{'delete-one-block' if metric.corrects_bias else 'block'} jackknife, {blocks}"
     return [
-        Measured(name, each.value, [float(value) for value in each.without], False, method, len(chosen))
-        for name, each in zip(names, found, strict=True)
+        Measured(
+            value.name,
+            whole[place],
+            [float(each) for each in without[:, place]],
+            metric.corrects_bias,
+            method,
+            0 if other is None else len(other),
+        )
+        for place, value in enumerate(metric.values)
     ]
 
 
-def _subset(total: int, n: int) -> np.ndarray:
-    """Rows of as many real images as there are generated ones: the same for all arms, and nested in n."""
-    return np.sort(np.random.default_rng(REFERENCE_SEED).permutation(total)[:n])
+def call(metric: Metric, function: Any, *arguments: Any) -> Any:
+    """Calls a metric's function; what goes wrong in a user's own becomes one error."""
+    return call_plugin(f"metric {metric.name}", function, *arguments) if metric.plugin else function(*arguments)
+
+
+def _inputs(generated: np.ndarray, other: np.ndarray | None) -> Sequence[np.ndarray]:
+    return (generated,) if other is None else (generated, other)
+
+
+def _per_image(metric: Metric, found: Any, n: int) -> Measured:
+    scores = np.asarray(found)
+    if scores.shape != (n,) or scores.dtype.kind not in "fiub" or not np.isfinite(scores).all():
+        raise InputError(
+            f"metric {metric.name}: its function returned {_shown(found)}; expected {n:,} finite numbers, one per image"
+        )
+    numbers = [float(each) for each in scores]
+    return Measured(metric.values[0].name, float(np.mean(scores)), [], False, OVER_IMAGES, n, numbers)
+
+
+def _numbers(metric: Metric, found: Any) -> list[float]:
+    numbers = np.asarray(found)
+    if numbers.size != len(metric.values) or numbers.dtype.kind not in "fiub" or not np.isfinite(numbers).all():
+        expected = "one finite number" if len(metric.values) == 1 else f"{len(metric.values)} finite numbers"
+        raise InputError(f"metric {metric.name}: its function returned {_shown(found)}; expected {expected}")
+    return [float(each) for each in numbers.ravel()]
+
+
+def _shown(found: Any) -> str:
+    if isinstance(found, np.ndarray) and found.size > 1:
+        return f"an array of shape {found.shape} and type {found.dtype}"
+    return f"{type(found).__name__} {str(found)[:80]}"

@@ -16,7 +16,6 @@ import numpy as np
 Array = np.ndarray
 Kernel = Callable[[Array, Array], Array]
 SIGMA = 10.0
-SCALE = 1000.0
 CHUNK = 1024
 
 

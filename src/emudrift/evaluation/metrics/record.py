@@ -9,7 +9,6 @@ import numpy as np
 from pydantic import BaseModel, ConfigDict, FiniteFloat
 
 from emudrift.evaluation.intervals import Estimate, block_interval, mean_interval
-from emudrift.evaluation.metrics.compute import SHARES
 from emudrift.runtime.json_files import load_record
 
 
@@ -29,6 +28,8 @@ class MetricRecord(BaseModel):
     leave_one_out: list[FiniteFloat]
     per_image: list[FiniteFloat]
     corrected: bool
+    higher_is_better: bool
+    bounds: tuple[float | None, float | None]
     method: str
     reference: str
     reference_selection: str
@@ -37,8 +38,9 @@ class MetricRecord(BaseModel):
 
     def interval(self) -> Estimate:
         found = interval_of(self.value, self.leave_one_out, self.per_image, self.n, self.corrected)
-        # A share of images cannot lie outside 0 and 1.
-        return replace(found, low=max(found.low, 0), high=min(found.high, 1)) if self.metric in SHARES else found
+        least, most = self.bounds
+        low = found.low if least is None else max(found.low, least)
+        return replace(found, low=low, high=found.high if most is None else min(found.high, most))
 
     def comparable(self) -> tuple[Any, ...]:
         """What two arms must share for their difference to mean anything."""

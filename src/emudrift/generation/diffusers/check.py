@@ -1,14 +1,18 @@
 """Validates a diffusers pipeline on disk without loading it."""
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from safetensors import SafetensorError, safe_open
 
+from emudrift.config.experiment import Experiment
+from emudrift.config.models import DiffusersModel
 from emudrift.data.pipeline_files import wanted_files
+from emudrift.data.prompts import Prompt
 from emudrift.errors import InputError
-from emudrift.generation.model_files import digest_of, hash_files, hub_commit
+from emudrift.generation.model_files import are_unchanged, digest_of, hash_files, hub_commit
 
 Components = dict[str, tuple[str, str]]
 
@@ -108,3 +112,16 @@ def _check_weights(path: Path) -> None:
             file.keys()
     except (OSError, SafetensorError) as error:
         raise InputError(f"{path}: incomplete safetensors file ({error}); copy or download it again") from error
+
+
+# --- as an entry of the registry ---
+
+
+def check_model(experiment: Experiment, model: DiffusersModel, prompts: Sequence[Prompt]) -> dict[str, Any]:
+    folder = experiment.checkpoint_folders(model)["checkpoint"]
+    return check_pipeline(folder, model.variant, model.custom_pipeline, model.trust_remote_code)
+
+
+def model_is_unchanged(experiment: Experiment, model: DiffusersModel, files: dict[str, Any]) -> bool:
+    folder = experiment.checkpoint_folders(model)["checkpoint"]
+    return are_unchanged(files["checkpoint"], scan_pipeline(folder, model.variant, model.trust_remote_code))

@@ -22,6 +22,9 @@ import torch  # noqa: E402
 import transformers  # noqa: E402
 from safetensors import SafetensorError  # noqa: E402
 
+from emudrift.config.arm import Arm  # noqa: E402
+from emudrift.config.experiment import Experiment  # noqa: E402
+from emudrift.config.models import DiffusersModel  # noqa: E402
 from emudrift.data.pipeline_files import variant_of  # noqa: E402
 from emudrift.data.prompts import Prompt  # noqa: E402
 from emudrift.errors import InputError  # noqa: E402
@@ -262,3 +265,9 @@ def _load_theirs(folder: Path, library: str, dtype: torch.dtype, variant: str | 
 
 def _line(error: Exception) -> str:
     return " ".join(str(error).split())[:300]
+
+
+def load_model(experiment: Experiment, model: DiffusersModel, arm: Arm) -> DiffusersGenerator:
+    """The generator of an arm, for the registry."""
+    folder = experiment.checkpoint_folders(model)["checkpoint"]
+    return DiffusersGenerator(arm.settings, folder, model.trust_remote_code)

@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,8 +12,11 @@ import torch
 from safetensors import SafetensorError, safe_open
 from transformers import Emu3Config, Emu3ForConditionalGeneration, Emu3VQVAE
 
+from emudrift.config.experiment import Experiment
+from emudrift.config.model_settings import ModelSettings
+from emudrift.data.prompts import Prompt
 from emudrift.errors import InputError
-from emudrift.generation.model_files import hub_commit
+from emudrift.generation.model_files import Files, are_unchanged, hash_files, hub_commit
 
 Shapes = dict[str, tuple[int, ...]]
 
@@ -55,7 +58,7 @@ def check_emu3(checkpoint: Path, adapter: Path | None = None, vq: Path | None = 
         folders["adapter"] = adapter
     if vq is not None:
         folders["vq"] = vq
-    files = {role: _hash_files(folder) for role, folder in folders.items()}
+    files = {role: hash_files(_relevant_files(folder)) for role, folder in folders.items()}
     digest = hashlib.sha256(
         json.dumps({r: {n: f["sha256"] for n, f in fs.items()} for r, fs in files.items()}).encode()
     )
@@ -251,29 +254,23 @@ def _compare_adapter(adapter: Path, checkpoint: Path) -> None:
             )
 
 
-def _hash_files(folder: Path) -> dict[str, dict[str, Any]]:
-    files = {}
-    for path in _relevant_files(folder):
-        with path.open("rb") as file:
-            sha256 = hashlib.file_digest(file, "sha256").hexdigest()
-        stat = path.stat()
-        files[path.name] = {"bytes": stat.st_size, "mtime_ns": stat.st_mtime_ns, "sha256": sha256}
-    return files
-
-
-def have_same_times(recorded: dict[str, dict[str, Any]], folders: dict[str, Path]) -> bool:
+def have_same_times(recorded: dict[str, Files], folders: dict[str, Path]) -> bool:
     """Whether all files have the sizes and modification times that `check_emu3` recorded, without reading them."""
-    for role, folder in folders.items():
-        now = {path.name: path.stat() for path in _relevant_files(folder)}
-        then = recorded.get(role, {})
-        if {name: (stat.st_size, stat.st_mtime_ns) for name, stat in now.items()} != {
-            name: (file["bytes"], file["mtime_ns"]) for name, file in then.items()
-        }:
-            return False
-    return True
+    return all(are_unchanged(recorded.get(role, {}), _relevant_files(folder)) for role, folder in folders.items())
 
 
-def _relevant_files(folder: Path) -> list[Path]:
+def _relevant_files(folder: Path) -> dict[str, Path]:
     if not folder.is_dir():
         raise InputError(f"{folder}: the folder is missing; is its path right, or was it not downloaded yet?")
-    return [path for path in sorted(folder.iterdir()) if path.suffix in _ENDINGS and path.is_file()]
+    return {path.name: path for path in sorted(folder.iterdir()) if path.suffix in _ENDINGS and path.is_file()}
+
+
+# --- registry entry, also for the tokenizer of such a checkpoint ---
+
+
+def check_model(experiment: Experiment, model: ModelSettings, prompts: Sequence[Prompt]) -> dict[str, Any]:
+    return check_emu3(**experiment.checkpoint_folders(model))
+
+
+def model_is_unchanged(experiment: Experiment, model: ModelSettings, files: dict[str, Any]) -> bool:
+    return have_same_times(files, experiment.checkpoint_folders(model))

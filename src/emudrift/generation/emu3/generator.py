@@ -9,6 +9,9 @@ from typing import Any
 import numpy as np
 import torch
 
+from emudrift.config.arm import Arm
+from emudrift.config.experiment import Experiment
+from emudrift.config.models import Emu3Model
 from emudrift.data.prompts import Prompt
 from emudrift.errors import InputError
 from emudrift.generation.emu3 import vq
@@ -204,3 +207,17 @@ def equal_batches(free: float, bytes_per_image: int, shard_size: int) -> tuple[i
     fits = max(1, min(int(free // bytes_per_image), LARGEST_BATCH))
     batches = -(-shard_size // fits)
     return fits, -(-shard_size // batches)
+
+
+_loaded: list[Emu3Weights] = []
+"""The weights that this process loaded last, if any."""
+
+
+def load_model(experiment: Experiment, model: Emu3Model, arm: Arm) -> Emu3Generator:
+    """The generator of an arm, for the registry. Arms that are loaded one after another share weights where they can."""
+    folders = experiment.checkpoint_folders(model)
+    places = folders["checkpoint"], folders.get("adapter"), folders.get("vq")
+    if not (_loaded and _loaded[0].key == Emu3Weights.key_of(arm.settings, *places)):
+        _loaded.clear()  # First, so that two models never need memory at the same time.
+        _loaded.append(Emu3Weights(arm.settings, *places))
+    return Emu3Generator(arm.settings, _loaded[0])

@@ -126,7 +126,8 @@ def not_compared(comparison: pd.DataFrame, fid: pd.DataFrame, baseline: str) -> 
 
 def about_differences(rows: list[Any]) -> list[str]:
     methods = listing(dict.fromkeys(f"{percent(row)}, {row.method}" for row in rows))
-    fixed = " Uncertainty of the reference set is excluded." if "held fixed" in methods else ""
+    held_fixed = any(row.reference_selection == "full" for row in rows)
+    fixed = " Uncertainty of the reference set is excluded." if held_fixed else ""
     names = listing(dict.fromkeys(distance_name(row.extractor) for row in rows), "or")
     return [
         f"A higher {names} is worse. Differences are model minus {rows[0].baseline}, paired by prompt and corrected for "

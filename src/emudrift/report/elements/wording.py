@@ -1,8 +1,9 @@
 """Formatting of numbers, intervals, p values and lists as text."""
 
 import math
-from collections.abc import Iterable
 from typing import Any
+
+from emudrift.config.base import listing as listing
 
 
 def decimals(width: float, *values: float) -> int:
@@ -33,12 +34,6 @@ def interval_text(row: Any, which: str = "") -> tuple[str, str]:
     ends = () if low <= 0 <= high else (low, high)
     places = decimals(high - low, *ends)
     return number(row.difference_jackknife, places, signed=True), f"{number(low, places)} to {number(high, places)}"
-
-
-def listing(items: Iterable[str], last: str = "and") -> str:
-    """1, 3 and 5."""
-    *first, end = list(items)
-    return f"{', '.join(first)} {last} {end}" if first else end
 
 
 def p_text(p: float) -> str:

@@ -4,7 +4,6 @@ from pathlib import Path
 
 from emudrift.config.arm import Arm
 from emudrift.config.experiment import Experiment
-from emudrift.config.extractors import SEEN_THROUGH
 from emudrift.config.row_range import RowRange
 
 # The page stays responsive with this many prompts. They are a random sample of a larger experiment: rows are in random order.
@@ -28,9 +27,7 @@ def shards_of(experiment: Experiment, block: RowRange) -> list[RowRange]:
 
 def ranking_extractor(experiment: Experiment) -> str:
     """Full name of the extractor whose features rank prompts by disagreement: the first one used for FID."""
-    return next(
-        experiment.extractor_name(each) for each in experiment.config.extractors if each.name in SEEN_THROUGH["fid"]
-    )
+    return next(experiment.extractor_name(each) for each in experiment.config.extractors if each.distance is not None)
 
 
 def generated_arms(experiment: Experiment) -> list[Arm]:
@@ -41,10 +38,21 @@ def generated_arms(experiment: Experiment) -> list[Arm]:
 def archive_files(experiment: Experiment, block: RowRange) -> list[Path]:
     """The archives of all arms that contain a block."""
     shards = shards_of(experiment, block)
-    return [experiment.images(arm.name, shard.name, ".tar") for arm in experiment.arms() for shard in shards]
+    return [experiment.paths.archive(arm.name, shard.name) for arm in experiment.arms() for shard in shards]
 
 
 def feature_files(experiment: Experiment, arm: Arm, block: RowRange) -> list[Path]:
     """Files with the `ranking_extractor` features of an arm's images in a block, in row order."""
-    folder = experiment.results / "features" / ranking_extractor(experiment) / arm.name
-    return [folder / f"{shard.name}.npy" for shard in shards_of(experiment, block)]
+    extractor = ranking_extractor(experiment)
+    return [experiment.paths.features(extractor, arm.name, shard.name) for shard in shards_of(experiment, block)]
+
+
+def clip_score_files(experiment: Experiment) -> dict[str, Path]:
+    """The CLIPScores of every arm's images, by the first network that makes them; empty where none does."""
+    found = [extractor for metric, extractor in experiment.metric_jobs() if metric == "clip_score"][:1]
+    n = str(max(experiment.config.sample_sizes))
+    return {
+        arm.name: experiment.paths.per_image("clip_score", extractor, arm.name, n)
+        for extractor in found
+        for arm in experiment.arms()
+    }

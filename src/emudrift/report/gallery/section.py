@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pandas as pd
 
 from emudrift.config.experiment import Experiment
 from emudrift.errors import InputError
@@ -70,14 +69,6 @@ class Gallery:
     failed: dict[str, int]
     definitions: list[tuple[str, str]]
     sample: bool
-
-
-def load_clip_scores(path: Path) -> np.ndarray:
-    """Loads the CLIPScores (n,) of one arm in row order, as written by compute_clip_score. Raises InputError if it cannot."""
-    try:
-        return pd.read_csv(path, usecols=["clip_score"])["clip_score"].to_numpy(np.float64)
-    except (OSError, ValueError) as error:
-        raise InputError(f"{path}: not a table of CLIPScores ({error}); remove it and run again") from error
 
 
 def build_gallery(

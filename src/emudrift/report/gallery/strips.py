@@ -200,7 +200,7 @@ def _rows(experiment: Experiment, prompts: Sequence[Prompt], block: RowRange) ->
 
 def _images(experiment: Experiment, arm: Arm, prompts: Sequence[Prompt], block: RowRange) -> Iterator[Image.Image]:
     for shard in shards_of(experiment, block):
-        archive = experiment.images(arm.name, shard.name, ".tar")
+        archive = experiment.paths.archive(arm.name, shard.name)
         wanted = [prompt.prompt_id for prompt in prompts if shard.start <= prompt.row < shard.stop]
         found = 0
         for prompt_id, image in islice(read_archive(archive), len(wanted)):

@@ -1,4 +1,4 @@
-"""The papers that a methods paragraph cites, as BibTeX, by the words that stand for them in the text."""
+"""The papers that a methods paragraph cites, as BibTeX, by how the text cites them. Metrics bring their own."""
 
 CITATIONS = {
     "Lin et al., 2014": """@inproceedings{lin2014coco,
@@ -71,46 +71,5 @@ CITATIONS = {
   number  = {2},
   pages   = {65--70},
   year    = {1979}
-}""",
-    "Bińkowski et al., 2018": """@inproceedings{binkowski2018demystifying,
-  author    = {Bi{\\'n}kowski, Miko{\\l}aj and Sutherland, Danica J. and Arbel, Michael and Gretton, Arthur},
-  title     = {Demystifying {MMD} {GANs}},
-  booktitle = {International Conference on Learning Representations (ICLR)},
-  year      = {2018},
-  eprint    = {1801.01401},
-  archivePrefix = {arXiv}
-}""",
-    "Kynkäänniemi et al., 2019": """@inproceedings{kynkaanniemi2019improved,
-  author    = {Kynk{\\"a}{\\"a}nniemi, Tuomas and Karras, Tero and Laine, Samuli and Lehtinen, Jaakko and Aila, Timo},
-  title     = {Improved Precision and Recall Metric for Assessing Generative Models},
-  booktitle = {Advances in Neural Information Processing Systems (NeurIPS)},
-  year      = {2019},
-  eprint    = {1904.06991},
-  archivePrefix = {arXiv}
-}""",
-    "Naeem et al., 2020": """@inproceedings{naeem2020reliable,
-  author    = {Naeem, Muhammad Ferjad and Oh, Seong Joon and Uh, Youngjung and Choi, Yunjey and Yoo, Jaejun},
-  title     = {Reliable Fidelity and Diversity Metrics for Generative Models},
-  booktitle = {International Conference on Machine Learning (ICML)},
-  year      = {2020},
-  eprint    = {2002.09797},
-  archivePrefix = {arXiv}
-}""",
-    "Jayasumana et al., 2024": """@inproceedings{jayasumana2024rethinking,
-  author    = {Jayasumana, Sadeep and Ramalingam, Srikumar and Veit, Andreas and Glasner, Daniel and Chakrabarti, Ayan
-               and Kumar, Sanjiv},
-  title     = {Rethinking {FID}: Towards a Better Evaluation Metric for Image Generation},
-  booktitle = {IEEE/CVF Conference on Computer Vision and Pattern Recognition (CVPR)},
-  year      = {2024},
-  eprint    = {2401.09603},
-  archivePrefix = {arXiv}
-}""",
-    "Hessel et al., 2021": """@inproceedings{hessel2021clipscore,
-  author    = {Hessel, Jack and Holtzman, Ari and Forbes, Maxwell and Le Bras, Ronan and Choi, Yejin},
-  title     = {{CLIPScore}: A Reference-free Evaluation Metric for Image Captioning},
-  booktitle = {Conference on Empirical Methods in Natural Language Processing (EMNLP)},
-  year      = {2021},
-  eprint    = {2104.08718},
-  archivePrefix = {arXiv}
 }""",
 }

@@ -7,11 +7,11 @@ from dataclasses import dataclass
 import pandas as pd
 
 from emudrift.config.experiment import Experiment
-from emudrift.config.extractors import AnyExtractor, Clip, Dinov2, Inception
-from emudrift.config.models import Emu3Model, FolderModel, TokenizerModel
+from emudrift.config.extractors import ExtractorSettings
+from emudrift.config.metrics import Metric
+from emudrift.generation.manifest import Manifest
 from emudrift.report.elements.wording import listing
 from emudrift.report.sections.citations import CITATIONS
-from emudrift.report.sections.provenance import Manifest
 
 _SOFTWARE = ("torch", "transformers", "peft", "diffusers", "numpy", "pillow")
 
@@ -44,13 +44,22 @@ def methods(
     paragraphs = [
         " ".join(filter(None, [_prompts(experiment), _models(experiment), _generation(experiment)])),
         " ".join(filter(None, [_distance(experiment, fid), _uncertainty(fid, comparison)])),
-        "" if metrics is None else _metrics(metrics),
+        "" if metrics is None else _metrics(experiment, metrics),
         _software(manifests),
     ]
     said = [paragraph for paragraph in paragraphs if paragraph]
     whole = "\n".join(said)
-    cited = sorted((key for key in CITATIONS if key in whole), key=whole.index)
-    return Methods(said, "\n\n".join(CITATIONS[key] for key in cited))
+    entries = _citations(experiment)
+    cited = sorted((key for key in entries if key in whole), key=whole.index)
+    return Methods(said, "\n\n".join(entries[key] for key in cited))
+
+
+def _citations(experiment: Experiment) -> dict[str, str]:
+    """BibTeX by how a text cites it: what every experiment may cite, and what metrics and extractors bring along."""
+    config = experiment.config
+    brought = [(each.citation, each.bibtex) for each in map(config.metric, config.metric_names())]
+    brought += [(each.citation, each.bibtex) for each in config.extractors]
+    return CITATIONS | {citation: bibtex for citation, bibtex in brought if citation and bibtex}
 
 
 def _prompts(experiment: Experiment) -> str:
@@ -70,51 +79,19 @@ def _prompts(experiment: Experiment) -> str:
 
 
 def _models(experiment: Experiment) -> str:
-    said = []
-    for model in experiment.config.models:
-        if isinstance(model, Emu3Model):
-            checkpoint = _name(experiment, model.checkpoint)
-            adapter = (
-                "" if model.adapter is None else f", with the adapter {_name(experiment, model.adapter)} merged into it"
-            )
-            vq = "" if model.vq is None else f", its tokens decoded by the VQ of {model.vq}"
-            said.append(f"{model.name} is Emu3 (Wang et al., 2024), checkpoint {checkpoint}{adapter}{vq}")
-        elif isinstance(model, TokenizerModel):
-            said.append(f"{model.name} is the dataset's own images, encoded and decoded by the VQ of {model.of}")
-        elif isinstance(model, FolderModel):
-            said.append(f"{model.name} is a set of images that existed before")
-        else:
-            said.append(f"{model.name} is drawn by {model.generator}")
-    return f"Models: {'; '.join(said)}."
+    return f"Models: {'; '.join(f'{model.name} {model.sentence()}' for model in experiment.config.models)}."
 
 
 def _generation(experiment: Experiment) -> str:
-    config = experiment.config
-    if not any(isinstance(model, Emu3Model) for model in config.models):
-        return ""
-    drawn, scales = config.generation, [f"{scale:g}" for scale in config.guidance_scales]
-    guided = [scale for scale in config.guidance_scales if scale != 1]
-    negative = (
-        "an empty negative prompt" if not drawn.negative_prompt else f"the negative prompt “{drawn.negative_prompt}”"
-    )
-    parts = [
-        f"Emu3 drew at {drawn.width} × {drawn.height} pixels with classifier-free guidance (Ho and Salimans, 2022) of scale "
-        f"{listing(scales)}"
-        + (f" and {negative}" if guided else "")
-        + f", in {drawn.dtype}, sampling each visual token among the {drawn.top_k:,} likeliest, with a random number generator "
-        "of its own for each image that all arms share."
-    ]
-    if drawn.suffix_overrides:
-        each = listing(f"“{suffix}” at guidance {scale:g}" for scale, suffix in sorted(drawn.suffix_overrides.items()))
-        parts.append(f"To each caption the suffix “{drawn.suffix}” was appended, except {each}.")
-    elif drawn.suffix:
-        parts.append(f"To each caption the suffix “{drawn.suffix}” was appended.")
-    return " ".join(parts)
+    """What the models of each generator share, said once."""
+    first = {model.kind: model for model in reversed(experiment.config.models)}
+    said = [model.generation_sentences(experiment.config) for model in reversed(first.values())]
+    return " ".join(filter(None, said))
 
 
 def _distance(experiment: Experiment, fid: pd.DataFrame) -> str:
     seen = [each for each in experiment.config.extractors if experiment.extractor_name(each) in set(fid["extractor"])]
-    parts = [f"{_measure(each)} {_features(experiment, each)}." for each in seen]
+    parts = [f"{_measure(each)} {each.sentence(experiment)}." for each in seen]
     references = []
     columns = ["reference", "reference_selection"]
     for (images, selection), table in fid.groupby(columns, sort=False):
@@ -129,38 +106,13 @@ def _distance(experiment: Experiment, fid: pd.DataFrame) -> str:
     return " ".join(parts)
 
 
-def _measure(extractor: AnyExtractor) -> str:
-    if isinstance(extractor, Dinov2):
-        return "FD-DINOv2, the Fréchet distance (Heusel et al., 2017) between features of DINOv2 (Stein et al., 2023),"
-    return "The Fréchet Inception Distance (FID; Heusel et al., 2017)"
-
-
-def _features(experiment: Experiment, extractor: AnyExtractor) -> str:
-    if isinstance(extractor, Inception):
-        weights = (
-            f"an Inception network with random weights (seed {extractor.seed}), a stand-in whose values mean nothing outside "
-            "this experiment"
-            if extractor.name == "inception-random"
-            else f"the published FID weights of Inception (sha256 {extractor.sha256[:12]}…)"
-        )
-        seen = extractor.preprocessing
-        if seen.size is not None and seen.crop == "none":
-            steps = [f"distorted to {seen.size} × {seen.size}"]
-        else:
-            steps = [] if seen.size is None else [f"scaled to a shorter side of {seen.size}"]
-            steps += ["cropped to the largest centred square"] if seen.crop == "center" else []
-        filters = {
-            "bicubic": "brought to 299 × 299 with an antialiased bicubic filter (see Parmar et al., 2022)",
-            "pytorch-fid": "brought to 299 × 299 with the bilinear filter of pytorch-fid",
-        }
-        seen_as = ", then ".join([*steps, filters[seen.resize]])
-        return f"was computed from {extractor.dims:,} features of {weights}; images were {seen_as}"
-    preprocessing = extractor.PREPROCESSING
-    shape = "the largest central square of images" if preprocessing["crop"] == "center" else "images"
-    return (
-        f"was computed from {extractor.dims:,} features of {_name(experiment, extractor.checkpoint)}, which saw {shape} scaled "
-        f"by an antialiased bicubic filter to {preprocessing['size']} pixels"
+def _measure(extractor: ExtractorSettings) -> str:
+    if extractor.distance == "FID":
+        return "The Fréchet Inception Distance (FID; Heusel et al., 2017)"
+    features = f"features of {extractor.network or extractor.name}" + (
+        f" ({extractor.citation})" if extractor.citation else ""
     )
+    return f"{extractor.distance}, the Fréchet distance (Heusel et al., 2017) between {features},"
 
 
 def _uncertainty(fid: pd.DataFrame, comparison: pd.DataFrame) -> str:
@@ -192,22 +144,20 @@ def _uncertainty(fid: pd.DataFrame, comparison: pd.DataFrame) -> str:
     return " ".join(parts)
 
 
-_METRICS = {
-    "kid": "KID (Bińkowski et al., 2018; unbiased, over all pairs)",
-    "precision": "precision and recall (Kynkäänniemi et al., 2019; k = 3)",
-    "density": "density and coverage (Naeem et al., 2020; k = 5)",
-    "cmmd": "CMMD (Jayasumana et al., 2024)",
-    "clip_score": "CLIPScore (Hessel et al., 2021; 100 · max(cos, 0), mean over images)",
-}
-
-
-def _metrics(metrics: pd.DataFrame) -> str:
+def _metrics(experiment: Experiment, metrics: pd.DataFrame) -> str:
+    registered = [experiment.config.metric(name) for name in experiment.config.metric_names()]
     parts = []
     for extractor, table in metrics.groupby("extractor", sort=False):
-        names = [text for metric, text in _METRICS.items() if metric in set(table["metric"])]
-        parts.append(f"{listing(names)} through {extractor}")
+        ours = [each for each in registered if {value.name for value in each.values} & set(table["metric"])]
+        parts.append(f"{listing(map(_metric, ours))} through {extractor}")
     confidence = f"{metrics['confidence'].iloc[0] * 100:.3g} %"
     return f"Further metrics at N = {metrics['n'].max():,}, with {confidence} intervals: {'; '.join(parts)}."
+
+
+def _metric(metric: Metric) -> str:
+    """`KID (Bińkowski et al., 2018; unbiased, over all pairs)`."""
+    more = "; ".join(filter(None, [metric.citation, metric.formula]))
+    return (metric.label or metric.name) + (f" ({more})" if more else "")
 
 
 def _software(manifests: Sequence[Manifest]) -> str:
@@ -219,8 +169,3 @@ def _software(manifests: Sequence[Manifest]) -> str:
     devices = list(dict.fromkeys(device for manifest in manifests for device in manifest.devices))
     drawn = f" Images were drawn on {listing(devices)}." if devices else ""
     return f"Everything was computed with emudrift ({', '.join(versions)}).{drawn}"
-
-
-def _name(experiment: Experiment, checkpoint: Clip | object) -> str:
-    hub, revision, path = (getattr(checkpoint, key) for key in ("hub", "revision", "path"))
-    return str(path) if hub is None else f"{hub} at revision {revision[:12]}"

@@ -7,22 +7,24 @@ import pandas as pd
 from scipy.special import stdtrit
 
 from emudrift.config.arm import Arm
-from emudrift.evaluation.metrics.compute import LOWER_IS_BETTER
+from emudrift.config.metrics import Metric, Value
 from emudrift.evaluation.tables import rows_of
 from emudrift.report.elements.blocks import Cell, Table, csv_of, label_of
 from emudrift.report.elements.wording import decimals, number, p_text
 
-NAMES = {"kid": "KID", "cmmd": "CMMD", "clip_score": "CLIPScore"}
 
+def metric_tables(metrics: pd.DataFrame, arms: Sequence[Arm], registered: Sequence[Metric]) -> list[Table]:
+    """One table per extractor: a row per metric, a column per arm.
 
-def metric_tables(metrics: pd.DataFrame, arms: Sequence[Arm]) -> list[Table]:
-    """One table per extractor: a row per metric, a column per arm."""
-    tables = []
+    Args:
+        registered: the metrics of the experiment.
+    """
+    tables, known = [], _known(registered)
     for extractor, table in metrics.groupby("extractor", sort=False):
         cells = {(row.metric, row.arm): _cell(row, row.value) for row in rows_of(table)}
         names = [arm.name for arm in arms if arm.name in set(table["arm"])]
         rows = [
-            [Cell(_name(metric)), *(cells[metric, name] for name in names), _reference(ours)]
+            [_name(known, metric), *(cells[metric, name] for name in names), _reference(ours)]
             for metric, ours in table.groupby("metric", sort=False)
         ]
         labels = [label_of(arm) for arm in arms if arm.name in names]
@@ -31,9 +33,9 @@ def metric_tables(metrics: pd.DataFrame, arms: Sequence[Arm]) -> list[Table]:
     return tables
 
 
-def metric_difference_tables(differences: pd.DataFrame) -> list[Table]:
-    """One table per extractor: a row per metric, a column per model and guidance scale."""
-    tables = []
+def metric_difference_tables(differences: pd.DataFrame, registered: Sequence[Metric]) -> list[Table]:
+    """One table per extractor: a row per metric, a column per model and guidance scale. Arguments as `metric_tables`."""
+    tables, known = [], _known(registered)
     for extractor, table in differences.groupby("extractor", sort=False):
         cells, heads = {}, {}
         for row in rows_of(table):
@@ -41,7 +43,7 @@ def metric_difference_tables(differences: pd.DataFrame) -> list[Table]:
             scale = "" if pd.isna(row.guidance_scale) else f", guidance\N{NO-BREAK SPACE}{row.guidance_scale:g}"
             heads[key] = f"{row.model} − {row.baseline}{scale}"
             cells[row.metric, key] = _difference(row)
-        rows = [[Cell(_name(metric)), *(cells[metric, key] for key in heads)] for metric in table["metric"].unique()]
+        rows = [[_name(known, metric), *(cells[metric, key] for key in heads)] for metric in table["metric"].unique()]
         head, file = ["metric", *heads.values()], f"metric-differences-{extractor}.csv"
         tables.append(Table(_title(str(extractor), table), head, rows, csv_of(table), file))
     return tables
@@ -87,12 +89,20 @@ def _difference(row: Any) -> Cell:
 
 def _reference(table: pd.DataFrame) -> Cell:
     first = table.iloc[0]
-    return Cell(f"{first['reference']}: {first['reference_n']:,}", first["method"], "wide")
+    counted = f": {first['reference_n']:,}" if first["reference_n"] else ""
+    return Cell(f"{first['reference']}{counted}", first["method"], "wide")
 
 
-def _name(metric: Any) -> str:
-    better = "lower" if metric in LOWER_IS_BETTER else "higher"
-    return f"{NAMES.get(metric, metric)} ({better} is better)"
+def _known(registered: Sequence[Metric]) -> dict[str, tuple[Value, Metric]]:
+    """Each value that a metric gives, by its name in the tables."""
+    return {value.name: (value, metric) for metric in registered for value in metric.values}
+
+
+def _name(known: dict[str, tuple[Value, Metric]], name: object) -> Cell:
+    """A metric's name with its direction; below it its paper."""
+    value, metric = known[str(name)]
+    better = "higher" if value.higher_is_better else "lower"
+    return Cell(f"{value.label or value.name} ({better} is better)", metric.citation)
 
 
 def _title(extractor: str, table: pd.DataFrame) -> str:

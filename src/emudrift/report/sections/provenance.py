@@ -3,57 +3,19 @@
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any
 
 import pandas as pd
-from pydantic import BaseModel, ConfigDict
 
 from emudrift.config.arm import Arm
-from emudrift.config.base import Checkpoint
 from emudrift.config.experiment import Experiment
-from emudrift.config.models import AnyModel, CommandModel, Emu3Model, FolderModel, TokenizerModel
-from emudrift.generation.attempts import FINISHED, Attempt
+from emudrift.generation.attempts import FINISHED
+from emudrift.generation.manifest import Manifest
 from emudrift.report.elements.blocks import Cell, Table, label_of
-from emudrift.runtime.json_files import load_record
+from emudrift.report.elements.wording import listing
 
 ATTEMPTS = 50
 """Attempts that the page has lines for."""
-
-
-class Manifest(BaseModel):
-    """What generate_shard wrote beside an archive, as far as the page shows it."""
-
-    model_config = ConfigDict(frozen=True)
-
-    arm: str
-    rows: tuple[int, int]
-    n_images: int
-    fingerprint: str
-    settings: dict[str, Any]
-    revisions: dict[str, str | None]
-    versions: dict[str, str]
-    images_per_hour: float
-    attempts: list[Attempt]
-    batch_size: int | None
-    drawn_together: dict[int, int]
-    vq: str | None
-    flagged: list[str] = []
-
-    @property
-    def devices(self) -> list[str]:
-        """Those that images were drawn on."""
-        return [attempt.device for attempt in self.attempts if attempt.images and attempt.device]
-
-    @property
-    def forced(self) -> int:
-        """Images that were drawn with fewer neighbours than their arm fixed, because memory ran out."""
-        return sum(count for size, count in self.drawn_together.items() if self.batch_size not in (None, size))
-
-
-def load_manifests(paths: Iterable[str | Path]) -> list[Manifest]:
-    """Reads the manifests of shards. Raises InputError, naming file and key, for a file that is none."""
-    return [load_record(path, Manifest, "remove it with its archive and run again") for path in paths]
 
 
 def run_tables(
@@ -77,13 +39,11 @@ def run_tables(
 
 def caveats_of_run(experiment: Experiment, arms: Sequence[Arm], shards: dict[str, list[Manifest]]) -> list[str]:
     """What a reader must know of how the images were drawn, in sentences."""
-    said = []
-    off = [arm.model for arm in off_distribution(arms)]
-    if off:
-        said.append(
-            f"Emu3 was trained at areas near 720 × 720 pixels. {', '.join(off)} drew 512 × 512 here, which is off that "
-            "distribution: FIDs at the trained size may differ."
-        )
+    off: dict[str, list[str]] = {}
+    for arm in arms:
+        if text := experiment.model(arm.model).caveat(arm.settings):
+            off.setdefault(text, []).append(arm.model)
+    said = [text.format(models=listing(dict.fromkeys(models))) for text, models in off.items()]
     said += [
         f"{model} turns its tokens into pixels with another VQ than {experiment.baseline}: a part of the difference may be the "
         f"VQ's. “vq: {experiment.baseline}” in its model decodes both with one."
@@ -149,23 +109,8 @@ def _models_table(experiment: Experiment, shards: dict[str, list[Manifest]]) -> 
         roles = sorted({role for manifest in ours for role in manifest.revisions})
         found = {role: _values(m.revisions.get(role) for m in ours) for role in roles}
         revisions = "; ".join(f"{role} {revision}" for role, revision in found.items()) or "none recorded"
-        rows.append([Cell(model.name), Cell(model.generator), *map(Cell, _weights(model)), Cell(revisions)])
+        rows.append([Cell(model.name), Cell(model.kind), *map(Cell, model.weights_words()), Cell(revisions)])
     return Table("Models", ["model", "generator", "checkpoint or images", "adapter", "resolved revisions"], rows)
-
-
-def _weights(model: AnyModel) -> tuple[str, str]:
-    if isinstance(model, TokenizerModel):
-        return f"the VQ of {model.of}, given the dataset's images", "–"
-    if isinstance(model, FolderModel):
-        return model.images, "–"
-    if isinstance(model, CommandModel):
-        return " ".join(model.command), "–"
-    adapter = model.adapter if isinstance(model, Emu3Model) else None
-    return _checkpoint(model.checkpoint), "–" if adapter is None else _checkpoint(adapter)
-
-
-def _checkpoint(checkpoint: Checkpoint) -> str:
-    return str(checkpoint.path) if checkpoint.hub is None else f"{checkpoint.hub} at {checkpoint.revision}"
 
 
 def _arms_table(arms: Sequence[Arm], shards: dict[str, list[Manifest]]) -> Table:
@@ -279,7 +224,6 @@ def _extractors_table(experiment: Experiment, fid: pd.DataFrame) -> Table:
     rows = []
     for extractor in experiment.config.extractors:
         name = experiment.extractor_name(extractor)
-        settings = experiment.extractor_settings(extractor)
         table = fid[fid["extractor"] == name]
         counts = [f"{n:,}" for n in sorted(set(table["reference_n"].dropna()))]
         references = [
@@ -287,10 +231,10 @@ def _extractors_table(experiment: Experiment, fid: pd.DataFrame) -> Table:
             f"{counts[0]} to {counts[-1]} images" if len(counts) > 1 else f"{counts[0]} images" if counts else "",
             f"key {_values(table['reference_key'])}" if table["reference_key"].nunique() == 1 else "",
         ]
-        weights = f"random, seed {settings['seed']}" if "seed" in settings else settings.get("checkpoint")
-        weights = weights or f"sha256 {settings['sha256']}"
-        preprocessing = "; ".join(f"{key} {_setting(value)}" for key, value in settings["preprocessing"].items())
-        cells = [name, weights, f"{settings['dims']:,}", preprocessing, settings["device"]]
+        seen = extractor.preprocessing_words().items()
+        preprocessing = "; ".join(f"{key} {_setting(value)}" for key, value in seen) or "–"
+        weights = extractor.weights_details(experiment)
+        cells = [name, weights, f"{extractor.dims:,}", preprocessing, experiment.config.device]
         rows.append([*(Cell(str(cell)) for cell in cells), Cell(", ".join(filter(None, references)))])
     head = ["extractor", "weights", "dimensions", "preprocessing", "device", "reference"]
     return Table("Extractors and their reference", head, rows)
@@ -300,16 +244,6 @@ def _versions_table(manifests: Sequence[Manifest]) -> Table:
     packages = sorted({package for manifest in manifests for package in manifest.versions})
     rows = [[Cell(p), Cell(_values(m.versions.get(p, "none") for m in manifests))] for p in packages]
     return Table("Versions", ["package", "version"], rows)
-
-
-def off_distribution(arms: Sequence[Arm]) -> list[Arm]:
-    """Arms of Emu3 at 512 x 512: it was trained at areas near 720 x 720."""
-    found = {
-        arm.model: arm
-        for arm in arms
-        if arm.settings.get("generator") == "emu3" and (arm.settings["width"], arm.settings["height"]) == (512, 512)
-    }
-    return list(found.values())
 
 
 def _values(values: Iterable[Any]) -> str:

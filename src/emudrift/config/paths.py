@@ -1,0 +1,270 @@
+"""The tree of results and resources: the one place that knows where a file lies.
+
+Every method takes names as text. `paths.archive(arm, rows)` is a file; `paths.archive("{arm}", "{rows}")` is the pattern that a
+rule of the workflow has as its output, and that `existing` looks for.
+"""
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import takewhile
+from pathlib import Path
+
+REPOSITORY = Path(__file__).resolve().parents[3]
+
+
+@dataclass(frozen=True)
+class ExperimentPaths:
+    """Where an experiment's files lie, and those that experiments share.
+
+    Attributes:
+        results: folder of the experiment.
+        resources: folder of what experiments share: weights, models, datasets, and what is made of the real images.
+    """
+
+    results: Path
+    resources: Path
+
+    @classmethod
+    def in_repository(cls, experiment: str) -> "ExperimentPaths":
+        return cls(REPOSITORY / "results" / experiment, REPOSITORY / "resources")
+
+    def seen_from(self, folder: str | Path) -> "ExperimentPaths":
+        """The same as relative paths where they lie in `folder`, for the workflow, which runs there."""
+        return ExperimentPaths(shortened(self.results, folder), shortened(self.resources, folder))
+
+    # -- prompts and models ---------------------------------------------------------------------------------------
+
+    @property
+    def prompts(self) -> Path:
+        return self.results / "prompts.parquet"
+
+    def model_record(self, model: str) -> Path:
+        """What check_model found."""
+        return self.results / "models" / f"{model}.json"
+
+    @property
+    def checked(self) -> Path:
+        return self.results / "checked.json"
+
+    # -- images, in shards ----------------------------------------------------------------------------------------
+
+    def images(self, arm: str) -> Path:
+        return self.results / "images" / arm
+
+    def archive(self, arm: str, rows: str) -> Path:
+        return self.images(arm) / f"{rows}.tar"
+
+    def manifest(self, arm: str, rows: str) -> Path:
+        return self.images(arm) / f"{rows}.json"
+
+    def attempts(self, arm: str, rows: str) -> Path:
+        return self.images(arm) / f"{rows}.attempts.jsonl"
+
+    def partial(self, arm: str, rows: str) -> Path:
+        """Folder of work in progress. No rule declares it, because Snakemake deletes the outputs of a job that failed."""
+        return self.images(arm) / ".partial" / rows
+
+    def lock(self, arm: str, rows: str) -> Path:
+        """Of a shard, for `runtime.locks`."""
+        return self.images(arm) / ".partial" / f"{rows}.lock"
+
+    def batching(self, arm: str) -> Path:
+        return self.images(arm) / "batch.json"
+
+    # -- features and measures ------------------------------------------------------------------------------------
+
+    def features(self, extractor: str, arm: str, rows: str) -> Path:
+        return self.results / "features" / extractor / arm / f"{rows}.npy"
+
+    def captions(self, extractor: str, rows: str) -> Path:
+        """Embedded captions."""
+        return self.results / "captions" / extractor / f"{rows}.npy"
+
+    def fid(self, extractor: str, selection: str, arm: str, n: str) -> Path:
+        return self.results / "fid" / extractor / selection / arm / f"{n}.json"
+
+    def metric(self, metric: str, extractor: str, arm: str, n: str) -> Path:
+        return self.results / "metrics" / metric / extractor / arm / f"{n}.json"
+
+    def per_image(self, metric: str, extractor: str, arm: str, n: str) -> Path:
+        """Values of single images, where a metric has them."""
+        return self.metric(metric, extractor, arm, n).with_suffix(".csv")
+
+    def tokenizer_quality(self, arm: str) -> Path:
+        return self.results / "tokenizer" / f"{arm}.csv"
+
+    # -- tables, figures, page ------------------------------------------------------------------------------------
+
+    @property
+    def fid_table(self) -> Path:
+        return self.results / "fid.csv"
+
+    @property
+    def comparison_table(self) -> Path:
+        return self.results / "comparison.csv"
+
+    @property
+    def metric_table(self) -> Path:
+        return self.results / "metrics.csv"
+
+    @property
+    def metric_differences(self) -> Path:
+        return self.results / "metric_differences.csv"
+
+    def figure(self, name: str, ending: str = "") -> Path:
+        """`ending` with its dot; without one what the figure's files begin with."""
+        return self.results / "figures" / f"{name}{ending}"
+
+    @property
+    def gallery(self) -> Path:
+        return self.results / "gallery"
+
+    def gallery_index(self, rows: str) -> Path:
+        return self.gallery / f"{rows}.json"
+
+    def gallery_strips(self, rows: str) -> Path:
+        """Folder of a block's strips of thumbnails."""
+        return self.gallery / rows
+
+    @property
+    def page(self) -> Path:
+        return self.results / "report.html"
+
+    # -- human evaluation -----------------------------------------------------------------------------------------
+
+    @property
+    def rating_pages(self) -> Path:
+        """Folder that is sent to the raters."""
+        return self.results / "human_evaluation" / "pages"
+
+    @property
+    def rating_key(self) -> Path:
+        return self.results / "human_evaluation" / "key.json"
+
+    @property
+    def votes(self) -> Path:
+        """Folder for the raters' files."""
+        return self.results / "human_evaluation" / "votes"
+
+    @property
+    def vote_table(self) -> Path:
+        return self.results / "human_evaluation" / "votes.csv"
+
+    @property
+    def rater_table(self) -> Path:
+        return self.results / "human_evaluation" / "raters.csv"
+
+    @property
+    def win_rates(self) -> Path:
+        return self.results / "human_evaluation" / "human_evaluation.csv"
+
+    # -- resources ------------------------------------------------------------------------------------------------
+
+    def reference_list(self, key: str) -> Path:
+        return self.resources / "reference" / f"{key}.images.csv"
+
+    def reference_features(self, key: str) -> Path:
+        return self.resources / "reference" / f"{key}.npy"
+
+    def reference_statistics(self, key: str) -> Path:
+        return self.resources / "reference" / f"{key}.npz"
+
+    def inception_weights(self, sha: str) -> Path:
+        """`sha`: the first 12 digits of their sha256."""
+        return self.resources / "weights" / f"inception-{sha}.pth"
+
+    def model(self, key: str) -> Path:
+        """Folder of a downloaded checkpoint; its `download_record` lies beside it."""
+        return self.resources / "models" / key
+
+    def coco(self, file: str) -> Path:
+        return self.resources / "coco" / file
+
+    # -- logs and benchmarks --------------------------------------------------------------------------------------
+
+    def log(self, rule: str, *names: str) -> Path:
+        return _of_job(self.results / "logs", rule, names, ".log")
+
+    def benchmark(self, rule: str, *names: str) -> Path:
+        """What a job took, measured by Snakemake."""
+        return _of_job(self.results / "benchmarks", rule, names, ".tsv")
+
+    def shared_log(self, rule: str, *names: str) -> Path:
+        """Of a job whose output experiments share."""
+        return _of_job(self.resources / "logs", rule, names, ".log")
+
+    def shared_benchmark(self, rule: str, *names: str) -> Path:
+        return _of_job(self.resources / "benchmarks", rule, names, ".tsv")
+
+    @property
+    def logs(self) -> Path:
+        return self.results / "logs"
+
+    @property
+    def benchmarks(self) -> Path:
+        return self.results / "benchmarks"
+
+    def benchmark_files(self) -> list[tuple[str, Path]]:
+        """Rule and file of every job that was measured."""
+        files = sorted(self.benchmarks.rglob("*.tsv"))
+        return [(Path(file.relative_to(self.benchmarks).parts[0]).stem, file) for file in files]
+
+    # -- what belongs together ------------------------------------------------------------------------------------
+
+    def of_shard(self, arm: str, rows: str) -> list[Path]:
+        """What generate_shard makes of a shard, finished or not; the first is what it is for."""
+        return [getattr(self, what)(arm, rows) for what in ("archive", "manifest", "attempts", "partial")]
+
+    def made_of_images(self, arm: str) -> list[Path]:
+        """Patterns of what is made of an arm's images: {rows} or {n} says of which, and the others are of all."""
+        extractor, metric = "{extractor}", "{metric}"
+        return [
+            self.features(extractor, arm, "{rows}"),
+            self.fid(extractor, "{selection}", arm, "{n}"),
+            self.metric(metric, extractor, arm, "{n}"),
+            self.per_image(metric, extractor, arm, "{n}"),
+            self.tokenizer_quality(arm),
+        ]
+
+    def made_of_all_arms(self) -> list[Path]:
+        """The tables, and the page."""
+        return [self.fid_table, self.comparison_table, self.metric_table, self.metric_differences, self.page]
+
+
+def download_record(folder: Path) -> Path:
+    """Which commit was downloaded into a folder: a file beside it."""
+    return folder.with_name(f"{folder.name}.json")
+
+
+def shortened(path: str | Path, folder: str | Path) -> Path:
+    """A path as short as it can be: from `folder` where it lies inside it."""
+    path = Path(path)
+    return path.relative_to(folder) if path.is_relative_to(folder) else path
+
+
+# Names of row ranges and numbers of images; every other name is whatever stands between two slashes.
+_FORMS = {"rows": r"\d+-\d+", "n": r"\d+"}
+
+
+def existing(pattern: Path) -> Iterator[tuple[Path, dict[str, str]]]:
+    """What there is of a pattern, in order: each path with the names that it has in the place of {name}."""
+    fixed = list(takewhile(lambda part: "{" not in part, pattern.parts))
+    root, rest = Path(*fixed), "/".join(pattern.parts[len(fixed) :])
+    if not rest:
+        if root.exists():
+            yield root, {}
+        return
+
+    def named(found: re.Match[str]) -> str:
+        return f"(?P<{found[1]}>{_FORMS.get(found[1], '[^/]+')})"
+
+    form = re.compile(re.sub(r"\\{(\w+)\\}", named, re.escape(rest)))
+    for path in sorted(root.glob(re.sub(r"{\w+}", "*", rest))):
+        if match := form.fullmatch(path.relative_to(root).as_posix()):
+            yield path, match.groupdict()
+
+
+def _of_job(folder: Path, rule: str, names: tuple[str, ...], ending: str) -> Path:
+    *folders, last = (rule, *names)
+    return Path(folder, *folders, f"{last}{ending}")

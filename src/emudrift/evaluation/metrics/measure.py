@@ -1,0 +1,76 @@
+"""One metric of one arm, from the features on the disk to its record."""
+
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from emudrift.config.experiment import Experiment
+from emudrift.data.prompts import load_prompts
+from emudrift.evaluation.fid.fid import same_images
+from emudrift.evaluation.metrics.compute import compute_metric
+from emudrift.evaluation.metrics.record import MetricFile, MetricRecord
+from emudrift.evaluation.tables import write_table
+from emudrift.features.feature_files import load_features
+
+NO_REFERENCE = {"reference": "none", "reference_selection": "none", "reference_key": ""}
+CAPTIONS = {"reference": "captions of the prompts", "reference_selection": "same", "reference_key": ""}
+
+
+def measure(experiment: Experiment, full_name: str, extractor_name: str, arm_name: str, n: int) -> MetricFile:
+    """The values of a metric (by its full name) of an arm's first n images.
+
+    Raises:
+        InputError: features, reference or captions are missing or do not fit, or a plugin's metric fails.
+    """
+    metric, arm, extractor = (
+        experiment.metric(full_name),
+        experiment.arm(arm_name),
+        experiment.extractor(extractor_name),
+    )
+    generated = load_features(experiment.feature_files(extractor_name, arm_name, n), n)
+    other, paired, reference = None, False, NO_REFERENCE
+    if metric.inputs == "captions":
+        other, reference = load_features(experiment.caption_files(extractor_name, n), n), CAPTIONS
+    elif metric.inputs == "reference":
+        selection = experiment.selections(extractor)[0]
+        paired = selection == "same"
+        if paired:
+            other = same_images(experiment, extractor_name, n)
+        else:
+            other = load_features([experiment.paths.reference_features(experiment.reference_key(extractor))])
+        described = experiment.describe_reference(extractor, selection)
+        reference = {
+            "reference": described["images"],
+            "reference_selection": described["selection"],
+            "reference_key": described["key"],
+        }
+    values = {value.name: value for value in metric.values}
+    shared: dict[str, Any] = {
+        "arm": arm.name,
+        "model": arm.model,
+        "guidance_scale": arm.guidance_scale,
+        "extractor": extractor_name,
+        "weights": extractor.weights_label(experiment),
+        "n": n,
+        **reference,
+    }
+    return MetricFile(
+        values=[
+            MetricRecord(
+                **shared,
+                **asdict(found),
+                higher_is_better=values[found.metric].higher_is_better,
+                bounds=values[found.metric].bounds,
+            )
+            for found in compute_metric(metric, generated, other, paired)
+        ]
+    )
+
+
+def write_per_image(experiment: Experiment, record: MetricRecord, path: Path) -> None:
+    """CSV of one number per image: row, prompt_id, the metric's name, caption."""
+    prompts = load_prompts(experiment.paths.prompts)
+    rows = [(p.row, p.prompt_id, score, p.caption) for p, score in zip(prompts, record.per_image, strict=False)]
+    write_table(pd.DataFrame(rows, columns=["row", "prompt_id", record.metric, "caption"]), path)

@@ -1,0 +1,55 @@
+"""Everything that the page is made of, read from the experiment's files."""
+
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from emudrift.config.experiment import Experiment
+from emudrift.evaluation.human.study import imported_tables
+from emudrift.evaluation.human.votes import RATER_COLUMNS
+from emudrift.evaluation.human.win_rates import RATE_COLUMNS
+from emudrift.evaluation.tables import (
+    CLIP_SCORE_COLUMNS,
+    COMPARISON_COLUMNS,
+    DIFFERENCE_COLUMNS,
+    FID_COLUMNS,
+    METRIC_COLUMNS,
+    QUALITY_COLUMNS,
+    load_table,
+)
+from emudrift.generation.manifest import load_manifests
+from emudrift.report.gallery import row_blocks
+from emudrift.report.gallery.section import build_gallery
+from emudrift.report.gallery.strips import load_block
+from emudrift.report.page import Content
+from emudrift.report.sections.benchmarks import load_costs
+
+
+def load_content(experiment: Experiment) -> Content:
+    """Raises InputError where a file is missing or broken."""
+    paths = experiment.paths
+    blocks = [load_block(paths.gallery_index(block.name)) for block in row_blocks.blocks(experiment)]
+    scores = {
+        arm: load_table(path, CLIP_SCORE_COLUMNS)["clip_score"].to_numpy()
+        for arm, path in row_blocks.clip_score_files(experiment).items()
+    }
+    metrics, human = bool(experiment.metric_files()), bool(imported_tables(paths))
+
+    def table(path: Path, columns: dict[str, Any], there: bool) -> pd.DataFrame | None:
+        return load_table(path, columns) if there else None
+
+    return Content(
+        fid=load_table(paths.fid_table, FID_COLUMNS),
+        comparison=load_table(paths.comparison_table, COMPARISON_COLUMNS),
+        manifests=load_manifests(experiment.manifests()),
+        fid_svg=paths.figure("fid", ".svg").read_bytes(),
+        comparison_svg=paths.figure("difference", ".svg").read_bytes(),
+        gallery=build_gallery(experiment, blocks, paths.gallery, scores or None),
+        metrics=table(paths.metric_table, METRIC_COLUMNS, metrics),
+        metric_differences=table(paths.metric_differences, DIFFERENCE_COLUMNS, metrics),
+        tokenizers={arm: load_table(paths.tokenizer_quality(arm), QUALITY_COLUMNS) for arm in experiment.floor_arms()},
+        human=table(paths.win_rates, RATE_COLUMNS, human),
+        raters=table(paths.rater_table, RATER_COLUMNS, human),
+        costs=load_costs(paths),
+    )
