@@ -126,7 +126,7 @@ def test_jpegs_are_taken_as_they_decode(shard):
 
 
 FAILURES = {
-    "status": ("sys.exit('cannot find\\nthe weights')", r"with status 1 after 2 of 6.*last output:\ncannot find\nthe weights"),
+    "status": ("sys.exit('cannot find\\nthe weights')", r"ended with status 1 after 2 of 6.*output:\ncannot find\nthe weights"),
     "signal": ("os.kill(os.getpid(), signal.SIGSEGV)", "was terminated by SIGSEGV after 2 of 6"),
     "traceback": ("1 / 0", "ended with status 1 after 2 of 6.*ZeroDivisionError"),
 }  # fmt: skip
