@@ -264,7 +264,9 @@ RowRange(folder).draw(DAWDLES.format(pids=str(folder / "pids")))
 
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells a program that its parent died")
 def test_a_program_does_not_outlive_a_job_that_is_killed(tmp_path):
-    environment = os.environ | {"PYTHONPATH": os.pathsep.join([str(ROOT / "src"), str(ROOT / "tests")])}
+    environment = os.environ | {
+        "PYTHONPATH": os.pathsep.join(str(ROOT / folder) for folder in ("src", "tests", "tests/generation"))
+    }
     job = subprocess.Popen([sys.executable, "-c", JOB, str(tmp_path)], env=environment | {"TMPDIR": str(tmp_path)})
     while not (tmp_path / "pids").exists() or not (tmp_path / "pids").read_text():
         assert job.poll() is None

@@ -163,7 +163,7 @@ def test_what_was_run_is_told() -> None:
         "random, seed 0",
         "600 images",
         "inception-00112233",
-        "drawn from seed 0",
+        "from seed 0",
     ):
         assert word in text, word
     # A setting that all arms share stands once, one that differs for each of them.
@@ -260,7 +260,7 @@ def test_every_attempt_has_its_line_and_their_ends_are_counted() -> None:
     study = Study()
     table = attempts_table(study)
     # Four arms of two shards; the second of each needed two attempts.
-    assert table.note == "12 attempts at 8 shards; how they ended: finished 8, walltime 4."
+    assert table.note == "12 attempts at 8 shards. Outcomes: finished 8, walltime 4."
     assert [(row[1].text, row[8].text) for row in table.rows] == [
         ("1", "finished"), ("1", "walltime: 20 s are left"), ("2", "finished"),
     ] * 4  # fmt: skip
@@ -276,7 +276,7 @@ def test_a_thousand_attempts_are_counted_and_only_those_cut_short_have_lines() -
         update={"attempts": [replace(begun, reason="SIGTERM")] * 150 + [begun] * 850}
     )
     table = attempts_table(study)
-    assert table.note.startswith("1,011 attempts at 8 shards; how they ended: finished 857, SIGTERM 150, walltime 4.")
+    assert table.note.startswith("1,011 attempts at 8 shards. Outcomes: finished 857, SIGTERM 150, walltime 4.")
     assert "the first of 154 that did not finish; images/<arm>/<rows>.attempts.jsonl" in table.note
     assert [row[8].text for row in table.rows] == ["SIGTERM"] * 50
     assert "images/<arm>/<rows>.attempts.jsonl" in study.page().text

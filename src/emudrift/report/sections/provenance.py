@@ -158,9 +158,7 @@ def _attempts_table(arms: Sequence[Arm], shards: dict[str, list[Manifest]]) -> T
             if len(shown) == unfinished
             else f"the first of {unfinished:,} that did not finish"
         )
-        note += (
-            f" Listed: {what}; images/<arm>/<rows>.attempts.jsonl next to each shard has a line for every attempt."
-        )
+        note += f" Listed: {what}; images/<arm>/<rows>.attempts.jsonl next to each shard has a line for every attempt."
     rows = [
         [
             Cell(text)
