@@ -68,10 +68,15 @@ def rooms_in_order() -> dict[str, str]:
 def rules_of(rooms: list[str]) -> list[Rule]:
     """The rules of rules/*.smk that call a script, those that the graph of files knows with their files."""
     texts = [path.read_text(encoding="utf-8") for path in sorted(ROOT.glob("rules/*.smk"))]
-    blocks = [block for text in texts for block in re.findall(r"^rule \w+:.*?(?=^\S|\Z)", text, flags=re.M | re.S)]
+    blocks = {}
+    for text in texts:
+        for block in re.findall(r"^(?:use )?rule \w+.*?(?=^\S|\Z)", text, flags=re.M | re.S):
+            inherited = re.match(r"use rule (\w+) as (\w+) with:", block)
+            name = inherited[2] if inherited else block.split(maxsplit=1)[1].partition(":")[0]
+            blocks[name] = block + blocks[inherited[1]] if inherited else block
     found = {}
-    for block in blocks:
-        name, script = re.match(r"rule (\w+):", block)[1], re.search(r"scripts/(\w+\.py)", block)
+    for name, block in blocks.items():
+        script = re.search(r"scripts/(\w+\.py)", block)
         if script is None:
             raise SystemExit(
                 f"rule {name}: no script found in its block; teach docs/draw_architecture.py how it is called"
@@ -81,7 +86,7 @@ def rules_of(rooms: list[str]) -> list[Rule]:
     for name, rule in found.items():
         if name in files:
             rule.files, rule.reads = files[name], sorted(edges[name])
-        elif re.search(r"^    output:", next(b for b in blocks if b.startswith(f"rule {name}:")), flags=re.M):
+        elif re.search(r"^    output:", blocks[name], flags=re.M):
             raise SystemExit(
                 f"rule {name} has no job: switch it on in EVERYTHING or TARGETS of docs/draw_architecture.py"
             )

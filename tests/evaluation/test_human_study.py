@@ -142,5 +142,5 @@ def test_no_key_and_a_broken_one_are_errors(tmp_path):
     with pytest.raises(InputError, match="run `snakemake human_evaluation_pages` before"):
         load_key(tmp_path / "key.json")
     (tmp_path / "key.json").write_text("{}")
-    with pytest.raises(InputError, match="make it again"):
+    with pytest.raises(InputError, match="recreate it"):
         load_key(tmp_path / "key.json")

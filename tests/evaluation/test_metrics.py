@@ -328,7 +328,7 @@ def test_one_number_per_image_needs_no_blocks():
         (
             lambda x: x[1:, 0],
             {"per_image": True},
-            r"returned an array of shape \(39,\) .* expected 40 finite numbers, one per image",
+            r"returned an array of shape \(39,\) .*; expected 40 finite numbers",
         ),
     ],
 )

@@ -50,8 +50,8 @@ def test_an_incomplete_file_is_counted_and_said(tmp_path, key, caplog):
     votes, raters = tables(tmp_path, key, [votes_file(key, 2, answers)])
     assert len(votes) == 10
     assert raters[["rater", "votes", "asked"]].to_numpy().tolist() == [[2, 10, 180]]
-    assert "is incomplete: 10 of 180 votes; they are counted" in caplog.text
-    assert "no votes of rater 1, 3, 4, 5, of 5 raters" in caplog.text
+    assert "is incomplete, with 10 of 180 votes; these are counted" in caplog.text
+    assert "no votes yet from rater 1, 3, 4, 5 (of 5 raters)" in caplog.text
 
 
 def test_a_file_sent_twice_is_counted_once(tmp_path, key):
@@ -73,19 +73,19 @@ def with_vote(**changes):
 @pytest.mark.parametrize(
     ("change", "said"),
     [
-        (changed(experiment="other"), "a.json: votes for experiment 'other'; this one is 'small'"),
-        (changed(study="000000000000"), "a.json: votes for study 000000000000, but the key is of study"),
-        (changed(rater=6), "a.json: rater: 6 is none of the raters 1 to 5"),
+        (changed(experiment="other"), "a.json: votes for experiment 'other', but this is 'small'"),
+        (changed(study="000000000000"), "a.json: votes for study 000000000000, but the key belongs to study"),
+        (changed(rater=6), "a.json: rater: 6 is not one of the raters 1 to 5"),
         (changed(rater="one"), "a.json: rater: Input should be a valid integer"),
         (changed(format=2), "a.json: format: Input should be 1"),
         (changed(name="Ada"), "a.json: name: Extra inputs are not permitted"),
-        (with_vote(item=180), "a.json: votes: 0: item: 180 is none of the 180 items of rater 1"),
-        (with_vote(item=-1), "a.json: votes: 0: item: -1 is none of the 180 items of rater 1"),
-        (with_vote(item=1), "a.json: votes: item 1 is there 2 times"),
-        (with_vote(question="faithfulness"), "a.json: votes: 0: question: faithfulness but item 0 asks for appeal"),
-        (with_vote(answer="both"), "a.json: votes: 0: answer: 'both' is none of left, right, tie (appeal)"),
+        (with_vote(item=180), "a.json: votes: 0: item: 180, but rater 1 has items 0 to 179"),
+        (with_vote(item=-1), "a.json: votes: 0: item: -1, but rater 1 has items 0 to 179"),
+        (with_vote(item=1), "a.json: votes: item 1 appears 2 times; it must appear once"),
+        (with_vote(question="faithfulness"), "a.json: votes: 0: question: faithfulness, but item 0 is about appeal"),
+        (with_vote(answer="both"), "a.json: votes: 0: answer: 'both' is not one of left, right, tie (appeal)"),
         (with_vote(answer="LEFT"), "a.json: votes: 0: answer: Input should be 'left', 'right'"),
-        (lambda file: [file], "a.json: : Input should be a valid dictionary"),
+        (lambda file: [file], "a.json: Input should be a valid dictionary"),
     ],
 )
 def test_a_file_that_cannot_be_is_refused_by_name(tmp_path, key, change, said):
@@ -96,7 +96,7 @@ def test_a_file_that_cannot_be_is_refused_by_name(tmp_path, key, change, said):
 
 
 def test_no_json_an_image_and_an_empty_folder_are_refused(tmp_path, key):
-    with pytest.raises(InputError, match="no votes: put the .json files there"):
+    with pytest.raises(InputError, match="no votes: put the .json files that the raters downloaded"):
         scan_votes(tmp_path)
     (tmp_path / "votes.json").write_bytes(b"\x89PNG\r\n\x1a\n\xff\xfe")
     with pytest.raises(InputError, match="votes.json: not JSON"):
@@ -110,7 +110,7 @@ def test_two_files_of_one_rater_that_differ_are_refused(tmp_path, key):
     with pytest.raises(InputError) as error:
         load_votes(paths, key)
     assert "a.json (180 votes)" in str(error.value)
-    assert "b.json (100 votes) are both of rater 3 and differ" in str(error.value)
+    assert "b.json (100 votes) are both from rater 3 but differ" in str(error.value)
 
 
 def test_the_checks_find_who_does_not_look(tmp_path, key):

@@ -140,9 +140,9 @@ def test_raters_who_fail_are_left_out_only_where_the_config_says_so(tmp_path):
 
 
 def test_no_vote_left_is_an_error(tmp_path):
-    with pytest.raises(InputError, match="no vote is left to count"):
+    with pytest.raises(InputError, match="no votes remain"):
         rates_of(key_of(), lambda rater, item: "left", tmp_path, exclude_failed=True)
-    with pytest.raises(InputError, match="no vote is left to count"):
+    with pytest.raises(InputError, match="no votes remain"):
         rates_of(key_of(), lambda rater, item: None, tmp_path)
 
 

@@ -51,7 +51,10 @@ def test_it_is_an_arm_that_is_compared_with_nothing(experiment):
     ("changes", "said"),
     [
         ({"models": [*small_config()["models"], FLOOR | {"of": "bose"}]}, "models: floor: of: 'bose' is no emu3 model"),
-        ({"models": [FLOOR, *small_config()["models"]]}, "baseline: 'floor' (default: the first model) draws nothing"),
+        (
+            {"models": [FLOOR, *small_config()["models"]]},
+            "baseline: 'floor' (default: the first model) generates nothing",
+        ),
         (
             {"models": [*small_config()["models"], FLOOR], "prompts": {"captions": "demo/data/captions.json"}},
             "models: floor: needs prompts: images",
@@ -122,5 +125,5 @@ def test_psnr_and_ssim_of_a_shard(experiment, prompts, tmp_path):
         error = np.mean((np.asarray(image, float) - real) ** 2)
         assert psnr == pytest.approx(10 * np.log10(255**2 / error), rel=1e-4)
     assert table["ssim"].between(0.3, 0.9999).all()
-    with pytest.raises(InputError, match="hold other prompts than the table"):
+    with pytest.raises(InputError, match="do not match the prompt table"):
         tokenizer_quality([tmp_path / "a.tar"], prompts[::-1], IMAGES, (64, 64))

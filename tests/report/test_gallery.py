@@ -255,7 +255,7 @@ def test_a_broken_archive_leaves_no_half_gallery(made: Made) -> None:
             made.write()
         assert list(made.folder.parent.iterdir()) == []
     made.experiment.paths.archive(arm, shard.name).unlink()
-    with pytest.raises(InputError, match=r"000010-000020\.tar: not a whole archive"):
+    with pytest.raises(InputError, match=r"000010-000020\.tar: incomplete archive"):
         made.write()
 
 

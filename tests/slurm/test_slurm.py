@@ -7,7 +7,6 @@ CPU (device: cpu), while the profile asks SLURM for a GPU for each GPU rule, as 
 import os
 import signal
 import time
-from pathlib import Path
 
 import cluster as throwaway
 import pytest
@@ -95,34 +94,25 @@ def test_every_rule_lands_where_it_belongs_and_the_images_are_those_of_a_local_r
 
 
 def test_cancelled_killed_requeued_and_preempted_shards_end_as_the_same_bytes(cluster, new_run, finished):
-    """Eight shards; each fault hits one that has drawn some of its images."""
+    """Four shards at once; each fault hits one that has drawn some of its images."""
     workflow = new_run("faults")
-    arms = {Path(path).parent.name for path in archives(finished.results)}
+    arms = {arm_name(finished, name) for name in ("base-cfg3", "finetuned-cfg3")}
     driver = Driver(workflow, *(path for arm in sorted(arms) for path in targets(workflow, arm)))
-    hit: set[str] = set()
-
-    def all_busy() -> bool:
-        return sum(job["JobState"] == "RUNNING" and job["Partition"] == "gpu" for job in cluster.jobs()) == 4
+    frozen: dict[str, tuple[dict[str, str], int]] = {}
+    while len(frozen) < 4:
+        job, pid = freeze_in_mid_work(cluster, workflow, frozen.keys())
+        frozen[job["JobId"]] = job, pid
+    assert {state(cluster, job)["JobState"] for job, _ in frozen.values()} == {"RUNNING"}, "not four at once"
 
     def restarted() -> set[str]:
         return {job["JobId"] for job in cluster.jobs() if int(job["Restarts"]) > 0}
 
-    wait_until(all_busy, 120, "four shards at once")
-    wait_for_mid_work(cluster, workflow, hit)
     throwaway.run("sbatch", "-p", "urgent", "--gpus=a100:1", "-o", "/dev/null", "--wrap", "sleep 2")
     wait_until(restarted, 30, "a preempted shard")
     preempted = restarted()
-    hit |= preempted
-
-    cancelled = wait_for_mid_work(cluster, workflow, hit)
-    hit.add(cancelled["JobId"])
+    (cancelled, _), (killed, pid), (requeued, _) = (frozen[number] for number in frozen.keys() - preempted)
     throwaway.run("scancel", cancelled["JobId"])
-
-    killed = wait_for_mid_work(cluster, workflow, hit)
-    hit.add(killed["JobId"])
-    os.kill(payloads(workflow)[killed["JobId"]][0], signal.SIGKILL)
-
-    requeued = wait_for_mid_work(cluster, workflow, hit)
+    os.kill(pid, signal.SIGKILL)
     throwaway.run("scontrol", "requeue", requeued["JobId"])
 
     driver.finish(300)
@@ -132,7 +122,7 @@ def test_cancelled_killed_requeued_and_preempted_shards_end_as_the_same_bytes(cl
     for job in (cancelled, killed):
         others = [each for each in cluster.jobs() if each.get("Comment") == job["Comment"] and each != job]
         assert "COMPLETED" in {each["JobState"] for each in others}, "Snakemake did not submit the shard again"
-    assert_same_bytes(workflow, finished)
+    assert_same_bytes(workflow, finished, arms)
 
 
 @with_accounting
@@ -145,8 +135,7 @@ def test_with_accounting_the_account_of_the_profile_pays_and_an_absent_scheduler
     profile = workflow.folder / "profiles/slurm/config.yaml"
     profile.write_text(profile.read_text().replace('account = "" ', f'account = "{throwaway.ACCOUNT}" '))
     arm = arm_name(finished, "base-cfg3")
-    # The profile's ten seconds between questions that fail are one second here.
-    driver = Driver(workflow, "--verbose", "--max-status-checks-per-second", "1", *targets(workflow, arm))
+    driver = Driver(workflow, "--verbose", *targets(workflow, arm))
     killed = wait_for_mid_work(cluster, workflow, set())
     os.kill(payloads(workflow)[killed["JobId"]][0], signal.SIGKILL)
     cancelled = wait_for_mid_work(cluster, workflow, {killed["JobId"]})

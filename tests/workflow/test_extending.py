@@ -8,10 +8,14 @@ import numpy as np
 import pandas as pd
 import pytest
 from conftest import ROOT, Workflow, small_config
+from PIL import Image
 
 from emudrift.config.experiment import Experiment
 from emudrift.config.reader import parse_config
+from emudrift.data.prompts import Prompt
 from emudrift.errors import InputError
+from emudrift.features.registry import load_extractor
+from emudrift.generation.registry import load_generator
 
 PAGE = (ROOT / "docs/extending.md").read_text()
 EXAMPLES = dict(re.findall(r"```python\n# (\w+\.py)\n(.*?)```", PAGE, flags=re.DOTALL))
@@ -26,7 +30,7 @@ def config_of(workflow: Workflow, **changes) -> Path:
     """Two folders of images and the noise of the page, through all three plugins."""
     images = workflow.folder / "images"
     images.mkdir(exist_ok=True)
-    for path in sorted((ROOT / "demo/data/images").iterdir())[:40]:
+    for path in sorted((ROOT / "demo/data/images").iterdir())[:24]:
         shutil.copy(path, images / path.name)
     base = {"name": "base", "generator": "folder", "images": "demo/data/images"}
     settings = {
@@ -35,6 +39,7 @@ def config_of(workflow: Workflow, **changes) -> Path:
         "extractors": [{"name": "resnet18", "weights": "./resnet18.pth"}],
         "reference": {"images": "./images"},
         "sample_sizes": [20],
+        "shard_size": 20,
     }
     return workflow.write_config(small_config(**(settings | changes)))
 
@@ -65,7 +70,7 @@ def test_each_example_is_complete_in_under_thirty_lines():
 
 def test_a_metric_of_ones_own_reaches_the_tables_with_its_interval(extended):
     table = pd.read_csv(extended.results / "metrics.csv").set_index("model")
-    (features,) = extended.results.glob("features/resnet18-*/noise-*/000000-000010.npy")
+    (features,) = extended.results.glob("features/resnet18-*/noise-*/000000-000020.npy")
     rows = np.concatenate([np.load(path) for path in sorted(features.parent.iterdir())]).astype(np.float64)
     # By the definition, in another way: the eigenvalues of the kernel are squared singular values.
     values = np.linalg.svd(rows / np.linalg.norm(rows, axis=1, keepdims=True), compute_uv=False) ** 2 / len(rows)
@@ -138,10 +143,10 @@ def test_a_plugin_that_cannot_be_used_is_one_clear_error(tmp_path, code, said):
     assert str(error.value).startswith(f"{tmp_path / 'c.yaml'}: ")
 
 
-def test_a_missing_plugin_and_one_that_is_named_twice_are_refused(tmp_path):
+def test_a_missing_plugin_and_a_key_that_is_no_list_are_refused(tmp_path):
     with pytest.raises(InputError, match=r"plugins: .*none\.py: cannot be read: no such file"):
         parse_config(small_config(plugins=["./none.py"]), str(tmp_path / "c.yaml"))
-    with pytest.raises(InputError, match="plugins: .*: Input should be a valid list"):
+    with pytest.raises(InputError, match="plugins: Input should be a valid list"):
         parse_config(small_config(plugins="./none.py"), str(tmp_path / "c.yaml"))
 
 
@@ -177,29 +182,73 @@ def test_the_file_is_part_of_the_fingerprints_of_a_model_and_an_extractor(tmp_pa
     assert before[1] != after[1]
 
 
+def changed(folder: Path, name: str, old: str, new: str) -> Experiment:
+    """An experiment with the examples of the page, one of them changed."""
+    write_examples(folder)
+    code = (folder / name).read_text()
+    assert old in code
+    (folder / name).write_text(code.replace(old, new))
+    settings = small_config(
+        plugins=["./vendi.py", "./noise.py", "./resnet18.py"],
+        models=[{"name": "a", "generator": "noise"}],
+        extractors=[{"name": "resnet18", "weights": "./resnet18.pth"}],
+    )
+    return Experiment(parse_config(settings, str(folder / "c.yaml")), folder / "c.yaml")
+
+
+PROMPTS = [Prompt(row, f"{row}", row, f"{row}.png", 64, 64, "a red circle", row) for row in range(3)]
+
+
 @pytest.mark.parametrize(
-    ("name", "old", "new", "said"),
+    ("old", "new", "said"),
     [
         (
-            "vendi.py",
-            "return float(",
-            "return 1 / (0 * float(",
-            "metric vendi: ZeroDivisionError: float division by zero",
+            "astype(np.uint8)",
+            "astype(float)",
+            r"image of prompt 0 has shape \(64, 64, 3\) and type float64; expected .* uint8",
         ),
-        ("noise.py", "astype(np.uint8)", "astype(float)", "expected (height, width, 3) of type uint8"),
-        ("noise.py", "for prompt in prompts:", "for prompt in prompts[1:]:", "gave 9 images for 10 prompts"),
-        ("resnet18.py", "size, 512, see", "size, 512, lambda image: see(image) * float('nan')", "are NaN or Inf"),
+        ("for prompt in prompts:", "for prompt in prompts[1:]:", "gave 2 images for 3 prompts"),
+        (
+            "prompt.caption",
+            "prompt.text",
+            r"AttributeError: 'Prompt' object has no attribute 'text' \(line 26 of noise\.py\)",
+        ),
+        ("def generate(", "def paint(", r"what load returned has no method generate\(prompts\)"),
+        ("NoiseGenerator(arm", "Noisegenerator(arm", "NameError: name 'Noisegenerator' is not defined"),
     ],
 )
-def test_what_a_plugin_does_wrong_in_a_job_is_one_clear_error(extended, name, old, new, said):
-    original = (extended.folder / name).read_text()
-    assert old in original
-    changed = original.replace(old, new)
-    (extended.folder / name).write_text(changed.replace(".sum()))", ".sum())))") if name == "vendi.py" else changed)
+def test_what_a_generator_does_wrong_is_one_clear_error(tmp_path, old, new, said):
+    experiment = changed(tmp_path, "noise.py", old, new)
+    with pytest.raises(InputError, match=f"plugins: generator noise: .*{said}"):
+        list(load_generator(experiment, experiment.arms()[0]).generate(PROMPTS))
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "said"),
+    [
+        ("size, 512, see", "size, 512, lambda image: see(image) * float('nan')", "NaN or Inf"),
+        ("network.fc = torch.nn.Identity()", "pass", r"made features of shape \(2, 1000\) .*; expected \(n, 512\)"),
+        ("SimpleNamespace(features=run)", "network", r"has no method features\(images, batch_size\)"),
+        ("./resnet18.pth", "", "FileNotFoundError: .*resnet18.pth"),
+    ],
+)
+def test_what_an_extractor_does_wrong_is_one_clear_error(extended, tmp_path, old, new, said):
+    if old == "./resnet18.pth":
+        experiment = changed(tmp_path, "resnet18.py", "run", "run")
+    else:
+        shutil.copy(extended.folder / "resnet18.pth", tmp_path)
+        experiment = changed(tmp_path, "resnet18.py", old, new)
+    with pytest.raises(InputError, match=said):
+        load_extractor(experiment, experiment.extractor_names[0]).features([Image.new("RGB", (64, 64))] * 2, 2)
+
+
+def test_an_error_in_a_job_is_one_message_and_no_traceback(extended):
+    original = (extended.folder / "vendi.py").read_text()
+    (extended.folder / "vendi.py").write_text(original.replace("float(np.exp(", "float(1 / 0 * np.exp("))
     try:
         run = extended.snakemake(config=extended.config, check=False)
     finally:
-        (extended.folder / name).write_text(original)
+        (extended.folder / "vendi.py").write_text(original)
     assert run.returncode == 1
-    assert said in run.stdout
+    assert "plugins: metric vendi: ZeroDivisionError: division by zero (line 12 of vendi.py)" in run.stdout
     assert "Traceback" not in run.stdout

@@ -149,7 +149,7 @@ def test_five_raters_with_a_known_preference(rated, browser):
     assert raters["passed"].tolist() == ["yes"] * 4 + ["no"]
     assert len(pd.read_csv(rated.folder_of_study / "votes.csv")) == 5 * 2 * (PROMPTS + 4)
     before = (rated.folder / "results/small/report.html").read_text()
-    assert "What people say" not in before
+    assert "Human evaluation" not in before
     assert set(rated.planned(config=rated.config)) == {"report"}
     rated.snakemake("--quiet", "rules", config=rated.config)
     page = (rated.folder / "results/small/report.html").read_text()

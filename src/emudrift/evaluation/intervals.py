@@ -1,22 +1,23 @@
-"""Intervals for a FID and for the difference of two, FID at infinite N, several comparisons, and how many images.
+"""Intervals for FIDs and their differences, FID at infinite N, multiple comparisons, and required sample sizes.
 
-A plain FID is too large, the more so the smaller N, and by another amount for each model: equal N does not cancel it,
-and plain differences favour the less diverse model. The centre of the delete-one-block jackknife removes most of the part
-of order 1/N; its spread gives the interval. Measured coverage of nominal 95 % (`bench/coverage.py`: 32 dimensions, true FID
-known, Gaussian and heavy tails, 600 repetitions of each case):
+The plain FID is biased upwards, more so for smaller N, and by a model-dependent amount: the bias does not cancel at equal N,
+and plain differences favour the less diverse model. The delete-one-block jackknife removes most of the O(1/N) bias, and the
+spread of its pseudo-values gives the interval. Measured coverage of nominal 95 % intervals (`bench/coverage.py`: 32
+dimensions, known true FID, Gaussian and heavy-tailed features, 600 repetitions per case):
 
     N/d                                    1           2.5         5           10
     one FID, jackknife                .40 to .96  .93 to .98  .92 to .97  .96 to .98
     paired difference, jackknife      .90 to .97  .94 to .98  .94 to .98  .94 to .96
     paired difference, FID∞           .97 to .99  .95 to .99  .95 to .99  .95 to .98
 
-Its error is not too small: 1.0 to 1.25 times the spread of a paired difference from N/d = 2.5 on, and up to 1.6 times that
-of one FID with heavy tails. The delta method's is larger still with heavy tails, so it is not taken, nor the larger of both.
+The jackknife's standard error is not too small: 1.0 to 1.25 times the true standard deviation of a paired difference for
+N/d >= 2.5, and up to 1.6 times that of a single FID with heavy tails. The delta method's is larger still with heavy tails, so
+neither it nor the maximum of the two is used.
 
-What the interval holds fixed: the reference. It tells how the result would vary with other captions and images from the
-same model, not with other real images.
-Where it is not valid: below N/d = 2.5 (a difference), and one FID that is small beside its bias, since 2 to 18 % of that
-bias is left from there on. docs/statistics.md has all figures.
+The reference is held fixed: intervals reflect variation over captions and over images from the same model, not over the
+choice of real images.
+Intervals are not valid for differences below N/d = 2.5, nor for a single FID that is small compared with its bias, since 2 to
+18 % of that bias remains. See docs/statistics.md for all figures.
 
 Sources: Busing, Meijer & van der Leeden 1999, Statistics and Computing 9, 3-8 (delete-m_j jackknife); Tukey 1958.
 """
@@ -33,14 +34,14 @@ Array = np.ndarray
 
 BLOCKS = 20
 CONFIDENCE = 0.95
-"""Of every interval."""
+"""Confidence level of every interval."""
 
 
 @dataclass(frozen=True)
 class Estimate:
-    """An estimate with its confidence interval, in units of FID; `method` in words, for the report.
+    """An estimate with its confidence interval, in units of FID; `method` is a description for the report.
 
-    `standard_error` has `degrees` degrees of freedom, one less than there were blocks.
+    `standard_error` has `degrees` degrees of freedom, the number of blocks minus one.
     """
 
     estimate: float
@@ -53,19 +54,19 @@ class Estimate:
 
     @property
     def p_value(self) -> float:
-        """Two-sided p value, of Student's t with `degrees` degrees of freedom, for a true value of 0."""
+        """Two-sided p value of a t test with `degrees` degrees of freedom against a true value of 0."""
         if self.standard_error == 0:
             return float(self.estimate == 0)
         return float(2 * stdtr(self.degrees, -abs(self.estimate) / self.standard_error))
 
 
 def block_edges(n: int, blocks: int = BLOCKS) -> Array:
-    """Edges (G + 1,) of G = min(blocks, n // 2) contiguous blocks of n rows, whose sizes differ by one at most.
+    """Edges (G + 1,) of G = min(blocks, n // 2) contiguous blocks of n rows, whose sizes differ by at most one.
 
-    Rows are in random order (see `prompts`), so a contiguous block is a random one.
+    Rows are in random order (see `prompts`), so contiguous blocks are random subsets.
 
     Raises:
-        InputError: fewer than 4 rows, of which no two blocks leave a covariance behind.
+        InputError: fewer than 4 rows: a covariance could not be estimated after leaving out one of two blocks.
     """
     if n < 4:
         raise InputError(f"an interval needs at least 4 images, found {n}; raise sample_sizes")
@@ -94,7 +95,7 @@ def jackknife(full: float, leave_one_out: Array, edges: Array, confidence: float
         edges: (G + 1,) from `block_edges`.
 
     Raises:
-        ValueError: other shapes, or fewer than 2 blocks.
+        ValueError: wrong shapes, or fewer than 2 blocks.
     """
     leave_one_out = np.asarray(leave_one_out, dtype=np.float64)
     groups = len(edges) - 1
@@ -103,7 +104,7 @@ def jackknife(full: float, leave_one_out: Array, edges: Array, confidence: float
             f"leave_one_out has shape {leave_one_out.shape}; expected one value for each of {groups} >= 2 blocks"
         )
     h = (edges[-1] - edges[0]) / np.diff(edges)
-    # h full − (h − 1) loo, written so that no difference of large numbers is left where full and loo agree.
+    # h full − (h − 1) loo, written without cancellation of large numbers for full ≈ loo.
     pseudo_values = full + (h - 1) * (full - leave_one_out)
     # Weights 1 / h = m_g / n sum to 1.
     estimate = float(np.sum(pseudo_values / h))
@@ -112,7 +113,7 @@ def jackknife(full: float, leave_one_out: Array, edges: Array, confidence: float
 
 
 def t_interval(estimate: float, error: float, degrees: int, confidence: float, method: str) -> Estimate:
-    """The interval of an estimate with a standard error, by Student's t."""
+    """The Student's t interval of an estimate with a given standard error."""
     half_width = float(stdtrit(degrees, (1 + confidence) / 2)) * error
     return Estimate(estimate, estimate - half_width, estimate + half_width, confidence, method, error, degrees)
 
@@ -125,27 +126,27 @@ def paired_difference(
     edges: Array,
     confidence: float = CONFIDENCE,
 ) -> Estimate:
-    """Estimate of b − a, paired: row i of both arms must belong to the same prompt, and both to the same `edges`.
+    """Paired estimate of b − a: row i of both arms must belong to the same prompt, and both arms must use the same `edges`.
 
-    Blocks that are hard for both arms cancel; ignoring the pairing doubles the interval where captions differ in
-    difficulty. Arguments as in `jackknife`.
+    Variation that both arms share cancels; ignoring the pairing doubles the interval if captions vary in difficulty.
+    Arguments as in `jackknife`.
     """
     return jackknife(full_b - full_a, np.subtract(leave_one_out_b, leave_one_out_a), edges, confidence)
 
 
 def half_sampling_error(random_halves_a: Array, random_halves_b: Array) -> float:
-    """Standard error of the difference b − a from random halves of the images: a check on the jackknife's.
+    """Standard error of the difference b − a by half-sampling, a cross-check of the jackknife's.
 
-    √ mean_k ((d_k − d'_k) / 2)², where d_k is the difference of both arms on a random half of the prompts and d'_k on the other
-    half. A bootstrap that draws without replacement: no image is there twice, which would make covariances too small, and
-    the bias, alike in both halves, cancels. Half-sampling: McCarthy 1969, Review of the International Statistical Institute
-    37, 239-264; as the delete-d jackknife with d = n / 2: Shao & Wu 1989, Annals of Statistics 17, 1176-1197.
+    √ mean_k ((d_k − d'_k) / 2)², where d_k is the difference between the arms on a random half of the prompts and d'_k on the
+    other half. Resampling is without replacement: no image occurs twice, which would make covariances too small, and the
+    bias, which is the same in both halves, cancels. Half-sampling: McCarthy 1969, Review of the International Statistical
+    Institute 37, 239-264; as the delete-d jackknife with d = n / 2: Shao & Wu 1989, Annals of Statistics 17, 1176-1197.
 
     Args:
-        random_halves_a, random_halves_b: (K, 2) FIDs of both halves, of the same images in both arms (`resampling`).
+        random_halves_a, random_halves_b: (K, 2) FIDs of both halves, with the same splits in both arms (`resampling`).
 
     Raises:
-        ValueError: other shapes.
+        ValueError: wrong shapes.
     """
     difference = np.subtract(random_halves_b, random_halves_a)
     if difference.ndim != 2 or difference.shape[1] != 2 or not len(difference):
@@ -154,13 +155,13 @@ def half_sampling_error(random_halves_a: Array, random_halves_b: Array) -> float
 
 
 def extrapolate(n: Sequence[float] | Array, fids: Sequence[float] | Array) -> tuple[float, float]:
-    """FID∞ and slope of the line FID = FID∞ + slope / N, by least squares (Chong & Forsyth 2020, arXiv:1911.07023).
+    """FID∞ and slope of the least-squares fit FID = FID∞ + slope / N (Chong & Forsyth 2020, arXiv:1911.07023).
 
     Args:
-        n, fids: (k,), for at least 2 different n.
+        n, fids: (k,), with at least 2 distinct n.
 
     Raises:
-        ValueError: other shapes, an n of 0 or less, or no 2 different ones.
+        ValueError: wrong shapes, an n of 0 or less, or fewer than 2 distinct n.
     """
     sizes, y = np.asarray(n, dtype=np.float64), np.asarray(fids, dtype=np.float64)
     if sizes.ndim != 1 or sizes.shape != y.shape or not (sizes > 0).all() or len(np.unique(sizes)) < 2:
@@ -181,31 +182,32 @@ def fid_infinity(
 ) -> Estimate:
     """FID∞ from the FIDs of all n images and of their two halves, with a jackknife interval over the same blocks.
 
-    Chong & Forsyth fit FIDs of random subsets of 15 sizes. Here all images count equally at both sizes: the line goes
-    through the full FID and the mean of the halves. FIDs enter linearly, so differences of two arms may be given for FIDs.
+    Chong & Forsyth fit FIDs of random subsets of 15 sizes. Here all images have equal weight at both sizes: the line passes
+    through the full FID and the mean of the two halves. FIDs enter linearly, so differences between two arms may be passed
+    instead of FIDs.
 
     Args:
         full, leave_one_out, edges: as in `jackknife`, (G,) for G >= 4 blocks.
-        halves: (2,) of the blocks before G // 2, and of the others.
-        halves_leave_one_out: (G,) of the half with block g, without this block.
+        halves: (2,) FIDs of the blocks before G // 2, and of the rest.
+        halves_leave_one_out: (G,) FID of the half that contains block g, without this block.
 
     Returns:
-        FID∞. Measured (`bench/coverage.py`): 3 to 15 % of the plain FID's bias is left at N/d = 2.5 to 10, a little more than
-        of the jackknife's centre; intervals of differences cover .95 to .99.
+        FID∞. Measured (`bench/coverage.py`): 3 to 15 % of the plain FID's bias remains at N/d = 2.5 to 10, slightly more than
+        for the jackknife; coverage of intervals for differences is .95 to .99.
 
     Raises:
-        ValueError: other shapes, or fewer than 4 blocks.
+        ValueError: wrong shapes, or fewer than 4 blocks.
     """
     leave_one_out, halves_leave_one_out = np.asarray(leave_one_out), np.asarray(halves_leave_one_out)
     groups, n = len(edges) - 1, int(edges[-1] - edges[0])
     if groups < 4 or halves_leave_one_out.shape != (groups,) or np.shape(halves) != (2,):
-        raise ValueError(f"expected 2 halves and {groups} >= 4 of them without a block, found {np.shape(halves)} and "
+        raise ValueError(f"expected 2 halves and leave-one-out values of {groups} >= 4 blocks, found {np.shape(halves)} and "
                          f"{halves_leave_one_out.shape}")  # fmt: skip
     sizes, middle = np.diff(edges), groups // 2
     first = int(edges[middle] - edges[0])
 
     def line(n_all: int, value: float, n_halves: tuple[int, int], of_halves: tuple[float, float]) -> float:
-        # At the mean of both 1 / n, halves of unlike sizes lie on one line with each other.
+        # FID is linear in 1 / n, so the mean FID of halves of unequal size belongs to the mean of their 1 / n.
         return extrapolate([n_all, 2 / sum(1 / k for k in n_halves)], [value, float(np.mean(of_halves))])[0]
 
     without = np.array([
@@ -219,10 +221,10 @@ def fid_infinity(
 
 
 def holm(p_values: Sequence[float]) -> list[float]:
-    """p values adjusted for being several, in the order given: below α, a finding stands with all others counted.
+    """Holm-adjusted p values, in the order given; comparing them with α controls the family-wise error rate.
 
-    The k-th smallest of m is multiplied by m − k + 1; none becomes smaller than one before it, or larger than 1. Valid
-    whatever the dependence between them (Holm 1979, Scandinavian Journal of Statistics 6, 65-70).
+    The k-th smallest of m is multiplied by m − k + 1, made monotone and capped at 1. Valid under any dependence (Holm 1979,
+    Scandinavian Journal of Statistics 6, 65-70).
 
     Raises:
         ValueError: a p value outside 0 to 1, NaN among them.
@@ -237,10 +239,10 @@ def holm(p_values: Sequence[float]) -> list[float]:
 
 
 def holm_confidences(p_values: Sequence[float], confidence: float = CONFIDENCE) -> list[float]:
-    """The confidence, in the order given, at which each interval excludes 0 exactly where `holm` finds something.
+    """The confidence levels, in the order given, at which each interval excludes 0 exactly if its `holm` p value is at most α.
 
-    With α = 1 − confidence, that of the k-th smallest of m p values is 1 − α / (m − k + 1), and none is wider than that of the
-    first which is not found. These are the levels at which Holm's procedure tests.
+    With α = 1 − confidence, the level of the k-th smallest of m p values is 1 − α / (m − k + 1); after the first comparison that
+    is not significant, the level stays the same. These are the levels at which Holm's procedure tests.
 
     Raises:
         ValueError: as `holm`.
@@ -260,19 +262,19 @@ def required_n(
     alpha: float = 0.05,
     degrees: int = BLOCKS - 1,
 ) -> int:
-    """How many images per arm find a true `difference`, from the standard error that a pilot of n images had.
+    """Images per arm needed to detect a true `difference`, from the standard error in a pilot with n images.
 
-    A standard error falls as 1 / √n, so n (δ · standard_error / difference)² images do, where δ is the noncentrality with
-    which the two-sided t test of size alpha has the power asked for (Cohen 1988, Statistical Power Analysis, ch. 2). Where
-    the pilot is small beside the feature dimension its error carries more than sampling, and the answer is rather too large.
+    Standard errors fall as 1 / √n, so n (δ · standard_error / difference)² images are enough, where δ is the noncentrality at
+    which the two-sided t test of level alpha has the requested power (Cohen 1988, Statistical Power Analysis, ch. 2). If the
+    pilot is small compared with the feature dimension, its standard error is inflated and the result is conservative.
 
     Args:
         standard_error: of the paired difference (`Estimate.standard_error`).
-        difference: in units of FID, of either sign; the smallest that would matter.
-        degrees: of freedom of the test, one less than the blocks.
+        difference: in units of FID, of either sign; the smallest difference of interest.
+        degrees: degrees of freedom of the test, the number of blocks minus one.
 
     Raises:
-        InputError: difference 0, a negative standard error, n < 1, or a power or alpha that is none.
+        InputError: difference is 0, standard_error is negative, n < 1, or power or alpha is out of range.
     """
     if not (difference and np.isfinite(difference) and standard_error >= 0 and n >= 1 and 0 < alpha < power < 1):
         raise InputError(
@@ -284,10 +286,10 @@ def required_n(
 
 
 def block_interval(value: float, leave_one_out: Sequence[float], n: int, corrected: bool) -> Estimate:
-    """The t interval of a statistic of n images, or of the difference of two, from its values without each block.
+    """The t interval of a statistic of n images, or of a difference, from its leave-one-block-out values.
 
     Args:
-        corrected: about the jackknife's estimate; else about the value itself.
+        corrected: centre the interval on the bias-corrected jackknife estimate instead of the value itself.
     """
     found = jackknife(value, np.array(leave_one_out), block_edges(n, len(leave_one_out)))
     if corrected:
@@ -296,6 +298,6 @@ def block_interval(value: float, leave_one_out: Sequence[float], n: int, correct
 
 
 def mean_interval(values: Array) -> Estimate:
-    """The t interval of the mean of independent values (n,), one per image; paired where they are differences."""
+    """The t interval of the mean of independent values (n,), one per image; for paired differences pass the differences."""
     error = float(values.std(ddof=1) / np.sqrt(len(values)))
     return t_interval(float(values.mean()), error, len(values) - 1, CONFIDENCE, "t interval over images")

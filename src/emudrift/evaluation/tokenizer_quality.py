@@ -1,10 +1,10 @@
-"""What a model's VQ loses of the dataset's own images: PSNR and SSIM, image by image."""
+"""Reconstruction quality of a model's VQ on the dataset's real images: PSNR and SSIM per image."""
 
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-import emudrift.runtime.torchvision_fix  # noqa: F401  (before torchmetrics, which looks at torchvision)
+import emudrift.runtime.torchvision_fix  # noqa: F401  (before torchmetrics, which imports torchvision)
 
 import numpy as np
 import pandas as pd
@@ -18,16 +18,16 @@ from emudrift.evaluation.tables import QUALITY_COLUMNS
 from emudrift.generation.archives import read_archive
 from emudrift.generation.tokenizer import originals
 
-TOGETHER = 64
+BATCH = 64
 
 
 def tokenizer_quality(
     archives: Iterable[Path], prompts: Sequence[Prompt], images: Path, size: tuple[int, int]
 ) -> pd.DataFrame:
-    """PSNR and SSIM of reconstructions against the images they were made from, cropped and scaled alike.
+    """PSNR and SSIM of reconstructions against their original images, cropped and resized identically.
 
-    PSNR in dB over all pixels and channels of an image (255 is the largest value); SSIM by Wang et al. (2004): Gaussian
-    window of 11 pixels with sigma 1.5, mean over window positions and channels. Both by torchmetrics.
+    PSNR in dB over all pixels and channels of an image (peak value 255); SSIM as in Wang et al. (2004): Gaussian window of
+    11 pixels with sigma 1.5, averaged over window positions and channels. Both are computed by torchmetrics.
 
     Args:
         archives: of the tokenizer's arm, in row order.
@@ -39,19 +39,19 @@ def tokenizer_quality(
         Columns prompt_id, psnr, ssim.
 
     Raises:
-        InputError: an archive or image is missing or broken, or they do not belong together.
+        InputError: an archive or image is missing or damaged, or they do not match.
     """
     rows = []
     pairs = zip(_reconstructions(archives), prompts, strict=False)
-    for some in _parts(pairs, TOGETHER):
-        drawn, wanted = [image for (_, image), _ in some], [prompt for _, prompt in some]
+    for some in _parts(pairs, BATCH):
+        images_of_arm, wanted = [image for (_, image), _ in some], [prompt for _, prompt in some]
         strangers = [name for (name, _), prompt in some if name != prompt.prompt_id]
         if strangers:
-            raise InputError(f"the archives hold other prompts than the table: {strangers[0]}; run their shards again")
+            raise InputError(f"the archives do not match the prompt table: {strangers[0]}; run their shards again")
         real = _tensor(originals(images, wanted, size))
-        made = _tensor(drawn)
-        psnr = peak_signal_noise_ratio(made, real, data_range=255.0, reduction="none", dim=(1, 2, 3))
-        ssim = structural_similarity_index_measure(made, real, data_range=255.0, reduction="none")
+        reconstructed = _tensor(images_of_arm)
+        psnr = peak_signal_noise_ratio(reconstructed, real, data_range=255.0, reduction="none", dim=(1, 2, 3))
+        ssim = structural_similarity_index_measure(reconstructed, real, data_range=255.0, reduction="none")
         rows += [
             {"prompt_id": prompt.prompt_id, "psnr": float(p), "ssim": float(s)}
             for prompt, p, s in zip(wanted, psnr, ssim, strict=True)

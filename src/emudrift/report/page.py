@@ -30,16 +30,16 @@ SCRIPTS = ("page.js", "gallery.js")
 
 @dataclass(frozen=True)
 class Content:
-    """What a page is made of.
+    """The input of a page.
 
     Attributes:
         fid, comparison: fid.csv and comparison.csv.
         manifests: of all shards of all arms.
-        fid_svg, comparison_svg: by `figures.fid_curve` and `figures.comparison_figure`.
-        gallery: by `tiles.build_gallery`.
+        fid_svg, comparison_svg: by `figures.fid_curve.fid_curve` and `figures.differences.comparison_figure`.
+        gallery: by `gallery.section.build_gallery`.
         metrics, metric_differences: metrics.csv and metric_differences.csv, where there are metrics beyond FID.
         tokenizers: what `tokenizer_quality` measured, by arm, where there are tokenizers.
-        costs: of each rule.
+        costs: CPU time and memory of each rule.
         human, raters: human_evaluation.csv and raters.csv, where votes were imported.
     """
 
@@ -67,7 +67,7 @@ def build_report(experiment: Experiment, content: Content) -> str:
     shards = {arm.name: [m for m in content.manifests if m.arm == arm.name] for arm in arms}
     strangers = sorted(set(fid["arm"]) - set(shards))
     if strangers:
-        raise InputError(f"fid.csv has arms that the config has not: {', '.join(strangers)}; run the workflow again")
+        raise InputError(f"fid.csv has arms that are not in the config: {', '.join(strangers)}; run the workflow again")
     for arm in arms:
         if not shards[arm.name]:
             raise InputError(f"arm {arm.name} has no manifest: run its shards before the report")
@@ -98,7 +98,7 @@ def build_report(experiment: Experiment, content: Content) -> str:
 
 
 def _sections(experiment: Experiment, content: Content, shards: dict[str, list[Manifest]]) -> list[Section]:
-    """All sections below the answer, in the order of the page. One without anything in it is left out."""
+    """All sections below the answer, in the order of the page. Empty ones are omitted."""
     fid, comparison, arms = content.fid, content.comparison, side_by_side(experiment.arms())
     largest = comparison[comparison["n"] == comparison["n"].max()]
     registered = [experiment.config.metric(name) for name in experiment.config.metric_names()]
@@ -109,7 +109,7 @@ def _sections(experiment: Experiment, content: Content, shards: dict[str, list[M
     floors = tokenizer_tables(content.tokenizers, arms)
     curve = Picture(
         data_uri(content.fid_svg, "image/svg+xml"),
-        "FID against the number of images for every arm; the numbers are in the table of FIDs below",
+        "FID against the number of images for every arm; the table of FIDs below has the numbers",
         fid_caption(fid, experiment.floors),
         data_uri(csv_of(fid).encode(), "text/csv;charset=utf-8"),
         "fid",
@@ -126,18 +126,18 @@ def _sections(experiment: Experiment, content: Content, shards: dict[str, list[M
         for section in (
             Section("curve", "FID against N", pictures=[curve]),
             Section("differences", "Differences", pictures=[] if comparison.empty else [forest]),
-            Section("floor", "The tokenizer's floor", _FLOOR, tables=floors),
+            Section("floor", "Tokenizer lower bound", _FLOOR, tables=floors),
             Section("metrics", "Further metrics", _METRICS, tables=metrics),
             Section(
                 "metric-differences", "Further metrics: differences between models", _DIFFERENCES, tables=differences
             ),
-            Section("people", "What people say", template="human.html.j2" if content.human is not None else ""),
-            Section("gallery", "The same prompts", template="gallery.html.j2" if content.gallery.total else ""),
+            Section("people", "Human evaluation", template="human.html.j2" if content.human is not None else ""),
+            Section("gallery", "Sample gallery", template="gallery.html.j2" if content.gallery.total else ""),
             Section("fids", "FIDs", _FIDS, tables=fid_tables(fid, arms)),
             Section("comparisons", "Differences between models", _COMPARISONS, tables=comparison_tables(comparison)),
             Section(
                 "made",
-                "How it was made",
+                "Provenance",
                 template="made.html.j2",
                 tables=[*run_tables(experiment, arms, shards, fid), *cost_tables(content.costs)],
             ),
@@ -148,24 +148,24 @@ def _sections(experiment: Experiment, content: Content, shards: dict[str, list[M
 
 
 _FLOOR = (
-    "The dataset's own images, encoded and decoded by a model's VQ: its arm in the figure and the tables of FIDs is the best "
-    "that the arms of that model can reach. Means over images with their 95 % t intervals."
+    "The dataset's own images, encoded and decoded by a model's VQ. Their FID, an arm of the figure and tables, is a lower bound "
+    "for models that use this tokenizer. Means over images with 95 % t intervals."
 )
 _METRICS = (
-    "At the largest N. The value by its paper's formula, then the interval; where another number stands before the interval, "
-    "it is the value corrected for bias."
+    "At the largest N: the value as defined in its paper, then the interval. A second number before the interval is the "
+    "bias-corrected value."
 )
 _DIFFERENCES = (
-    "Model minus baseline at the same guidance scale, paired by prompt, with its interval; below it the finding and the p of no "
-    "difference, alone and adjusted for all comparisons of these tables (Holm). Findings go by the adjusted one."
+    "Model minus baseline at the same guidance scale, paired by prompt, with its interval; below it the finding and the p value, "
+    "per comparison and Holm-adjusted for all comparisons of these tables. Findings use the adjusted p value."
 )
 _FIDS = (
-    "Plain FID; FID corrected for the bias of a finite N, and FID extrapolated to infinite N, each with its interval. N in "
-    "italics: below twice the number of dimensions, where absolute values are unreliable."
+    "Plain FID; bias-corrected FID and FID extrapolated to infinite N, each with its interval. N in italics: fewer images than "
+    "twice the feature dimensions, where absolute values are unreliable."
 )
 _COMPARISONS = (
-    "Model minus baseline, paired by prompt: above 0 the model is worse. Intervals and p belong to the corrected difference; "
-    "those named Holm are adjusted for all comparisons at the same N, and the finding goes by them."
+    "Model minus baseline, paired by prompt: above 0 the model is worse. Intervals and p refer to the bias-corrected difference; "
+    "those marked Holm are adjusted for all comparisons at the same N, and the finding is based on them."
 )
 
 
@@ -184,7 +184,7 @@ def _environment() -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    # Captions as they are, in place of six characters for every letter beyond ASCII; <, >, & and ' are escaped all the same.
+    # Captions in UTF-8 instead of six characters for every non-ASCII letter; <, >, & and ' are still escaped.
     environment.policies["json.dumps_kwargs"] = {"ensure_ascii": False, "separators": (",", ":")}
     return environment
 

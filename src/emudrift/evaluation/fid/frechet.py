@@ -1,11 +1,11 @@
-"""The Fréchet distance between features of generated images and statistics of real ones, exact also where N < d.
+"""The Fréchet distance between features of generated images and statistics of real ones, exact even for N < d.
 
 FID = ‖μ_g − μ_r‖² + tr Σ_g + tr Σ_r − 2 tr (Σ_g Σ_r)^½        (Heusel et al. 2017, arXiv:1706.08500, eq. 6)
 
 With Σ_r = R Rᵀ and the centred features A, Σ_g = AᵀA / (n − 1), the last trace is the sum of the singular values of
-A R / √(n − 1): no complex square root of a singular matrix, which is where `scipy.linalg.sqrtm` loses its digits.
-The singular values come from the smaller of the two Gram matrices of A R, and from an SVD where squaring would cost
-too many digits. NumPy alone: its eigenvalues are no slower than PyTorch's, whose import takes seconds in every job.
+A R / √(n − 1). This avoids the square root of a singular matrix, where `scipy.linalg.sqrtm` loses precision.
+The singular values are computed from the smaller of the two Gram matrices of A R, or by an SVD where squaring would lose
+too much precision. NumPy only: its eigenvalue solver is as fast as PyTorch's, whose import takes seconds in every job.
 """
 
 from dataclasses import dataclass
@@ -23,16 +23,16 @@ from emudrift.features.statistics import (
     reference_root,
 )
 
-# How far a trace of roots may be off, in parts of tr Σ_g + tr Σ_r, before an SVD replaces the eigenvalues.
+# Maximum error of tr (Σ_g Σ_r)^½, relative to tr Σ_g + tr Σ_r, before an SVD replaces the eigenvalue decomposition.
 TOLERANCE = 1e-9
 
 
 @dataclass(frozen=True, eq=False)
 class Projection:
-    """n feature vectors, seen from a reference.
+    """n feature vectors, centred and projected onto the root of a reference covariance.
 
-    `features` (n, d) as they were given; `mean` (d,) of them; `rows` (n, r): (x − mean) root; `squares` (n,): ‖x − mean‖².
-    All float64 but the features.
+    `features` (n, d): the input; `mean` (d,); `rows` (n, r): (x − mean) root; `squares` (n,): ‖x − mean‖².
+    All float64 except `features`.
     """
 
     features: Array
@@ -43,17 +43,17 @@ class Projection:
 
 
 def project(features: Array, reference: ReferenceRoot) -> Projection:
-    """Features (n, d) centred and multiplied by the reference's root, in float64, chunk by chunk.
+    """Centres features (n, d) and multiplies them by the reference's root, in float64, chunk by chunk.
 
     Raises:
-        InputError: another d than the reference's, fewer than 2 rows, or a row that is not finite.
+        InputError: d differs from the reference's, fewer than 2 rows, or a row is not finite.
     """
     mean = feature_mean(features)
     n, d = features.shape
     if d != len(reference.mu):
         raise InputError(
             f"features have {d} dimensions and the reference statistics {len(reference.mu)}; "
-            "make both with the same extractor and dims"
+            "compute both with the same extractor and dims"
         )
     rows, squares = np.empty((n, reference.root.shape[1])), np.empty(n)
     for start, chunk in chunks(features):
@@ -64,9 +64,9 @@ def project(features: Array, reference: ReferenceRoot) -> Projection:
 
 
 def fid(features: Array, reference: ReferenceRoot) -> float:
-    """FID of generated features (n, d) from a reference.
+    """FID of generated features (n, d) against a reference.
 
-    Identical sets give 0 up to rounding, of either sign, far below 1e-9 of tr Σ_g + tr Σ_r.
+    Identical sets give 0 up to rounding errors of either sign, far below 1e-9 (tr Σ_g + tr Σ_r).
 
     Raises:
         InputError: as `project`.
@@ -85,10 +85,10 @@ def fid_of_projection(projection: Projection) -> float:
 
 
 def frechet_distance(a: Statistics, b: Statistics) -> float:
-    """Fréchet distance between the Gaussians of two statistics of the same d; the same for (b, a) up to rounding.
+    """Fréchet distance between the Gaussians of two statistics of the same d; symmetric up to rounding.
 
     Raises:
-        InputError: the dimensions differ, or a sigma is no covariance matrix.
+        InputError: the dimensions differ, or a sigma is not a covariance matrix.
     """
     if len(a.mu) != len(b.mu):
         raise InputError(
@@ -107,9 +107,9 @@ def combine(mean: Array, trace: float, roots: float, reference: ReferenceRoot) -
 
 
 def nuclear_norm(rows: Array, rank: int, tolerance: float) -> float:
-    """Sum of the singular values of rows (n, r), of which at most `rank` are not zero; off by `tolerance` at most.
+    """Sum of the singular values of rows (n, r), at most `rank` of which are nonzero, with an error of at most `tolerance`.
 
-    From the eigenvalues of the smaller Gram matrix where that is exact enough, else from an SVD, 4 to 6 times slower.
+    Uses the eigenvalues of the smaller Gram matrix if they are accurate enough, else an SVD (4 to 6 times slower).
     """
     n, r = rows.shape
     if not rows.size:
@@ -119,11 +119,12 @@ def nuclear_norm(rows: Array, rank: int, tolerance: float) -> float:
 
 
 def roots_of_gram(gram: Array, rank: int, tolerance: float) -> float | None:
-    """Sum of the roots of the `rank` largest eigenvalues of a Gram matrix (m, m); None where it may be off by more.
+    """Sum of the square roots of the `rank` largest eigenvalues of a Gram matrix (m, m); None if the error may exceed
+    `tolerance`.
 
-    Forming the matrix and its eigenvalues e moves each by some ε e_max, and so its root by that over 2 √e: harmless
-    while e is large, √(ε e_max) or 1e-8 √e_max where e should be zero. The bound adds up absolute values, but signs
-    differ: against an SVD the sum was 2 to 300 times nearer (d = 64 to 2,048; flat and steep spectra).
+    Forming the matrix and its eigenvalues e perturbs each by about ε e_max, and its root by that over 2 √e: negligible for
+    large e, but √(ε e_max), i.e. 1e-8 √e_max, where e should be zero. The bound sums absolute values although signs differ:
+    compared with an SVD, the actual error was 2 to 300 times smaller (d = 64 to 2,048; flat and steep spectra).
     """
     eigenvalues = np.linalg.eigvalsh(gram)[max(len(gram) - rank, 0) :].clip(min=0)
     if not len(eigenvalues):

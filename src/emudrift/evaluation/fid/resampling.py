@@ -1,8 +1,8 @@
-"""FIDs of parts of one arm's images: the first N, all but a block, a half; projected once, whatever their number.
+"""FIDs of subsets of one arm's images (the first N, all but one block, a half), from a single projection of the features.
 
-A part needs its sum, its sum of squares and one matrix of products of its projected rows: N x N below the reference's
-rank r, r x r above. Leaving rows out subtracts what they add to these, so a further value costs little more than the
-eigenvalues of one matrix. Deviations are taken from the mean of all images, so that nothing large cancels.
+A subset needs its sum, its sum of squares and the Gram matrix of its projected rows: N x N below the reference's rank r,
+r x r above. Leaving rows out subtracts their contribution, so each further value costs little more than one eigenvalue
+decomposition. Deviations are taken from the mean of all images to avoid cancellation of large numbers.
 """
 
 from collections.abc import Iterable, Iterator
@@ -17,20 +17,20 @@ from emudrift.evaluation.fid.frechet import Projection, combine, fid, nuclear_no
 from emudrift.features.statistics import reference_root, statistics
 
 Array = np.ndarray
-# As `frechet.TOLERANCE`, but looser: an SVD for each block would take minutes, and 1e-8 of a trace of some hundreds,
-# times the 19 of the pseudo-values, stays far inside any interval.
+# Looser than `frechet.TOLERANCE`: an SVD per block would take minutes, and 1e-8 of a trace of some hundreds, times the
+# factor 19 of the pseudo-values, is still far below the width of any interval.
 TOLERANCE = 1e-8
-# They make an error whose own is some 11 % of it (that of 20 blocks: 16 %): enough for a check.
+# Gives a standard error with a relative error of about 11 % (20 blocks: 16 %), which is enough for a cross-check.
 HALVINGS = 40
 
 
 class Part:
-    """A run of rows of a projection, whose FID, and FIDs without some of its rows, are wanted.
+    """Consecutive rows of a projection: computes their FID, also with some of the rows left out.
 
     Args:
         projection: of n images.
-        rows: which of them, at least 2, consecutive.
-        gram: (r, r) products of its projected rows where they are known already; only for r rows or more.
+        rows: the consecutive rows, at least 2.
+        gram: (r, r) Gram matrix of the projected rows if already known; only for r rows or more.
     """
 
     def __init__(self, projection: Projection, rows: slice, gram: Array | None = None) -> None:
@@ -39,7 +39,7 @@ class Part:
         self.squares = projection.squares[rows]
         self.features = projection.features[rows]
         n, r = self.rows.shape
-        # Products of rows with rows, or of columns with columns: whichever matrix is smaller.
+        # Gram matrix over rows or over columns, whichever is smaller.
         self.by_rows = n < r
         if self.by_rows:
             self.gram = self.rows @ self.rows.T
@@ -52,12 +52,12 @@ class Part:
         return len(self.rows)
 
     def fid(self, without: slice | Array | None = None, tolerance: float | None = None) -> float:
-        """FID of the part, or of what is left of it.
+        """FID of the part, optionally with some rows left out.
 
         Args:
-            without: rows of the part to leave out, counted from its first; at least 2 must be left.
-            tolerance: in parts of tr Σ_g + tr Σ_r, default TOLERANCE; where eigenvalues may err by more, an SVD
-                replaces them.
+            without: rows of the part to leave out, counted from its first; at least 2 must remain.
+            tolerance: relative to tr Σ_g + tr Σ_r, default TOLERANCE; if the error of the eigenvalues may exceed it, an SVD
+                is used instead.
         """
         out = np.arange(len(self))[slice(0, 0) if without is None else without]
         left = len(self) - len(out)
@@ -74,12 +74,12 @@ class Part:
         return combine(self.projection.mean + total / left, trace, roots, reference)
 
     def _deviation(self, rows: slice | Array) -> Array:
-        """Sum (d,) of the rows' features, less as many means."""
+        """Sum (d,) of the rows' deviations from the mean of all images."""
         features = self.features[rows]
         return features.sum(axis=0, dtype=np.float64) - len(features) * self.projection.mean
 
     def _gram_without(self, out: Array, left: int) -> Array:
-        """The centred Gram matrix of the `left` rows."""
+        """The centred Gram matrix of the `left` remaining rows."""
         if self.by_rows:
             kept = np.delete(np.arange(len(self)), out)
             gram = self.gram[np.ix_(kept, kept)] if left < len(self) else self.gram.copy()
@@ -95,7 +95,7 @@ class Part:
 
 
 def nested_parts(projection: Projection, sizes: Iterable[int]) -> Iterator[Part]:
-    """The first n rows for each n of `sizes`, from the smallest on; each matrix of products grows out of the one before."""
+    """Yields the first n rows for each n in `sizes`, in increasing order; each Gram matrix is updated from the previous one."""
     r = projection.rows.shape[1]
     gram, done = np.zeros((r, r)), 0
     for n in sorted(sizes):
@@ -109,11 +109,11 @@ def nested_parts(projection: Projection, sizes: Iterable[int]) -> Iterator[Part]
 
 @dataclass(frozen=True, eq=False)
 class Resampled:
-    """FIDs of one arm's images and of parts of them, which its bias and its errors are computed from.
+    """FIDs of one arm's images and of subsets of them, used for bias correction and standard errors.
 
-    `full`: of all n images. `without` (G,): without block g. `halves` (2,): of the first G // 2 blocks, and of the rest.
-    `halves_without` (G,): of the half that block g is in, without it. These two are None for fewer than 4 blocks.
-    `random_halves` (HALVINGS, 2): of a random half of the images, and of the others; the same images in every arm of n.
+    `full`: all n images. `without` (G,): all but block g. `halves` (2,): the first G // 2 blocks, and the rest.
+    `halves_without` (G,): the half that contains block g, without that block. The last two are None for fewer than 4 blocks.
+    `random_halves` (HALVINGS, 2): a random half of the images, and the other half; the same split for every arm of size n.
     """
 
     full: float
@@ -124,10 +124,10 @@ class Resampled:
 
 
 def resample(part: Part, edges: Array) -> Resampled:
-    """The FIDs of a part, of its halves, and of both without each block edges[g] to edges[g + 1]."""
+    """FIDs of a part and of its two halves, each also without each block edges[g] to edges[g + 1]."""
     halves = []
     for start, stop in half_edges(edges):
-        # The rows of a half are a part of their own: their matrix is the smaller where they are fewer than r.
+        # A separate part per half: with fewer than r rows, its Gram matrix over rows is the smaller one.
         half = Part(part.projection, slice(start, stop))
         inside = edges[(edges >= start) & (edges <= stop)] - start
         halves.append((half.fid(), fids_without_blocks(half, inside)))
@@ -136,13 +136,13 @@ def resample(part: Part, edges: Array) -> Resampled:
 
 
 def resample_pairs(features: Array, real: Array, edges: Array) -> Resampled:
-    """As `resample`, where image i was drawn for the caption of real image i, and the real ones are the reference.
+    """As `resample`, where image i was generated from the caption of real image i, and the real images are the reference.
 
-    An image is left out together with its partner. Left out alone, it would leave its partner behind: the pseudo-values of
-    two identical sets would lie below 0.
+    Each image is left out together with its real counterpart. If only the generated image were left out, the pseudo-values
+    of two identical sets would be below 0.
 
     Args:
-        features, real: (n, d), row i of both belonging together.
+        features, real: (n, d); row i of both belongs to the same caption.
 
     Raises:
         InputError: as `frechet.project`.
@@ -161,7 +161,7 @@ def resample_pairs(features: Array, real: Array, edges: Array) -> Resampled:
 
 
 def random_halves(n: int) -> Iterator[tuple[Array, Array]]:
-    """HALVINGS times the rows of a random half of n images, and the other rows; the same for every arm."""
+    """Yields HALVINGS random splits of n images into two halves of rows; the same for every arm."""
     rng = np.random.default_rng(n)
     for _ in range(HALVINGS):
         order = rng.permutation(n)
@@ -169,7 +169,7 @@ def random_halves(n: int) -> Iterator[tuple[Array, Array]]:
 
 
 def half_edges(edges: Array) -> list[tuple[int, int]]:
-    """First and last row of the two halves of G blocks; none where a half would have fewer than 2 blocks."""
+    """Start and stop row of the two halves of G blocks; empty if a half would have fewer than 2 blocks."""
     groups = len(edges) - 1
     if groups < 4:
         return []
@@ -177,7 +177,7 @@ def half_edges(edges: Array) -> list[tuple[int, int]]:
 
 
 def fids_without_blocks(part: Part, edges: Array) -> Array:
-    """The FIDs (G,) of a part without its rows edges[g] to edges[g + 1], for each block g."""
+    """Leave-one-block-out FIDs (G,): the part without its rows edges[g] to edges[g + 1], for each block g."""
     return np.array([part.fid(without=slice(int(a), int(b))) for a, b in pairwise(edges)])
 
 

@@ -1,1 +1,1 @@
-"""Human evaluation: the study, its pages, the votes, and what they say."""
+"""Human evaluation: study design, rating pages, votes, win rates and agreement."""

@@ -1,7 +1,7 @@
-"""How far raters agree: Krippendorff's alpha for categories without an order, where some votes may be missing.
+"""Inter-rater agreement: Krippendorff's alpha for nominal categories, allowing missing votes.
 
-Krippendorff 2011, "Computing Krippendorff's alpha-reliability": alpha = 1 - D_o / D_e, the disagreement seen within units
-over the one expected if the same votes were dealt to units at random. 1: full agreement; 0: no more than by chance.
+Krippendorff 2011, "Computing Krippendorff's alpha-reliability": alpha = 1 - D_o / D_e, the observed disagreement within
+units over that expected if the same votes were assigned to units at random. 1: perfect agreement; 0: chance level.
 """
 
 import numpy as np
@@ -14,24 +14,24 @@ def krippendorff_alpha(counts: Array) -> float:
     """Nominal alpha.
 
     Args:
-        counts: (units, categories), how many raters chose each category for each unit; units with fewer than two votes
-            say nothing about agreement and are left out.
+        counts: (units, categories), number of raters who chose each category for each unit; units with fewer than two
+            votes carry no information about agreement and are excluded.
 
     Returns:
-        alpha; NaN where all votes are of one category, or no unit has two votes: there is nothing to disagree about.
+        alpha; NaN (undefined) if all votes are in one category, or no unit has two votes.
 
     Raises:
-        ValueError: another shape, or negative counts.
+        ValueError: wrong shape, or negative counts.
     """
     counts = _checked(counts)
     return float(_alphas(counts, np.ones((1, len(counts))))[0])
 
 
 def alpha_interval(counts: Array, seed: int, confidence: float = 0.95) -> tuple[float, float]:
-    """Percentile interval of alpha over units drawn with replacement; NaN where alpha is NaN.
+    """Percentile bootstrap interval of alpha, resampling units with replacement; NaN where alpha is NaN.
 
-    The unit is the prompt: it says how alpha would vary with other prompts and the same raters. Resamples in which all
-    votes are of one category have no alpha and are left out.
+    The unit is the prompt, so the interval reflects variation over prompts with the raters held fixed. Resamples in which
+    all votes are in one category have no alpha and are excluded.
     """
     counts = _checked(counts)
     if np.isnan(krippendorff_alpha(counts)):
@@ -54,7 +54,7 @@ def _checked(counts: Array) -> Array:
 def _alphas(counts: Array, weights: Array) -> Array:
     """alpha (b,) with unit u counted weights[b, u] times."""
     votes = counts.sum(axis=1)
-    # Ordered pairs of unequal votes within a unit, over m_u - 1, so that a unit weighs as many as its votes.
+    # Ordered pairs of unequal votes within a unit, over m_u - 1, so that the weight of a unit is its number of votes.
     unequal = (votes**2 - (counts**2).sum(axis=1)) / np.maximum(votes - 1, 1)
     n = weights @ votes
     of_category = weights @ counts

@@ -1,17 +1,17 @@
 "use strict";
-// Shows one pair after the other and keeps the votes in the browser. Nothing is ever sent.
+// Shows one pair at a time and saves the votes in the browser. Nothing is ever sent.
 
 const study = JSON.parse(document.getElementById("study").textContent);
 const items = study.items;
 const QUESTIONS = ["appeal", "faithfulness"];
 const ASK = {
   appeal: "Which image is more pleasing to look at?",
-  faithfulness: "Which image shows what the text says?",
+  faithfulness: "Which image matches the text better?",
 };
 const STORE = `emudrift votes ${study.experiment} ${study.study} rater ${study.rater}`;
 const element = (id) => document.getElementById(id);
 
-// Screens in their order: an introduction before each question's items, and the end.
+// Screens in order: an introduction before the items of each question, and the final screen.
 const steps = QUESTIONS.flatMap((question) => [
   { intro: question },
   ...items.flatMap((item, index) => (item.question === question ? [{ item: index }] : [])),
@@ -19,11 +19,11 @@ const steps = QUESTIONS.flatMap((question) => [
 
 let votes = new Map(); // Index of an item to its answer.
 let at = 0;
-let ready = false; // Whether both images can be seen: nobody votes on what was not shown.
+let ready = false; // Whether both images are displayed; votes are accepted only then.
 let canStore = true;
 let downloaded = true;
 
-// --- keeping votes ---
+// --- storing votes ---
 
 function asFile() {
   const given = [...votes].sort((a, b) => a[0] - b[0]);
@@ -36,7 +36,7 @@ function asFile() {
   };
 }
 
-// The votes of a file or of the browser's store; null if they are not votes of this page.
+// The votes from a file or the browser's storage; null if they do not belong to this page.
 function fromFile(text) {
   let file;
   try {
@@ -84,7 +84,7 @@ async function load(input) {
   const found = input.files.length ? fromFile(await input.files[0].text()) : null;
   input.value = "";
   if (!found) {
-    element("said").textContent = `That file holds no votes of rater ${study.rater} for these pages.`;
+    element("said").textContent = `That file contains no votes of rater ${study.rater} for this study.`;
     return;
   }
   votes = new Map([...votes, ...found]);
@@ -96,7 +96,7 @@ async function load(input) {
 
 // --- screens ---
 
-// Where to go on: the first pair without a vote, behind its introduction if its question was not begun.
+// Where to continue: the first pair without a vote, or the introduction before it if its question was not started.
 function firstOpen() {
   const open = steps.findIndex((step) => step.done || (step.item !== undefined && !votes.has(step.item)));
   return steps[open - 1]?.intro ? open - 1 : open;
@@ -120,7 +120,7 @@ function show() {
   if (step.done) {
     const missing = items.length - votes.size;
     element("left-out").hidden = missing === 0;
-    element("left-out").textContent = `${missing} pairs have no vote yet; “Back” leads to them.`;
+    element("left-out").textContent = `${missing} pairs have no vote yet; “Back” takes you to them.`;
   }
   const heading = [...document.querySelectorAll("main h1")].find((each) => each.offsetParent !== null);
   heading?.focus({ preventScroll: true });
@@ -167,14 +167,14 @@ function showAnswers(index) {
   element("answers").replaceChildren(...buttons);
 }
 
-// The images of the next two pairs, so that they are there at once.
+// Preloads the images of the next two pairs.
 function prefetch() {
   for (const step of steps.slice(at + 1, at + 4)) {
     for (const source of items[step.item]?.images ?? []) new Image().src = source;
   }
 }
 
-// --- moves ---
+// --- navigation ---
 
 function vote(answer) {
   if (!ready) return;
@@ -194,7 +194,7 @@ function next() {
   if (step.intro || votes.has(step.item)) go(1);
 }
 
-// On the last screen with pairs left out: to the first of them.
+// On the last screen, if votes are missing: to the first pair without a vote.
 function back() {
   if (steps[at].done && votes.size < items.length) {
     at = firstOpen();
@@ -211,7 +211,7 @@ element("load").addEventListener("change", (event) => load(event.target));
 for (const button of document.querySelectorAll("[data-download]")) button.addEventListener("click", download);
 
 document.addEventListener("keydown", (event) => {
-  // Held keys must not vote on pairs that nobody looked at; combinations belong to the browser.
+  // A held key must not vote on pairs that were not looked at; key combinations belong to the browser.
   if (event.repeat || event.ctrlKey || event.altKey || event.metaKey) return;
   const onButton = event.target.closest?.("button, input, a");
   const item = items[steps[at].item];
@@ -224,7 +224,7 @@ document.addEventListener("keydown", (event) => {
   event.preventDefault();
 });
 
-// Another tab with the same page voted.
+// A vote was cast in another tab with the same page.
 window.addEventListener("storage", (event) => {
   const found = event.key === STORE && stored();
   if (!found) return;

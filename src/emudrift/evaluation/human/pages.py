@@ -1,4 +1,4 @@
-"""The pages that raters open: one HTML file each, and the images beside them under names that say nothing."""
+"""Rating pages: one HTML file per rater, with the images next to them under names that do not reveal the model."""
 
 import base64
 import hashlib
@@ -22,8 +22,8 @@ from emudrift.generation.archives import read_archive
 from emudrift.runtime.atomic_files import TEMPORARY_PREFIX, write_bytes_atomically
 
 IMAGES = "images"
-NO_TIME = 315_576_000  # Noon of 1 January 1980, the first day that a zip can hold.
-# What the page calls each answer, with the keys that give it.
+NO_TIME = 315_576_000  # Noon of 1 January 1980, the earliest date that a zip can store.
+# The page's label for each answer, and its keyboard shortcuts.
 _LABELS = {
     "left": ("A", ["1", "←"]),
     "right": ("B", ["2", "→"]),
@@ -34,13 +34,13 @@ _LABELS = {
 
 
 def write_images(experiment: Experiment, design: Design, prompts: Sequence[Prompt], folder: Path) -> dict[str, Any]:
-    """Writes each image once, named by a hash of its bytes: the name follows from the pixels and from nothing else.
+    """Writes each image once, named by a hash of its bytes, so that its name reveals nothing but its pixels.
 
     Returns:
-        arm to prompt_id to name, prompts in row order.
+        arm to prompt_id to file name, prompts in row order.
 
     Raises:
-        InputError: an archive is missing or holds other prompts, or there are fewer prompts than are to be rated.
+        InputError: an archive is missing or does not match the prompts, or there are fewer prompts than are to be rated.
     """
     wanted = [prompt.prompt_id for prompt in prompts[: design.prompts]]
     if len(wanted) < design.prompts:
@@ -58,16 +58,16 @@ def write_images(experiment: Experiment, design: Design, prompts: Sequence[Promp
                 data = encode_png(image)
                 name = f"{hashlib.sha256(data).hexdigest()[:16]}.png"
                 write_bytes_atomically(folder / name, data)
-                # Arms are written one after the other, and an archive of the folder would keep these times.
+                # Arms are written one after the other; timestamps, which a zip preserves, would reveal the arm.
                 os.utime(folder / name, (NO_TIME, NO_TIME))
                 names[arm][prompt_id] = name
         if list(names[arm]) != wanted:
-            raise InputError(f"arm {arm}: its archives hold other prompts than the table; run its shards again")
+            raise InputError(f"arm {arm}: its archives do not match the prompt table; run its shards again")
     return names
 
 
 def write_pages(folder: Path, key: Key, captions: dict[str, str]) -> None:
-    """Writes rater-1.html and so on into a folder that holds the images.
+    """Writes rater-1.html, rater-2.html, … into the folder that contains the images.
 
     Args:
         captions: prompt_id to caption.
@@ -78,7 +78,7 @@ def write_pages(folder: Path, key: Key, captions: dict[str, str]) -> None:
 
 @contextmanager
 def replaced_folder(folder: Path) -> Iterator[Path]:
-    """Gives a folder to write to, which takes the place of `folder` when the `with` block ends and vanishes when it fails."""
+    """Yields a temporary folder that replaces `folder` when the `with` block ends, or is removed if the block fails."""
     new = folder.with_name(f"{TEMPORARY_PREFIX}{folder.name}")
     shutil.rmtree(new, ignore_errors=True)
     try:
@@ -93,7 +93,7 @@ def replaced_folder(folder: Path) -> Iterator[Path]:
 
 
 def render_page(key: Key, rater: int, captions: dict[str, str]) -> str:
-    """One rater's page as HTML. It loads the images beside it and nothing else. Equal inputs give equal text."""
+    """One rater's page as HTML. It loads only the images next to it. Equal inputs give identical text."""
     template, style, script = (
         files(__package__).joinpath(name).read_text(encoding="utf-8")
         for name in ("page.html.j2", "page.css", "page.js")
@@ -109,7 +109,7 @@ def render_page(key: Key, rater: int, captions: dict[str, str]) -> str:
 
 
 def _page_data(key: Key, rater: int, captions: dict[str, str]) -> dict[str, Any]:
-    """What the page's script works with. It names no arm, and no caption where captions are hidden."""
+    """Input of the page's script. Contains no arm names, and no captions for the question that hides them."""
     return {
         "format": key.format,
         "experiment": key.experiment,
@@ -133,5 +133,5 @@ def _page_data(key: Key, rater: int, captions: dict[str, str]) -> dict[str, Any]
 
 
 def _hash(text: str) -> str:
-    """As Content-Security-Policy names an inline script or style."""
+    """The Content-Security-Policy hash of an inline script or style."""
     return f"'sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}'"

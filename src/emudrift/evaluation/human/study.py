@@ -1,4 +1,4 @@
-"""What each rater is shown: pairs of arms, order, sides and attention checks, drawn from the experiment's seed."""
+"""Study design: pairs of arms, and each rater's order, sides and attention checks, all derived from the experiment's seed."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -21,7 +21,7 @@ Question = Literal["appeal", "faithfulness"]
 Kind = Literal["rated", "identical", "swapped"]
 APPEAL: Question = "appeal"
 FAITHFULNESS: Question = "faithfulness"
-# Appeal comes first: its captions are hidden, and nobody has seen them yet.
+# Appeal comes first because raters must not have seen the captions, which only faithfulness shows.
 ANSWERS: dict[Question, tuple[str, ...]] = {
     APPEAL: ("left", "right", "tie"),
     FAITHFULNESS: ("left", "right", "both", "neither"),
@@ -29,9 +29,9 @@ ANSWERS: dict[Question, tuple[str, ...]] = {
 
 
 class Item(BaseModel):
-    """One question about two images of one prompt. `left` and `right` are names of arms; `pair` counts `Key.pairs`.
+    """One question about two images of one prompt. `left` and `right` are names of arms; `pair` is an index into `Key.pairs`.
 
-    kind: `rated` counts; `identical` shows one image twice; `swapped` shows a rated pair again with its sides changed.
+    kind: `rated` items are evaluated; `identical` shows one image twice; `swapped` repeats a rated pair with sides swapped.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -45,7 +45,7 @@ class Item(BaseModel):
 
 
 class Pair(BaseModel):
-    """Two arms that are compared: the model's and the one of its baseline."""
+    """Two arms to compare: one of the model and one of its baseline."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -57,10 +57,10 @@ class Pair(BaseModel):
 
 
 class Key(BaseModel):
-    """key.json: what the pages keep from the raters. `raters[k]` are the items of rater k + 1, in their order.
+    """key.json: the blinding key of the study. `raters[k]` lists the items of rater k + 1, in presentation order.
 
-    `images` says by which name the image of each arm and prompt lies beside the pages; `study` is a fingerprint of all else
-    but the number of raters, on which no rater's items depend.
+    `images` maps arm and prompt to the file name of the image; `study` is a fingerprint of everything else except the
+    number of raters, on which no rater's items depend.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -77,7 +77,7 @@ class Key(BaseModel):
 
 @dataclass(frozen=True)
 class Design:
-    """What is to be rated, before anyone has looked at an image: follows from the config alone."""
+    """The pairs and the number of prompts to be rated; follows from the config alone, without looking at any image."""
 
     pairs: list[Pair]
     prompts: int
@@ -88,18 +88,18 @@ class Design:
 
 
 def design_study(experiment: Experiment) -> Design:
-    """Pairs and number of prompts that the config asks for; no pairs where there is nothing to compare."""
+    """Pairs and number of prompts requested by the config; no pairs if there is nothing to compare."""
     settings = experiment.config.human_evaluation
-    drawing = [arm for arm in experiment.arms() if arm.model not in experiment.floors]
+    generated = [arm for arm in experiment.arms() if arm.model not in experiment.floors]
     others = [name for name in experiment.model_names if name not in (experiment.baseline, *experiment.floors)]
     wanted = settings.pairs or [RatedPair(model=name) for name in others]
-    found = [pair for each in wanted for pair in _pairs_of(each, drawing, each.against or experiment.baseline)]
+    found = [pair for each in wanted for pair in _pairs_of(each, generated, each.against or experiment.baseline)]
     largest = max(experiment.config.sample_sizes)
     return Design(list(dict.fromkeys(found)), settings.prompts or min(PROMPTS, largest))
 
 
 def _pairs_of(wanted: RatedPair, arms: Sequence[Arm], against: str) -> list[Pair]:
-    """Arms at the same guidance scale; an arm without a scale goes with every arm of the other model."""
+    """Pairs of arms at the same guidance scale; an arm without a scale is paired with every arm of the other model."""
     pairs = []
     for ours in arms:
         for theirs in arms:
@@ -114,13 +114,13 @@ def _pairs_of(wanted: RatedPair, arms: Sequence[Arm], against: str) -> list[Pair
 
 
 def make_key(experiment: Experiment, design: Design, images: Mapping[str, Mapping[str, str]]) -> Key:
-    """Draws order, sides and checks of every rater. Equal arguments give an equal key.
+    """Randomises order, sides and attention checks for every rater. Equal arguments give an equal key.
 
     Args:
-        images: arm to prompt_id to name of the image, for the same prompts in the same order.
+        images: arm to prompt_id to file name, for the same prompts in the same order.
 
     Raises:
-        InputError: nothing to compare, or more attention checks than half of the pairs of images.
+        InputError: nothing to compare, or more attention checks than half the number of image pairs.
     """
     if not design.pairs:
         raise InputError(
@@ -154,14 +154,14 @@ def make_key(experiment: Experiment, design: Design, images: Mapping[str, Mappin
         images={arm: dict(names) for arm, names in images.items()},
         raters=raters,
     )
-    # The first rater's items stand for all: more raters can be asked later without making the others' votes worthless.
+    # Only the first rater's items enter the fingerprint, so that adding raters later does not invalidate existing votes.
     return key.model_copy(update={"study": fingerprint(key.model_dump() | {"raters": key.model_dump()["raters"][:1]})})
 
 
 def _items(
     question: Question, pairs: Sequence[Pair], prompts: Sequence[str], checks: int, rng: np.random.Generator
 ) -> list[Item]:
-    """The items of one question for one rater, in random order, at random sides."""
+    """The items of one question for one rater, in random order with random sides."""
 
     def item(pair: int, prompt_id: str, kind: Kind, left: str, right: str) -> Item:
         return Item(question=question, kind=kind, pair=pair, prompt_id=prompt_id, left=left, right=right)
@@ -173,7 +173,7 @@ def _items(
         sides = [pairs[pair].baseline_arm, pairs[pair].arm]
         left, right = sides if rng.random() < 0.5 else reversed(sides)
         items.append(item(pair, prompt_id, "rated", left, right))
-    # Pairs of the first half come again in the last quarter, when the rater has seen many others since.
+    # Pairs from the first half are repeated in the last quarter, after the rater has seen many others.
     n = len(items)
     for original in rng.choice(n // 2, size=checks, replace=False):
         first = items[original]
@@ -192,10 +192,10 @@ def write_key(path: str | Path, key: Key) -> None:
 
 
 def load_key(path: str | Path) -> Key:
-    """Raises InputError where the pages were never made, or the file is broken."""
+    """Loads key.json. Raises InputError if the pages were never created, or the file is damaged."""
     if not Path(path).exists():
         raise InputError(f"there is no {path}: run `snakemake human_evaluation_pages` before importing votes")
-    return load_record(path, Key, "make it again: snakemake human_evaluation_pages --forcerun human_evaluation_pages")
+    return load_record(path, Key, "recreate it: snakemake human_evaluation_pages --forcerun human_evaluation_pages")
 
 
 def imported_tables(paths: ExperimentPaths) -> list[Path]:

@@ -1,4 +1,4 @@
-"""Votes as raters send them, checked against the key and brought together."""
+"""Votes as submitted by raters: validation against the key, and tables of votes and raters."""
 
 import logging
 from collections import Counter
@@ -15,8 +15,8 @@ from emudrift.runtime.json_files import load_record
 
 logger = logging.getLogger(__name__)
 
-# Who looks gets all of these right. Who presses at random gets a third (appeal) or a half (faithfulness), and passes the 10
-# of the default with probability .065.
+# Attentive raters get all of these right. Random answers are right in a third (appeal) or half (faithfulness) of the cases
+# and pass the default of 10 checks with probability .065.
 IDENTICAL_SHARE = 0.7
 NO_PREFERENCE = ("tie", "both", "neither")
 
@@ -60,7 +60,7 @@ class Vote(BaseModel):
 
 
 class VoteFile(BaseModel):
-    """What a page lets its rater download: `item` counts the items of that rater in key.json from 0."""
+    """The file that a rater downloads from the page; `item` is the 0-based index into that rater's items in key.json."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -72,23 +72,25 @@ class VoteFile(BaseModel):
 
 
 def scan_votes(folder: str | Path) -> list[Path]:
-    """The .json files of a folder, by name. Raises InputError where there are none."""
+    """The .json files of a folder, sorted by name. Raises InputError if there are none."""
     found = sorted(Path(folder).glob("*.json"))
     if not found:
-        raise InputError(f"{folder}: no votes: put the .json files there that the raters downloaded from their pages")
+        raise InputError(
+            f"{folder}: no votes: put the .json files that the raters downloaded from their pages into this folder"
+        )
     return found
 
 
 def load_votes(paths: Iterable[str | Path], key: Key) -> dict[int, list[Vote]]:
-    """Every rater's votes, checked against the key; raters in order. An incomplete file is taken, and said.
+    """Loads and validates every rater's votes; raters in order. Incomplete files are accepted and logged.
 
     Raises:
-        InputError: names the file and what is wrong: no file of votes, of another experiment or study, an unknown rater,
-            item or answer, an item twice, or two files of one rater that differ.
+        InputError: names the file and what is wrong: not a vote file, from another experiment or study, an unknown rater,
+            item or answer, a duplicate item, or two different files from one rater.
     """
     found: dict[int, tuple[Path, list[Vote]]] = {}
     for path in map(Path, paths):
-        file = load_record(path, VoteFile, "ask the rater to download the votes again, and leave the file as it is")
+        file = load_record(path, VoteFile, "ask the rater to download the votes again and not to edit the file")
         _check(path, file, key)
         votes = sorted(file.votes, key=lambda vote: vote.item)
         if file.rater not in found:
@@ -97,50 +99,54 @@ def load_votes(paths: Iterable[str | Path], key: Key) -> dict[int, list[Vote]]:
         other, theirs = found[file.rater]
         if votes != theirs:
             raise InputError(
-                f"{other} ({len(theirs)} votes) and {path} ({len(votes)} votes) are both of rater {file.rater} and differ: "
-                "keep the one that counts (the later and fuller one, if one person sent both) and remove the other"
+                f"{other} ({len(theirs)} votes) and {path} ({len(votes)} votes) are both from rater {file.rater} but differ: "
+                "keep the valid one (the later, more complete one if the same person sent both) and remove the other"
             )
-        logger.info("%s says the same as %s and is counted once", path, other)
+        logger.info("%s has the same votes as %s; they are counted once", path, other)
     for rater, (path, votes) in sorted(found.items()):
         asked = len(key.raters[rater - 1])
         if len(votes) < asked:
-            logger.info("rater %d: %s is incomplete: %d of %d votes; they are counted", rater, path, len(votes), asked)
+            logger.info(
+                "rater %d: %s is incomplete, with %d of %d votes; these are counted", rater, path, len(votes), asked
+            )
     missing = [str(rater + 1) for rater in range(len(key.raters)) if rater + 1 not in found]
     if missing:
-        logger.info("no votes of rater %s, of %d raters", ", ".join(missing), len(key.raters))
+        logger.info("no votes yet from rater %s (of %d raters)", ", ".join(missing), len(key.raters))
     return {rater: votes for rater, (_, votes) in sorted(found.items())}
 
 
 def _check(path: Path, file: VoteFile, key: Key) -> None:
     if file.experiment != key.experiment:
         raise InputError(
-            f"{path}: votes for experiment {file.experiment!r}; this one is {key.experiment!r}: move it away"
+            f"{path}: votes for experiment {file.experiment!r}, but this is {key.experiment!r}: move the file elsewhere"
         )
     if file.study != key.study:
         raise InputError(
-            f"{path}: votes for study {file.study}, but the key is of study {key.study}: prompts, images or the section "
-            "human_evaluation have changed since that page was made. Put the config back and run `snakemake "
-            "human_evaluation_pages`, which makes the same key again, or move the file away"
+            f"{path}: votes for study {file.study}, but the key belongs to study {key.study}: prompts, images or the config "
+            "section human_evaluation have changed since that page was created. Restore the config and run `snakemake "
+            "human_evaluation_pages`, which recreates the same key, or move the file elsewhere"
         )
     if not 1 <= file.rater <= len(key.raters):
-        raise InputError(f"{path}: rater: {file.rater} is none of the raters 1 to {len(key.raters)}")
+        raise InputError(f"{path}: rater: {file.rater} is not one of the raters 1 to {len(key.raters)}")
     items = key.raters[file.rater - 1]
     for place, vote in enumerate(file.votes):
         where = f"{path}: votes: {place}"
         if not 0 <= vote.item < len(items):
-            raise InputError(f"{where}: item: {vote.item} is none of the {len(items)} items of rater {file.rater}")
+            raise InputError(f"{where}: item: {vote.item}, but rater {file.rater} has items 0 to {len(items) - 1}")
         question = items[vote.item].question
         if vote.question != question:
-            raise InputError(f"{where}: question: {vote.question} but item {vote.item} asks for {question}")
+            raise InputError(f"{where}: question: {vote.question}, but item {vote.item} is about {question}")
         if vote.answer not in ANSWERS[question]:
-            raise InputError(f"{where}: answer: {vote.answer!r} is none of {', '.join(ANSWERS[question])} ({question})")
+            raise InputError(
+                f"{where}: answer: {vote.answer!r} is not one of {', '.join(ANSWERS[question])} ({question})"
+            )
     item, times = Counter(vote.item for vote in file.votes).most_common(1)[0] if file.votes else (0, 0)
     if times > 1:
-        raise InputError(f"{path}: votes: item {item} is there {times} times; it must be there once")
+        raise InputError(f"{path}: votes: item {item} appears {times} times; it must appear once")
 
 
 def vote_table(votes: dict[int, list[Vote]], key: Key) -> pd.DataFrame:
-    """votes.csv: one row per vote. `answer` is what was pressed, `choice` whom it names: model, baseline, or the answer."""
+    """votes.csv: one row per vote. `answer` is the button pressed; `choice` is model or baseline, or the answer itself."""
     rows = []
     for rater, given in votes.items():
         for vote in given:
@@ -159,16 +165,16 @@ def _choice(vote: Vote, item: Item, arm: str) -> str:
     if vote.answer in NO_PREFERENCE:
         return vote.answer
     if item.kind == "identical":
-        return vote.answer  # The left or the right of two that are the same.
+        return vote.answer  # Both images are the same, so left and right name no arm.
     return "model" if (item.left if vote.answer == "left" else item.right) == arm else "baseline"
 
 
 def rater_table(table: pd.DataFrame, votes: dict[int, list[Vote]], key: Key, exclude_failed: bool) -> pd.DataFrame:
-    """raters.csv: one row per rater who sent votes, with the attention checks.
+    """raters.csv: one row per rater who submitted votes, with the results of the attention checks.
 
-    A rater passes with IDENTICAL_SHARE of the identical pairs right (no preference), or if none was answered. Pairs that came
-    again swapped are counted, `same` and `opposite`, but fail nobody: between two images as good as each other, honest
-    raters change their minds. `no_preference` is the share of all votes on rated pairs.
+    A rater passes if at least IDENTICAL_SHARE of the identical pairs were answered correctly (no preference), or if none was
+    answered. Consistency on swapped repeats (`same`, `opposite`) is reported but not a criterion: for two equally good images
+    attentive raters may change their minds. `no_preference` is the share of no-preference answers to rated pairs.
     """
     rows = [
         _rater(table[table["rater"] == rater], rater, len(key.raters[rater - 1]))

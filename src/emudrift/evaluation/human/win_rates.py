@@ -1,4 +1,4 @@
-"""Win, tie and loss rates by majority of the raters, with their uncertainty over prompts."""
+"""Win, tie and loss rates by majority vote, with intervals over prompts."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -66,22 +66,23 @@ RATE_COLUMNS: dict[str, Any] = {
 
 
 def rate_table(votes: pd.DataFrame, raters: pd.DataFrame, key: Key, note: str = "") -> pd.DataFrame:
-    """human_evaluation.csv: a row per question and pair that got votes.
+    """human_evaluation.csv: one row per question and pair that received votes.
 
-    A prompt is a win where more than half of its raters name the model, a loss where more than half name the baseline, else a
-    tie. Of the ties, `both` and `neither` count those in which more than half gave that answer (text faithfulness alone), and
-    `no_majority` those in which no answer has more than half.
-    Rates are shares of prompts, with Wilson's interval; `net` is win - loss; `p` a two-sided sign test of wins against losses,
-    `p_holm` adjusted over all rows, and `finding` what stands at 0.05 after that. Raters who are not `used` are left out.
+    A prompt is a win if more than half of its raters chose the model, a loss if more than half chose the baseline, and a tie
+    otherwise. Among the ties, `both` and `neither` count those in which more than half gave that answer (text faithfulness
+    only), and `no_majority` those in which no answer was given by more than half.
+    Rates are shares of prompts with Wilson intervals; `net` is win - loss; `p` is from a two-sided sign test of wins against
+    losses, `p_holm` is adjusted over all rows, and `finding` is based on `p_holm` at 0.05. Raters with `used` = no are
+    excluded.
 
     Raises:
-        InputError: no vote is left.
+        InputError: no votes remain.
     """
     used = votes[(votes["kind"] == "rated") & votes["rater"].isin(raters.loc[raters["used"] == "yes", "rater"])]
     if used.empty:
         raise InputError(
-            "no vote is left to count: no file has any, or all raters failed the attention checks and human_evaluation: "
-            "exclude_failed leaves them out"
+            "no votes remain: either no file contains any, or all raters failed the attention checks and are excluded by "
+            "human_evaluation: exclude_failed"
         )
     of_study = {
         "prompts_asked": len(key.prompts),
@@ -107,7 +108,7 @@ def rate_table(votes: pd.DataFrame, raters: pd.DataFrame, key: Key, note: str = 
 
 
 def _row(votes: pd.DataFrame, question: Question, pair: Pair, choices: Sequence[str], seed: int) -> dict[str, Any]:
-    """One row without what concerns several. `votes` has rated pairs of one question and pair."""
+    """One row, without the columns that depend on other rows. `votes`: rated items of one question and pair."""
     table = pd.crosstab(votes["prompt_id"], votes["choice"]).reindex(columns=list(choices), fill_value=0)
     counts = table.sort_index().to_numpy()
     outcome = majority(counts)
@@ -140,15 +141,15 @@ def _row(votes: pd.DataFrame, question: Question, pair: Pair, choices: Sequence[
 
 
 def _majorities(table: pd.DataFrame, answer: str) -> int:
-    """On how many prompts (rows) more than half gave this answer (a column, if the question has it)."""
+    """Number of prompts (rows) for which more than half gave this answer (a column, if the question has it)."""
     return int((2 * table[answer] > table.sum(axis=1)).sum()) if answer in table else 0
 
 
 def majority(counts: np.ndarray) -> np.ndarray:
-    """1 (win), 0 (tie) or -1 (loss) for each prompt, (n,): what more than half of its raters chose.
+    """1 (win), 0 (tie) or -1 (loss) for each prompt, (n,), by absolute majority.
 
     Args:
-        counts: (n, k) votes for the model, for the baseline, and for each answer that prefers neither.
+        counts: (n, k) votes for the model, for the baseline, and for each no-preference answer.
     """
     needed = counts.sum(axis=1)
     return np.where(2 * counts[:, 0] > needed, 1, np.where(2 * counts[:, 1] > needed, -1, 0))
@@ -157,8 +158,8 @@ def majority(counts: np.ndarray) -> np.ndarray:
 def net_interval(wins: int, losses: int, n: int, confidence: float = CONFIDENCE) -> tuple[float, float]:
     """Interval of (wins - losses) / n over n prompts, each won, lost or tied.
 
-    Bonett & Price 2012, Journal of Educational and Behavioral Statistics 37, 479-488: a Wald interval after one win and one
-    loss are added, which keeps its coverage where one of them is rare.
+    Bonett & Price 2012, Journal of Educational and Behavioral Statistics 37, 479-488: a Wald interval after adding one win
+    and one loss, which maintains coverage when one of them is rare.
     """
     win, loss = (wins + 1) / (n + 2), (losses + 1) / (n + 2)
     margin = float(ndtri((1 + confidence) / 2)) * float(np.sqrt((win + loss - (win - loss) ** 2) / (n + 2)))
