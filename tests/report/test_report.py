@@ -21,7 +21,7 @@ from emudrift.generation.manifest import load_manifests
 from emudrift.report.answer.verdict import verdict
 from emudrift.report.elements.blocks import Table
 from emudrift.report.elements.wording import decimals, interval_text, number, p_text
-from emudrift.report.figures.image_grid import side_by_side
+from emudrift.report.gallery.grid_rows import side_by_side
 from emudrift.report.sections.fid_tables import comparison_tables, fid_tables
 from emudrift.report.sections.provenance import run_tables
 

@@ -14,9 +14,8 @@ from emudrift.errors import InputError
 from emudrift.generation.manifest import Manifest
 from emudrift.report.answer.verdict import verdict
 from emudrift.report.elements.blocks import Picture, Section, csv_of, data_uri
-from emudrift.report.figures.differences import comparison_caption
-from emudrift.report.figures.fid_curve import fid_caption
-from emudrift.report.figures.image_grid import side_by_side
+from emudrift.report.figures.captions import comparison_caption, fid_caption
+from emudrift.report.gallery.grid_rows import side_by_side
 from emudrift.report.gallery.section import Gallery
 from emudrift.report.sections.benchmarks import Cost, cost_tables
 from emudrift.report.sections.fid_tables import comparison_tables, fid_tables
