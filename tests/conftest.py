@@ -28,6 +28,19 @@ os.environ["HF_HUB_OFFLINE"] = "1"
 MODULES = tempfile.TemporaryDirectory(prefix="emudrift-modules-")
 os.environ["HF_MODULES_CACHE"] = MODULES.name
 
+# The files that take longest, in the order in which they are begun.
+LONGEST = (
+    "test_slurm.py",
+    # A test process asks for more work when two tests are left to it: these three are over at once.
+    "test_cluster.py",
+    "test_workflow.py",
+    "test_metrics_workflow.py",
+    "test_other_models.py",
+    "test_truth.py",
+    "test_extending.py",
+    "test_human_workflow.py",
+    "test_disk_full.py",
+)
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 WORKFLOW = ("Snakefile", "rules", "scripts", "src", "envs", "config.yaml", "profiles", "slurm", "pyproject.toml")
 MADE = ("results", "resources", ".snakemake")
@@ -46,8 +59,9 @@ def pytest_unconfigure() -> None:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Tests on the cluster take longest and go first, then those of whole workflows: no long file is left to the end."""
-    items.sort(key=lambda item: (SLURM not in item.path.parents, item.path.parent.name != "workflow"))
+    """Tests on the cluster take longest and go first, then whole workflows: no long file is left to the end."""
+    order = {name: place for place, name in enumerate(LONGEST)}
+    items.sort(key=lambda item: order.get(item.path.name, len(order)))
 
 
 @pytest.hookimpl(optionalhook=True)

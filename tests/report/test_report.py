@@ -282,7 +282,7 @@ def test_a_thousand_attempts_are_counted_and_only_those_cut_short_have_lines() -
     assert "images/<arm>/<rows>.attempts.jsonl" in study.page().text
     study.manifests[0] = study.manifests[0].model_copy(update={"attempts": [begun] * 1000})
     table = attempts_table(study)
-    assert "Here are those that did not finish;" in table.note
+    assert "Listed: those that did not finish;" in table.note
     assert [row[8].text for row in table.rows] == ["walltime: 20 s are left"] * 4
 
 

@@ -13,14 +13,16 @@ from typing import ClassVar
 from cluster import Cluster, wait_until
 from conftest import Workflow, small_config
 
+from emudrift.config.experiment import Experiment
+
 ROWS = ("000000-000010", "000010-000020")
 
 
 def prepare(workflow: Workflow, **changes) -> Workflow:
-    """Gives a fresh copy the small experiment: images drawn one at a time (the same bytes, since float32), so that there
-    are more moments to be disturbed at."""
+    """Gives a fresh copy the small experiment at one scale: images drawn one at a time (the same bytes, since float32), so
+    that there are more moments to be disturbed at."""
     resources = {"generation_batch_size": 1, "feature_batch_size": 16}
-    workflow.write_config(small_config(resources=resources, **changes))
+    workflow.write_config(small_config(**({"resources": resources, "guidance_scales": [3]} | changes)))
     workflow.results = workflow.folder / "results/small"
     return workflow
 
@@ -125,6 +127,12 @@ def freeze_in_mid_work(
 def state(cluster: Cluster, job: dict[str, str]) -> dict[str, str]:
     (now,) = (each for each in cluster.jobs() if each["JobId"] == job["JobId"])
     return now
+
+
+def arms_of(workflow: Workflow, model: str | None = None) -> set[str]:
+    """Full names of the arms of a prepared workflow, or of one of its models."""
+    arms = Experiment.load(workflow.folder / "test.yaml").arms()
+    return {arm.name for arm in arms if model in (None, arm.model)}
 
 
 def targets(workflow: Workflow, arm: str) -> list[str]:
