@@ -128,7 +128,7 @@ def on_gpu(arguments: argparse.Namespace) -> dict[str, Any]:
     engine = new_engine(model, recipe, arguments.attention)
     engine.prompt_length = max(len(ids) for ids in recipe.positive(new_captions(64))["input_ids"])
     torch.cuda.empty_cache()
-    free = torch.cuda.mem_get_info(device)[0] - engine.language.bytes_to_read(engine.prompt_length)
+    free = torch.cuda.mem_get_info(device)[0] - engine.language.prefill_bytes(engine.prompt_length)
     free -= TOGETHER * BYTES_PER_PIXEL * (8 * side) ** 2  # For the decoder, as in a real run.
     batch = arguments.batch or equal_batches(free - SPARE, engine.bytes_per_image(), SHARD)[1]
     captions, seeds = new_captions(batch), list(range(batch))
@@ -203,7 +203,7 @@ def documented(reference: ReferenceEngine, captions: list[str]) -> torch.Tensor:
         prefix_allowed_tokens_fn=reference.grid(length),
         max_new_tokens=recipe.new_tokens,
     )
-    return reference.read(output[:, length:])
+    return reference.codes_of(output[:, length:])
 
 
 def roofline(engine: GridEngine, batch: int, bytes_per_second: float) -> float:

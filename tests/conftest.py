@@ -278,3 +278,12 @@ def copies(tmp_path) -> tuple[Path, Path]:
     return shutil.copytree(MINIATURE / "base", tmp_path / "base"), shutil.copytree(
         MINIATURE / "finetuned", tmp_path / "adapter"
     )
+
+
+def experiment(folder: Path, **changes: Any) -> Any:
+    """The smallest experiment, with these changes, read from a config file in a folder."""
+    from emudrift.config.experiment import Experiment
+
+    path = folder / "config.yaml"
+    path.write_text(yaml.safe_dump(small_config(**changes)))
+    return Experiment.load(path)

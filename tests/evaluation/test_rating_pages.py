@@ -335,7 +335,7 @@ def test_archives_that_lack_a_prompt_and_too_few_prompts_are_refused(tmp_path):
     experiment = experiment_of({"prompts": 6}, sample_sizes=[10], shard_size=10)
     experiment.paths = replace(experiment.paths, results=tmp_path)
     design = design_study(experiment)
-    with pytest.raises(InputError, match="not a whole archive"):
+    with pytest.raises(InputError, match="incomplete archive"):
         write_images(experiment, design, prompts_of(10), tmp_path / "pages")
     archives(experiment, 10, skip="003")
     with pytest.raises(InputError, match="its archives do not match the prompt table"):

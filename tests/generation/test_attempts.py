@@ -84,7 +84,7 @@ def test_what_ended_an_attempt_is_not_hidden_by_a_history_that_cannot_be_written
     monkeypatch.setattr(History, "_write", full)
     with pytest.raises(Stopped, match="SIGTERM"):
         attempt(history, 0, 3, Stopped("SIGTERM"))
-    assert "could not be noted: cannot write a.jsonl" in caplog.text
+    assert "could not record the end of this attempt: cannot write a.jsonl" in caplog.text
 
 
 def test_who_lost_a_shard_does_not_write_into_the_line_of_who_took_it_over(tmp_path):

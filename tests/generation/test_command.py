@@ -13,9 +13,8 @@ from typing import Any
 
 import numpy as np
 import pytest
-from conftest import ROOT, small_config
+from conftest import ROOT, experiment, small_config
 from PIL import Image
-from test_config import experiment
 
 from emudrift.config.reader import parse_config
 from emudrift.data.prompts import Prompt
@@ -50,7 +49,7 @@ def draw(prompt, ending=".png", size=None, name=None):
 ALL = "for prompt in prompts: draw(prompt)\n"
 
 
-class RowRange:
+class Shard:
     """A shard that a program of the test draws."""
 
     def __init__(self, folder: Path) -> None:
@@ -70,11 +69,11 @@ class RowRange:
 
 
 @pytest.fixture
-def shard(tmp_path, monkeypatch) -> RowRange:
+def shard(tmp_path, monkeypatch) -> Shard:
     monkeypatch.setattr(command, "LOOK", 0.02)
     (tmp_path / "tmp").mkdir()
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "tmp"))
-    return RowRange(tmp_path)
+    return Shard(tmp_path)
 
 
 @pytest.fixture(autouse=True)
@@ -126,8 +125,8 @@ def test_jpegs_are_taken_as_they_decode(shard):
 
 
 FAILURES = {
-    "status": ("sys.exit('cannot find\\nthe weights')", r"ended with status 1 after 2 of 6.*It said:\ncannot find\nthe weights"),
-    "signal": ("os.kill(os.getpid(), signal.SIGSEGV)", "was ended by SIGSEGV after 2 of 6"),
+    "status": ("sys.exit('cannot find\\nthe weights')", r"ended with status 1 after 2 of 6.*output:\ncannot find\nthe weights"),
+    "signal": ("os.kill(os.getpid(), signal.SIGSEGV)", "was terminated by SIGSEGV after 2 of 6"),
     "traceback": ("1 / 0", "ended with status 1 after 2 of 6.*ZeroDivisionError"),
 }  # fmt: skip
 
@@ -145,11 +144,11 @@ def test_what_a_program_drew_before_it_failed_is_kept(shard, failure):
 HALF = "(output / (prompts[2]['prompt_id'] + '.png')).write_bytes(b'\\x89PNG\\r\\n\\x1a\\n' + bytes(99))\n"
 FAULTS = {
     "missing": ("for prompt in prompts[2:]: draw(prompt)", r"status 0, but 2 of 6 images are missing.*: 0{12}, 0{11}1\."),
-    "extra": (ALL + "draw(prompts[0], name='0')", r"images that were not asked for: 0\.png\. Each must be named <prompt_id>"),
-    "size": ("for prompt in prompts: draw(prompt, size=(8, 8))", r"is 8 x 8 pixels, \(16, 8\) were asked for"),
-    "half": (ALL.replace("prompts:", "prompts[:2]:") + HALF, "wrote no whole image"),
+    "extra": (ALL + "draw(prompts[0], name='0')", r"unexpected images: 0\.png\. Each must be named <prompt_id>"),
+    "size": ("for prompt in prompts: draw(prompt, size=(8, 8))", r"has 8 x 8 pixels, expected \(16, 8\)"),
+    "half": (ALL.replace("prompts:", "prompts[:2]:") + HALF, "wrote a damaged image"),
     "removed": ("import shutil; shutil.rmtree(output)", r"its command removed \{output\}"),
-    "again": (ALL + "time.sleep(1)\n" + ALL + "time.sleep(1)", "wrote images again that were whole before"),
+    "again": (ALL + "time.sleep(1)\n" + ALL + "time.sleep(1)", "rewrote images that were already complete"),
 }  # fmt: skip
 
 
@@ -255,16 +254,17 @@ def test_a_signal_to_the_job_ends_the_program(shard):
 JOB = """
 import sys
 from pathlib import Path
-from test_command import DAWDLES, PROGRAM, RowRange
+from test_command import DAWDLES, PROGRAM, Shard
 
 folder = Path(sys.argv[1])
-RowRange(folder).draw(DAWDLES.format(pids=str(folder / "pids")))
+Shard(folder).draw(DAWDLES.format(pids=str(folder / "pids")))
 """
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells a program that its parent died")
 def test_a_program_does_not_outlive_a_job_that_is_killed(tmp_path):
-    environment = os.environ | {"PYTHONPATH": os.pathsep.join([str(ROOT / "src"), str(ROOT / "tests")])}
+    folders = [str(ROOT / folder) for folder in ("src", "tests", "tests/generation")]
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join(folders)}
     job = subprocess.Popen([sys.executable, "-c", JOB, str(tmp_path)], env=environment | {"TMPDIR": str(tmp_path)})
     while not (tmp_path / "pids").exists() or not (tmp_path / "pids").read_text():
         assert job.poll() is None
@@ -285,7 +285,7 @@ def test_a_program_does_not_outlive_a_job_that_is_killed(tmp_path):
 
 
 def test_a_program_that_is_not_there_is_found_before_anything_is_drawn(shard):
-    with pytest.raises(InputError, match="'no-such-program' is no program that can be run here"):
+    with pytest.raises(InputError, match="'no-such-program' is not an executable program"):
         check_command(["no-such-program", "{prompts}", "{output}"], [])
     with pytest.raises(InputError, match="models: files: no such file or folder"):
         check_command(["python3"], [shard.folder / "none"])

@@ -88,7 +88,7 @@ def test_images_can_be_decoded_again_at_any_time(tmp_path, undisturbed, caplog):
     assert make(tmp_path, again := Codes()) == undisturbed
     assert again.drawn == []
     assert again.decoded == [4, 4, 2]
-    assert caplog.messages == ["tokens of 10 images were there already; decoded, not drawn"]
+    assert caplog.messages == ["tokens of 10 images already exist and are only decoded"]
 
 
 def test_only_images_that_are_not_drawn_count_as_decoded(tmp_path, undisturbed, caplog):
@@ -100,7 +100,7 @@ def test_only_images_that_are_not_drawn_count_as_decoded(tmp_path, undisturbed, 
     (tmp_path / "partial" / "tokens" / "000004-000008.npz").unlink()
     assert make(tmp_path, again := Codes()) == undisturbed
     assert again.drawn == [[4, 5, 6, 7]]
-    assert caplog.messages == ["tokens of 1 images were there already; decoded, not drawn"]
+    assert caplog.messages == ["tokens of 1 images already exist and are only decoded"]
 
 
 def cut(path: Path) -> None:

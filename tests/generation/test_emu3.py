@@ -152,12 +152,12 @@ def test_a_token_out_of_place_is_never_decoded(generator):
     good = torch.full((1, recipe.new_tokens), ids.first_visual)
     good[0, 8:-3:9] = ids.eol
     good[0, -3:] = torch.tensor([ids.eof, ids.eoi, ids.eos])
-    assert generator.engine.read(good).shape == (1, 8, 8)
+    assert generator.engine.codes_of(good).shape == (1, 8, 8)
     for place, token in ((3, ids.eol), (0, ids.first_visual - 1), (8, ids.first_visual), (-1, ids.first_visual)):
         bad = good.clone()
         bad[0, place] = token
         with pytest.raises(RuntimeError, match="left the token grid"):
-            generator.engine.read(bad)
+            generator.engine.codes_of(bad)
 
 
 def test_sampling_follows_the_softmax_over_the_top_k():
@@ -235,9 +235,9 @@ FAULTS = {
         lambda base, adapter: (base / "model.safetensors").write_bytes(
             (base / "model.safetensors").read_bytes()[:5000]
         ),
-        "not a whole safetensors file",
+        "incomplete safetensors file",
     ),
-    "no config": (lambda base, adapter: (base / "config.json").unlink(), "no config.json here"),
+    "no config": (lambda base, adapter: (base / "config.json").unlink(), "has no config.json"),
     "broken config": (lambda base, adapter: (base / "config.json").write_text("{"), "config.json: not valid JSON"),
     "other model": (
         lambda base, adapter: (base / "config.json").write_text('{"model_type": "llama"}'),
@@ -245,13 +245,13 @@ FAULTS = {
     ),
     "missing weight": (
         lambda base, adapter: edit_weights(base / "model.safetensors", lambda w: w.pop("text_model.model.norm.weight")),
-        "1 weights are missing, model.text_model.norm.weight",
+        "1 weights are missing; the first is model.text_model.norm.weight",
     ),
     "wrong shape": (
         lambda base, adapter: edit_weights(
             base / "model.safetensors", lambda w: w.update({"text_model.model.norm.weight": torch.zeros(3)})
         ),
-        r"has shape \(3,\), but config.json asks for",
+        r"has shape \(3,\), but config.json requires",
     ),
     "no adapter": (lambda base, adapter: shutil.rmtree(adapter), "the adapter folder is missing"),
     "no adapter weights": (
@@ -260,7 +260,7 @@ FAULTS = {
     ),
     "adapter of another size": (
         lambda base, adapter: edit_weights(adapter / "adapter_model.safetensors", widen_first_factor),
-        "1 of the adapter's .* weights belong to another base model, which has other sizes",
+        "1 of the adapter's .* weights belong to a base model with other sizes",
     ),
     "adapter of another model": (
         lambda base, adapter: edit_weights(adapter / "adapter_model.safetensors", rename_first_factor),
@@ -268,7 +268,7 @@ FAULTS = {
     ),
     "adapter with more than the base": (
         lambda base, adapter: edit_weights(adapter / "adapter_model.safetensors", add_factor),
-        "1 of the adapter's .* weights belong to another base model, which has other modules; .*layers.99",
+        "1 of the adapter's .* weights belong to a base model with other modules; .*layers.99",
     ),
     "half an adapter": (
         lambda base, adapter: edit_weights(

@@ -52,8 +52,8 @@ def test_the_digest_changes_with_an_image(folder):
     ("table", "said"),
     [
         ("prompt_id,file\np0,p0.png\n", "needs the columns prompt_id and file_name"),
-        ("prompt_id,file_name\np0,../p0.png\n", "line 2: '../p0.png' leads outside"),
-        ("prompt_id,file_name\np0,p0.png\np0,p0.png\n", "line 3: prompt_id 'p0' is given twice"),
+        ("prompt_id,file_name\np0,../p0.png\n", "line 2: '../p0.png' is outside"),
+        ("prompt_id,file_name\np0,p0.png\np0,p0.png\n", "line 3: prompt_id 'p0' appears twice"),
         ("prompt_id,file_name\np0,none.png\n", "line 2: 'none.png' is not a file"),
     ],
 )

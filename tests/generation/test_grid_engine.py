@@ -48,19 +48,19 @@ def test_an_image_is_the_same_alone_in_a_batch_of_eight_and_in_another_order():
         np.testing.assert_array_equal(generator.codes([eight[i] for i in order]), together[order])
 
 
-@pytest.mark.parametrize("slots", [7, 32, 4096])
-def test_a_cache_that_is_read_in_buckets_as_on_a_gpu_gives_the_same_tokens(slots):
+@pytest.mark.parametrize("bucket", [7, 32, 4096])
+def test_a_cache_that_is_read_in_buckets_as_on_a_gpu_gives_the_same_tokens(bucket):
     """Slots that are not filled yet are masked, whatever stands in them from the batch before."""
     generator = new_generator(engine="grid", negative_prompt="blurry")
     expected = generator.codes(SEVERAL)
-    generator.engine.slots = slots
+    generator.engine.kv_bucket = bucket
     read = []
     step = generator.engine.language.step
     generator.engine.language.step = lambda *given: read.append(given[-1]) or step(*given)
     np.testing.assert_array_equal(generator.codes(SEVERAL[::-1])[::-1], expected)
     np.testing.assert_array_equal(generator.codes(SEVERAL), expected)
-    assert {count % slots for count in read} == {0}
-    assert len(set(read)) <= generator.engine.capacity // slots, "each length needs a graph of its own"
+    assert {count % bucket for count in read} == {0}
+    assert len(set(read)) <= generator.engine.capacity // bucket, "each length needs a graph of its own"
 
 
 def test_flash_attention_is_told_which_slots_are_filled(monkeypatch):
@@ -206,7 +206,7 @@ def test_where_memory_runs_out_the_batch_halves_and_says_so(caplog):
     np.testing.assert_array_equal(generator.codes(SEVERAL), expected)
     assert hungry.asked == [6, 3, 2, 2, 2]
     assert generator.effective_batch_size == 2
-    assert "out of memory with 6 images together; going on with 3" in caplog.text
+    assert "out of memory with a batch of 6; continuing with 3" in caplog.text
     np.testing.assert_array_equal(generator.codes(SEVERAL), expected)
     assert hungry.asked[5:] == [2, 2, 2], "what failed once is not tried again"
 
@@ -214,7 +214,7 @@ def test_where_memory_runs_out_the_batch_halves_and_says_so(caplog):
 def test_a_device_too_small_for_one_image_is_one_error():
     generator = new_generator(engine="grid")
     generator.engine.codes = Hungry(generator.engine, 0).codes
-    with pytest.raises(InputError, match="memory is too small to draw one image of 64 x 64"):
+    with pytest.raises(InputError, match="not enough device memory to generate one image of 64 x 64"):
         generator.codes(SEVERAL)
 
 

@@ -15,6 +15,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from conftest import ROOT
 
 from emudrift.config.paths import ExperimentPaths
 from emudrift.data.prompts import Prompt
@@ -87,7 +88,7 @@ def test_the_archive_is_a_webdataset_tar_in_row_order_that_says_nothing_of_when_
 def test_killed_in_mid_work_again_and_again_gives_the_same_bytes(tmp_path, undisturbed):
     """A real process, a real SIGKILL, at a different moment each time."""
     program = (
-        f"import sys; sys.path[:0] = {[str(Path(__file__).parents[1]), str(Path(__file__).parents[2] / 'src')]!r}\n"
+        f"import sys; sys.path[:0] = {[str(ROOT / folder) for folder in ('src', 'tests', 'tests/generation')]!r}\n"
         f"from pathlib import Path; from test_shards import *; make(Path({str(tmp_path / 'killed')!r}), Painter(0.03))"
     )
     partial = tmp_path / "killed" / "partial"
@@ -115,7 +116,7 @@ def test_the_first_shard_fixes_the_batch_size_of_its_arm(tmp_path):
     assert fixed_batching(path, Batching(20, 50)) == Batching(20, 50)
     assert fixed_batching(path, Batching(8, 50)) == Batching(20, 50)
     assert [path.name for path in (tmp_path / "arm").iterdir()] == ["batch.json"]
-    with pytest.raises(InputError, match="padded to 50 tokens, and now there is one of 51: the captions were changed"):
+    with pytest.raises(InputError, match="padded to 50 tokens, but one now has 51: the captions have changed"):
         fixed_batching(path, Batching(20, 51))
 
 
@@ -144,7 +145,7 @@ def test_a_broken_sample_is_made_again(tmp_path, undisturbed, ending, fault):
 )
 def test_images_of_another_arm_are_never_mixed_in(tmp_path, prompts, identity):
     make(tmp_path, Painter())
-    with pytest.raises(InputError, match="made by other settings, weights or prompts"):
+    with pytest.raises(InputError, match="generated with other settings, weights or prompts"):
         check_archive(tmp_path / "a.tar", prompts, identity)
     make(tmp_path, painter := Painter(), prompts, identity)
     assert painter.asked == [[0, 1, 2, 3], [4, 5, 6, 7], [8, 9]]
@@ -168,7 +169,7 @@ def test_a_truncated_archive_is_refused(tmp_path, undisturbed):
 
 def test_an_image_of_the_wrong_size_is_refused(tmp_path):
     partial = PartialShard(tmp_path / "partial", IDENTITY, (8, 8))
-    with pytest.raises(InputError, match=r"is 8 x 16 pixels, \(8, 8\) were asked for"):
+    with pytest.raises(InputError, match=r"has 8 x 16 pixels, expected \(8, 8\)"):
         partial.write(PROMPTS[0], next(Painter().generate(PROMPTS)))
 
 

@@ -197,10 +197,10 @@ def test_starting_over_refuses_what_is_not_there_and_what_is_being_made(experime
     finish(experiment, 0, 0)
     with pytest.raises(InputError, match="there is no arm 'bose'; the arms are base-cfg1-"):
         remove_images(experiment, "bose", None)
-    with pytest.raises(InputError, match="has no shard '000030-000040'; there are 000000-000010"):
+    with pytest.raises(InputError, match="has no shard '000030-000040'; its shards are 000000-000010"):
         remove_images(experiment, "base-cfg1", "000030-000040")
     path = experiment.paths.lock(*names(experiment, 0, 0))
-    with Lock(path, "a"), pytest.raises(InputError, match="is at work on it; end that first"):
+    with Lock(path, "a"), pytest.raises(InputError, match="is working on it; stop that job first"):
         remove_images(experiment, "base-cfg1", None)
     assert survey(experiment)[0].count("done") == 1
 

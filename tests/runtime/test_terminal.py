@@ -72,8 +72,8 @@ def test_an_error_in_a_pipe_is_the_same_words():
 @pytest.mark.parametrize(
     ("message", "hint"),
     [
-        ("a.tar: not a whole archive; remove it and run again", "; remove it and run again"),
-        ("a.tar: not a whole archive (bad; worse); remove it", "; remove it"),
+        ("a.tar: incomplete archive; remove it and run again", "; remove it and run again"),
+        ("a.tar: incomplete archive (bad; worse); remove it", "; remove it"),
         ("no semicolon", ""),
         ("one (unclosed; parenthesis", "; parenthesis"),
         ("fault; hint; more of it", "; hint; more of it"),

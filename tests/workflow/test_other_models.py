@@ -66,7 +66,7 @@ def test_what_the_safety_checker_replaced_is_in_the_manifests_and_on_the_page(ot
     flagged = [prompt_id for manifest in manifests(others, "sd") for prompt_id in manifest["flagged"]]
     assert 0 < len(flagged) < 20, "the test needs both kinds"
     page = " ".join((others.results / "report.html").read_text().split())
-    assert f"sd, guidance 3: its safety checker put black in the place of {len(flagged)} images" in page.replace(
+    assert f"sd, guidance 3: its safety checker replaced {len(flagged)} images" in page.replace(
         "\N{NO-BREAK SPACE}", " "
     )
     assert f"20 in 2; {len(flagged)} black (safety checker)" in page

@@ -1,1 +1,1 @@
-"""From prompts to shard archives: generators, resume, attempts, the state of the arms."""
+"""From prompts to shard archives: image generators, resumable shards, attempts, and progress of the arms."""

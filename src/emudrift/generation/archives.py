@@ -1,4 +1,4 @@
-"""Archives of finished shards: uncompressed WebDataset tars, written exactly and checked."""
+"""Archives of finished shards: uncompressed WebDataset tars, written reproducibly and verified."""
 
 import hashlib
 import io
@@ -17,17 +17,17 @@ from emudrift.runtime.atomic_files import TEMPORARY_PREFIX, atomic_path
 
 
 def write_archive(path: Path, prompts: Sequence[Prompt], partial: PartialShard) -> dict[str, str]:
-    """Packs the finished samples of a shard into an uncompressed WebDataset tar, checks it and renames it into place.
+    """Packs the finished samples of a shard into an uncompressed WebDataset tar, verifies it and renames it into place.
 
-    The bytes depend on prompts, settings and weights alone: members in row order, headers without owner or time.
+    The bytes depend on prompts, settings and weights only: members in row order, headers without owner or time.
 
     Returns:
         prompt_id to sha256 of the image.
 
     Raises:
-        InputError: a sample is missing, or the disk is full; no half-written archive is left.
+        InputError: a sample is missing, or the disk is full; no incomplete archive is left behind.
     """
-    # A shard has one writer, so these are nobody else's.
+    # A shard has a single writer, so no other process owns these files.
     remove_leftovers(path)
     with atomic_path(path) as temporary:
         with tarfile.open(temporary, "w", format=tarfile.USTAR_FORMAT) as tar:
@@ -46,19 +46,19 @@ def write_archive(path: Path, prompts: Sequence[Prompt], partial: PartialShard) 
 
 
 def remove_leftovers(archive: Path) -> None:
-    """Removes what killed attempts left half-written beside a shard's archive; only for who holds its lock."""
+    """Removes incomplete files that killed attempts left next to a shard's archive. The caller must hold the shard's lock."""
     for leftover in archive.parent.glob(f"{TEMPORARY_PREFIX}*-{archive.stem}.*"):
         leftover.unlink()
 
 
 def check_archive(path: Path, prompts: Sequence[Prompt], identity: Identity) -> dict[str, str]:
-    """Reads an archive from end to end: the ids equal the prompts, every image decodes, every record fits.
+    """Verifies a whole archive: the ids equal those of the prompts, every image decodes, every record matches.
 
     Returns:
         prompt_id to sha256 of the image.
 
     Raises:
-        InputError: says what is wrong with which member.
+        InputError: names the member and what is wrong with it.
     """
     expected = {prompt.prompt_id: prompt for prompt in prompts}
     images, records = {}, {}
@@ -72,19 +72,19 @@ def check_archive(path: Path, prompts: Sequence[Prompt], identity: Identity) -> 
     if list(images) != list(expected) or list(records) != list(expected):
         missing = [prompt_id for prompt_id in expected if prompt_id not in images or prompt_id not in records]
         raise InputError(
-            f"{path}: holds {len(images)} of {len(expected)} images; missing: {', '.join(missing[:10]) or 'none'}"
+            f"{path}: has {len(images)} of {len(expected)} images; missing: {', '.join(missing[:10]) or 'none'}"
         )
     for prompt_id, record in records.items():
         sums, _ = record.pop("sha256"), record.pop("flagged", None)
         if record != identity.record(expected[prompt_id]) or sums[IMAGE] != images[prompt_id]:
             raise InputError(
-                f"{path}: image {prompt_id} was made by other settings, weights or prompts; remove the archive"
+                f"{path}: image {prompt_id} was generated with other settings, weights or prompts; remove the archive"
             )
     return images
 
 
 def is_finished(archive: Path, manifest: Path, prompts: Sequence[Prompt], identity: Identity) -> bool:
-    """Whether a shard is there, whole and of this identity."""
+    """Whether a shard's archive exists, is complete and has this identity."""
     try:
         found = load_manifest(manifest)
         check_archive(archive, prompts, identity)
@@ -94,14 +94,14 @@ def is_finished(archive: Path, manifest: Path, prompts: Sequence[Prompt], identi
 
 
 def read_archive(path: Path) -> Iterator[tuple[str, Image.Image]]:
-    """Yields (prompt_id, RGB image) of an archive, in row order. Raises InputError if it is broken."""
+    """Yields (prompt_id, RGB image) of an archive, in row order. Raises InputError if it is damaged."""
     for name, data in _members(path):
         if name.endswith(IMAGE):
             yield name.removesuffix(IMAGE), _decode(path, name, data)
 
 
 def archive_ids(path: Path) -> list[str]:
-    """prompt_ids of an archive, in row order, without reading its images. Raises InputError if it is broken."""
+    """prompt_ids of an archive, in row order, without reading its images. Raises InputError if it is damaged."""
     return [name.removesuffix(IMAGE) for name, _ in _members(path, read=False) if name.endswith(IMAGE)]
 
 
@@ -113,7 +113,7 @@ def _members(path: Path, read: bool = True) -> Iterator[tuple[str, bytes]]:
                 if file is not None:
                     yield member.name, file.read() if read else b""
     except (OSError, tarfile.TarError) as error:
-        raise InputError(f"{path}: not a whole archive ({error}); remove it and run its shard again") from error
+        raise InputError(f"{path}: incomplete archive ({error}); remove it and run its shard again") from error
 
 
 def _decode(path: Path, name: str, data: bytes) -> Image.Image:
@@ -122,6 +122,6 @@ def _decode(path: Path, name: str, data: bytes) -> Image.Image:
         image.load()
     except (OSError, SyntaxError) as error:
         raise InputError(
-            f"{path}: {name} does not decode ({error}); remove the archive and run its shard again"
+            f"{path}: {name} cannot be decoded ({error}); remove the archive and run its shard again"
         ) from error
     return image.convert("RGB")

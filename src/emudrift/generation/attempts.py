@@ -1,4 +1,4 @@
-"""What happened to a shard: one line per attempt, kept beside it whatever its end."""
+"""History of a shard: one line per attempt, however it ended, in a file next to the shard."""
 
 import json
 import logging
@@ -29,12 +29,12 @@ class Attempt:
 
     Attributes:
         job: SLURM job id, or None.
-        node: name of the machine.
-        device: in words; "" if the model was never loaded.
-        start, end: seconds since the epoch; the end of a killed one is its last image's time.
-        images_before: whole images that it found.
-        images: whole images that it made.
-        reason: of its end: `finished`, a signal, `walltime: ...`, `error: ...`, `killed: ...`; or `running`.
+        node: host name.
+        device: description; "" if the model was never loaded.
+        start, end: seconds since the epoch; for a killed attempt, `end` is the time of its last image.
+        images_before: finished images at its start.
+        images: images that it finished.
+        reason: why it ended: `finished`, a signal, `walltime: ...`, `error: ...`, `killed: ...`; or `running`.
     """
 
     job: str | None
@@ -56,9 +56,9 @@ class Attempt:
 
 
 def images_per_hour(attempts: Sequence[Attempt]) -> float | None:
-    """How fast a shard was drawn: in the attempt that made most of it; of equals in the slowest.
+    """Generation rate of a shard: that of the attempt that generated most of it; for ties, the slowest.
 
-    An attempt that found all tokens only had to decode them, and says nothing about drawing.
+    An attempt that only decoded existing tokens is not representative.
     """
     made = [attempt for attempt in attempts if attempt.images and attempt.seconds > 0]
     return min(made, key=lambda each: (-each.images, each.images_per_hour)).images_per_hour if made else None
@@ -67,7 +67,7 @@ def images_per_hour(attempts: Sequence[Attempt]) -> float | None:
 class History:
     """The attempts at a shard, in a JSON Lines file.
 
-    Raises InputError, where it reads, for a file that is no history.
+    Reading raises InputError if the file is invalid.
     """
 
     def __init__(self, path: Path) -> None:
@@ -83,11 +83,11 @@ class History:
             raise InputError(f"{self.path}: not a history of attempts ({fault}); remove it and run again") from error
 
     def begin(self, job: Job, images: int, last_image: float | None) -> Attempt:
-        """Adds an attempt. One before it that still runs, by its line, was killed, since only one works at a time.
+        """Adds an attempt. If the previous one is still marked as running, it was killed: the lock allows one at a time.
 
         Args:
-            images: whole images that are there.
-            last_image: when the newest of them was written, in seconds since the epoch.
+            images: number of finished images.
+            last_image: time at which the newest of them was written, in seconds since the epoch.
         """
         attempts = self.attempts()
         if attempts and attempts[-1].reason == RUNNING:
@@ -100,7 +100,7 @@ class History:
         return begun
 
     def end(self, begun: Attempt, reason: str, images: int, device: str) -> None:
-        """Completes the line of an attempt, unless another job took the shard over and did so."""
+        """Completes the line of an attempt, unless another job has taken over the shard and done so."""
         ended = replace(begun, end=time.time(), images=images, reason=reason, device=device)
         self._write([ended if attempt == begun else attempt for attempt in self.attempts()])
 
@@ -110,10 +110,10 @@ class History:
 
 
 class Recording:
-    """Writes the line of one attempt: begun when it is known what is there, completed whatever ends the `with` block.
+    """Records one attempt: its line is added by `begin` and completed when the `with` block ends, for whatever reason.
 
     Attributes:
-        device: in words, to be set once the model is loaded.
+        device: description, to be set once the model is loaded.
     """
 
     def __init__(self, history: History, job: Job, progress: Progress) -> None:
@@ -143,4 +143,4 @@ class Recording:
         except InputError as fault:
             if error is None:
                 raise
-            logger.error("the end of this attempt could not be noted: %s", fault)  # What ended it matters more.
+            logger.error("could not record the end of this attempt: %s", fault)  # The original error is more important.

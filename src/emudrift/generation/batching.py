@@ -1,4 +1,4 @@
-"""The batching of an arm, which its first shard fixes and every later one keeps."""
+"""The batching of an arm: fixed by its first shard and reused by all others."""
 
 import json
 import uuid
@@ -13,18 +13,18 @@ from emudrift.runtime.json_files import load_record
 
 
 def fixed_batching(path: Path, wanted: Batching) -> Batching:
-    """The batching that the first shard of an arm chose; every later one keeps it.
+    """The batching fixed by the arm's first shard; if this is the first shard, fixes `wanted`.
 
     Args:
-        path: JSON beside the arm's shards.
-        wanted: taken if nobody chose before.
+        path: JSON file next to the arm's shards.
+        wanted: used if no batching has been fixed yet.
 
     Raises:
-        InputError: prompts have grown longer than what was chosen.
+        InputError: prompts are now longer than the fixed padding.
     """
     mine = path.with_name(f"{TEMPORARY_PREFIX}{uuid.uuid4().hex}-{path.name}")
     write_bytes_atomically(mine, json.dumps(asdict(wanted)).encode())
-    # Of several jobs that start together one makes the link; the others find it, whole.
+    # If several jobs start simultaneously, one of them creates the link and the others find the complete file.
     try:
         hard_link(mine, path)
     except FileExistsError:
@@ -34,14 +34,14 @@ def fixed_batching(path: Path, wanted: Batching) -> Batching:
     chosen = chosen_batching(path)
     if chosen.prompt_length < wanted.prompt_length:
         raise InputError(
-            f"{path}: prompts are padded to {chosen.prompt_length} tokens, and now there is one of {wanted.prompt_length}: the "
-            f"captions were changed. Start over with ARM={path.parent.name} snakemake remove_images"
+            f"{path}: prompts are padded to {chosen.prompt_length} tokens, but one now has {wanted.prompt_length}: the captions "
+            f"have changed. Start over with ARM={path.parent.name} snakemake remove_images"
         )
     if chosen.batch_size != wanted.batch_size:
-        logger.info("batch size %d, which %s fixed for this arm, not %d", chosen.batch_size, path, wanted.batch_size)
+        logger.info("batch size %d, as fixed for this arm in %s, not %d", chosen.batch_size, path, wanted.batch_size)
     return chosen
 
 
 def chosen_batching(path: Path) -> Batching:
-    """What `fixed_batching` fixed. Raises InputError if the file is missing or broken."""
-    return load_record(path, Batching, "remove it, and the arm's images with it")
+    """The batching that `fixed_batching` stored. Raises InputError if the file is missing or damaged."""
+    return load_record(path, Batching, "remove it together with the arm's images")

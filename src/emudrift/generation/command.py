@@ -1,4 +1,4 @@
-"""Any program as a generator: it is given prompts as JSON Lines and writes an image file for each (docs/adding-a-model.md)."""
+"""Any program as a generator: it receives prompts as JSON Lines and writes one image file each (docs/adding-a-model.md)."""
 
 import json
 import logging
@@ -34,11 +34,11 @@ logger = logging.getLogger(__name__)
 
 ENDINGS = (".png", ".jpg", ".jpeg")
 LOOK = 0.5
-"""Seconds between two looks for new images."""
+"""Seconds between two scans for new images."""
 GRACE = 10.0
-"""Seconds that a program has to end after SIGTERM, before SIGKILL."""
+"""Seconds between SIGTERM and SIGKILL."""
 LAST_LINES = 20
-"""Lines of the program's output that an error repeats."""
+"""Lines of the program's output shown in error messages."""
 
 _LAUNCHER = """
 import ctypes, os, sys
@@ -52,16 +52,17 @@ try:
 except OSError as error:
     sys.exit(f"{words[0]}: cannot be started: {(error.strerror or str(error)).lower()}")
 """
-"""Becomes the program, after asking the kernel to end it when this process is killed: it would go on using the GPU."""
+"""Replaces itself by the program, after asking the kernel to end it if this process is killed; otherwise the program would
+keep using the GPU."""
 
 
 class CommandGenerator:
-    """Runs a program once for all that is missing of a shard, and takes its images over while it goes on.
+    """Runs a program once for all missing images of a shard, and collects its images while it is running.
 
     Args:
-        settings: those of the arm (`Arm.settings`).
+        settings: of the arm (`Arm.settings`).
         model: name of the model, for messages.
-        folder: that the program is run in.
+        folder: working directory of the program.
     """
 
     def __init__(self, settings: dict[str, Any], model: str, folder: Path = REPOSITORY) -> None:
@@ -72,13 +73,13 @@ class CommandGenerator:
     def generate_all(
         self, prompts: Sequence[Prompt], watch: Callable[[], None]
     ) -> Iterator[tuple[Prompt, GeneratedImage]]:
-        """Yields each prompt with its image as soon as that is whole, in the order in which the program writes them.
+        """Yields each prompt with its image as soon as it is complete, in the order in which the program writes them.
 
         Args:
-            watch: called again and again while the program runs; may raise `Stopped`, which ends the program.
+            watch: called periodically while the program runs; may raise `Stopped`, which ends the program.
 
         Raises:
-            InputError: the program failed, or images are missing, damaged or not asked for. Whole ones were yielded before.
+            InputError: the program failed, or images are missing, damaged or unexpected. Complete images are yielded first.
         """
         with tempfile.TemporaryDirectory(prefix="emudrift-command-") as name:
             lines, images = Path(name, "prompts.jsonl"), Path(name, "images")
@@ -102,12 +103,12 @@ class CommandGenerator:
             if status:
                 raise InputError(
                     f"models: {self.model}: its command {_how_it_ended(status)} after {inbox.taken:,} of {len(prompts):,} images"
-                    f" (they are kept). It said:\n{program.said()}"
+                    f" (they are kept). Its last output:\n{program.said()}"
                 )
             inbox.refuse_missing()
 
     def device(self) -> str:
-        return f"GPU {self.visible}, by a command" if self.visible else "cpu, by a command"
+        return f"GPU {self.visible}, external command" if self.visible else "cpu, external command"
 
     def _line(self, prompt: Prompt) -> str:
         line = {"prompt_id": prompt.prompt_id, "caption": prompt.caption, "seed": prompt.seed}
@@ -131,12 +132,12 @@ class CommandGenerator:
         return words
 
     def _environment(self) -> dict[str, str]:
-        # Python holds back what it prints to a pipe, and a killed program's last words would be lost.
+        # Python buffers output to a pipe, so that the last lines of a killed program would be lost.
         return os.environ | {"CUDA_VISIBLE_DEVICES": self.visible, "PYTHONUNBUFFERED": "1"}
 
 
 class _Inbox:
-    """The folder that a program writes its images to."""
+    """The folder to which a program writes its images."""
 
     def __init__(self, folder: Path, prompts: Sequence[Prompt], model: str) -> None:
         self.folder, self.model = folder, model
@@ -149,20 +150,21 @@ class _Inbox:
         return len(self._asked) - len(self._waiting)
 
     def take(self, ended: bool = False, well: bool = False) -> Iterator[tuple[Prompt, GeneratedImage]]:
-        """Yields the images that are whole, and removes their files.
+        """Yields the complete images and removes their files.
 
         Args:
-            ended: the program has; before, a file counts as whole only if nothing was written to it since the last look.
-            well: it ended with status 0, so that every file should be whole.
+            ended: the program has ended; while it is running, a file counts as complete if it has not changed since the last
+                scan.
+            well: it ended with status 0, so that every file should be complete.
 
         Raises:
-            InputError: an image was not asked for or came a second time; or, if `well`, one is damaged.
+            InputError: an image is unexpected or was written twice; or, if `well`, one is damaged.
         """
         if not self.folder.is_dir():
             raise InputError(f"models: {self.model}: its command removed {{output}}, the folder for its images")
-        # A link that leads nowhere is no image.
+        # is_file() skips dangling links.
         paths = [path for path in sorted(self.folder.iterdir()) if path.suffix.lower() in ENDINGS and path.is_file()]
-        if well or not ended:  # How it failed says more.
+        if well or not ended:  # If the program failed, its own error is more informative.
             self._refuse_others([path for path in paths if not path.name.startswith(".")])
         for path in paths:
             if path.stem not in self._waiting or not (ended or self._is_settled(path)):
@@ -171,7 +173,7 @@ class _Inbox:
                 image = np.asarray(load_image(path, name=path.name))
             except InputError as error:
                 if well:
-                    raise InputError(f"models: {self.model}: its command wrote no whole image: {error}") from error
+                    raise InputError(f"models: {self.model}: its command wrote a damaged image: {error}") from error
                 continue
             yield self._waiting.pop(path.stem), GeneratedImage(image)
             path.unlink()
@@ -187,18 +189,18 @@ class _Inbox:
         strangers = [path.name for path in paths if path.stem not in self._asked]
         if strangers:
             raise InputError(
-                f"models: {self.model}: its command wrote images that were not asked for: {_listed(strangers)}. Each must be "
+                f"models: {self.model}: its command wrote unexpected images: {_listed(strangers)}. Each must be "
                 f"named <prompt_id>.png or .jpg, such as {min(self._asked)}.png"
             )
         again = [path.name for path in paths if path.stem not in self._waiting]
         if again:
             raise InputError(
-                f"models: {self.model}: its command wrote images again that were whole before: {_listed(again)}. Write each "
-                "once: under another name first, then rename it"
+                f"models: {self.model}: its command rewrote images that were already complete: {_listed(again)}. Write each "
+                "once, under another name first, and then rename it"
             )
 
     def _is_settled(self, path: Path) -> bool:
-        """Whether nothing was written to a file since the last look."""
+        """Whether a file has not changed since the last scan."""
         stat = path.stat()
         now = (stat.st_size, stat.st_mtime_ns)
         before, self._seen[path] = self._seen.get(path), now
@@ -206,7 +208,7 @@ class _Inbox:
 
 
 class _Program:
-    """A running program, whose output goes to the log line by line."""
+    """A running program; its output is logged line by line."""
 
     def __init__(self, process: "subprocess.Popen[str]") -> None:
         self.process = process
@@ -219,13 +221,13 @@ class _Program:
         for line in pipe:
             text = line.rstrip()
             self._last.append(text)
-            if not line.endswith("\r"):  # Those are steps of a progress bar.
+            if not line.endswith("\r"):  # Skips updates of progress bars.
                 logger.info("| %s", text)
 
     def finish(self) -> int:
-        """Its exit status, negative for a signal; what it said is in the log then."""
+        """Waits for its exit status (negative for a signal) and until its output is in the log."""
         status = self.process.wait()
-        self._reader.join(GRACE)  # Not for ever: a child that it left behind may hold the pipe.
+        self._reader.join(GRACE)  # With a timeout, because a child process left behind may keep the pipe open.
         return status
 
     def said(self) -> str:
@@ -234,7 +236,7 @@ class _Program:
 
 @contextmanager
 def _running(words: list[str], folder: Path, environment: dict[str, str]) -> Iterator[_Program]:
-    """Starts a program in a process group of its own, and ends the whole group with the `with` block."""
+    """Starts a program in a new process group and ends the whole group when the `with` block ends."""
     logger.info("running %s", words)
     process = subprocess.Popen(
         [sys.executable, "-I", "-S", "-c", _LAUNCHER, str(os.getpid()), *words],
@@ -248,7 +250,7 @@ def _running(words: list[str], folder: Path, environment: dict[str, str]) -> Ite
         start_new_session=True,
     )
     assert process.stdout is not None
-    process.stdout.reconfigure(newline="")  # type: ignore[attr-defined]  # Keeps \r, which \n would hide.
+    process.stdout.reconfigure(newline="")  # type: ignore[attr-defined]  # Preserves \r at the end of lines.
     try:
         yield _Program(process)
     finally:
@@ -256,24 +258,24 @@ def _running(words: list[str], folder: Path, environment: dict[str, str]) -> Ite
 
 
 def _end(process: "subprocess.Popen[str]") -> None:
-    """Ends a program and what it started: asks first, and kills what is left after `GRACE` seconds."""
+    """Ends a program and its children: SIGTERM first, SIGKILL after `GRACE` seconds."""
     if process.poll() is None:
         _signal(process, signal.SIGTERM)
         try:
             process.wait(GRACE)
         except subprocess.TimeoutExpired:
-            logger.warning("the command did not end within %g s of SIGTERM; it is killed", GRACE)
-    _signal(process, signal.SIGKILL)  # Also children that it left behind: they would go on using the GPU.
+            logger.warning("the command did not end within %g s of SIGTERM; killing it", GRACE)
+    _signal(process, signal.SIGKILL)  # Also for children left behind, which would keep using the GPU.
     process.wait()
 
 
 def _signal(process: "subprocess.Popen[str]", number: signal.Signals) -> None:
-    with suppress(ProcessLookupError, PermissionError):  # All of the group are gone (macOS: or zombies).
+    with suppress(ProcessLookupError, PermissionError):  # The whole group is gone (on macOS: or zombies).
         os.killpg(process.pid, number)
 
 
 def _how_it_ended(status: int) -> str:
-    return f"ended with status {status}" if status > 0 else f"was ended by {signal.Signals(-status).name}"
+    return f"ended with status {status}" if status > 0 else f"was terminated by {signal.Signals(-status).name}"
 
 
 def _listed(names: Any) -> str:
@@ -281,11 +283,11 @@ def _listed(names: Any) -> str:
     return ", ".join(some[:10]) + (f" and {len(some) - 10:,} more" if len(some) > 10 else "")
 
 
-# -- looking over ----------------------------------------------------------------------------------------------------
+# -- validation ------------------------------------------------------------------------------------------------------
 
 
 def command_files(words: Sequence[str], files: Sequence[Path], folder: Path = REPOSITORY) -> dict[str, Path]:
-    """What a command is made of: the words after its first that name files, `files`, and all that lies in those folders.
+    """The files of a command: its arguments that are files, and `files`, with folders expanded recursively.
 
     Raises:
         InputError: one of `files` is missing.
@@ -303,12 +305,10 @@ def command_files(words: Sequence[str], files: Sequence[Path], folder: Path = RE
 
 
 def check_command(words: Sequence[str], files: Sequence[Path], folder: Path = REPOSITORY) -> dict[str, Any]:
-    """Finds the program and hashes its files, without running it. Raises InputError where one is missing."""
+    """Finds the program and hashes its files, without running it. Raises InputError if one is missing."""
     program = words[0]
     if shutil.which(program if os.sep not in program else str(folder / program)) is None:
-        raise InputError(
-            f"models: command: {program!r} is no program that can be run here; give its path, or mend PATH"
-        )
+        raise InputError(f"models: command: {program!r} is not an executable program; give its path, or fix PATH")
     hashed = hash_files(command_files(words, files, folder))
     return {"digest": digest_of(hashed), "files": {"command": hashed}, "revisions": {}}
 

@@ -1,4 +1,4 @@
-"""Drawing a shard: what is missing of it, batch by batch, tokens first, and images written while the next are drawn."""
+"""Generating the missing images of a shard: batch by batch, tokens first, with writing overlapped with generation."""
 
 import logging
 from collections import deque
@@ -17,9 +17,9 @@ from emudrift.runtime.jobs import Stopped
 logger = logging.getLogger(__name__)
 
 WRITERS = 2
-"""Threads that encode and write images; zlib and the disk let Python go on meanwhile."""
+"""Threads that encode and write images; zlib and file I/O release the GIL."""
 WAITING = 64
-"""Images that may wait to be written; more would only fill memory."""
+"""Maximum number of images in the write queue, which bounds its memory."""
 
 
 def draw_shard(
@@ -30,21 +30,21 @@ def draw_shard(
     progress: Callable[[int], None] = lambda done: None,
     before_batch: Callable[[], None] = lambda: None,
 ) -> None:
-    """Makes every missing sample of a shard.
+    """Generates every missing sample of a shard.
 
-    Batches are cut on a fixed grid of rows. A batch of which anything is missing is drawn whole, so a resumed shard puts
-    the same rows together as an undisturbed one and gives the same bytes even where a model's roundings depend on its batch.
-    A generator that draws a shard at once has no batches: it is asked for what is missing.
+    Batches lie on a fixed grid of rows. A batch with any missing sample is generated as a whole, so that a resumed shard has the
+    same batches as an uninterrupted one and gives the same bytes even where a model's rounding depends on the batch.
+    A `ShardGenerator` has no batches: it is given the missing prompts.
 
     Args:
         load: loads the generator; not called if nothing is missing.
-        started: called once, with the number of samples that an earlier attempt finished.
+        started: called once, with the number of samples finished by earlier attempts.
         progress: called with the number of samples just written.
-        before_batch: called before each batch, and while a shard is drawn at once; may raise `Stopped`. Samples that wait to be
-            written are written then.
+        before_batch: called before each batch, and periodically by a `ShardGenerator`; may raise `Stopped`, in which case the
+            queued samples are still written.
 
     Raises:
-        InputError: whatever the generator or the disk refuses.
+        InputError: the generator failed, or a sample cannot be written.
     """
     missing = partial.missing(prompts)
     started(len(prompts) - len(missing))
@@ -56,27 +56,27 @@ def draw_shard(
         if isinstance(generator, ShardGenerator):
             rest = [prompt for prompt in prompts if prompt.prompt_id in missing]
             before_batch()
-            # Closed at once when anything fails, for it may have a program running.
-            with closing(generator.generate_all(rest, before_batch)) as drawings:  # type: ignore[type-var]
-                for prompt, drawing in drawings:
-                    writer.write(prompt, drawing)
+            # Closed immediately on any failure, because it may have a program running.
+            with closing(generator.generate_all(rest, before_batch)) as images:  # type: ignore[type-var]
+                for prompt, image in images:
+                    writer.write(prompt, image)
         elif isinstance(generator, TokenGenerator):
-            _draw_tokens(prompts, partial, generator, missing, before_batch, writer)
+            _generate_tokens(prompts, partial, generator, missing, before_batch, writer)
         else:
-            _draw_images(_grid(prompts, generator.batch_size, missing, before_batch), generator, missing, writer)
+            _generate_images(_grid(prompts, generator.batch_size, missing, before_batch), generator, missing, writer)
 
 
 Batches = Iterator[Sequence[Prompt]]
 
 
-def _draw_images(batches: Batches, generator: Generator, missing: set[str], writer: "_Writer") -> None:
+def _generate_images(batches: Batches, generator: Generator, missing: set[str], writer: "_Writer") -> None:
     for batch in batches:
-        for prompt, drawing in zip(batch, generator.generate(batch), strict=True):
+        for prompt, image in zip(batch, generator.generate(batch), strict=True):
             if prompt.prompt_id in missing:
-                writer.write(prompt, drawing)
+                writer.write(prompt, image)
 
 
-def _draw_tokens(
+def _generate_tokens(
     prompts: Sequence[Prompt],
     partial: PartialShard,
     generator: TokenGenerator,
@@ -91,14 +91,14 @@ def _draw_tokens(
 
     decoded = [prompt for batch in _grid(prompts, size, missing) if is_kept(batch) for prompt in batch]
     if count := sum(prompt.prompt_id in missing for prompt in decoded):
-        logger.info("tokens of %d images were there already; decoded, not drawn", count)
+        logger.info("tokens of %d images already exist and are only decoded", count)
     for batch in _grid(prompts, size, missing, before_batch):
         if is_kept(batch):
             codes = np.stack([kept[prompt.prompt_id].codes for prompt in batch])
         else:
             codes = generator.codes(batch)
             partial.write_tokens(batch, codes, generator.effective_batch_size)
-        # Decoded whole too, for the same reason.
+        # Whole batches are decoded, too, for the same reason.
         for prompt, code, image in zip(batch, codes, generator.decode(codes), strict=True):
             if prompt.prompt_id in missing:
                 writer.write(prompt, GeneratedImage(image, code.astype(np.uint16)))
@@ -107,7 +107,7 @@ def _draw_tokens(
 def _grid(
     prompts: Sequence[Prompt], size: int, missing: set[str], before: Callable[[], None] = lambda: None
 ) -> Batches:
-    """The batches of which anything is missing."""
+    """Yields the batches that have missing samples."""
     for start in range(0, len(prompts), size):
         batch = prompts[start : start + size]
         if any(prompt.prompt_id in missing for prompt in batch):
@@ -116,16 +116,16 @@ def _grid(
 
 
 class _Writer:
-    """Encodes and writes samples in threads, so that the generator never waits for the disk."""
+    """Encodes and writes samples in background threads, so that the generator does not wait for the disk."""
 
     def __init__(self, partial: PartialShard, progress: Callable[[int], None]) -> None:
         self.partial, self.progress = partial, progress
         self._pool = ThreadPoolExecutor(WRITERS, thread_name_prefix="writer")
         self._waiting: deque[Future[None]] = deque()
 
-    def write(self, prompt: Prompt, drawing: GeneratedImage) -> None:
-        """Raises what an earlier sample raised: a full disk ends the work within `WAITING` images."""
-        self._waiting.append(self._pool.submit(self.partial.write, prompt, drawing))
+    def write(self, prompt: Prompt, image: GeneratedImage) -> None:
+        """Queues a sample. Raises the error of an earlier one, so that a full disk stops the work within `WAITING` images."""
+        self._waiting.append(self._pool.submit(self.partial.write, prompt, image))
         while len(self._waiting) > WAITING or (self._waiting and self._waiting[0].done()):
             self._settle()
 

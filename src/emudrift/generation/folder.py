@@ -1,4 +1,4 @@
-"""Images that exist already, made by a closed system, another team or a competitor, matched to prompts by name."""
+"""Existing images, for example from a closed model or another team, matched to prompts by file name."""
 
 import csv
 import hashlib
@@ -19,10 +19,10 @@ from emudrift.generation.interface import GeneratedImage
 
 
 class FolderGenerator:
-    """Serves the images of a folder as if they were drawn.
+    """Serves the images of a folder as if they were generated.
 
-    An image belongs to a prompt if its name without ending is the prompt_id, the stem of the dataset image's file name,
-    or the image id; or if the table says so.
+    An image belongs to a prompt if its name without suffix is the prompt_id, the stem of the dataset image's file name, or
+    the image id; with a table, if the table assigns it.
     """
 
     size = None
@@ -41,7 +41,7 @@ class FolderGenerator:
         return next((self._files[name] for name in names if name in self._files), None)
 
     def find_all(self, prompts: Sequence[Prompt]) -> list[Path]:
-        """Raises InputError that lists the prompts without an image."""
+        """The image of every prompt. Raises InputError, listing prompts without an image."""
         found = [(prompt, self.find(prompt)) for prompt in prompts]
         missing = [prompt.prompt_id for prompt, path in found if path is None]
         if missing:
@@ -50,7 +50,7 @@ class FolderGenerator:
             raise InputError(
                 f"{self.table or self.images}: no image for {len(missing):,} of {len(prompts):,} prompts ({rows}): {listed}. "
                 "Name each image <prompt_id>.png or like the dataset's file, or give models: table with prompt_id,file_name. "
-                "If too many rows are asked for, let shard_size divide the largest of sample_sizes"
+                "If more rows are requested than you have, choose a shard_size that divides the largest of sample_sizes"
             )
         return [path for _, path in found if path is not None]
 
@@ -59,11 +59,11 @@ class FolderGenerator:
             yield GeneratedImage(np.asarray(load_image(path)))
 
     def device(self) -> str:
-        return "none (images were there)"
+        return "none (existing images)"
 
 
 def check_folder(images: Path, table: Path | None, prompts: Sequence[Prompt]) -> dict[str, Any]:
-    """Finds the image of every prompt, decodes and hashes it. Raises InputError where one is missing or broken."""
+    """Finds, decodes and hashes the image of every prompt. Raises InputError if one is missing or damaged."""
     digest = hashlib.sha256()
     for path, prompt in zip(FolderGenerator(images, table).find_all(prompts), prompts, strict=True):
         load_image(path)
@@ -95,11 +95,11 @@ def _by_table(folder: Path, table: Path) -> dict[str, Path]:
     for number, row in enumerate(rows, start=2):
         path = Path(folder, row["file_name"] or "").resolve()
         if not path.is_relative_to(folder.resolve()):
-            raise InputError(f"{table}: line {number}: {row['file_name']!r} leads outside {folder}")
+            raise InputError(f"{table}: line {number}: {row['file_name']!r} is outside {folder}")
         if not path.is_file():
             raise InputError(f"{table}: line {number}: {row['file_name']!r} is not a file in {folder}")
         if row["prompt_id"] in files:
-            raise InputError(f"{table}: line {number}: prompt_id {row['prompt_id']!r} is given twice")
+            raise InputError(f"{table}: line {number}: prompt_id {row['prompt_id']!r} appears twice")
         files[row["prompt_id"]] = path
     return files
 

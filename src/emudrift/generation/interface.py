@@ -1,4 +1,4 @@
-"""What a generator has to provide: one small interface, in three kinds."""
+"""The interface of image generators, in three variants."""
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -13,13 +13,13 @@ from emudrift.data.prompts import Prompt
 
 @dataclass(frozen=True)
 class GeneratedImage:
-    """One finished image.
+    """One generated image.
 
     Attributes:
         image: (height, width, 3) uint8, RGB.
-        tokens: (h, w) integer codes of the visual tokenizer, for models that draw with tokens, else None.
-        flagged: a safety checker took offence and put a black image in its place.
-        effective_batch_size: how many images were in the batch, where that can move a pixel, else None.
+        tokens: (h, w) integer codes of the visual tokenizer, or None for models without visual tokens.
+        flagged: a safety checker replaced the image by a black one.
+        effective_batch_size: size of its batch if that can affect pixels, else None.
     """
 
     image: np.ndarray
@@ -29,33 +29,33 @@ class GeneratedImage:
 
 
 class Generator(Protocol):
-    """Draws images for prompts. An image depends on its prompt, its seed and the arm's settings, on nothing else."""
+    """Generates images for prompts. An image depends on its prompt, its seed and the arm's settings only."""
 
     @property
     def size(self) -> tuple[int, int] | None:
-        """(width, height) in pixels that every image has, or None where images bring their own."""
+        """(width, height) in pixels of every image, or None if sizes vary."""
         ...
 
     @property
     def batch_size(self) -> int:
-        """How many prompts `generate` is given at once."""
+        """Number of prompts passed to `generate` at once."""
         ...
 
     def generate(self, prompts: Sequence[Prompt]) -> Iterator[GeneratedImage]:
-        """Yields one drawing per prompt, in their order."""
+        """Yields one image per prompt, in the same order."""
         ...
 
     def device(self) -> str:
-        """The device in words, for the manifest."""
+        """Description of the device, for the manifest."""
         ...
 
 
 @pydantic.dataclasses.dataclass(frozen=True, config=ConfigDict(extra="forbid"))
 class Batching:
-    """How prompts are put together. In 16 bit both numbers move roundings, and so tokens: an arm then keeps them.
+    """How prompts are batched. In 16 bit both numbers affect rounding and thereby tokens, so they are fixed per arm.
 
     Attributes:
-        batch_size: images drawn together.
+        batch_size: images per batch.
         prompt_length: tokens that every prompt is padded to.
     """
 
@@ -65,30 +65,30 @@ class Batching:
 
 @runtime_checkable
 class BatchedGenerator(Protocol):
-    """A generator whose batches are planned, since they can move roundings."""
+    """A generator whose batching is planned in advance, since it can affect rounding."""
 
     batching: Batching
     effective_batch_size: int
-    """Images that were really drawn together in the last batch: fewer than `batching` says where memory ran out."""
+    """Actual batch size; smaller than in `batching` after running out of memory."""
 
     def plan(self, captions: Sequence[str], shard_size: int, batch_size: int | None) -> Batching:
-        """How prompts should be put together; `batch_size` None: as many as the device takes."""
+        """Chooses the batching; `batch_size` None: as large as the device allows."""
         ...
 
 
 @runtime_checkable
 class TokenGenerator(BatchedGenerator, Protocol):
-    """Draws visual tokens first and turns them into pixels afterwards, so that the costly half is never done twice."""
+    """Samples visual tokens first and decodes them to pixels afterwards, so that the expensive part is never repeated."""
 
     @property
     def size(self) -> tuple[int, int]: ...
 
     def codes(self, prompts: Sequence[Prompt]) -> np.ndarray:
-        """Visual tokens, (batch, h, w) integers, one image per prompt."""
+        """Samples visual tokens, (batch, h, w) integers, one image per prompt."""
         ...
 
     def decode(self, codes: np.ndarray) -> np.ndarray:
-        """Images (batch, height, width, 3) uint8 of visual tokens."""
+        """Decodes visual tokens to images (batch, height, width, 3) uint8."""
         ...
 
     def device(self) -> str: ...
@@ -96,7 +96,7 @@ class TokenGenerator(BatchedGenerator, Protocol):
 
 @runtime_checkable
 class ShardGenerator(Protocol):
-    """Draws all that is missing of a shard at once, in whatever order it likes."""
+    """Generates all missing images of a shard in one go, in any order."""
 
     @property
     def size(self) -> tuple[int, int]: ...
@@ -104,7 +104,7 @@ class ShardGenerator(Protocol):
     def generate_all(
         self, prompts: Sequence[Prompt], watch: Callable[[], None]
     ) -> Iterator[tuple[Prompt, GeneratedImage]]:
-        """Yields each prompt with its drawing; calls `watch` every now and then, which may raise `Stopped`."""
+        """Yields each prompt with its image; calls `watch` periodically, which may raise `Stopped`."""
         ...
 
     def device(self) -> str: ...

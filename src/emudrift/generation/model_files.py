@@ -1,4 +1,4 @@
-"""The files that a model is made of: hashed once, and later recognised by their sizes and times without being read."""
+"""The files of a model: hashed once, and later recognised by size and modification time without reading them."""
 
 import hashlib
 import json
@@ -16,7 +16,7 @@ Files = dict[str, dict[str, Any]]
 
 
 def hash_files(paths: Mapping[str, Path]) -> Files:
-    """Name to size in bytes, time and sha256 of each file. Raises InputError for one that cannot be read."""
+    """Name to size in bytes, modification time and sha256 of each file. Raises InputError if one cannot be read."""
     files = {}
     for name, path in paths.items():
         try:
@@ -36,7 +36,7 @@ def digest_of(files: Files) -> str:
 
 
 def are_unchanged(recorded: Files, paths: Mapping[str, Path]) -> bool:
-    """Whether the files have the names, sizes and times that `hash_files` recorded. Other times may be those of a copy."""
+    """Whether names, sizes and modification times are those that `hash_files` recorded. (Copies may have other times.)"""
     then = {name: {key: file[key] for key in ("bytes", "mtime_ns")} for name, file in recorded.items()}
     return then == {name: _size_and_time(path) for name, path in paths.items()}
 
@@ -47,16 +47,16 @@ def _size_and_time(path: Path) -> dict[str, Any]:
 
 
 def hub_commit(folder: Path) -> str | None:
-    """The commit that was downloaded into a folder, or None where the download rule put nothing."""
+    """The hub commit that was downloaded into a folder, or None if it was not created by the download rule."""
     record = download_record(folder)
     return json.loads(record.read_text()).get("commit") if record.is_file() else None
 
 
-# --- for a user's own generators ---
+# --- for user-defined generators ---
 
 
 def check_files(experiment: Experiment, model: ModelSettings, prompts: Sequence[Prompt]) -> dict[str, Any]:
-    """A model whose files are those that it names (`extra_files`); its plugin is part of the fingerprint already."""
+    """Hashes the files that a model names (`extra_files`); its plugin is already part of the fingerprint."""
     hashed = hash_files(model.extra_files(experiment))
     return {"digest": digest_of(hashed), "files": {"extra": hashed}, "revisions": {}}
 

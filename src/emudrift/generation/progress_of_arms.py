@@ -1,10 +1,10 @@
-"""How far each arm is, read from the disk alone."""
+"""Progress of the arms, determined from the files on disk only."""
 
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-import pandas as pd
+import pyarrow.parquet as pq
 
 from emudrift.config.arm import Arm
 from emudrift.config.experiment import Experiment
@@ -16,15 +16,15 @@ from emudrift.runtime.locks import living_holder_of
 
 @dataclass(frozen=True)
 class ShardState:
-    """A shard as it lies on the disk.
+    """State of a shard on disk.
 
     Attributes:
-        total: images that it will hold.
-        images: whole images that are there.
-        done: its archive and manifest are there.
-        rate: images per hour, of the attempt that made most of it; None if none made any.
-        worker: who works on it, in words; None if nobody holds its lock.
-        error: how its last attempt ended, where that left it unfinished.
+        total: number of images when complete.
+        images: number of finished images.
+        done: its archive and manifest exist.
+        rate: images per hour in the attempt that generated most of it; None if there are no images.
+        worker: description of the job that holds its lock; None if there is none.
+        error: how its last attempt ended, if that left it unfinished.
         size: bytes of its archive; 0 until it is done.
     """
 
@@ -52,16 +52,16 @@ class ArmState:
         return sum(shard.images for shard in self.shards)
 
     def count(self, state: str) -> int:
-        """Shards that are `done`, `partial` or `to do`."""
+        """Number of shards that are `done`, `partial` or `to do`."""
         names = ["done" if each.done else "partial" if each.images or each.worker else "to do" for each in self.shards]
         return names.count(state)
 
 
 def survey(experiment: Experiment) -> list[ArmState]:
-    """The state of all arms. Raises InputError for a broken history."""
+    """The state of all arms. Raises InputError for an invalid history."""
     n = max(experiment.config.sample_sizes)
     prompts = experiment.paths.prompts
-    rows = len(pd.read_parquet(prompts, columns=[])) if prompts.exists() else None
+    rows = pq.read_metadata(prompts).num_rows if prompts.exists() else None
     states = []
     for arm in experiment.arms():
         shards = [_shard_state(experiment, arm, shard, rows) for shard in experiment.shards(n)]
@@ -94,7 +94,7 @@ def _shard_state(experiment: Experiment, arm: Arm, shard: RowRange, rows: int | 
 
 
 def _rate(attempts: Sequence[Attempt], images: int) -> float | None:
-    """As `images_per_hour`; an attempt that still runs counts up to now."""
+    """As `images_per_hour`; a running attempt counts until now."""
     if attempts and attempts[-1].reason == RUNNING:
         last = attempts[-1]
         attempts = [*attempts[:-1], replace(last, end=time.time(), images=max(0, images - last.images_before))]
@@ -102,9 +102,9 @@ def _rate(attempts: Sequence[Attempt], images: int) -> float | None:
 
 
 def _error(attempts: Sequence[Attempt]) -> str | None:
-    """How the last attempt at a shard that is not done ended; None if nobody began it."""
+    """How the last attempt at an unfinished shard ended; None if there was none."""
     if not attempts:
         return None
     if attempts[-1].reason == FINISHED:
-        return "finished, but its archive or manifest is missing; the next run makes them again"
+        return "finished, but its archive or manifest is missing; the next run recreates them"
     return KILLED if attempts[-1].reason == RUNNING else attempts[-1].reason

@@ -1,4 +1,4 @@
-"""Removing images, so that the next run generates them again."""
+"""Removes images, so that the next run generates them again."""
 
 import shutil
 from collections.abc import Iterable
@@ -13,9 +13,10 @@ from emudrift.runtime.locks import living_holder_of
 
 
 def remove_images(experiment: Experiment, arm: str, rows: str | None) -> list[str]:
-    """Removes the images of an arm, or of one of its shards, finished or not, and what was made of them.
+    """Removes the images of an arm, or of one of its shards, finished or not, and everything computed from them.
 
-    The next run draws them anew. Without its features, distances and tables Snakemake would not miss an archive.
+    The next run regenerates them. Features, distances and tables must go as well, since Snakemake would not notice a missing
+    archive as long as they exist.
 
     Args:
         arm: its name, with or without its fingerprint.
@@ -25,7 +26,7 @@ def remove_images(experiment: Experiment, arm: str, rows: str | None) -> list[st
         The names of the shards that were removed.
 
     Raises:
-        InputError: no such arm or shard, or a job is at work on it.
+        InputError: there is no such arm or shard, or a job is running on it.
     """
     names = [
         each.name for each in experiment.arms() if arm in (each.name, each.name.removesuffix(f"-{each.fingerprint}"))
@@ -36,11 +37,13 @@ def remove_images(experiment: Experiment, arm: str, rows: str | None) -> list[st
     there = {found["rows"] for pattern in paths.of_shard(name, "{rows}") for _, found in existing(pattern)}
     chosen = sorted(there) if rows is None else [rows]
     if rows is not None and rows not in there:
-        raise InputError(f"{paths.images(name)}: has no shard {rows!r}; there are {', '.join(sorted(there)) or 'none'}")
+        raise InputError(
+            f"{paths.images(name)}: has no shard {rows!r}; its shards are {', '.join(sorted(there)) or 'none'}"
+        )
     for shard in chosen:
         holder = living_holder_of(paths.lock(name, shard))
         if holder is not None:
-            raise InputError(f"{paths.images(name) / shard}: {holder} is at work on it; end that first")
+            raise InputError(f"{paths.images(name) / shard}: {holder} is working on it; stop that job first")
     for shard in chosen:
         remove_leftovers(paths.archive(name, shard))
         _remove(paths.of_shard(name, shard))
@@ -53,7 +56,7 @@ def remove_images(experiment: Experiment, arm: str, rows: str | None) -> list[st
 
 
 def _needs(found: dict[str, str], shard: str) -> bool:
-    """Whether what is made of an arm's images is made of that shard's: its own, of so many images, or of all."""
+    """Whether a file computed from an arm's images depends on that shard: it is the shard's own, covers its rows, or all."""
     if "n" in found:
         return int(found["n"]) > RowRange.parse(shard).start
     return found.get("rows", shard) == shard

@@ -1,4 +1,4 @@
-"""Shards in the making: resumable folders of finished samples."""
+"""Shards in progress: resumable folders of finished samples."""
 
 import contextlib
 import hashlib
@@ -31,7 +31,7 @@ _TOKEN_FOLDER = "tokens"
 
 @dataclass(frozen=True)
 class Identity:
-    """What the images of an arm are made by: nothing made by anything else may be mixed in.
+    """Settings and weights of an arm's images; samples with a different identity must not be mixed.
 
     Attributes:
         fingerprint: of the arm's settings.
@@ -42,7 +42,7 @@ class Identity:
     digest: str
 
     def record(self, prompt: Prompt) -> dict[str, Any]:
-        """What a sample's JSON says before its image is made."""
+        """The part of a sample's JSON record that is known before its image is generated."""
         return {
             "prompt_id": prompt.prompt_id,
             "caption": prompt.caption,
@@ -54,11 +54,11 @@ class Identity:
 
 @dataclass(frozen=True)
 class Tokens:
-    """The visual tokens of an image, not decoded yet.
+    """The visual tokens of an image before decoding.
 
     Attributes:
         codes: (h, w) integers.
-        effective_batch_size: how many images were generated in one batch.
+        effective_batch_size: size of the batch it was sampled in.
     """
 
     codes: np.ndarray
@@ -66,37 +66,37 @@ class Tokens:
 
 
 class PartialShard:
-    """A shard in the making: a folder of finished samples that no rule declares, so that no failure deletes it."""
+    """A shard in progress: a folder of finished samples. No Snakemake rule declares it, so that no failure deletes it."""
 
     def __init__(self, folder: Path, identity: Identity, size: tuple[int, int] | None) -> None:
         self.folder, self.identity, self.size = folder, identity, size
         folder.mkdir(parents=True, exist_ok=True)
 
-    def write(self, prompt: Prompt, drawing: GeneratedImage) -> None:
-        """Writes a sample; its JSON comes last and vouches for the rest.
+    def write(self, prompt: Prompt, generated: GeneratedImage) -> None:
+        """Writes a sample. Its JSON is written last and marks it as complete.
 
         Raises:
             InputError: the disk is full, or the image has the wrong size.
         """
-        self._check_size(prompt, drawing.image.shape[1::-1])
-        members = {IMAGE: encode_png(drawing.image)}
-        if drawing.tokens is not None:
-            members[TOKENS] = _npy(drawing.tokens)
+        self._check_size(prompt, generated.image.shape[1::-1])
+        members = {IMAGE: encode_png(generated.image)}
+        if generated.tokens is not None:
+            members[TOKENS] = _npy(generated.tokens)
         record = self.identity.record(prompt)
         record["sha256"] = {ending: hashlib.sha256(data).hexdigest() for ending, data in members.items()}
-        if drawing.flagged:
+        if generated.flagged:
             record["flagged"] = True
-        if drawing.effective_batch_size is not None:
-            record["drawn_together"] = drawing.effective_batch_size
+        if generated.effective_batch_size is not None:
+            record["drawn_together"] = generated.effective_batch_size
         members[RECORD] = _record_bytes(record)
         for ending, data in members.items():
             write_bytes_atomically(self.folder / f"{prompt.prompt_id}{ending}", data)
 
     def read(self, prompt: Prompt) -> dict[str, bytes] | None:
-        """The members of a finished sample, or None if it is missing, broken, or made by something else."""
+        """The members of a finished sample, or None if it is missing, damaged or has another identity."""
         try:
             record = self._read_record(prompt)
-            record.pop("drawn_together", None)  # Memory decided that: it is no part of what an archive holds.
+            record.pop("drawn_together", None)  # Depends on the available memory, so it is not part of the archive.
             data, sums = _record_bytes(record), record.pop("sha256")
             record.pop("flagged", None)
             if record != self.identity.record(prompt):
@@ -112,25 +112,25 @@ class PartialShard:
         return json.loads((self.folder / f"{prompt.prompt_id}{RECORD}").read_bytes())
 
     def flagged(self, prompts: Sequence[Prompt]) -> list[str]:
-        """prompt_ids of the finished samples whose image a safety checker replaced."""
+        """prompt_ids of the finished samples whose image was replaced by a safety checker."""
         return [prompt.prompt_id for prompt in prompts if self._read_record(prompt).get("flagged")]
 
     def effective_batch_sizes(self, prompts: Sequence[Prompt]) -> Counter[int]:
-        """How many of the finished samples were drawn in batches of each size, as far as that can move a pixel."""
+        """Number of finished samples by effective batch size, for samples whose pixels it can affect."""
         sizes = Counter(tokens.effective_batch_size for tokens in self.read_tokens(prompts).values())
         alone = [self._read_record(prompt).get("drawn_together") for prompt in prompts]
         return sizes + Counter(size for size in alone if size is not None)
 
     def missing(self, prompts: Sequence[Prompt]) -> set[str]:
-        """prompt_ids of the samples that are still to be made."""
+        """prompt_ids of the samples still to be generated."""
         return {prompt.prompt_id for prompt in prompts if self.read(prompt) is None}
 
     def write_tokens(self, prompts: Sequence[Prompt], codes: np.ndarray, effective_batch_size: int) -> None:
-        """Keeps the tokens of a batch, before anything is decoded.
+        """Stores the tokens of a batch before they are decoded.
 
         Args:
             codes: (batch, h, w) integers.
-            effective_batch_size: how many images the generator sampled in one batch.
+            effective_batch_size: actual batch size of the generator.
 
         Raises:
             InputError: the disk is full.
@@ -142,7 +142,7 @@ class PartialShard:
         write_bytes_atomically(self.folder / _TOKEN_FOLDER / name, buffer.getvalue())
 
     def read_tokens(self, prompts: Sequence[Prompt]) -> dict[str, Tokens]:
-        """prompt_id to the tokens that earlier attempts kept; broken files and those of other settings count as absent."""
+        """prompt_id to the tokens stored by earlier attempts; damaged files and tokens with another identity are ignored."""
         wanted = {prompt.prompt_id: self.identity.record(prompt) for prompt in prompts}
         found = {}
         for path in sorted((self.folder / _TOKEN_FOLDER).glob("[0-9]*.npz")):
@@ -158,16 +158,16 @@ class PartialShard:
         return found
 
     def newest(self) -> float | None:
-        """When the last sample was written, in seconds since the epoch."""
+        """Time at which the last sample was written, in seconds since the epoch; None without samples."""
         return max((path.stat().st_mtime for path in self.folder.glob(f"[!.]*{RECORD}")), default=None)
 
     def tidy(self) -> None:
-        """Removes the samples of a finished shard. Its tokens stay until the experiment's report is written.
+        """Removes the samples of a finished shard. Its tokens are kept until the experiment's report is written.
 
-        A driver that was killed knows nothing of jobs that finish afterwards: the next one has such a shard made again, and
-        then nothing has to be drawn.
+        If Snakemake is killed, it does not register jobs that finish afterwards, so the next run repeats such a shard; with the
+        tokens, it only needs to be decoded.
         """
-        # What cannot be removed (a file that a file server still holds open) must not undo a shard that is finished.
+        # A file that cannot be removed (e.g. still held open by a file server) must not fail a finished shard.
         with contextlib.suppress(OSError):
             for path in [*self.folder.iterdir(), *self.folder.glob(f"{_TOKEN_FOLDER}/{TEMPORARY_PREFIX}*")]:
                 if path.name != _TOKEN_FOLDER:
@@ -177,16 +177,16 @@ class PartialShard:
 
     def _check_size(self, prompt: Prompt, size: tuple[int, ...]) -> None:
         if self.size is not None and tuple(size) != self.size:
-            raise InputError(f"image {prompt.prompt_id}: is {size[0]} x {size[1]} pixels, {self.size} were asked for")
+            raise InputError(f"image {prompt.prompt_id}: has {size[0]} x {size[1]} pixels, expected {self.size}")
 
 
 def count_samples(partial: Path) -> int:
-    """Finished samples in a folder of work in progress, by their names alone."""
+    """Number of finished samples in a shard's folder, by file names only."""
     return sum(1 for _ in partial.glob(f"[!.]*{RECORD}"))
 
 
 def forget_finished(paths: ExperimentPaths) -> None:
-    """Removes what `PartialShard.tidy` left, of every shard that has its archive and manifest."""
+    """Removes what `PartialShard.tidy` kept, for every shard with archive and manifest."""
     for folder, shard in existing(paths.partial("{arm}", "{rows}")):
         if (
             paths.archive(**shard).exists()

@@ -1,4 +1,4 @@
-"""The tokenizer's floor: the dataset's own images through a model's VQ and back. No arm of that model can be nearer to them."""
+"""The tokenizer floor: the dataset's real images encoded and decoded by a model's VQ, a lower bound on FID for its arms."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -26,15 +26,15 @@ BATCH = 16
 
 
 class TokenizerGenerator:
-    """Encodes the dataset image of each prompt and decodes it again: what the VQ loses, and nothing else.
+    """Encodes and decodes the dataset image of each prompt, which isolates the VQ's reconstruction error.
 
     Args:
-        settings: those of the arm (`Arm.settings`).
+        settings: of the arm (`Arm.settings`).
         checkpoint: folder of the checkpoint whose VQ is used.
         images: folder or archive of the dataset's images.
 
     Raises:
-        InputError: no such device, no VQ, or no such folder.
+        InputError: the device, the VQ or the folder does not exist.
     """
 
     def __init__(self, settings: dict[str, Any], checkpoint: Path, images: Path) -> None:
@@ -51,20 +51,20 @@ class TokenizerGenerator:
         """Visual tokens of the prompts' dataset images, (batch, h, w) uint16.
 
         Raises:
-            InputError: an image is missing or broken, or the device's memory is too small.
+            InputError: an image is missing or damaged, or there is not enough device memory.
         """
         pixels = np.stack([np.asarray(image) for image in originals(self.images, prompts, self.size, self.members)])
         try:
             return vq.encode_pixels(self.vq, torch.from_numpy(pixels)).numpy().astype(np.uint16)
         except torch.OutOfMemoryError as error:
-            raise InputError(f"the device's memory is too small to encode {vq.TOGETHER} images of this size") from error
+            raise InputError(f"not enough device memory to encode {vq.TOGETHER} images of this size") from error
 
     def decode(self, codes: np.ndarray) -> np.ndarray:
-        """From codes (batch, h, w) to images (batch, height, width, 3) uint8."""
+        """Decodes codes (batch, h, w) to images (batch, height, width, 3) uint8."""
         try:
             return vq.decode_codes(self.vq, torch.from_numpy(codes.astype(np.int64))).numpy()
         except torch.OutOfMemoryError as error:
-            raise InputError(f"the device's memory is too small to decode {vq.TOGETHER} images of this size") from error
+            raise InputError(f"not enough device memory to decode {vq.TOGETHER} images of this size") from error
 
     def device(self) -> str:
         device = self.vq.device
@@ -74,15 +74,15 @@ class TokenizerGenerator:
 def originals(
     images: Path, prompts: Sequence[Prompt], size: tuple[int, int], members: Sequence[str] | None = None
 ) -> list[Image.Image]:
-    """The dataset images of prompts, as a VQ sees them: the largest centred part of the right shape, bicubic to `size`.
+    """The dataset images of prompts, preprocessed for the VQ: centre-cropped to the aspect ratio of `size`, resized bicubically.
 
     Args:
         images: folder or archive.
         size: (width, height).
-        members: of an archive, if they are known already.
+        members: names in the archive, if already known.
 
     Raises:
-        InputError: an image is missing or broken.
+        InputError: an image is missing or damaged.
     """
     names = [prompt.file_name for prompt in prompts]
     if not images.is_dir():

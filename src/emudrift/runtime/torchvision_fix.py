@@ -1,12 +1,16 @@
-"""Makes torchvision importable beside the CPU build of torch. Import this module before transformers or pytorch-fid.
+"""Makes torchvision importable beside the CPU build of torch, and cheap. Import this module before transformers or pytorch-fid.
 
 The torchvision wheel of the package index is built against CUDA: beside the CPU build of torch its import stops at
 `operator torchvision::nms does not exist`. Only the schemas of two operators are missing; with them defined, models and
-transforms work (`torchvision.ops.nms` and `torchvision.io.read_image` do not, and emudrift uses neither).
-Where torchvision imports, this module does nothing.
+transforms work (`torchvision.ops.nms` and `torchvision.io.read_image` do not, and emudrift uses neither). Where torchvision
+imports, nothing is defined.
+
+Half of what importing torchvision costs is torch's compiler (torch._dynamo, with sympy and torch.distributed), of which one
+operator wants to ask a question when it is called. It asks through a function that imports the compiler then.
 """
 
 import sys
+from types import ModuleType
 
 import torch
 
@@ -14,9 +18,32 @@ _SCHEMAS = (
     "nms(Tensor dets, Tensor scores, float iou_threshold) -> Tensor",
     "qnms(Tensor dets, Tensor scores, float iou_threshold) -> Tensor",
 )
+_COMPILER = "torch._dynamo.utils"
+
+
+def _is_compile_supported(device_type: str) -> bool:
+    from torch._dynamo.utils import is_compile_supported
+
+    return is_compile_supported(device_type)
+
+
+def _import_torchvision() -> None:
+    """Imports it without torch's compiler, unless that is there already."""
+    if _COMPILER in sys.modules:
+        import torchvision
+
+        return
+    stand_in = ModuleType(_COMPILER)
+    stand_in.is_compile_supported = _is_compile_supported  # type: ignore[attr-defined]
+    sys.modules[_COMPILER] = stand_in
+    try:
+        import torchvision  # noqa: F401
+    finally:
+        del sys.modules[_COMPILER]
+
 
 try:
-    import torchvision
+    _import_torchvision()
 except RuntimeError as error:
     if "torchvision::" not in str(error):
         raise
@@ -27,4 +54,4 @@ except RuntimeError as error:
     for _schema in _SCHEMAS:
         if not hasattr(torch.ops.torchvision, _schema.split("(")[0]):
             _library.define(_schema)
-    import torchvision  # noqa: F401
+    _import_torchvision()

@@ -1,1 +1,1 @@
-"""Text-to-image pipelines in diffusers' format."""
+"""Text-to-image pipelines in diffusers format."""

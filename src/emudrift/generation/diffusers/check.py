@@ -1,4 +1,4 @@
-"""Pipelines of diffusers on disk: looking one over without loading it."""
+"""Validates a diffusers pipeline on disk without loading it."""
 
 import json
 from collections.abc import Sequence
@@ -18,27 +18,27 @@ Components = dict[str, tuple[str, str]]
 
 
 def check_pipeline(folder: Path, variant: str | None, custom_pipeline: str | None, code: bool) -> dict[str, Any]:
-    """Looks over a pipeline: its index, a folder for each component, whole safetensors for each network.
+    """Validates a pipeline: its index, a folder for each component, complete safetensors for each network.
 
     Args:
         variant: of the weight files, or None.
-        custom_pipeline: name of the Python file that has the pipeline, or None.
-        code: whether Python files of the checkpoint may run.
+        custom_pipeline: name of the Python file that defines the pipeline, or None.
+        code: whether Python files of the checkpoint may be executed.
 
     Returns:
-        `digest` (sha256 over all files that are used), `files` (name to size, time and sha256), `revisions` (hub commit).
+        `digest` (sha256 over all used files), `files` (name to size, time and sha256), `revisions` (hub commit).
 
     Raises:
-        InputError: a file is missing or broken, or code would have to run that is not trusted.
+        InputError: a file is missing or damaged, or the pipeline requires code that is not trusted.
     """
     index = load_index(folder)
     if custom_pipeline is not None and not (folder / f"{custom_pipeline}.py").is_file():
-        raise InputError(f"{folder}: custom_pipeline: there is no {custom_pipeline}.py here")
+        raise InputError(f"{folder}: custom_pipeline: there is no {custom_pipeline}.py in this folder")
     components = components_of(index)
     theirs = [name for name, (library, _) in components.items() if _is_theirs(folder / name, library)]
     if not code and (theirs or isinstance(index.get("_class_name"), list)):
         raise InputError(
-            f"{folder}: brings Python code of its own ({', '.join(theirs) or 'its pipeline'}); read it, and if you trust it say "
+            f"{folder}: contains custom Python code ({', '.join(theirs) or 'its pipeline'}); review it, and if you trust it set "
             "trust_remote_code: true"
         )
     files = scan_pipeline(folder, variant, code)
@@ -57,7 +57,7 @@ def check_pipeline(folder: Path, variant: str | None, custom_pipeline: str | Non
 
 
 def scan_pipeline(folder: Path, variant: str | None, code: bool) -> dict[str, Path]:
-    """The files that a pipeline is loaded from, by their paths in its folder. Raises InputError if there is no folder."""
+    """The files that a pipeline is loaded from, by path relative to its folder. Raises InputError if there is no folder."""
     if not folder.is_dir():
         raise InputError(
             f"{folder}: the checkpoint folder is missing; is its path right, or was it not downloaded yet?"
@@ -67,7 +67,7 @@ def scan_pipeline(folder: Path, variant: str | None, code: bool) -> dict[str, Pa
 
 
 def load_index(folder: Path) -> dict[str, Any]:
-    """model_index.json. Raises InputError if there is none."""
+    """Loads model_index.json. Raises InputError if it is missing or invalid."""
     if not folder.is_dir():
         raise InputError(
             f"{folder}: the checkpoint folder is missing; is its path right, or was it not downloaded yet?"
@@ -76,34 +76,34 @@ def load_index(folder: Path) -> dict[str, Any]:
     try:
         index = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError as error:
-        raise InputError(f"{folder}: no model_index.json here, so this is no pipeline in diffusers' format") from error
+        raise InputError(f"{folder}: has no model_index.json, so it is not a diffusers pipeline") from error
     except ValueError as error:
         raise InputError(f"{path}: not valid JSON: {error}") from error
     if not isinstance(index, dict) or not index.get("_class_name"):
-        raise InputError(f"{path}: names no pipeline (_class_name)")
+        raise InputError(f"{path}: has no pipeline class (_class_name)")
     return index
 
 
 def components_of(index: dict[str, Any]) -> Components:
-    """Name to library and class of each component that a pipeline has."""
+    """Name to (library, class) of each component of a pipeline."""
     pairs = {name: value for name, value in index.items() if isinstance(value, list) and not name.startswith("_")}
     return {name: (value[0], value[1]) for name, value in pairs.items() if len(value) == 2 and all(value)}
 
 
 def _is_theirs(folder: Path, library: str) -> bool:
-    """Whether a component's class comes from a Python file of the checkpoint."""
+    """Whether a component's class is defined in a Python file of the checkpoint."""
     return library.startswith("transformers_modules.") or (folder / f"{library}.py").is_file()
 
 
 def _check_component(folder: Path, name: str, files: dict[str, Path], variant: str | None) -> None:
     if not (folder / name).is_dir():
-        raise InputError(f"{folder}: the folder of its component {name} is missing; copy or download it again")
+        raise InputError(f"{folder}: the folder of the component {name} is missing; copy or download it again")
     is_network = (folder / name / "config.json").is_file() and not (folder / name / "tokenizer_config.json").is_file()
     if is_network and not any(path.suffix == ".safetensors" and path.parent.name == name for path in files.values()):
-        which = "weights" if variant is None else f"weights, neither of variant {variant} nor without one,"
+        which = "weights" if variant is None else f"weights (of variant {variant} or without a variant)"
         others = sorted(path.name for path in (folder / name).iterdir() if path.suffix in (".bin", ".safetensors"))
-        there = f"; there are {', '.join(others)}" if others else ""
-        raise InputError(f"{folder / name}: no {which} as safetensors{there}; nothing else is loaded")
+        there = f"; found {', '.join(others)}" if others else ""
+        raise InputError(f"{folder / name}: no {which} in safetensors format{there}; other formats are not loaded")
 
 
 def _check_weights(path: Path) -> None:
@@ -111,7 +111,7 @@ def _check_weights(path: Path) -> None:
         with safe_open(path, framework="numpy") as file:
             file.keys()
     except (OSError, SafetensorError) as error:
-        raise InputError(f"{path}: not a whole safetensors file ({error}); copy or download it again") from error
+        raise InputError(f"{path}: incomplete safetensors file ({error}); copy or download it again") from error
 
 
 # --- as an entry of the registry ---

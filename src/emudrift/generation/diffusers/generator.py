@@ -1,4 +1,4 @@
-"""Pipelines of diffusers as a generator: batched, each image from a random number generator of its own."""
+"""Diffusers pipelines as a generator: batched, with a separate random number generator per image."""
 
 import inspect
 import logging
@@ -10,7 +10,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-# Code of a checkpoint is copied here before it runs; in the user's cache, jobs with other revisions of it would meet.
+# A checkpoint's code is copied here before it runs; the user's cache would be shared with jobs that use other revisions.
 _modules = tempfile.TemporaryDirectory(prefix="emudrift-modules-")
 os.environ["HF_MODULES_CACHE"] = _modules.name
 
@@ -38,25 +38,25 @@ diffusers.utils.logging.disable_progress_bar()
 transformers.utils.logging.disable_progress_bar()
 
 AUTO = 8
-"""Images together where the config leaves it open; pipelines do not say how much memory an image takes."""
+"""Default batch size; the memory that a pipeline needs per image is not known in advance."""
 
 _FAULTS = (OSError, ValueError, TypeError, AttributeError, ImportError, RuntimeError, SafetensorError)
-"""What loading a pipeline raises for files that do not fit."""
+"""Exceptions that loading a pipeline raises for unsuitable files."""
 
 
 class DiffusersGenerator:
-    """Draws with a pipeline, for one arm.
+    """Generates images with a pipeline, for one arm.
 
-    Batches are always filled up with dummy rows, so that the numerics of an image never depend on how many are left. A
-    pipeline that takes no list of prompts, or no generators, draws one image at a time.
+    Incomplete batches are padded with dummy rows, so that an image's numerics do not depend on how many are left. A pipeline
+    that does not accept lists of prompts or generators produces one image at a time.
 
     Args:
-        settings: those of the arm (`Arm.settings`).
+        settings: of the arm (`Arm.settings`).
         folder: of the pipeline.
-        trust_remote_code: whether Python code of the checkpoint may run.
+        trust_remote_code: whether Python code of the checkpoint may be executed.
 
     Raises:
-        InputError: no such device, files that cannot be loaded, or a pipeline that does not take what the settings ask for.
+        InputError: the device is not available, the files cannot be loaded, or the pipeline does not support the settings.
     """
 
     def __init__(self, settings: dict[str, Any], folder: Path, trust_remote_code: bool = False) -> None:
@@ -71,7 +71,7 @@ class DiffusersGenerator:
         try:
             self.pipeline.to(self._device)
         except torch.OutOfMemoryError as error:
-            raise InputError(f"{folder}: the pipeline does not fit into the device's memory; {_LARGER}") from error
+            raise InputError(f"{folder}: the pipeline does not fit into device memory; {_LARGER}") from error
         self.batching = Batching(AUTO if self.together else 1, 0)
 
     @property
@@ -90,7 +90,7 @@ class DiffusersGenerator:
         return Batching(min(batch_size or AUTO, shard_size) if self.together else 1, 0)
 
     def generate(self, prompts: Sequence[Prompt]) -> Iterator[GeneratedImage]:
-        """Yields one drawing per prompt. Where memory runs out, fewer are drawn together from then on.
+        """Yields one image per prompt. Permanently halves the batch size when memory runs out.
 
         Raises:
             InputError: there is not enough memory for a single image, or the pipeline failed.
@@ -99,23 +99,23 @@ class DiffusersGenerator:
         while start < len(prompts):
             rows = prompts[start : start + self.effective_batch_size]
             try:
-                drawings = self._draw(rows)
+                images = self._generate(rows)
             except torch.OutOfMemoryError as error:
                 if self.effective_batch_size == 1:
                     raise InputError(
-                        f"the device's memory is too small to draw one image of {self.size[0]} x {self.size[1]} with this "
+                        f"not enough device memory to generate one image of {self.size[0]} x {self.size[1]} with this "
                         f"pipeline; {_LARGER}"
                     ) from error
-                drawings = []
-            if not drawings:
+                images = []
+            if not images:
                 # Outside the handler: the exception's traceback would keep the tensors alive.
                 torch.cuda.empty_cache()
                 before, self.effective_batch_size = self.effective_batch_size, -(-self.effective_batch_size // 2)
                 logger.warning(
-                    "out of memory with %d images together; going on with %d", before, self.effective_batch_size
+                    "out of memory with a batch of %d; continuing with %d", before, self.effective_batch_size
                 )
                 continue
-            yield from drawings
+            yield from images
             start += len(rows)
 
     def device(self) -> str:
@@ -132,16 +132,16 @@ class DiffusersGenerator:
             arguments["negative_prompt"] = self.settings["negative_prompt"]
         unknown = sorted(set(arguments) - takes)
         if unknown:
-            hint = '; say negative_prompt: "" in the model' if unknown == ["negative_prompt"] else ""
+            hint = '; set negative_prompt: "" for this model' if unknown == ["negative_prompt"] else ""
             raise InputError(
-                f"{self.folder}: its pipeline {type(self.pipeline).__name__} takes no {', '.join(unknown)}{hint}"
+                f"{self.folder}: its pipeline {type(self.pipeline).__name__} does not accept {', '.join(unknown)}{hint}"
             )
         return arguments
 
-    def _draw(self, prompts: Sequence[Prompt]) -> list[GeneratedImage]:
+    def _generate(self, prompts: Sequence[Prompt]) -> list[GeneratedImage]:
         rows = [*prompts, *[prompts[-1]] * (self.effective_batch_size - len(prompts))]
         texts = [row.caption + self.settings["suffix"] for row in rows]
-        # On the CPU, whose random numbers are the same beside every device.
+        # CPU generators, because their random numbers are the same for every device.
         random = [torch.Generator("cpu").manual_seed(row.seed) for row in rows]
         arguments = dict(self.arguments)
         if self.together:
@@ -160,7 +160,7 @@ class DiffusersGenerator:
             [bool(found)] * len(rows) if found is None or isinstance(found, bool) else [bool(each) for each in found]
         )
         if len(images) != len(rows) or len(flags) != len(rows) or any(image is None for image in images):
-            raise InputError(f"{self.folder}: its pipeline gave {len(images)} images for {len(rows)} prompts")
+            raise InputError(f"{self.folder}: its pipeline returned {len(images)} images for {len(rows)} prompts")
         return [
             GeneratedImage(
                 np.asarray(image.convert("RGB")), flagged=flag, effective_batch_size=self.effective_batch_size
@@ -170,13 +170,13 @@ class DiffusersGenerator:
 
     def _call(self, *positional: Any, **named: Any) -> Any:
         try:
-            # What is no number would become black, or anything else, without a word.
+            # NaN would silently become black or some other colour.
             with torch.no_grad(), np.errstate(invalid="raise"):
                 return self.pipeline(*positional, **named)
         except FloatingPointError as error:
             raise InputError(
-                f"{self.folder}: its pipeline made values that are no numbers, as networks do whose range float16 does not "
-                f"cover; dtype is {self.settings['dtype']}: take bfloat16 or float32"
+                f"{self.folder}: its pipeline produced NaN, as networks do that exceed the range of float16; dtype is "
+                f"{self.settings['dtype']}: use bfloat16 or float32"
             ) from error
         except torch.OutOfMemoryError:
             raise
@@ -184,17 +184,17 @@ class DiffusersGenerator:
             raise InputError(f"{self.folder}: its pipeline failed: {_line(error)}") from error
 
 
-_LARGER = "take a larger device, or check that nothing else runs on it (nvidia-smi)"
+_LARGER = "use a larger device, or check that nothing else runs on it (nvidia-smi)"
 
 
 def load_pipeline(folder: Path, settings: dict[str, Any], trust_remote_code: bool) -> Any:
-    """A pipeline from its folder, every weight from its safetensors, nothing drawn at random.
+    """Loads a pipeline from its folder, with every weight from safetensors and none initialised at random.
 
     Args:
-        settings: `dtype`, `variant` and `custom_pipeline` decide how it is loaded.
+        settings: `dtype`, `variant` and `custom_pipeline` determine how it is loaded.
 
     Raises:
-        InputError: the files do not fit, lack weights, or need code that is not trusted.
+        InputError: the files are unsuitable, lack weights, or require code that is not trusted.
     """
     dtype, variant = getattr(torch, settings["dtype"]), settings["variant"]
     networks = {}
@@ -222,7 +222,7 @@ def load_pipeline(folder: Path, settings: dict[str, Any], trust_remote_code: boo
 
 
 def _network_class(library: str, kind: str) -> Any:
-    """The class of a component that has weights and comes with diffusers or transformers, else None."""
+    """The class of a component that has weights and is part of diffusers or transformers, else None."""
     libraries = {"diffusers": diffusers, "transformers": transformers}
     found = getattr(libraries.get(library) or getattr(diffusers.pipelines, library, None), kind, None)
     known = (diffusers.ModelMixin, transformers.PreTrainedModel)
@@ -230,7 +230,7 @@ def _network_class(library: str, kind: str) -> Any:
 
 
 def _load_network(kind: Any, folder: Path, dtype: torch.dtype, variant: str | None, **more: Any) -> Any:
-    """Raises InputError where the files lack weights: both libraries would draw them at random, and only warn."""
+    """Loads a network. Raises InputError if weights are missing: both libraries would only warn and initialise them at random."""
     has_variant = any(variant_of(path.name) == variant for path in folder.glob("*.safetensors"))
     model, found = kind.from_pretrained(
         str(folder),
@@ -243,19 +243,19 @@ def _load_network(kind: Any, folder: Path, dtype: torch.dtype, variant: str | No
     )
     if missing := sorted(map(str, found["missing_keys"])):
         raise InputError(
-            f"{folder}: its files lack {len(missing)} of the network's weights, such as {missing[0]}; fetch them again"
+            f"{folder}: its files lack {len(missing)} of the network's weights, such as {missing[0]}; download them again"
         )
     return model
 
 
 def _load_theirs(folder: Path, library: str, dtype: torch.dtype, variant: str | None) -> Any:
-    """A component whose class lies in the checkpoint itself, as its config.json says (auto_map)."""
+    """Loads a component whose class is defined in the checkpoint itself (auto_map in its config.json)."""
     auto_map = transformers.PretrainedConfig.get_config_dict(str(folder), local_files_only=True)[0].get("auto_map", {})
     kinds = [kind for kind in auto_map if kind.startswith("AutoModel") and hasattr(transformers, kind)]
     if not kinds:
         raise InputError(f"{folder}/config.json: auto_map names no AutoModel, so its class cannot be found")
     model = _load_network(getattr(transformers, kinds[0]), folder, dtype, variant, trust_remote_code=True)
-    # diffusers looks a class up, and what it is a class of, in the module that the index names, if that is imported.
+    # diffusers looks up the class, and PreTrainedModel, in the module named in the index, if that module is imported.
     kind = type(model)
     if getattr(sys.modules.get(library), kind.__name__, None) is not kind:
         sys.modules[library] = ModuleType(library)

@@ -1,1 +1,1 @@
-"""Emu3: its checkpoints, recipe, language model, engines and VQ."""
+"""Emu3: checkpoints, prompt recipe, language model, sampling engines and VQ tokenizer."""

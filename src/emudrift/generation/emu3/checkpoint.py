@@ -1,4 +1,4 @@
-"""Emu3 checkpoints on disk: looking one over without loading it, and loading it with its adapter merged."""
+"""Emu3 checkpoints: validating one without loading its weights, and loading it with its adapter merged."""
 
 import hashlib
 import json
@@ -20,11 +20,11 @@ from emudrift.generation.model_files import Files, are_unchanged, hash_files, hu
 
 Shapes = dict[str, tuple[int, ...]]
 
-# What a checkpoint folder holds besides documentation.
+# Files of a checkpoint folder that matter (the rest is documentation).
 _ENDINGS = {".safetensors", ".json", ".txt", ".jinja", ".model"}
 
-# Checkpoints written before transformers 5 (BAAI/Emu3-Gen-hf among them) name their weights differently;
-# transformers' conversion_mapping.py has the same table for loading.
+# Checkpoints written before transformers 5 (such as BAAI/Emu3-Gen-hf) use other weight names; transformers applies the same
+# mapping when loading them (conversion_mapping.py).
 _RENAMED = (
     ("text_model.lm_head.", "lm_head."),
     ("text_model.model.", "model.text_model."),
@@ -34,17 +34,17 @@ _RENAMED = (
 
 
 def check_emu3(checkpoint: Path, adapter: Path | None = None, vq: Path | None = None) -> dict[str, Any]:
-    """Looks over a checkpoint and its adapter without loading the language model: files, names and shapes.
+    """Validates a checkpoint and its adapter without loading the language model: files, weight names and shapes.
 
     Args:
         vq: folder of the checkpoint whose VQ decodes the tokens; default: `checkpoint`.
 
     Returns:
         `digest` (one sha256 over all files), `files` (name to size and sha256), `revisions` (hub commits, if known) and
-        `vq` (sha256 over the weights of the VQ that decodes).
+        `vq` (sha256 over the weights of the VQ used for decoding).
 
     Raises:
-        InputError: a file is missing or broken, or the adapter does not fit the base.
+        InputError: a file is missing or damaged, or the adapter does not fit the base model.
     """
     config = _read_json(checkpoint, "config.json", "checkpoint")
     if config.get("model_type") != "emu3":
@@ -81,14 +81,14 @@ def load_emu3(
 ) -> Emu3ForConditionalGeneration:
     """Loads a checkpoint, merges its adapter and keeps the VQ in float32.
 
-    The VQ is always a checkpoint's own: an adapter that reaches into it (its attention has projections of the same names)
-    does not change it, so that all arms of a base model decode alike.
+    The VQ is always loaded from a checkpoint: an adapter that also targets it (its attention has projections of the same
+    names) does not change it, so that all arms of a base model use the same decoder.
 
     Args:
-        vq: folder of the checkpoint whose VQ decodes; default: `checkpoint`.
+        vq: folder of the checkpoint whose VQ decodes the tokens; default: `checkpoint`.
 
     Raises:
-        InputError: files that cannot be loaded, or an adapter that does not fit.
+        InputError: the files cannot be loaded, or the adapter does not fit.
     """
     try:
         model = Emu3ForConditionalGeneration.from_pretrained(
@@ -99,16 +99,16 @@ def load_emu3(
     if adapter is not None:
         model = _merge_adapter(model, adapter)
     if dtype != torch.float32 or adapter is not None or vq is not None:
-        # Rounding the VQ's weights to 16 bits changes pixels; it is small, so it is read again in float32.
+        # Rounding the VQ's weights to 16 bits changes pixels; it is small, so it is reloaded in float32.
         model.model.vqmodel = load_vq(checkpoint if vq is None else vq)
-    # Everything that decides what is generated is said explicitly; nothing of the checkpoint's own defaults is used.
+    # All sampling settings are passed explicitly; the checkpoint's own generation defaults are not used.
     model.generation_config.temperature = model.generation_config.top_p = model.generation_config.top_k = None
     try:
         return model.to(device).eval()
     except torch.OutOfMemoryError as error:
         raise InputError(
-            f"{checkpoint}: the model does not fit into the device's memory; take a larger device, or check that nothing "
-            "else runs on it (nvidia-smi)"
+            f"{checkpoint}: the model does not fit into device memory; use a larger device, or check that nothing else runs "
+            "on it (nvidia-smi)"
         ) from error
 
 
@@ -123,7 +123,7 @@ def _merge_adapter(model: Emu3ForConditionalGeneration, adapter: Path) -> Emu3Fo
 
 
 def load_vq(checkpoint: Path) -> Emu3VQVAE:
-    """The VQ of a checkpoint in float32. Raises InputError if its files are missing or do not fit."""
+    """Loads the VQ of a checkpoint in float32. Raises InputError if its files are missing or do not fit."""
     config = Emu3Config.from_pretrained(checkpoint, local_files_only=True)
     vq = Emu3VQVAE(config.vq_config)
     try:
@@ -134,11 +134,11 @@ def load_vq(checkpoint: Path) -> Emu3VQVAE:
 
 
 def _vq_digest(checkpoint: Path) -> str:
-    """sha256 over the VQ's weights as float32: equal for equal VQs, in whatever files and dtype they are kept."""
+    """sha256 over the VQ's weights as float32: equal for equal VQs, regardless of file layout and dtype."""
     sums = {
         name: hashlib.sha256(tensor.contiguous().numpy().tobytes()).hexdigest()
         for name, tensor in _vq_weights(checkpoint)
-        if not name.endswith("num_batches_tracked")  # Counts training steps; decoding does not read it.
+        if not name.endswith("num_batches_tracked")  # A counter of training steps, not used in decoding.
     }
     return hashlib.sha256(json.dumps(sums, sort_keys=True).encode()).hexdigest()
 
@@ -163,7 +163,7 @@ def _read_json(folder: Path, name: str, what: str) -> dict[str, Any]:
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError as error:
-        raise InputError(f"{folder}: no {name} here, so this is not a {what} folder") from error
+        raise InputError(f"{folder}: has no {name}, so it is not a {what} folder") from error
     except (json.JSONDecodeError, UnicodeDecodeError) as error:
         raise InputError(f"{path}: not valid JSON: {error}") from error
     return content
@@ -191,38 +191,38 @@ def _shapes_of_files(files: list[Path]) -> Shapes:
             with safe_open(path, framework="pt") as file:
                 shapes |= {name: tuple(file.get_slice(name).get_shape()) for name in file.keys()}  # noqa: SIM118
         except (OSError, SafetensorError) as error:
-            raise InputError(f"{path}: not a whole safetensors file ({error}); copy or download it again") from error
+            raise InputError(f"{path}: incomplete safetensors file ({error}); copy or download it again") from error
     return shapes
 
 
 def _meta_model(checkpoint: Path) -> Emu3ForConditionalGeneration:
-    """The model that the config asks for, without memory for its weights (torch's meta device)."""
+    """The model described by config.json, on torch's meta device, i.e. without memory for its weights."""
     try:
         config = Emu3Config.from_pretrained(checkpoint, local_files_only=True)
         with torch.device("meta"):
             return Emu3ForConditionalGeneration(config)
     except (OSError, ValueError, TypeError, KeyError) as error:
-        raise InputError(f"{checkpoint}/config.json: not a config of Emu3: {error}") from error
+        raise InputError(f"{checkpoint}/config.json: not an Emu3 config: {error}") from error
 
 
 def _compare_base(checkpoint: Path, wanted: Shapes, found: Shapes) -> None:
-    # BatchNorm counters are optional, tied weights are written once.
+    # BatchNorm counters are optional, and tied weights are stored once.
     optional = {name for name in wanted if name.endswith("num_batches_tracked") or name == "lm_head.weight"}
     missing = sorted(set(wanted) - set(found) - optional)
     wrong = sorted(name for name in set(wanted) & set(found) if wanted[name] != found[name])
     if missing:
-        raise InputError(f"{checkpoint}: {len(missing)} weights are missing, {missing[0]} the first of them")
+        raise InputError(f"{checkpoint}: {len(missing)} weights are missing; the first is {missing[0]}")
     if wrong:
         name = wrong[0]
         raise InputError(
-            f"{checkpoint}: weight {name} has shape {found[name]}, but config.json asks for {wanted[name]}"
+            f"{checkpoint}: weight {name} has shape {found[name]}, but config.json requires {wanted[name]}"
         )
 
 
 def _compare_adapter(adapter: Path, checkpoint: Path) -> None:
-    """The adapter's file must hold exactly the weights that its config puts on this base, in these shapes.
+    """Checks that the adapter has exactly the weights, with the shapes, that its config implies for this base model.
 
-    peft itself loads what fits and says nothing, or only warns, about the rest: half an adapter would pass for a whole one.
+    peft itself loads what fits and ignores the rest silently or with a warning, so an incomplete adapter would go unnoticed.
     """
     from peft import PeftConfig, get_peft_model, get_peft_model_state_dict
 
@@ -242,20 +242,20 @@ def _compare_adapter(adapter: Path, checkpoint: Path) -> None:
     wanted = {name: tuple(tensor.shape) for name, tensor in expected.items()}
     wrong = {
         "are missing": sorted(set(wanted) - set(found)),
-        "belong to another base model, which has other modules": sorted(set(found) - set(wanted)),
-        "belong to another base model, which has other sizes": sorted(
+        "belong to a base model with other modules": sorted(set(found) - set(wanted)),
+        "belong to a base model with other sizes": sorted(
             name for name in set(wanted) & set(found) if wanted[name] != found[name]
         ),
     }
     for fault, names in wrong.items():
         if names:
             raise InputError(
-                f"{path}: {len(names)} of the adapter's {len(wanted)} weights {fault}; {names[0]} is the first of them"
+                f"{path}: {len(names)} of the adapter's {len(wanted)} weights {fault}; the first is {names[0]}"
             )
 
 
 def have_same_times(recorded: dict[str, Files], folders: dict[str, Path]) -> bool:
-    """Whether all files have the sizes and times that `check_emu3` recorded, without reading them."""
+    """Whether all files have the sizes and modification times that `check_emu3` recorded, without reading them."""
     return all(are_unchanged(recorded.get(role, {}), _relevant_files(folder)) for role, folder in folders.items())
 
 
@@ -265,7 +265,7 @@ def _relevant_files(folder: Path) -> dict[str, Path]:
     return {path.name: path for path in sorted(folder.iterdir()) if path.suffix in _ENDINGS and path.is_file()}
 
 
-# --- as an entry of the registry; also of the tokenizer, whose checkpoint this is ---
+# --- registry entry, also for the tokenizer of such a checkpoint ---
 
 
 def check_model(experiment: Experiment, model: ModelSettings, prompts: Sequence[Prompt]) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""CUDA graphs of functions that work in place: recorded at their first call, started with one launch afterwards."""
+"""CUDA graphs of in-place functions: captured at the first call, then replayed with a single launch."""
 
 from collections.abc import Callable, Hashable, Sequence
 
@@ -7,20 +7,20 @@ from torch import Tensor
 
 
 class Graphs:
-    """Runs functions by key. On a GPU each is recorded once; on a CPU each is simply called.
+    """Runs functions by key. On a GPU each is captured once and replayed; on a CPU it is simply called.
 
-    A function reads and writes fixed tensors only, never asks the device for a value, and writes the same again when it is
-    called again from the same `counters`.
+    Functions may only read and write fixed tensors, must not synchronise with the device, and must be repeatable: called again
+    with the same `counters`, they write the same values.
 
     Args:
-        counters: what a function moves on; put back after the call that warms it up for recording.
+        counters: tensors that the functions advance; restored after the warm-up call that precedes capture.
     """
 
     def __init__(self, device: torch.device, counters: Sequence[Tensor]) -> None:
         self.device, self.counters = device, counters
         self.recorded: dict[Hashable, torch.cuda.CUDAGraph] = {}
         self.pool = torch.cuda.graph_pool_handle() if device.type == "cuda" else None
-        # One for all: cuBLAS keeps a workspace for every stream that it meets.
+        # One side stream for all captures: cuBLAS allocates a workspace for every stream it is used on.
         self.side = torch.cuda.Stream(device) if device.type == "cuda" else None
 
     def run(self, key: Hashable, function: Callable[[], None]) -> None:
@@ -32,7 +32,7 @@ class Graphs:
         self.recorded[key].replay()
 
     def _record(self, function: Callable[[], None]) -> torch.cuda.CUDAGraph:
-        # Libraries set themselves up in the first call, which cannot be recorded.
+        # Warm-up: libraries initialise themselves in the first call, which cannot be captured.
         before = [counter.clone() for counter in self.counters]
         assert self.side is not None
         self.side.wait_stream(torch.cuda.current_stream(self.device))

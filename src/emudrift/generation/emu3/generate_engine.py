@@ -1,4 +1,4 @@
-"""The reference engine: transformers' own `generate`, as its documentation shows it. Slow, plain, and what others equal."""
+"""The reference engine: transformers' own `generate`, used as documented. Slow but simple; the standard for other engines."""
 
 from collections.abc import Callable
 
@@ -13,9 +13,9 @@ from emudrift.generation.emu3.sampling import image_uniforms, sample_top_k
 
 
 class SampleByImage(LogitsProcessor):
-    """Draws each row's next token with the image's own random numbers and leaves only that token possible.
+    """Samples each row's next token with the image's own random numbers and masks all other tokens.
 
-    `generate` then takes it greedily, so its global random state plays no part.
+    `generate` then picks it greedily, so that the global random state is not used.
 
     Args:
         prompt_length: padded length of the prompts.
@@ -29,29 +29,29 @@ class SampleByImage(LogitsProcessor):
 
     def __call__(self, input_ids: torch.Tensor, scores: torch.Tensor) -> torch.Tensor:
         row, column = divmod(input_ids.shape[1] - self.prompt_length, self.width + 1)
-        drawn = row * self.width + column
-        if column == self.width or drawn >= self.uniforms.shape[1]:
-            return scores  # A structure token: the grid leaves only one possible.
-        token = sample_top_k(scores.float(), self.uniforms[:, drawn], self.top_k)
+        index = row * self.width + column
+        if column == self.width or index >= self.uniforms.shape[1]:
+            return scores  # A structure token, the only one that the grid allows here.
+        token = sample_top_k(scores.float(), self.uniforms[:, index], self.top_k)
         return torch.full_like(scores, -torch.inf).scatter_(1, token.unsqueeze(1), 0.0)
 
 
 class ReferenceEngine:
-    """Draws visual tokens with `generate`: guidance as a second forward, the grid by a prefix function."""
+    """Samples visual tokens with `generate`: guidance as a second forward pass, the token grid as a prefix function."""
 
     def __init__(self, model: Emu3ForConditionalGeneration, recipe: Recipe) -> None:
         self.model, self.recipe = model, recipe
 
     @torch.inference_mode()
     def codes(self, captions: list[str], seeds: list[int]) -> torch.Tensor:
-        """Draws one image per caption.
+        """Samples the visual tokens of one image per caption.
 
         Args:
             captions: without the suffix.
-            seeds: one per caption; an image's tokens depend on its caption and seed alone.
+            seeds: one per caption; an image's tokens depend on its caption and seed only.
 
         Returns:
-            (batch, h, w) int64 codes of the codebook.
+            (batch, h, w) int64 codebook indices.
         """
         recipe = self.recipe
         inputs = recipe.positive(captions)
@@ -74,10 +74,10 @@ class ReferenceEngine:
             prefix_allowed_tokens_fn=self.grid(prompt_length),
             logits_processor=LogitsProcessorList([sampler]),
         )
-        return self.read(output[:, prompt_length:])
+        return self.codes_of(output[:, prompt_length:])
 
     def grid(self, prompt_length: int) -> Callable[[int, torch.Tensor], list[int]]:
-        """The grid: which tokens may follow, by position alone."""
+        """The prefix function of the token grid: the allowed tokens, which depend on the position only."""
         recipe, ids = self.recipe, self.recipe.structure
         visual = list(range(ids.first_visual, ids.first_visual + ids.n_visual))
         tail = [[ids.eof], [ids.eoi], [ids.eos]]
@@ -91,14 +91,14 @@ class ReferenceEngine:
 
         return allowed
 
-    def read(self, new: torch.Tensor) -> torch.Tensor:
-        """Takes the visual tokens out of the grid and checks that every token is where it must be."""
+    def codes_of(self, new: torch.Tensor) -> torch.Tensor:
+        """Extracts the codes from the token grid and verifies that every structure token is at its position."""
         recipe, ids = self.recipe, self.recipe.structure
         lines = new[:, :-3].view(len(new), recipe.h, recipe.w + 1)
         tail = torch.tensor([ids.eof, ids.eoi, ids.eos], device=new.device)
         codes = lines[..., :-1] - ids.first_visual
         whole = (lines[..., -1] == ids.eol).all() and (new[:, -3:] == tail).all()
-        # transformers' decode_image_tokens would turn a stray text token into code 0 without a word.
+        # transformers' decode_image_tokens would silently turn a stray text token into code 0.
         if not (whole and ((codes >= 0) & (codes < ids.n_visual)).all()):
-            raise RuntimeError("generate left the token grid: a structure token is missing or a text token was drawn")
+            raise RuntimeError("generate left the token grid: a structure token is missing or a text token was sampled")
         return codes

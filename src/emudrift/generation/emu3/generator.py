@@ -1,4 +1,4 @@
-"""The Emu3 generator: captions in, visual tokens and images out, by the authors' recipe."""
+"""The Emu3 generator: from captions to visual tokens and images, following the authors' recipe."""
 
 import logging
 from collections.abc import Sequence
@@ -27,22 +27,22 @@ logger = logging.getLogger(__name__)
 
 BATCH_ON_CPU = 16
 LARGEST_BATCH = 256
-"""Beyond it even small images gain nothing more."""
+"""Larger batches bring no further speed-up, even for small images."""
 SPARE = 1.5 * 2**30
-"""Bytes of a GPU's memory that stay free for graphs and the libraries' workspaces."""
+"""Bytes of GPU memory reserved for CUDA graphs and library workspaces."""
 
 
 class Emu3Weights:
-    """A checkpoint in memory, its adapter merged; arms that differ in their settings share it.
+    """A loaded checkpoint with its adapter merged; shared by the arms of a model.
 
     Args:
-        settings: of an arm; `dtype`, `attention`, `engine` and `device` decide how it is loaded.
+        settings: of an arm; `dtype`, `attention`, `engine` and `device` determine how it is loaded.
         checkpoint: folder of the base model and its processor.
-        adapter: folder of a PEFT adapter that is merged into it, or None.
-        vq_checkpoint: folder of the checkpoint whose VQ turns tokens to pixels; default: `checkpoint`.
+        adapter: folder of a PEFT adapter to merge, or None.
+        vq_checkpoint: folder of the checkpoint whose VQ decodes tokens to pixels; default: `checkpoint`.
 
     Raises:
-        InputError: no such device, or files that cannot be loaded.
+        InputError: the device is not available, or the files cannot be loaded.
     """
 
     def __init__(
@@ -50,7 +50,7 @@ class Emu3Weights:
     ) -> None:
         self.key = self.key_of(settings, checkpoint, adapter, vq_checkpoint)
         self.checkpoint, self.device = checkpoint, torch_device(settings["device"])
-        # FlashAttention over our own cache is the engine's business; the model itself is loaded as always.
+        # "flash" refers to the grid engine's own KV cache; transformers' model itself is loaded with sdpa.
         self.attention = settings["attention"]
         loaded_with = "sdpa" if self.attention == "flash" else self.attention
         dtype = getattr(torch, settings["dtype"])
@@ -58,7 +58,7 @@ class Emu3Weights:
 
     @staticmethod
     def key_of(settings: dict[str, Any], *folders: Path | None) -> tuple[Any, ...]:
-        """Equal for arms that can share what was loaded."""
+        """Cache key; equal for arms that can share loaded weights."""
         return (*(settings[name] for name in ("dtype", "attention", "engine", "device")), *folders)
 
     @cached_property
@@ -67,15 +67,15 @@ class Emu3Weights:
 
 
 class Emu3Generator:
-    """Draws with an Emu3 checkpoint, for one arm.
+    """Generates images with an Emu3 checkpoint, for one arm.
 
     Args:
-        settings: those of the arm (`Arm.settings`).
-        batching: how prompts are put together; see `plan`. Default: as they come.
+        settings: of the arm (`Arm.settings`).
+        batching: batch size and padding; see `plan`. Default: `BATCH_ON_CPU` without padding.
 
     Attributes:
-        batching: as above; may be set until the first image is drawn.
-        effective_batch_size: images that were really drawn together in the last batch: fewer where memory ran out.
+        batching: as above; may be set until the first image is generated.
+        effective_batch_size: actual batch size; smaller than in `batching` after running out of memory.
     """
 
     def __init__(self, settings: dict[str, Any], weights: Emu3Weights, batching: Batching | None = None) -> None:
@@ -101,16 +101,16 @@ class Emu3Generator:
 
     @property
     def fills(self) -> bool:
-        """Whether every batch is filled up with dummy rows: in 16 bit its size moves roundings, on a GPU it costs graphs."""
+        """Whether batches are padded with dummy rows: in 16 bit the size affects rounding; on a GPU each size needs graphs."""
         return self.settings["dtype"] != "float32" or self.weights.device.type == "cuda"
 
     def plan(self, captions: Sequence[str], shard_size: int, batch_size: int | None) -> Batching:
-        """How prompts should be put together.
+        """Chooses the batch size and the padding.
 
         Args:
-            captions: of the whole prompt table; the longest of them, or the negative prompt, sets the padding.
-            shard_size: images of a shard; batches of equal size waste nothing at its end.
-            batch_size: as asked for, or None: as many as the device's free memory takes.
+            captions: of the whole prompt table; the longest of them, or the negative prompt, determines the padding.
+            shard_size: images per shard; it is split into batches of equal size.
+            batch_size: the requested size, or None: as large as the device's free memory allows.
         """
         length = self.recipe.longest(list(captions))
         if batch_size is None:
@@ -122,15 +122,15 @@ class Emu3Generator:
             return equal_batches(BATCH_ON_CPU, 1, shard_size)[1]
         if not isinstance(self.engine, GridEngine):
             raise InputError(
-                "resources: generation_batch_size: auto knows the memory of engine: grid only; give a number for "
+                "resources: generation_batch_size: auto is supported for engine: grid only; give a number for "
                 "engine: reference (the published study used 20)"
             )
         self.engine.prompt_length = prompt_length
         torch.cuda.empty_cache()
         free = torch.cuda.mem_get_info(self.weights.device)[0]
         decoding = vq.TOGETHER * vq.BYTES_PER_PIXEL * self.size[0] * self.size[1]
-        reading = self.weights.language.bytes_to_read(prompt_length)
-        fits, batch_size = equal_batches(free - SPARE - decoding - reading, self.engine.bytes_per_image(), shard_size)
+        prefill = self.weights.language.prefill_bytes(prompt_length)
+        fits, batch_size = equal_batches(free - SPARE - decoding - prefill, self.engine.bytes_per_image(), shard_size)
         logger.info(
             "batch size %d: %d images of %.2f GB each fit into %.1f GB of free memory, and shards have %d images",
             batch_size,
@@ -142,7 +142,7 @@ class Emu3Generator:
         return batch_size
 
     def codes(self, prompts: Sequence[Prompt]) -> np.ndarray:
-        """Visual tokens as codes of the codebook, (batch, h, w) uint16. Where memory runs out, fewer are drawn together.
+        """Samples visual tokens: codebook indices, (batch, h, w) uint16. Halves the batch size when memory runs out.
 
         Raises:
             InputError: there is not enough memory for a single image.
@@ -153,14 +153,14 @@ class Emu3Generator:
             except torch.OutOfMemoryError as error:
                 if self.effective_batch_size == 1:
                     raise InputError(
-                        f"the device's memory is too small to draw one image of {self.size[0]} x {self.size[1]} with this "
-                        "model; take a larger device, or check that nothing else runs on it (nvidia-smi)"
+                        f"not enough device memory to generate one image of {self.size[0]} x {self.size[1]} with this "
+                        "model; use a larger device, or check that nothing else runs on it (nvidia-smi)"
                     ) from error
             # Outside the handler: the exception's traceback would keep the tensors alive.
             if isinstance(self.engine, GridEngine):
                 self.engine.release()
             before, self.effective_batch_size = self.effective_batch_size, -(-self.effective_batch_size // 2)
-            logger.warning("out of memory with %d images together; going on with %d", before, self.effective_batch_size)
+            logger.warning("out of memory with a batch of %d; continuing with %d", before, self.effective_batch_size)
 
     def _codes(self, prompts: Sequence[Prompt]) -> np.ndarray:
         parts = []
@@ -174,24 +174,24 @@ class Emu3Generator:
         return np.concatenate(parts)
 
     def decode(self, codes: np.ndarray) -> np.ndarray:
-        """From codes (batch, h, w) to images (batch, height, width, 3) uint8.
+        """Decodes codes (batch, h, w) to images (batch, height, width, 3) uint8.
 
         Raises:
-            InputError: there is not enough memory, also after the language model gave up its cache.
+            InputError: there is not enough memory, even after freeing the language model's cache.
         """
         decoder, tokens = self.weights.model.model.vqmodel, torch.from_numpy(codes.astype(np.int64))
         try:
             return vq.decode_codes(decoder, tokens).numpy()
         except torch.OutOfMemoryError:
-            logger.warning("out of memory in decoding; the language model's cache is given up for it")
+            logger.warning("out of memory while decoding; freeing the language model's cache")
         if isinstance(self.engine, GridEngine):
             self.engine.release()
         try:
             return vq.decode_codes(decoder, tokens).numpy()
         except torch.OutOfMemoryError as error:
             raise InputError(
-                f"the device's memory is too small to decode {vq.TOGETHER} images of {self.size[0]} x {self.size[1]}; take "
-                "a larger device, or check that nothing else runs on it (nvidia-smi)"
+                f"not enough device memory to decode {vq.TOGETHER} images of {self.size[0]} x {self.size[1]}; use a larger "
+                "device, or check that nothing else runs on it (nvidia-smi)"
             ) from error
 
     def device(self) -> str:
@@ -200,9 +200,9 @@ class Emu3Generator:
 
 
 def equal_batches(free: float, bytes_per_image: int, shard_size: int) -> tuple[int, int]:
-    """How many images fit into free bytes, and a batch size near it that parts a shard into equal batches.
+    """The number of images that fit into `free` bytes, and a batch size close to it that splits a shard evenly.
 
-    fits = 97 in shards of 500: six batches of 84, where 97 would leave a sixth of 15.
+    For example, if 97 fit and shards have 500 images: six batches of 84, instead of five of 97 and one of 15.
     """
     fits = max(1, min(int(free // bytes_per_image), LARGEST_BATCH))
     batches = -(-shard_size // fits)

@@ -1,7 +1,7 @@
-"""Emu3's language model, which is Llama's, written out over transformers' weights with a cache of fixed shape.
+"""Emu3's language model (a Llama architecture), implemented on transformers' weights with a KV cache of fixed shape.
 
-A row of the cache is filled from its first slot on, whatever the length of its prompt: a token's slot is its position, no
-padding stands between, and what is filled is one number per row.
+Every row of the cache is filled from position 0 on, whatever the length of its prompt: there is no padding between the prompt
+and the generated tokens, and one length per row describes the state of the cache.
 """
 
 from collections.abc import Callable
@@ -17,21 +17,21 @@ from transformers import Emu3TextModel
 from transformers.models.emu3.modeling_emu3 import Emu3DecoderLayer, Emu3RMSNorm
 
 Attend = Callable[[Tensor, Tensor, Tensor], Tensor]
-"""(query, new keys and values, the layer's cache) to what the query sees; keeps the new ones in the cache."""
+"""(query, new keys and values, the layer's cache) to the attention output; also writes the new keys and values to the cache."""
 
-PROMPT_ROWS = 16
-"""Prompts are read so many rows at a time, which bounds the memory for it."""
+PREFILL_ROWS = 16
+"""Rows per prefill step; bounds its memory."""
 
 
 class LanguageModel:
-    """The layers of `Emu3TextModel`, with the projections that share an input joined into one.
+    """The layers of `Emu3TextModel`, with projections that share an input fused into one.
 
-    The joined weights take the place of the model's own, which become views of them: no memory is added (but for packed
-    copies on a CPU), and the model goes on working.
+    The fused weights replace the model's own, which become views of them: this adds no memory (except for packed copies on a
+    CPU), and the model itself remains usable.
 
     Args:
-        attention: how the cache is read. `sdpa`: torch's scaled_dot_product_attention, with a mask over slots that are not
-            filled; `flash`: torch's variable-length FlashAttention, which is told the lengths (GPU, 16 bit).
+        attention: kernel for attention over the cache. `sdpa`: torch's scaled_dot_product_attention, with unfilled positions
+            masked; `flash`: torch's variable-length FlashAttention, which takes the lengths as input (GPU, 16 bit).
     """
 
     def __init__(self, text: Emu3TextModel, attention: str = "sdpa") -> None:
@@ -45,124 +45,124 @@ class LanguageModel:
 
     @property
     def bytes_per_token(self) -> int:
-        """Keys and values of one token in all layers."""
+        """Size of the keys and values of one token in all layers."""
         return 2 * len(self.layers) * self.kv_heads * self.head_dim * self.dtype.itemsize
 
-    def bytes_to_read(self, prompt_length: int) -> int:
-        """Memory for reading `PROMPT_ROWS` prompts: what one layer holds at its widest."""
+    def prefill_bytes(self, prompt_length: int) -> int:
+        """Peak activation memory of a prefill step with `PREFILL_ROWS` prompts, that of one layer."""
         config = self.text.config
         return (
-            PROMPT_ROWS * prompt_length * (4 * config.intermediate_size + 8 * config.hidden_size) * self.dtype.itemsize
+            PREFILL_ROWS * prompt_length * (4 * config.intermediate_size + 8 * config.hidden_size) * self.dtype.itemsize
         )
 
     def new_cache(self, rows: int, capacity: int) -> Tensor:
-        """(layers, 2, rows, capacity, kv_heads, head_dim): keys and values."""
+        """An empty KV cache: (layers, 2, rows, capacity, kv_heads, head_dim), keys and values."""
         shape = (len(self.layers), 2, rows, capacity, self.kv_heads, self.head_dim)
-        # Zeros: slots that are not filled are masked, but NaN times a weight of zero would still be NaN.
+        # Zeros, because unfilled positions get attention weight 0, and 0 times NaN would still be NaN.
         return torch.zeros(shape, dtype=self.dtype, device=self.device)
 
-    def read(self, tokens: Tensor, lengths: Tensor, cache: Tensor) -> Tensor:
-        """Reads prompts into an empty cache.
+    def prefill(self, tokens: Tensor, lengths: Tensor, cache: Tensor) -> Tensor:
+        """Runs the prompts through the model and fills an empty cache.
 
         Args:
-            tokens: (rows, n) ids, padded on the right.
-            lengths: (rows,) how many of them count.
+            tokens: (rows, n) ids, right-padded.
+            lengths: (rows,) numbers of tokens without padding.
 
         Returns:
-            (rows, hidden): the last hidden state of each row's last token that counts.
+            (rows, hidden): the last hidden state of each row's last token.
         """
         n = tokens.shape[1]
         rotation = self._rotation(torch.arange(n, device=self.device)[None])
         hidden = []
-        for start in range(0, len(tokens), PROMPT_ROWS):
-            part = slice(start, start + PROMPT_ROWS)
+        for start in range(0, len(tokens), PREFILL_ROWS):
+            part = slice(start, start + PREFILL_ROWS)
 
-            def attend(query: Tensor, new: Tensor, memory: Tensor, part: slice = part) -> Tensor:
-                memory[:, part, :n] = new
+            def attend(query: Tensor, new: Tensor, layer_cache: Tensor, part: slice = part) -> Tensor:
+                layer_cache[:, part, :n] = new
                 key, value = new.transpose(2, 3)
-                seen = scaled_dot_product_attention(
+                attended = scaled_dot_product_attention(
                     query.transpose(1, 2), key, value, is_causal=True, enable_gqa=self.heads != self.kv_heads
                 )
-                return seen.transpose(1, 2)
+                return attended.transpose(1, 2)
 
             states = self._forward(tokens[part], rotation, cache, attend)
             last = (lengths[part] - 1)[:, None, None].expand(-1, 1, states.shape[-1])
             hidden.append(states.gather(1, last).squeeze(1))
         return self._norm(torch.cat(hidden), self.text.norm)
 
-    def step(self, tokens: Tensor, filled: Tensor, cache: Tensor, read: int) -> Tensor:
-        """Appends tokens to every row. Does not advance `filled`.
+    def step(self, tokens: Tensor, cache_lengths: Tensor, cache: Tensor, kv_length: int) -> Tensor:
+        """Decodes one step: appends n tokens to every row. Does not update `cache_lengths`.
 
         Args:
             tokens: (rows, n) ids.
-            filled: (rows,) how many slots are filled, before.
-            read: slots that attention looks at, at least as many as the longest row will have filled.
+            cache_lengths: (rows,) number of filled positions, before this step.
+            kv_length: positions that attention covers; at least the length of the longest row after this step.
 
         Returns:
             (rows, hidden): the last hidden state of the last token.
         """
         rows, n = tokens.shape
-        slots = filled[:, None] + torch.arange(n, device=self.device)
+        positions = cache_lengths[:, None] + torch.arange(n, device=self.device)
         row = torch.arange(rows, device=self.device)[:, None]
-        attend_filled = self._flash(slots, n) if self.attention == "flash" else self._masked(slots, read)
+        attend_cached = self._flash(positions, n) if self.attention == "flash" else self._sdpa(positions, kv_length)
 
-        def attend(query: Tensor, new: Tensor, memory: Tensor) -> Tensor:
-            memory[:, row, slots] = new
-            return attend_filled(query, memory)
+        def attend(query: Tensor, new: Tensor, layer_cache: Tensor) -> Tensor:
+            layer_cache[:, row, positions] = new
+            return attend_cached(query, layer_cache)
 
-        hidden = self._forward(tokens, self._rotation(slots), cache, attend)
+        hidden = self._forward(tokens, self._rotation(positions), cache, attend)
         return self._norm(hidden[:, -1], self.text.norm)
 
     def _forward(self, tokens: Tensor, rotation: tuple[Tensor, Tensor], cache: Tensor, attend: Attend) -> Tensor:
-        """(rows, n, hidden) of the last layer."""
+        """The output of the last layer, (rows, n, hidden), before the final norm."""
         rows, n = tokens.shape
         hidden = self.text.embed_tokens(tokens)
-        for layer, memory in zip(self.layers, cache, strict=True):
-            joined = layer.query_key_value(self._norm(hidden, layer.before_attention))
+        for layer, layer_cache in zip(self.layers, cache, strict=True):
+            joined = layer.query_key_value(self._norm(hidden, layer.attention_norm))
             joined = joined.view(rows, n, -1, self.head_dim)
-            turned = _rotate(joined[:, :, : self.heads + self.kv_heads], *rotation)
-            query, key = turned.split([self.heads, self.kv_heads], dim=2)
-            seen = attend(query, torch.stack([key, joined[:, :, self.heads + self.kv_heads :]]), memory)
-            hidden = hidden + layer.output(seen.reshape(rows, n, -1))
-            gate, up = layer.gate_up(self._norm(hidden, layer.before_mlp)).chunk(2, dim=-1)
+            rotated = _rotate(joined[:, :, : self.heads + self.kv_heads], *rotation)
+            query, key = rotated.split([self.heads, self.kv_heads], dim=2)
+            attended = attend(query, torch.stack([key, joined[:, :, self.heads + self.kv_heads :]]), layer_cache)
+            hidden = hidden + layer.output(attended.reshape(rows, n, -1))
+            gate, up = layer.gate_up(self._norm(hidden, layer.mlp_norm)).chunk(2, dim=-1)
             hidden = hidden + layer.down(layer.activation(gate) * up)
         return hidden
 
-    def _masked(self, slots: Tensor, read: int) -> Callable[[Tensor, Tensor], Tensor]:
-        """Attention over the first `read` slots. Query heads that share keys become rows of one head's query.
+    def _sdpa(self, positions: Tensor, kv_length: int) -> Callable[[Tensor, Tensor], Tensor]:
+        """Masked attention over the first `kv_length` positions.
 
-        So no key is repeated, in whichever kernel torch takes.
+        Query heads that share keys are stacked along the query axis, so that keys are not repeated whichever kernel torch picks.
         """
-        rows, n = slots.shape
+        rows, n = positions.shape
         groups = self.heads // self.kv_heads
-        visible = torch.arange(read, device=self.device) <= slots[:, :, None]
+        visible = torch.arange(kv_length, device=self.device) <= positions[:, :, None]
         mask = torch.zeros(visible.shape, dtype=self.dtype, device=self.device).masked_fill_(~visible, -torch.inf)
-        mask = mask[:, None, :, None].expand(rows, 1, n, groups, read).reshape(rows, 1, n * groups, read)
+        mask = mask[:, None, :, None].expand(rows, 1, n, groups, kv_length).reshape(rows, 1, n * groups, kv_length)
 
-        def attend(query: Tensor, memory: Tensor) -> Tensor:
-            keys, values = memory[:, :, :read].transpose(2, 3)
+        def attend(query: Tensor, layer_cache: Tensor) -> Tensor:
+            keys, values = layer_cache[:, :, :kv_length].transpose(2, 3)
             query = (
                 query.view(rows, n, self.kv_heads, groups, -1)
                 .transpose(1, 2)
                 .reshape(rows, self.kv_heads, n * groups, -1)
             )
-            seen = scaled_dot_product_attention(query, keys, values, attn_mask=mask)
-            return seen.view(rows, self.kv_heads, n, groups, -1).transpose(1, 2)
+            attended = scaled_dot_product_attention(query, keys, values, attn_mask=mask)
+            return attended.view(rows, self.kv_heads, n, groups, -1).transpose(1, 2)
 
         return attend
 
-    def _flash(self, slots: Tensor, n: int) -> Callable[[Tensor, Tensor], Tensor]:
-        """Attention by torch.nn.attention.varlen, over as many slots of each row as are filled."""
+    def _flash(self, positions: Tensor, n: int) -> Callable[[Tensor, Tensor], Tensor]:
+        """Attention over the filled positions of each row, by torch.nn.attention.varlen."""
         from torch.nn.attention.varlen import varlen_attn
 
-        rows = len(slots)
+        rows = len(positions)
         starts = torch.arange(rows + 1, device=self.device, dtype=torch.int32)
-        used = (slots[:, -1] + 1).to(torch.int32)
+        used = (positions[:, -1] + 1).to(torch.int32)
 
-        def attend(query: Tensor, memory: Tensor) -> Tensor:
-            capacity = memory.shape[2]
-            keys, values = memory.flatten(1, 2)
-            seen = varlen_attn(
+        def attend(query: Tensor, layer_cache: Tensor) -> Tensor:
+            capacity = layer_cache.shape[2]
+            keys, values = layer_cache.flatten(1, 2)
+            attended = varlen_attn(
                 query.flatten(0, 1),
                 keys,
                 values,
@@ -170,13 +170,13 @@ class LanguageModel:
                 starts * capacity,
                 n,
                 capacity,
-                # Causal, aligned at the end. Where that says nothing, leaving it out lets the kernel pack query heads.
+                # Causal, aligned at the end. For n == 1 that is no restriction, and omitting it lets the kernel pack query heads.
                 window_size=(-1, -1) if n == 1 else (-1, 0),
                 enable_gqa=self.heads != self.kv_heads,
                 seqused_k=used,
             )
-            assert isinstance(seen, Tensor)  # A pair only where more is asked for.
-            return seen
+            assert isinstance(attended, Tensor)  # varlen_attn returns a tuple only on request.
+            return attended
 
         return attend
 
@@ -184,7 +184,7 @@ class LanguageModel:
         """Cosines and signed sines (rows, n, 1, head_dim) of rotary position embeddings (Su et al. 2021)."""
         cos, sin = self.text.rotary_emb(self.text.embed_tokens.weight, positions)
         half = self.head_dim // 2
-        # rotate_half(x) * sin = swapped halves of x times sin with its first half negated.
+        # rotate_half(x) * sin equals x with its halves swapped, times sin with its first half negated.
         return cos.unsqueeze(2), torch.cat([-sin[..., :half], sin[..., half:]], -1).unsqueeze(2)
 
     @staticmethod
@@ -193,11 +193,11 @@ class LanguageModel:
 
 
 class _Layer:
-    """One decoder layer: its norms, and its projections joined where they share an input."""
+    """One decoder layer: its norms and projections, fused where they share an input."""
 
     def __init__(self, layer: Emu3DecoderLayer) -> None:
         attention, mlp = layer.self_attn, layer.mlp
-        self.before_attention, self.before_mlp = layer.input_layernorm, layer.post_attention_layernorm
+        self.attention_norm, self.mlp_norm = layer.input_layernorm, layer.post_attention_layernorm
         self.query_key_value = _join([attention.q_proj, attention.k_proj, attention.v_proj])
         self.output = _fast(attention.o_proj)
         self.gate_up = _join([mlp.gate_proj, mlp.up_proj])
@@ -205,7 +205,7 @@ class _Layer:
 
 
 def _join(projections: list[Linear]) -> Module:
-    """One linear map in place of several over the same input; their weights become views of its own."""
+    """Fuses linear layers with the same input into one; the original weights become views of the fused weight."""
     weight = torch.cat([projection.weight.detach() for projection in projections])
     biases = [projection.bias.detach() for projection in projections if projection.bias is not None]
     joined = Linear(weight.shape[1], weight.shape[0], bias=bool(biases), device="meta")
@@ -223,7 +223,7 @@ def _join(projections: list[Linear]) -> Module:
 
 
 def _fast(projection: Linear) -> Module:
-    """On a CPU, in float32: the same by oneDNN over weights that are packed once; 2 to 3 times faster than torch's default."""
+    """On a CPU in float32: the same layer in oneDNN with prepacked weights, 2 to 3 times faster than torch's default."""
     weight = projection.weight
     if weight.device.type != "cpu" or weight.dtype != torch.float32 or not torch.backends.mkldnn.is_available():
         return projection

@@ -1,7 +1,7 @@
-"""The authors' text-to-image recipe: what is fed to the model, and which tokens stand where.
+"""The authors' text-to-image recipe: the model's input, and the layout of the token grid.
 
-Source: baaivision/Emu3's inference script and transformers' documentation of Emu3, with the traps of both avoided: the
-negative prompt carries the image header like the positive one, padding is on the left, and every setting is explicit.
+Sources: baaivision/Emu3's inference script and transformers' documentation of Emu3, avoiding the pitfalls of both: the
+negative prompt has the same image header as the positive one, padding is on the left, and every setting is explicit.
 """
 
 from dataclasses import dataclass
@@ -16,12 +16,12 @@ from emudrift.errors import InputError
 
 EOL = "<|extra_200|>"
 SPATIAL_FACTOR = 8
-"""Pixels per visual token and side: fixed in Emu3's VQ."""
+"""Pixels per visual token along each side, fixed by Emu3's VQ."""
 
 
 @dataclass(frozen=True)
 class Structure:
-    """Ids of the tokens that are written, not drawn, and the range of the visual ones."""
+    """Ids of the structure tokens (which are not sampled), and the range of the visual tokens."""
 
     eol: int
     eof: int
@@ -33,19 +33,19 @@ class Structure:
 
 
 class Recipe:
-    """Turns captions into inputs of the language model, for one arm.
+    """Builds the language model's inputs from captions, for one arm.
 
     Attributes:
         h, w: rows and columns of visual tokens.
         guidance_scale, top_k: as in the arm's settings.
-        structure: the ids of the grid's tokens.
+        structure: ids of the structure and visual tokens.
     """
 
     def __init__(self, checkpoint: Path, model: Emu3ForConditionalGeneration, settings: dict[str, Any]) -> None:
         try:
             self.processor = Emu3Processor.from_pretrained(checkpoint, local_files_only=True)
         except (OSError, ValueError) as error:
-            raise InputError(f"{checkpoint}: the processor's files cannot be loaded: {error}") from error
+            raise InputError(f"{checkpoint}: cannot load the processor: {error}") from error
         self.processor.tokenizer.padding_side = "left"
         self.width, self.height = settings["width"], settings["height"]
         self.h, self.w = self.height // SPATIAL_FACTOR, self.width // SPATIAL_FACTOR
@@ -58,14 +58,14 @@ class Recipe:
 
     @property
     def new_tokens(self) -> int:
-        """h rows of w visual tokens and an end of line each, then end of file, of image and of sequence."""
+        """h lines of w visual tokens and an end of line, then end of frame, end of image and end of sequence."""
         return self.h * (self.w + 1) + 3
 
     def longest(self, captions: list[str]) -> int:
         """Tokens of the longest prompt among all captions and, with guidance, the negative prompt."""
         texts = [caption + self.suffix for caption in captions] + [self.negative_prompt] * (self.guidance_scale != 1)
         tokenizer = self.processor.tokenizer
-        ends = self._encode([""])["input_ids"].shape[1]  # What the recipe itself puts around a text.
+        ends = self._encode([""])["input_ids"].shape[1]  # Tokens that the recipe adds around a text.
         return ends + max(len(ids) for ids in tokenizer(texts, add_special_tokens=False)["input_ids"])
 
     def positive(self, captions: list[str]) -> BatchFeature:
@@ -88,7 +88,7 @@ class Recipe:
         sizes = {tuple(size) for size in inputs.pop("image_sizes")}
         if sizes != {(self.h, self.w)}:
             raise InputError(
-                f"generation: width {self.width}, height {self.height}: the processor makes a grid of {sizes} tokens, "
+                f"generation: width {self.width}, height {self.height}: the processor produces a grid of {sizes} tokens, "
                 f"not {self.h} x {self.w}; choose another size"
             )
         return inputs.to(self.device)
@@ -96,12 +96,12 @@ class Recipe:
     def _structure(self, model: Emu3ForConditionalGeneration) -> Structure:
         tokenizer = self.processor.tokenizer
         visual = model.vocabulary_mapping.image_tokens
-        # Codes are read off as id - first_visual, so the ids must be one range in the order of the codebook.
+        # Codes are computed as id - first_visual, so the ids must be one contiguous range in codebook order.
         if [model.vocabulary_mapping.img2bpe.get(code) for code in range(len(visual))] != list(
             range(visual[0], visual[0] + len(visual))
         ):
             raise InputError(
-                "the checkpoint's visual tokens are not one range of ids in codebook order: not an Emu3 tokenizer"
+                "the checkpoint's visual tokens are not a contiguous range of ids in codebook order: not an Emu3 tokenizer"
             )
         return Structure(
             eol=tokenizer.convert_tokens_to_ids(EOL),

@@ -1,4 +1,4 @@
-"""Random numbers and sampling that belong to an image, not to a batch."""
+"""Per-image random numbers and sampling, independent of the batch."""
 
 import numpy as np
 import torch
@@ -7,8 +7,8 @@ import torch
 def image_uniforms(seed: int, n: int) -> np.ndarray:
     """The random numbers of one image, one per visual token.
 
-    Philox is counter-based (Salmon et al. 2011): its stream depends on the key alone, so it is the same on every machine,
-    in every batch and after every resume.
+    Philox is counter-based (Salmon et al. 2011): its stream depends on the key only, so it is the same on every machine, in
+    every batch and after every resume.
 
     Args:
         seed: the prompt's seed (64 bit).
@@ -21,18 +21,18 @@ def image_uniforms(seed: int, n: int) -> np.ndarray:
 
 
 def sample_top_k(logits: torch.Tensor, uniforms: torch.Tensor, top_k: int) -> torch.Tensor:
-    """Draws from the softmax over the top_k logits by inverting its cumulative distribution.
+    """Samples from the softmax over the top_k logits by inverse transform sampling.
 
     Args:
         logits: (batch, vocabulary) float32.
         uniforms: (batch,) float64 in [0, 1).
-        top_k: how many of the likeliest entries can be drawn.
+        top_k: number of most likely entries to sample from.
 
     Returns:
         (batch,) int64 indices into the vocabulary.
     """
     values, indices = logits.topk(min(top_k, logits.shape[-1]), dim=-1)
     cumulative = torch.softmax(values.double(), dim=-1).cumsum(-1)
-    # Scaled by its own last entry, which rounding may leave a little off 1.
+    # Scaled by the last entry, which may differ slightly from 1 due to rounding.
     place = torch.searchsorted(cumulative, (uniforms * cumulative[:, -1]).unsqueeze(-1), right=True)
     return indices.gather(-1, place.clamp_(max=values.shape[-1] - 1)).squeeze(-1)

@@ -1,4 +1,4 @@
-"""Between visual tokens and pixels: the VQ in float32."""
+"""Emu3's VQ tokenizer: encoding pixels to visual tokens and decoding them, in float32."""
 
 import emudrift.runtime.torchvision_fix  # noqa: F401  (before transformers)
 
@@ -7,11 +7,11 @@ from torch import Tensor
 from transformers import Emu3VQVAE
 
 TOGETHER = 4
-"""Images decoded at once. Always so many, filled up with copies: another number moves the roundings of a convolution, and
-now and then a pixel with them."""
+"""Images per batch. The last batch is padded with copies, because the batch size affects the rounding of convolutions, and
+occasionally a pixel."""
 
 BYTES_PER_PIXEL = 1024
-"""Device memory for one image in the making, per pixel: 2 GB for four images of 720 x 720, measured in activations."""
+"""Device memory for activations per pixel of one image (measured): 2 GB for four images of 720 x 720."""
 
 
 @torch.inference_mode()
@@ -28,7 +28,7 @@ def decode_codes(vq: Emu3VQVAE, codes: Tensor) -> Tensor:
         (batch, height, width, 3) uint8, on the CPU.
     """
     images = []
-    # TF32, torch's default for convolutions on a GPU, would leave 10 of float32's 23 bits.
+    # TF32, torch's default for convolutions on a GPU, would keep only 10 of float32's 23 mantissa bits.
     with torch.backends.cudnn.flags(enabled=True, benchmark=False, deterministic=True, allow_tf32=False):
         for start in range(0, len(codes), TOGETHER):
             part = codes[start : start + TOGETHER].to(vq.device).long()
@@ -42,7 +42,7 @@ def decode_codes(vq: Emu3VQVAE, codes: Tensor) -> Tensor:
 
 @torch.inference_mode()
 def encode_pixels(vq: Emu3VQVAE, pixels: Tensor) -> Tensor:
-    """Encodes images to visual tokens, always `TOGETHER` at a time, like decoding.
+    """Encodes images to visual tokens, in batches of `TOGETHER` as for decoding.
 
     Args:
         vq: `Emu3VQVAE` in float32.
@@ -62,10 +62,10 @@ def encode_pixels(vq: Emu3VQVAE, pixels: Tensor) -> Tensor:
 
 
 def first_frame(vq: Emu3VQVAE, codes: Tensor) -> Tensor:
-    """The image of visual tokens: what `Emu3VQVAE.decode` returns, without the frames that it throws away.
+    """Decodes visual tokens to an image: the result of `Emu3VQVAE.decode`, without computing the frames that it discards.
 
-    Emu3's VQ was made for video: it turns one frame of tokens into `temporal_downsample_factor` frames, and an image is the
-    first of them. Its convolutions over time look back only, so all that works in space is done for that frame alone.
+    Emu3's VQ is a video tokenizer: it decodes one frame of tokens to `temporal_downsample_factor` frames, the first of which is
+    the image. Its temporal convolutions are causal, so the spatial layers are computed for the first frame only.
 
     Args:
         codes: (batch, h, w) int64.
