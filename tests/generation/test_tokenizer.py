@@ -51,7 +51,10 @@ def test_it_is_an_arm_that_is_compared_with_nothing(experiment):
     ("changes", "said"),
     [
         ({"models": [*small_config()["models"], FLOOR | {"of": "bose"}]}, "models: floor: of: 'bose' is no emu3 model"),
-        ({"models": [FLOOR, *small_config()["models"]]}, "baseline: 'floor' (default: the first model) generates nothing"),
+        (
+            {"models": [FLOOR, *small_config()["models"]]},
+            "baseline: 'floor' (default: the first model) generates nothing",
+        ),
         (
             {"models": [*small_config()["models"], FLOOR], "prompts": {"captions": "demo/data/captions.json"}},
             "models: floor: needs prompts: images",
