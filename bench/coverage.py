@@ -1,16 +1,16 @@
-"""How often nominal 95 % intervals hold the truth, on synthetic features whose FID is known.
+"""Coverage of nominal 95 % intervals on synthetic features with a known FID.
 
 32 dimensions with a steep spectrum; the reference is known exactly. Two arms share each prompt's difficulty (correlation
-0.6) and have the same true FID, in two cases: equally diverse, or the second with half of the first's variance. Features are
-Gaussian, or heavy-tailed: each image has a log-normal scale. From N/d = 0.5 to 10, over many repetitions:
+0.6) and have the same true FID, in two cases: equally diverse, or the second with half the variance of the first. Features
+are Gaussian, or heavy-tailed (a log-normal scale per image). From N/d = 0.5 to 10, over many repetitions:
 
-plain     the FID's bias, mean of both arms, in units of FID, and the bias of the plain difference
-jackknife bias and coverage of the corrected FID; its difference's bias, coverage and (mean interval) / (interval needed)
-FID inf   the same for the line in 1/N through N/2 and N
-halves    coverage of the difference's jackknife with the error of random halves in place of its own: the check on that error
+plain     bias of the plain FID (mean of both arms, in units of FID) and of the plain difference
+jackknife bias, coverage and (stated error) / (true error) of the bias-corrected FID and of its paired difference
+FID inf   bias and coverage for the linear extrapolation in 1/N through N/2 and N
+halves    coverage of the jackknife difference with the half-sampling error instead of its own, as a cross-check
 
-`paired_difference_coverage` is over all cases and tails where N/d is at least 2.5, the range claimed valid in
-docs/statistics.md. Ends with one line of JSON.
+`paired_difference_coverage` is over all cases and tails with N/d of at least 2.5, the range stated as valid in
+docs/statistics.md. The last line of output is JSON.
 """
 
 import argparse
@@ -91,7 +91,7 @@ def main() -> None:
 
 
 def study(tails: str, case: str, ratio: float, repeats: int) -> dict[str, Any]:
-    """Biases and coverages of one case."""
+    """Bias and coverage in one case."""
     n, rng = int(DIMS * ratio), np.random.default_rng([int(10 * ratio), len(tails), len(case)])
     reference, means, roots = arms(0.5 if case == "less diverse" else 1.0)
     edges = block_edges(n)
@@ -123,7 +123,7 @@ def study(tails: str, case: str, ratio: float, repeats: int) -> dict[str, Any]:
 
 
 def summary(estimates: list[Estimate], truth: float) -> dict[str, float]:
-    """Bias, coverage, and the root mean square error that was stated, in units of the spread that was there."""
+    """Bias, coverage, and the root mean square of the stated standard error relative to the true standard deviation."""
     centres = np.array([each.estimate for each in estimates])
     errors = np.array([each.standard_error for each in estimates])
     return {
@@ -144,7 +144,7 @@ def minus(b: Resampled, a: Resampled) -> Resampled:
 
 
 def arms(gain: float) -> tuple[ReferenceRoot, list[np.ndarray], list[np.ndarray]]:
-    """The reference, and means (d,) and roots (d, d) of the covariances of two arms at the same distance from it."""
+    """The reference, and means (d,) and covariance roots (d, d) of two arms at the same distance from it."""
     rng = np.random.default_rng(5)
     axes = np.linalg.qr(rng.standard_normal((DIMS, DIMS)))[0]
     spread = 20.0 / np.arange(1, DIMS + 1)
@@ -164,10 +164,10 @@ def arms(gain: float) -> tuple[ReferenceRoot, list[np.ndarray], list[np.ndarray]
 def draw(
     n: int, means: list[np.ndarray], roots: list[np.ndarray], tails: str, rng: np.random.Generator
 ) -> list[np.ndarray]:
-    """Features (n, d) of both arms, row i of each for the same prompt."""
+    """Samples features (n, d) of both arms; row i of both belongs to the same prompt."""
     shared, own = rng.standard_normal((2, n, DIMS))
     scores = [shared, 0.6 * shared + 0.8 * own]
-    # exp(z/2 - 1/4) has the mean square 1, so the covariances stay what they are.
+    # exp(z/2 - 1/4) has mean square 1, so the covariances do not change.
     scale = np.exp(0.5 * rng.standard_normal((n, 1)) - 0.25) if tails == "heavy" else 1.0
     return [mean + scale * score @ root.T for mean, score, root in zip(means, scores, roots, strict=True)]
 

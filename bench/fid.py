@@ -1,15 +1,15 @@
-"""How much faster all FIDs of one arm are than pytorch-fid's function, and how exact.
+"""Speed and accuracy of all FIDs of one arm, compared with pytorch-fid.
 
-Synthetic features, 30,000 x 2,048, as Inception's are: three quarters zeros, heavy tails, a steep spectrum. For each of 8
-sizes N the FIDs of 20 parts of the first N images are computed, each without one block: what an interval needs. emudrift's
-seconds are all of its work, from the reference statistics and the features to the last value, for every size and part.
-pytorch-fid's are those of its covariance (numpy.cov, as there) and calculate_frechet_distance, measured on one part of the
-smallest, of a middle and of the largest size and counted 20 times. Nearly all of its time goes into the root of a
-2,048 x 2,048 matrix, whatever N is, the rest grows as N: sizes between count by a straight line through their neighbours.
+Synthetic features, 30,000 x 2,048, similar to Inception's: three quarters zeros, heavy tails, a steep spectrum. For each of
+8 sizes N, 20 FIDs of the first N images without one block are computed, as needed for an interval. emudrift's time includes
+everything from the reference statistics and the features to the last value, for every size and block.
+pytorch-fid's time is that of its covariance (numpy.cov, as in its code) and calculate_frechet_distance, measured once at the
+smallest, a middle and the largest size, and multiplied by 20. Nearly all of it is spent on the root of a 2,048 x 2,048
+matrix, independent of N, and the rest grows linearly in N, so the other sizes are interpolated linearly.
 
-The errors are relative to singular values of the data in float64, where nothing is ever squared: ours for one part of every
-size, pytorch-fid's for the parts it was measured on. One thread for everything, and seconds of its CPU time: on a shared
-machine a clock on the wall would tell of the other jobs. Ends with one line of JSON.
+Errors are relative to a float64 computation from singular values of the data, without squaring: ours for one block at every
+size, pytorch-fid's where it was measured. Everything uses one thread and is measured in CPU seconds, because wall-clock time
+on a shared machine depends on other jobs. The last line of output is JSON.
 """
 
 import json
@@ -45,7 +45,7 @@ IMAGES, DIMS, REAL = 30_000, 2048, 10_000
 SIZES = (100, 250, 500, 1000, 2500, 5000, 10_000, 30_000)
 REPEATS = 20
 MEASURED = (100, 2500, 30_000)
-"""Sizes that pytorch-fid is measured at: a quarter of a minute each."""
+"""Sizes at which pytorch-fid is measured, about 15 s each."""
 
 
 def main() -> None:
@@ -90,7 +90,7 @@ def main() -> None:
 
 
 def features_like(n: int, seed: int, gain: float, basis: np.ndarray) -> np.ndarray:
-    """Features (n, d), float32: rectified, three quarters zeros; λ_k ~ 1 / k before; a scale per image, log-normal."""
+    """Features (n, d), float32: rectified (three quarters zeros), λ_k ~ 1 / k before that, log-normal scale per image."""
     rng, d = np.random.default_rng(seed), len(basis)
     spread = np.sqrt(5.0 / np.arange(1, d + 1, dtype=np.float32))
     scale = gain * np.exp(0.5 * rng.standard_normal((n, 1), np.float32))
@@ -100,14 +100,14 @@ def features_like(n: int, seed: int, gain: float, basis: np.ndarray) -> np.ndarr
 
 
 def published(features: np.ndarray, reference: Statistics) -> float:
-    """As pytorch-fid computes it from features; in float64, for in float32 it can fail."""
+    """FID as computed by pytorch-fid from features, in float64, since it can fail in float32."""
     x = features.astype(np.float64)
     mu, sigma = np.mean(x, axis=0), np.cov(x, rowvar=False)
     return float(calculate_frechet_distance(mu, sigma, reference.mu, reference.sigma))
 
 
 def triangle(features: np.ndarray) -> np.ndarray:
-    """(min(n, d), d): the centred features / √(n − 1) up to a rotation of the rows, which no singular value sees."""
+    """(min(n, d), d): the centred features / √(n − 1) up to a rotation of the rows, which leaves singular values unchanged."""
     x = features.astype(np.float64)
     x -= x.mean(axis=0)
     x /= np.sqrt(len(x) - 1)

@@ -1,15 +1,15 @@
-"""How much faster the grid engine draws than transformers' documented way.
+"""Speed-up of the grid engine over transformers' documented way of sampling Emu3.
 
-Without arguments, on the CPU: an Emu3 of some 100 M random parameters, greedy decoding, guidance 3. The documented way is
-`generate` with a prefix function and guidance as a second forward, one image at a time and eight together; the engine draws
-thirty-two together, and its tokens must be the same.
+Without arguments, on the CPU: an Emu3 with about 100 M random parameters, greedy decoding, guidance 3. The documented way is
+`generate` with a prefix function and guidance as a second forward pass, with batches of one and eight; the engine uses a
+batch of 32 and must produce the same tokens.
 
-With --device cuda: random weights of the published model's shape (8 B parameters, bfloat16), 512 x 512, guidance 3, top_k
-2048. The documented way draws with the published study's batch of 20, over the first lines of the grid only, where its cache
-is shortest: that favours it. The engine draws whole images with the batch that fits into memory.
+With --device cuda: random weights in the published model's architecture (8 B parameters, bfloat16), 512 x 512, guidance 3,
+top_k 2048. The documented way uses the published study's batch of 20, and only the first lines of the grid, where its cache
+is shortest, which is in its favour. The engine generates whole images with the largest batch that fits into memory.
 
-The roofline is what a step must read, once: the weights, and the keys and values of every token so far; at the bandwidth
-that a large copy reaches in the same run. Ends with one line of JSON.
+The roofline is the memory traffic that a step requires: the weights, and the keys and values of all previous tokens, once;
+at the bandwidth of a large copy measured in the same run. The last line of output is JSON.
 """
 
 import argparse
@@ -71,8 +71,10 @@ def main() -> None:
     parser.add_argument("--device", choices=["cpu", "cuda"], default="cpu")
     parser.add_argument("--attention", choices=["sdpa", "flash"], default="sdpa", help="flash: GPU only")
     parser.add_argument("--side", type=int, help="visual tokens per side; default 12 on the CPU, 64 on a GPU")
-    parser.add_argument("--batch", type=int, help="images that the engine draws together; default 32, or what fits")
-    parser.add_argument("--lines", type=int, default=2, help="lines of the grid that the documented way draws on a GPU")
+    parser.add_argument("--batch", type=int, help="batch size of the engine; default 32, or what fits into memory")
+    parser.add_argument(
+        "--lines", type=int, default=2, help="lines of the grid that the documented way generates on a GPU"
+    )
     arguments = parser.parse_args()
     logging.set_verbosity_error()
     figures = on_gpu(arguments) if arguments.device == "cuda" else on_cpu(arguments)
@@ -80,7 +82,7 @@ def main() -> None:
 
 
 def on_cpu(arguments: argparse.Namespace) -> dict[str, Any]:
-    # Two threads on two busy cores wait for each other, and the ratio would be that of their luck.
+    # With two threads on two busy cores, timings would depend on other processes.
     torch.set_num_threads(1)
     model = random_model(SMALL, 256, torch.device("cpu"), torch.float32)
     side, batch = arguments.side or 12, arguments.batch or 32
@@ -89,13 +91,13 @@ def on_cpu(arguments: argparse.Namespace) -> dict[str, Any]:
     engine, reference = new_engine(model, recipe, "sdpa"), ReferenceEngine(model, recipe)
     captions = new_captions(batch)
     engine_seconds = batch8 = batch1 = float("inf")
-    # In turns, the best of each: a shared machine is slower now and faster then.
+    # Alternating, best of two each: the speed of a shared machine varies.
     for _ in range(2):
         drawn, seconds = measured("engine", batch, lambda: engine.codes(captions, list(range(batch))))
         engine_seconds = min(engine_seconds, seconds)
-        eight, seconds = measured("documented, 8 together", 8, lambda: documented(reference, captions[:8]))
+        eight, seconds = measured("documented, batch of 8", 8, lambda: documented(reference, captions[:8]))
         batch8 = min(batch8, seconds)
-        one, seconds = measured("documented, 1 alone", 1, lambda: documented(reference, captions[:1]))
+        one, seconds = measured("documented, batch of 1", 1, lambda: documented(reference, captions[:1]))
         batch1 = min(batch1, seconds)
     return {
         "ratio_vs_documented_batch8": round(batch8 / 8 / (engine_seconds / batch), 2),
@@ -121,7 +123,7 @@ def on_gpu(arguments: argparse.Namespace) -> dict[str, Any]:
     reference = ReferenceEngine(model, new_recipe(model, side, lines, top_k=2048))
     captions = new_captions(STUDY_BATCH)
     draw = lambda: reference.codes(captions, list(range(STUDY_BATCH)))  # noqa: E731
-    _, first_lines = measured(f"documented, {STUDY_BATCH} together, {lines} of {side} lines", STUDY_BATCH, draw)
+    _, first_lines = measured(f"documented, batch of {STUDY_BATCH}, {lines} of {side} lines", STUDY_BATCH, draw)
     reference_seconds = first_lines * side / lines
     torch.cuda.empty_cache()
 
@@ -133,7 +135,7 @@ def on_gpu(arguments: argparse.Namespace) -> dict[str, Any]:
     batch = arguments.batch or equal_batches(free - SPARE, engine.bytes_per_image(), SHARD)[1]
     captions, seeds = new_captions(batch), list(range(batch))
     torch.cuda.reset_peak_memory_stats()
-    measured("engine, recording its graphs", batch, lambda: engine.codes(captions, seeds))
+    measured("engine, including graph capture", batch, lambda: engine.codes(captions, seeds))
     drawn, seconds = measured("engine", batch, lambda: engine.codes(captions, seeds))
     turned = engine.codes(captions[::-1], seeds[::-1]).flip(0)
     return {
@@ -153,7 +155,7 @@ def on_gpu(arguments: argparse.Namespace) -> dict[str, Any]:
 def random_model(
     shape: dict[str, int], visual: int, device: torch.device, dtype: torch.dtype
 ) -> Emu3ForConditionalGeneration:
-    """The miniature's tokens and VQ, with as many visual tokens as asked for, under a language model of random weights."""
+    """The miniature's tokenizer and VQ with `visual` visual tokens, and a language model with random weights."""
     config = Emu3Config.from_pretrained(MINIATURE)
     names = config.vocabulary_map
     first = names["<|visual token 000000|>"]
@@ -166,7 +168,7 @@ def random_model(
     with device:
         model = Emu3ForConditionalGeneration(config).eval()
     torch.set_default_dtype(before)
-    # Larger logits than at initialisation: greedy choices then stand clear of rounding.
+    # Larger logits than at initialisation, so that greedy choices are not affected by rounding.
     model.lm_head.weight.data.normal_(std=0.2)
     return model
 
@@ -190,7 +192,7 @@ def parameters(model: Emu3ForConditionalGeneration) -> int:
 
 @torch.inference_mode()
 def documented(reference: ReferenceEngine, captions: list[str]) -> torch.Tensor:
-    """transformers' documentation of Emu3, greedy: no sampler of ours in the loop."""
+    """Emu3 as in transformers' documentation, greedy, without our sampler."""
     recipe = reference.recipe
     inputs, negative = recipe.positive(captions), recipe.negative(len(captions))
     length = inputs["input_ids"].shape[1]
@@ -207,7 +209,7 @@ def documented(reference: ReferenceEngine, captions: list[str]) -> torch.Tensor:
 
 
 def roofline(engine: GridEngine, batch: int, bytes_per_second: float) -> float:
-    """Seconds that reading alone takes: per step the weights once, and the cache as far as it is filled."""
+    """Seconds for the required memory traffic alone: in each step the weights and the filled part of the cache, once."""
     text, recipe = engine.language.text, engine.recipe
     weights = sum(parameter.nbytes for parameter in text.layers.parameters()) + engine.head.nbytes
     steps, rows = recipe.h * recipe.w, batch * engine.rows_per_image
@@ -216,7 +218,7 @@ def roofline(engine: GridEngine, batch: int, bytes_per_second: float) -> float:
 
 
 def bandwidth(device: torch.device) -> float:
-    """Bytes per second, read and written, of the best of several large copies."""
+    """Memory bandwidth in bytes per second (reads and writes), the best of several large copies."""
     source = torch.ones(2**30 if device.type == "cuda" else 2**26, device=device)
     target = torch.empty_like(source)
     seconds = []
@@ -234,7 +236,7 @@ def clock(device: torch.device) -> float:
 
 
 def measured(name: str, images: int, draw: Callable[[], torch.Tensor]) -> tuple[torch.Tensor, float]:
-    """The tokens, and the seconds that drawing them took."""
+    """The tokens, and the seconds for sampling them."""
     start = time.perf_counter()
     tokens = draw().cpu()
     seconds = time.perf_counter() - start

@@ -1,4 +1,4 @@
-"""Do the intervals of the metrics beyond FID hold? Many samples of two models whose truth is known by drawing more.
+"""Coverage of the intervals of the metrics beyond FID, from many samples of two synthetic models.
 
 python bench/metrics.py     about 3 minutes on one core
 """
@@ -23,7 +23,7 @@ NAMES = {
 def draw(
     n: int, d: int, difficulty: np.ndarray, random: np.random.Generator, shift: float, spread: float
 ) -> np.ndarray:
-    """Images of n captions: what the caption asks for (shared by models), and the model's own noise."""
+    """Features of n images: a component determined by the caption (shared by models), and the model's own noise."""
     return (difficulty + shift + spread * random.normal(size=(n, d))).astype(np.float32)
 
 
@@ -58,7 +58,7 @@ def main() -> None:
     for store, what in ((single, "single"), (paired, "paired difference")):
         for name, rows in store.items():
             estimates, halves = np.array(rows).T
-            # The truth of a metric at this n is its mean over samples.
+            # The true value of a metric at this n is its mean over samples.
             covered = np.mean(np.abs(estimates - estimates.mean()) <= halves)
             ratio = halves.mean() / stats.t.ppf(0.975, 19) / estimates.std(ddof=1)
             print(

@@ -1,4 +1,4 @@
-"""Draw the demo's data set: 600 scenes that the models were not trained on, in the layout of COCO.
+"""Generates the demo's dataset: 600 scenes that the models were not trained on, in COCO format.
 
     python demo/draw_data.py
 
@@ -20,7 +20,7 @@ COUNT = 600
 
 
 def captions_json(shown: list[scenes.Scene]) -> dict[str, object]:
-    """The captions in COCO's layout: `images` and `annotations`, five captions an image."""
+    """The captions in COCO format: `images` and `annotations`, five captions per image."""
     images, annotations = [], []
     for image_id, scene in enumerate(shown, start=1):
         images.append(

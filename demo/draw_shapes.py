@@ -1,8 +1,8 @@
-"""A third model for the demo, written in an hour: reads captions word by word and draws the shapes they name, with PIL.
+"""A toy text-to-image model for the demo: parses captions word by word and draws the shapes they name, with PIL.
 
-python demo/draw_shapes.py prompts.jsonl folder    draws folder/<prompt_id>.png for every line of prompts.jsonl
+python demo/draw_shapes.py prompts.jsonl folder    writes folder/<prompt_id>.png for every line of prompts.jsonl
 
-It is an example of `generator: command` (docs/adding-a-model.md): replace what `draw` does by your own model.
+This is an example of `generator: command` (docs/adding-a-model.md): replace the body of `draw` with your own model.
 """
 
 import argparse
@@ -22,7 +22,7 @@ CORNERS = {"triangle": 3, "square": 4}
 
 
 def draw(caption: str, seed: int, width: int, height: int) -> Image.Image:
-    """The first shape that the caption names, in its colour, size and place; what it does not say is drawn by lot."""
+    """Draws the first shape that the caption names, with its colour, size and place; anything unspecified is random."""
     lot = random.Random(seed)
     words = caption.lower().replace(",", " ").split()
     shapes = [number for number, word in enumerate(words) if word in {*CORNERS, "circle"}]
@@ -49,11 +49,11 @@ def main() -> None:
     parser.add_argument("prompts", type=Path, help="JSON Lines with prompt_id, caption, seed, width, height")
     parser.add_argument("output", type=Path, help="folder for the images")
     arguments = parser.parse_args()
-    # A real model would be loaded here, once, before the loop.
+    # A real model would be loaded here, before the loop.
     for line in arguments.prompts.read_text(encoding="utf-8").splitlines():
         prompt = json.loads(line)
         image = draw(prompt["caption"], prompt["seed"], prompt["width"], prompt["height"])
-        # Under another name first: a file called <prompt_id>.png is a whole image at any moment.
+        # Written under another name first, so that a file <prompt_id>.png is always a complete image.
         unfinished = arguments.output / f".{prompt['prompt_id']}.png"
         image.save(unfinished)
         os.replace(unfinished, arguments.output / f"{prompt['prompt_id']}.png")

@@ -1,9 +1,9 @@
-"""How well do the demo's models draw, and how well do they see? Prints a table and writes models/quality.json.
+"""Measures how well the demo's models generate and caption images. Prints tables and writes models/quality.json.
 
     python demo/evaluate.py
 
-The captions are of scenes that neither training nor the demo's data set contain. Every model and guidance scale gets
-the same captions and the same random numbers. The loop here is short and independent of emudrift's own generator.
+The captions describe scenes that are neither in the training data nor in the demo's dataset. All models and guidance scales
+get the same captions and random numbers. The sampling loop is short and independent of emudrift's generator.
 """
 
 import emudrift.runtime.torchvision_fix  # noqa: F401  (before transformers, which the modules below import)
@@ -31,7 +31,7 @@ FACTS = ("bg", "shapes", "where")
 
 
 def load_models(folder: Path) -> tuple[Emu3Processor, dict[str, Emu3ForConditionalGeneration]]:
-    """The base, and the base with the adapter merged in, both in float32."""
+    """The base model, and the base model with the adapter merged, both in float32."""
     base, adapter = folder / "base", folder / "finetuned"
     for needed in (base / "config.json", adapter / "adapter_config.json"):
         if not needed.is_file():
@@ -50,7 +50,7 @@ def draw(
     seed: int = EVALUATION_SEED,
     batch: int = 128,
 ) -> np.ndarray:
-    """One picture a caption, (n, 64, 64, 3) uint8. Picture i uses random numbers of its own, whatever the batch."""
+    """Generates one image per caption, (n, 64, 64, 3) uint8. Image i has its own random numbers, independent of the batch."""
     parts = []
     for start in range(0, len(captions), batch):
         some = captions[start : start + batch]
@@ -67,7 +67,7 @@ def _draw_tokens(
     guidance_scale: float,
     numbers: torch.Tensor,
 ) -> torch.Tensor:
-    """(n, 8, 8) codes. With guidance, the prompts without caption run in the same batch, below the others."""
+    """Samples codes (n, 8, 8). With guidance, prompts without a caption form the second half of the batch."""
     guided = guidance_scale != 1
     texts = captions + [""] * len(captions) if guided else captions
     area = scenes.SIDE**2
@@ -88,7 +88,7 @@ def _draw_tokens(
         shares = logits.softmax(-1).cumsum(-1)
         codes[:, index] = torch.searchsorted(shares, numbers[:, index, None] * shares[:, -1:])[:, 0]
         tokens = (codes[:, index, None] + visual[0]).repeat(len(texts) // len(captions), 1)
-        if (index + 1) % TOKENS == 0:  # the row is full: its end goes in together with its last token
+        if (index + 1) % TOKENS == 0:  # the row is full: its end-of-line token is fed together with its last token
             tokens = torch.cat([tokens, torch.full_like(tokens, end_of_line)], 1)
         mask = torch.cat([mask, torch.ones_like(tokens)], 1)
         positions = positions[:, -1:] + 1 + torch.arange(tokens.shape[1])
@@ -96,7 +96,7 @@ def _draw_tokens(
 
 
 def drawing_quality(images: np.ndarray, shown: list[scenes.Scene]) -> dict[str, float]:
-    """The share of pictures that are right, by aspect."""
+    """The share of generated images that match their caption, by aspect."""
     checks = [scenes.check(image, scene) for image, scene in zip(images, shown, strict=True)]
     return {aspect: round(float(np.mean([c[aspect] for c in checks])), 4) for aspect in (*scenes.ASPECTS, "all")}
 
@@ -105,7 +105,7 @@ def drawing_quality(images: np.ndarray, shown: list[scenes.Scene]) -> dict[str, 
 def seeing_quality(
     model: Emu3ForConditionalGeneration, processor: Emu3Processor, shown: list[scenes.Scene], batch: int = 128
 ) -> dict[str, float]:
-    """The share of true pictures whose caption, written by the model, is right: background, shapes, where, all."""
+    """The share of real images that the model captions correctly: background, shapes, where, all."""
     right = []
     for start in range(0, len(shown), batch):
         some = shown[start : start + batch]
@@ -121,7 +121,7 @@ def seeing_quality(
 
 
 def evaluate(folder: Path, count: int) -> dict[str, object]:
-    """All numbers of the card, printed as they come."""
+    """Computes and prints all numbers of the model card."""
     processor, models = load_models(folder)
     shown = scenes.sample_scenes(count, EVALUATION_SEED)
     captions = [scenes.captions(scene)[i % len(scenes.TEMPLATES)] for i, scene in enumerate(shown)]
@@ -139,13 +139,13 @@ def evaluate(folder: Path, count: int) -> dict[str, object]:
                 rows.append({"images": name, "guidance_scale": scale, **drawing_quality(drawn, shown)})
                 progress.update(count)
     seen = [{"model": name, **seeing_quality(model, processor, shown)} for name, model in models.items()]
-    print_table("Drawing: the share of pictures that are right", rows)
-    print_table("Seeing: the share of captions that are right", seen)
+    print_table("Generation: share of images that match their caption", rows)
+    print_table("Understanding: share of captions that are correct", seen)
     return {"captions": count, "seed": EVALUATION_SEED, "drawing": rows, "seeing": seen}
 
 
 def print_table(title: str, rows: list[dict]) -> None:
-    """A Markdown table, as the model card wants it."""
+    """Prints a Markdown table for the model card."""
     names = list(rows[0])
     print(f"\n{title}\n\n| {' | '.join(names).replace('_', ' ')} |\n|{'---|' * len(names)}")
     for row in rows:
@@ -158,7 +158,7 @@ def print_table(title: str, rows: list[dict]) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--models", type=Path, default=DEMO / "models", help="folder with base/ and finetuned/")
-    parser.add_argument("--captions", type=int, default=512, help="how many captions to draw (default: 512)")
+    parser.add_argument("--captions", type=int, default=512, help="number of captions (default: 512)")
     options = parser.parse_args()
     if options.captions < 1:
         parser.error(f"--captions {options.captions}: must be 1 or more")

@@ -1,4 +1,4 @@
-"""Fine-tune the miniature for understanding alone, as a LoRA adapter: this is what costs it generation quality."""
+"""Fine-tunes the miniature for understanding only, as a LoRA adapter, which degrades its generation quality."""
 
 import json
 from dataclasses import dataclass
@@ -11,7 +11,7 @@ from transformers import Emu3ForConditionalGeneration
 
 from emudrift.runtime.progress import Progress
 
-# As a full expression: the image tokenizer has layers named q_proj, k_proj and v_proj too, and must stay as it is.
+# A full regular expression, because the image tokenizer also has layers named q_proj, k_proj and v_proj, which stay unchanged.
 _TARGETS = r".*text_model\..*\.(q_proj|k_proj|v_proj|o_proj|gate_proj|up_proj|down_proj)"
 
 
@@ -27,9 +27,9 @@ class FinetuneSettings:
 def finetune(
     model: Emu3ForConditionalGeneration, examples: Examples, settings: FinetuneSettings, seed: int, base_name: str
 ) -> PeftModel:
-    """Train an adapter on image -> caption only. The model stays in eval mode, see `train_language_model`.
+    """Trains an adapter on image -> caption only. The model stays in eval mode, see `train_language_model`.
 
-    `base_name` is written into the adapter's config as the place of the base.
+    `base_name` is stored in the adapter's config as the path of the base model.
     """
     torch.manual_seed(seed)
     config = LoraConfig(
@@ -57,8 +57,8 @@ def finetune(
 
 
 def write_adapter(adapted: PeftModel, folder: Path) -> None:
-    """adapter_config.json and adapter_model.safetensors, the same bytes every time."""
+    """Writes adapter_config.json and adapter_model.safetensors reproducibly."""
     adapted.save_pretrained(folder, save_embedding_layers=False)
-    (folder / "README.md").unlink(missing_ok=True)  # peft's empty form of a model card; ours is models/README.md
+    (folder / "README.md").unlink(missing_ok=True)  # peft's empty model card template; ours is models/README.md
     path = folder / "adapter_config.json"
     path.write_text(json.dumps(json.loads(path.read_text()), indent=2, sort_keys=True) + "\n")

@@ -1,12 +1,12 @@
 """The language model of the miniature: tokenizer, processor and network of a small but real Emu3, and its training.
 
-Two kinds of sequences, laid out exactly as Emu3Processor lays out prompts (`check_layout` compares):
+Two kinds of sequences, with exactly the prompt layout of Emu3Processor (verified by `check_layout`):
 
     generation     BOS caption BOI 8*8 IMG | 8 rows of 8 visual tokens, each with EOL; EOF EOI EOS
     understanding  BOS BOI 8*8 IMG rows EOF EOI question | caption EOS
 
-Only what is right of the bar is learned. A tenth of the captions is left out, so that the prompt of an empty caption
-means "any picture": what classifier-free guidance needs.
+The loss covers only the part to the right of the bar. A tenth of the captions is dropped, so that the model also learns
+unconditional generation, as needed for classifier-free guidance.
 """
 
 import json
@@ -34,7 +34,7 @@ from emudrift.runtime.progress import Progress
 QUESTION = " what is in the picture?"
 _NOT_LEARNED = -100
 
-# The names of the real checkpoint. Emu3Processor and Emu3ForConditionalGeneration look for them.
+# Token names of the real checkpoint, which Emu3Processor and Emu3ForConditionalGeneration require.
 _BOS, _EOS, _PAD, _EOL = "<|extra_203|>", "<|extra_204|>", "<|endoftext|>", "<|extra_200|>"
 _SPECIAL = {
     "image_token": "<image>",
@@ -52,17 +52,17 @@ class LanguageSettings:
     batch: int = 48
     learning_rate: float = 2e-3
     caption_dropout: float = 0.1
-    understanding_share: float = 0.1  # the base has seen both directions, and draws for nine tenths of its time
+    understanding_share: float = 0.1  # the base model is trained on both tasks, nine tenths of the time on generation
     hidden: int = 128
     layers: int = 4
     merges: int = 300
 
 
-Sequence = tuple[list[int], list[int]]  # what is given, what is learned
+Sequence = tuple[list[int], list[int]]  # input without loss, target
 
 
 def build_processor(texts: list[str], codes: int, merges: int) -> Emu3Processor:
-    """Byte-level BPE, as the real checkpoint has, so that any caption can be written; then the visual tokens."""
+    """Byte-level BPE as in the real checkpoint, so that any caption can be encoded, plus the visual tokens."""
     bpe = Tokenizer(models.BPE())
     bpe.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
     bpe.decoder = decoders.ByteLevel()
@@ -82,7 +82,7 @@ def build_processor(texts: list[str], codes: int, merges: int) -> Emu3Processor:
         extra_special_tokens=_SPECIAL,
     )
     tokenizer.add_tokens([_EOL], special_tokens=True)
-    # Last and in one piece, so that the head can be cut to them; transformers reads the six digits of the name.
+    # Last and contiguous, so that the head can be sliced to them; transformers parses the six digits of the name.
     tokenizer.add_tokens([f"<|visual token {code:06d}|>" for code in range(codes)], special_tokens=True)
     area = scenes.SIDE**2
     images = Emu3ImageProcessor(min_pixels=area, max_pixels=area, image_mean=[0.5] * 3, image_std=[0.5] * 3)
@@ -104,7 +104,7 @@ def build_model(processor: Emu3Processor, vq: Emu3VQVAE, settings: LanguageSetti
         "attention_dropout": 0.0,
         "rope_parameters": {"rope_type": "default", "rope_theta": 10000.0},
     }
-    tokens = {name: value for name, value in vq.config.to_dict().items() if name != "_name_or_path"}  # a path of here
+    tokens = {name: value for name, value in vq.config.to_dict().items() if name != "_name_or_path"}  # a local path
     config = Emu3Config(text_config=text | special, vq_config=tokens, vocabulary_map=tokenizer.get_vocab())
     model = Emu3ForConditionalGeneration(config)
     model.model.vqmodel.load_state_dict(vq.state_dict())
@@ -113,7 +113,7 @@ def build_model(processor: Emu3Processor, vq: Emu3VQVAE, settings: LanguageSetti
 
 
 class Layout:
-    """Puts captions and visual tokens into the two kinds of sequences."""
+    """Builds the two kinds of sequences from captions and visual tokens."""
 
     def __init__(self, processor: Emu3Processor) -> None:
         self._tokenizer = tokenizer = processor.tokenizer
@@ -134,7 +134,7 @@ class Layout:
 
 
 def check_layout(processor: Emu3Processor) -> None:
-    """Stop if Emu3Processor would ask the model for a picture, or about one, in another way than it was trained."""
+    """Raises RuntimeError if Emu3Processor's prompts differ from the training sequences."""
     layout, caption = Layout(processor), "a small red circle in the middle on a grey background"
     image = scenes.render(scenes.sample_scenes(1, 0)[0])
     asked = processor(text=[caption, ""], return_for_image_generation=True, ratio="1:1", image_area=scenes.SIDE**2)
@@ -142,13 +142,13 @@ def check_layout(processor: Emu3Processor) -> None:
     about = processor(text=["<image>" + QUESTION], images=[image], return_tensors="pt")
     rows = [processor.image_token_id] * TOKENS * (TOKENS + 1)
     if asked["input_ids"] != given or about["input_ids"][0].tolist() != layout.understanding(rows, [])[0]:
-        raise RuntimeError("Emu3Processor lays out prompts in another way than language.py does in training")
+        raise RuntimeError("the prompt layout of Emu3Processor differs from that of language.py in training")
     if not torch.allclose(about["pixel_values"].float(), to_pixels(image[None]), atol=1e-5):
-        raise RuntimeError("Emu3Processor prepares pixels in another way than vq.py does in training")
+        raise RuntimeError("the pixel preprocessing of Emu3Processor differs from that of vq.py in training")
 
 
 class Examples:
-    """Scenes as the model sees them, drawn at random and without end."""
+    """Training examples: an endless random stream of scenes as token sequences."""
 
     def __init__(
         self, processor: Emu3Processor, shown: list[scenes.Scene], rows: torch.Tensor, rng: np.random.Generator
@@ -162,7 +162,7 @@ class Examples:
     def batches(
         self, size: int, understanding_share: float, caption_dropout: float = 0.0
     ) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
-        """Tokens and labels, padded on the right."""
+        """Yields right-padded tokens and labels."""
         while True:
             sequences = [self._draw(understanding_share, caption_dropout) for _ in range(size)]
             width = max(len(given) + len(learned) for given, learned in sequences)
@@ -196,10 +196,10 @@ def loss_of(model: Emu3ForConditionalGeneration, tokens: torch.Tensor, labels: t
 
 
 def train_language_model(model: Emu3ForConditionalGeneration, examples: Examples, settings: LanguageSettings) -> None:
-    """Train everything but the image tokenizer, in place.
+    """Trains everything but the image tokenizer, in place.
 
-    The model stays in eval mode: there is no dropout, and train() would move BatchNorm statistics in the image
-    tokenizers that have some (those with residual blocks, as the real one has).
+    The model stays in eval mode: there is no dropout, and train() would update BatchNorm statistics in image tokenizers that
+    have them (those with residual blocks, such as the real one).
     """
     model.eval().model.vqmodel.requires_grad_(False)
     parameters = [p for p in model.parameters() if p.requires_grad]
@@ -208,7 +208,7 @@ def train_language_model(model: Emu3ForConditionalGeneration, examples: Examples
     batches = examples.batches(settings.batch, settings.understanding_share, settings.caption_dropout)
     with Progress("language model", settings.steps, "step") as progress:
         for step in range(settings.steps):
-            for group in optimizer.param_groups:  # up over 60 steps, then down in a line to 2 %
+            for group in optimizer.param_groups:  # warm-up over 60 steps, then linear decay to 2 %
                 group["lr"] = settings.learning_rate * min(1, (step + 1) / 60) * (1 - 0.98 * step / settings.steps)
             loss = loss_of(model, *next(batches))
             loss.backward()

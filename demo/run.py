@@ -1,4 +1,4 @@
-"""Runs the demo experiment with Snakemake, shows one progress bar, and ends with the answer."""
+"""Runs the demo experiment with Snakemake, shows a progress bar, and prints the verdict."""
 
 import argparse
 import os
@@ -29,17 +29,20 @@ def main() -> None:
     start_logging()
     log = PATHS.results / "snakemake.log"
     log.parent.mkdir(parents=True, exist_ok=True)
-    show(f"The whole study in small; details in {log.relative_to(ROOT)}")
+    show(f"Running the demo: the whole study with miniature models; details in {log.relative_to(ROOT)}")
     if run(arguments.cores, log) != 0:
         explain(log)
     show(*answer(PATHS))
 
 
 def run(cores: int, log: Path) -> int:
-    """Runs Snakemake with its output in the log; returns its exit status."""
+    """Runs Snakemake, writing its output to the log; returns its exit status."""
     command = [sys.executable, "-m", "snakemake", "--configfile", "demo/config.yaml", "--cores", str(cores)]
-    command += ["--scheduler", "greedy"]  # As good for so few jobs; the other one solves an integer program for each.
-    # One thread per job: two jobs side by side are faster than two threads in each.
+    command += [
+        "--scheduler",
+        "greedy",
+    ]  # Just as good for so few jobs; the default solves an integer program for each.
+    # One thread per job: two concurrent jobs are faster than two threads in each.
     environment = os.environ | {"PYTHONUNBUFFERED": "1", "OMP_NUM_THREADS": "1"}
     rule = ""
     with (
@@ -62,7 +65,7 @@ def run(cores: int, log: Path) -> int:
 
 
 def explain(log: Path) -> None:
-    """Ends the program with what Snakemake's log says of the failure."""
+    """Exits with the reason of the failure, taken from Snakemake's log."""
     text = log.read_text(encoding="utf-8", errors="replace")
     if "LockException" in text:
         fail(
@@ -70,11 +73,11 @@ def explain(log: Path) -> None:
             "if none is running: .venv/bin/snakemake --unlock --configfile demo/config.yaml"
         )
     print("\n".join([line.rstrip() for line in text.splitlines() if "rror" in line][-12:]), file=sys.stderr)
-    fail(f"the demo failed, and {log.relative_to(ROOT)} says why; run it again: it goes on where it stopped")
+    fail(f"the demo failed, see {log.relative_to(ROOT)}; running it again resumes where it stopped")
 
 
 def answer(paths: ExperimentPaths) -> list[RenderableType]:
-    """The verdict, and where the report lies."""
+    """The verdict and the path of the report."""
     fid, comparison = (
         load_table(paths.fid_table, FID_COLUMNS),
         load_table(paths.comparison_table, COMPARISON_COLUMNS),

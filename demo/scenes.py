@@ -1,14 +1,14 @@
-"""Captioned scenes of coloured shapes: the demo's world, so plain that a program can say whether a picture is right.
+"""Captioned scenes of coloured shapes: a domain so simple that a program can check whether an image matches its caption.
 
-A scene is one shape somewhere, or two shapes beside or above each other, on a plain background:
+A scene is one shape, or two shapes next to or above each other, on a plain background:
 
-    sample_scenes(n, seed)   what is to be seen       (a list of Scene)
-    render(scene)            the picture              (64 x 64 x 3, uint8)
-    captions(scene)          five ways to say it      (as in COCO: five captions an image)
-    check(image, scene)      does a picture show it?  (one yes or no per aspect)
-    read_caption(text)       what a caption says      (to mark captions that a model wrote)
+    sample_scenes(n, seed)   samples scenes           (a list of Scene)
+    render(scene)            the image                (64 x 64 x 3, uint8)
+    captions(scene)          its captions             (five per image, as in COCO)
+    check(image, scene)      does an image match?     (one boolean per aspect)
+    read_caption(text)       parses a caption         (to grade captions written by a model)
 
-Everything is a pure function of the seed. Only numpy is needed.
+Everything is a pure function of the seed and only needs numpy.
 """
 
 from __future__ import annotations
@@ -49,12 +49,12 @@ TEMPLATES = (
     "one {object} {where}, the background is {bg}",
 )
 
-# What the checker counts as seen. Drawn well, a small shape covers 120 to 270 pixels, a large one 370 to 740.
+# Thresholds of the checker. When rendered correctly, a small shape covers 120 to 270 pixels, a large one 370 to 740.
 LEAST_PIXELS = 60
 SMALL_UP_TO_PIXELS = 330
-CLEAN_SHARE = 0.03  # the share of pixels that may have a colour nobody asked for
-PLACE_RADIUS = 8.0  # pixels between the middle of a shape and the place it was to be at
-RELATION_GAP = 8.0  # pixels by which the second shape must be further right, or further down
+CLEAN_SHARE = 0.03  # maximum fraction of pixels with a colour that was not requested
+PLACE_RADIUS = 8.0  # maximum distance in pixels between the centre of a shape and its requested place
+RELATION_GAP = 8.0  # minimum offset in pixels of the second shape to the right, or downwards
 
 _PALETTE = np.array([*COLORS.values(), *BACKGROUNDS.values()], dtype=float)
 _COLOR_NAMES, _BACKGROUND_NAMES, _PLACE_NAMES = tuple(COLORS), tuple(BACKGROUNDS), tuple(PLACES)
@@ -63,7 +63,7 @@ _Y, _X = np.mgrid[0:SIDE, 0:SIDE] + 0.5
 
 @dataclass(frozen=True)
 class Shape:
-    """One coloured shape. The words are what captions say; the numbers are what they leave open."""
+    """One coloured shape. The strings are stated in captions; the numbers are not."""
 
     color: str
     shape: str
@@ -71,7 +71,7 @@ class Shape:
     x: float
     y: float
     radius: float
-    tint: tuple[float, float, float]  # added to the colour of that name
+    tint: tuple[float, float, float]  # added to the named colour
 
     @property
     def words(self) -> str:
@@ -80,7 +80,7 @@ class Shape:
 
 @dataclass(frozen=True)
 class Scene:
-    """What is to be seen: one shape at a `place`, or two shapes in a `relation` (the first is left of, above ...)."""
+    """One shape at a `place`, or two shapes in a `relation` (the first is left of, above ...)."""
 
     bg: str
     tint: tuple[float, float, float]
@@ -91,7 +91,7 @@ class Scene:
 
 @dataclass(frozen=True)
 class CaptionFacts:
-    """What a caption says, whichever way it says it; None or empty where it says nothing that can be read."""
+    """The content of a caption, independent of its wording; None or empty if it cannot be parsed."""
 
     bg: str | None
     shapes: tuple[str, ...]
@@ -128,13 +128,13 @@ def _sample_scene(rng: np.random.Generator) -> Scene:
 
 
 def sample_scenes(count: int, seed: int) -> list[Scene]:
-    """The first `count` scenes of the endless row that `seed` begins: asking for more adds to the end."""
+    """The first `count` scenes of the sequence determined by `seed`; a larger count extends the same sequence."""
     rng = np.random.default_rng(seed)
     return [_sample_scene(rng) for _ in range(count)]
 
 
 def render(scene: Scene) -> np.ndarray:
-    """Draw the scene: (64, 64, 3) uint8, edges smoothed over one pixel."""
+    """Renders the scene: (64, 64, 3) uint8, edges antialiased over one pixel."""
     image = np.broadcast_to(np.add(BACKGROUNDS[scene.bg], scene.tint), (SIDE, SIDE, 3)).copy()
     for shape in scene.shapes:
         alpha = np.clip(0.5 - _signed_distance(shape), 0, 1)[..., None]
@@ -143,7 +143,7 @@ def render(scene: Scene) -> np.ndarray:
 
 
 def _signed_distance(shape: Shape) -> np.ndarray:
-    """Pixels from every pixel to the edge of the shape, negative inside (exact enough near the edge)."""
+    """Distance in pixels from every pixel to the edge of the shape, negative inside (accurate near the edge)."""
     dx, dy, radius = _X - shape.x, _Y - shape.y, shape.radius
     if shape.shape == "circle":
         return np.hypot(dx, dy) - radius
@@ -154,17 +154,17 @@ def _signed_distance(shape: Shape) -> np.ndarray:
 
 
 def captions(scene: Scene) -> list[str]:
-    """Five captions that say the same in different words."""
+    """Five captions with the same content in different words."""
     where = scene.place if scene.relation is None else f"{scene.relation} a {scene.shapes[1].words}"
     return [t.format(object=scene.shapes[0].words, where=where, bg=scene.bg) for t in TEMPLATES]
 
 
 def check(image: np.ndarray, scene: Scene) -> dict[str, bool]:
-    """Does the picture show what the captions say? One answer per aspect, and `all` for all of them.
+    """Checks whether an image matches the captions. One boolean per aspect, and `all` for their conjunction.
 
-    bg: most of the border has the colour of the background. color: every shape's colour is there. clean: no other
-    shape's colour is. place: the shapes are where they should be. size: they cover as much as small or large ones do.
-    (Circle, square or triangle is not checked: 64 tokens draw them too roughly to tell.)
+    bg: most of the border has the background colour. color: every shape's colour is present. clean: no other shape colour
+    is. place: the shapes are where they should be. size: they cover the area of small or large shapes, respectively.
+    (Circles, squares and triangles are not distinguished: with 64 tokens they are too coarse.)
     """
     if image.shape != (SIDE, SIDE, 3):
         raise ValueError(f"the image has shape {image.shape}, expected {(SIDE, SIDE, 3)}")
@@ -201,12 +201,12 @@ _WHERE_WORDS = re.compile(rf"\b({'|'.join((*PLACES, *RELATIONS))})\b")
 
 
 def read_caption(text: str) -> CaptionFacts:
-    """Read a caption back into what it says, to compare it with `scene_facts`."""
+    """Parses a caption, for comparison with `scene_facts`."""
     bg, where = _BACKGROUND_WORDS.search(text), _WHERE_WORDS.search(text)
     shapes = tuple(" ".join(words) for words in _SHAPE_WORDS.findall(text))
     return CaptionFacts(bg.group() if bg else None, shapes, where.group() if where else None)
 
 
 def scene_facts(scene: Scene) -> CaptionFacts:
-    """What a true caption of the scene says."""
+    """The content of a correct caption of the scene."""
     return CaptionFacts(scene.bg, tuple(shape.words for shape in scene.shapes), scene.place or scene.relation)

@@ -1,10 +1,10 @@
-"""Make the demo's models from nothing: image tokenizer, language model, understanding-only fine-tuning.
+"""Trains the demo's models from scratch: image tokenizer, language model, understanding-only fine-tuning.
 
-    python demo/train.py              train and evaluate (the model card says how long it takes)
-    python demo/train.py --resume     go on after the last stage that was finished with these settings and seed
+    python demo/train.py              train and evaluate (see the model card for the duration)
+    python demo/train.py --resume     continue after the last stage finished with these settings and seed
 
-Writes models/base/ (the base), models/finetuned/ (a LoRA adapter on it) and models/quality.json. Runs on the CPU, on
-two threads whatever the machine has, so that sums are made in one order. Stages lie in demo/out/ in between.
+Writes models/base/ (the base model), models/finetuned/ (a LoRA adapter) and models/quality.json. Runs on the CPU with two
+threads on every machine, so that sums are computed in a fixed order. Intermediate stages are in demo/out/.
 """
 
 import emudrift.runtime.torchvision_fix  # noqa: F401  (before transformers, which the modules below import)
@@ -45,7 +45,7 @@ SEED = 100
 
 
 def train_tokenizer(folder: Path, settings: VQSettings, seed: int) -> None:
-    # Rounded as the base is saved, so that the language model learns the tokens that will be used.
+    # Rounded in the same way as the saved base model, so that the language model is trained on the final tokens.
     train_vq(settings, seed).to(torch.bfloat16).save_pretrained(folder)
 
 
@@ -72,18 +72,18 @@ def train_adapter(folder: Path, base_folder: Path, settings: FinetuneSettings, s
 
 
 def _rows_of(model: Emu3ForConditionalGeneration, shown: list[scenes.Scene]) -> torch.Tensor:
-    logging.info("turning %d scenes into tokens", len(shown))
+    logging.info("encoding %d scenes to tokens", len(shown))
     return to_rows(model, encode(model.model.vqmodel, np.stack([scenes.render(scene) for scene in shown])))
 
 
 def run_stage(out: Path, name: str, settings: dict, resume: bool, make: Callable[[Path], None]) -> Path:
-    """Make a stage's folder; with `resume`, take the one that is there if it was made from the same settings.
+    """Runs a training stage; with `resume`, reuses an existing folder if it has the same settings.
 
-    The settings are written last: a folder without them was not finished.
+    The settings are written last: a folder without them is incomplete.
     """
     folder, note = out / name, out / f"{name}.json"
     if resume and note.is_file() and json.loads(note.read_text())["settings"] == settings:
-        logging.info("%s: taken from %s", name, folder)
+        logging.info("%s: reusing %s", name, folder)
         return folder
     note.unlink(missing_ok=True)
     shutil.rmtree(folder, ignore_errors=True)
@@ -92,17 +92,17 @@ def run_stage(out: Path, name: str, settings: dict, resume: bool, make: Callable
     make(folder)
     seconds = round(time.monotonic() - start)
     note.write_text(json.dumps({"settings": settings, "seconds": seconds}, indent=2) + "\n")
-    logging.info("%s: made in %d s", name, seconds)
+    logging.info("%s: finished in %d s", name, seconds)
     return folder
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--models", type=Path, help="where base/ and finetuned/ go (default: demo/models)")
-    parser.add_argument("--out", type=Path, default=DEMO / "out", help="where stages lie in between")
+    parser.add_argument("--models", type=Path, help="output folder for base/ and finetuned/ (default: demo/models)")
+    parser.add_argument("--out", type=Path, default=DEMO / "out", help="folder for intermediate stages")
     parser.add_argument("--seed", type=int, default=SEED, help=f"default: {SEED}")
-    parser.add_argument("--resume", action="store_true", help="take finished stages from --out")
-    parser.add_argument("--quick", action="store_true", help="a trial: a fiftieth of the steps, into --out/quick")
+    parser.add_argument("--resume", action="store_true", help="reuse finished stages in --out")
+    parser.add_argument("--quick", action="store_true", help="trial run with 1/50 of the steps, written to --out/quick")
     options = parser.parse_args()
     if options.seed < 0:
         parser.error(f"--seed {options.seed}: must be 0 or more")
@@ -119,7 +119,7 @@ def main() -> None:
         language = replace(language, steps=language.steps // 50, scenes=500)
         tuning, captions = replace(tuning, steps=2), 16
 
-    # Every stage draws its own scenes; what it was made from is part of its settings.
+    # Every stage samples its own scenes; the settings of earlier stages are part of its settings.
     made_from: dict = {"seed": options.seed, "vq": asdict(vq)}
     vq_folder = run_stage(
         out, "vq", made_from, options.resume, lambda folder: train_tokenizer(folder, vq, options.seed)

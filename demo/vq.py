@@ -1,9 +1,8 @@
-"""Train the image tokenizer of the miniature: a real Emu3VQVAE that turns 64 x 64 pixels into 8 x 8 tokens and back.
+"""Trains the image tokenizer of the miniature: a real Emu3VQVAE that encodes 64 x 64 pixels to 8 x 8 tokens.
 
-transformers ships this network without a training loss. Here it is the usual one (van den Oord et al., 2017): the
-picture's error, plus the distance between the encoder's output and the code it is replaced by, with the gradient passed
-straight through the replacement. The codebook starts as k-means of what the encoder makes after a time without codes,
-and codes that nobody uses are set on new places while there is time to learn.
+transformers provides this network without a training loss. The loss is the usual one (van den Oord et al., 2017): the
+reconstruction error plus codebook and commitment losses, with a straight-through gradient. The codebook is initialised by
+k-means on encoder outputs after an initial phase without quantisation, and unused codes are reset during most of training.
 """
 
 from dataclasses import dataclass
@@ -17,7 +16,7 @@ import scenes
 from emudrift.runtime.progress import Progress
 
 EMBED_DIM = 4
-TOKENS = 8  # a side
+TOKENS = 8  # per side
 
 
 @dataclass(frozen=True)
@@ -27,7 +26,7 @@ class VQSettings:
     scenes: int = 12_000
     codes: int = 256
     learning_rate: float = 2e-3
-    codes_from: float = 0.12  # the share of the steps after which codes replace the encoder's output
+    codes_from: float = 0.12  # fraction of the steps without quantisation
     revive_until: float = 0.7
 
 
@@ -64,7 +63,7 @@ def train_vq(settings: VQSettings, seed: int) -> Emu3VQVAE:
     codebook = vq.quantize.embedding.weight
     images = np.stack([scenes.render(scene) for scene in scenes.sample_scenes(settings.scenes, seed)])
     optimizer = torch.optim.AdamW(vq.parameters(), settings.learning_rate, betas=(0.9, 0.95), weight_decay=1e-4)
-    usage = torch.zeros(settings.codes)  # how often each code was used of late
+    usage = torch.zeros(settings.codes)  # moving average of how often each code is used
     latents_before_codes: list[torch.Tensor] = []
     with Progress("image tokenizer", settings.steps, "step") as progress:
         for step in range(settings.steps):
@@ -92,8 +91,8 @@ def train_vq(settings: VQSettings, seed: int) -> Emu3VQVAE:
                     _revive(codebook, usage < 0.01, latents.detach())
 
             with torch.autocast("cpu", dtype=torch.bfloat16):
-                drawn = _decode(vq, quantized)
-            l1, l2 = F.l1_loss(drawn.float(), pixels), F.mse_loss(drawn.float(), pixels)
+                decoded = _decode(vq, quantized)
+            l1, l2 = F.l1_loss(decoded.float(), pixels), F.mse_loss(decoded.float(), pixels)
             (l1 + l2 + code_loss).backward()
             torch.nn.utils.clip_grad_norm_(vq.parameters(), 1.0)
             optimizer.step()
@@ -120,13 +119,13 @@ def decode(vq: Emu3VQVAE, tokens: torch.Tensor, batch: int = 64) -> np.ndarray:
 
 
 def _encode(vq: Emu3VQVAE, pixels: torch.Tensor) -> torch.Tensor:
-    """Emu3VQVAE.encode without the step to codes: (n, 1, 8, 8, EMBED_DIM), one frame."""
+    """Emu3VQVAE.encode without quantisation: (n, 1, 8, 8, EMBED_DIM), one frame."""
     hidden = vq.encoder(pixels[:, None])
     return vq.quant_conv(hidden.permute(0, 2, 1, 3, 4)).permute(0, 2, 3, 4, 1)
 
 
 def _decode(vq: Emu3VQVAE, latents: torch.Tensor) -> torch.Tensor:
-    """Emu3VQVAE.decode from vectors in place of codes."""
+    """Emu3VQVAE.decode from latent vectors instead of codes."""
     quantized = latents.permute(0, 4, 1, 2, 3)
     hidden = vq.post_quant_conv(quantized)
     return vq.decoder(hidden.permute(0, 2, 1, 3, 4), quantized.permute(0, 2, 1, 3, 4))
@@ -156,6 +155,6 @@ def _revive(codebook: torch.Tensor, dead: torch.Tensor, latents: torch.Tensor) -
 
 
 def _set_rate(optimizer: torch.optim.Optimizer, peak: float, step: int, done: float) -> None:
-    """Up over 50 steps, level until 30 % of the way, then down in a line to 3 %."""
+    """Warm-up over 50 steps, constant until 30 % of training, then linear decay to 3 %."""
     for group in optimizer.param_groups:
         group["lr"] = peak * min(1, (step + 1) / 50) * (1 - 0.97 * max(0, (done - 0.3) / 0.7))

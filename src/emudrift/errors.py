@@ -1,9 +1,9 @@
-"""The one error that a user can cause: what is wrong, where, and what would be right."""
+"""The exception for errors that a user can fix."""
 
 
 class InputError(Exception):
-    """Something that the user gave is wrong: a config value, a file, a model, a full disk.
+    """Invalid user input or environment: a config value, a file, a model, a full disk.
 
-    Its message is written for the person who reads it: what is wrong, in which file and key or row, what would be right.
-    The scripts print it as one line without a traceback and exit with status 1.
+    The message states what is wrong, in which file and key or row, and what would be correct. Scripts print it as one line
+    without a traceback and exit with status 1.
     """

@@ -96,7 +96,7 @@ def test_missing_and_damaged_images_are_named(kind, tmp_path):
 
 @pytest.mark.parametrize("kind", ["folder", "tar", "zip"])
 def test_sources_without_images_are_refused(kind, tmp_path):
-    with pytest.raises(InputError, match=r"holds no image.*jpg"):
+    with pytest.raises(InputError, match=r"contains no images.*jpg"):
         scan_reference_images(make_source(kind, tmp_path, {"notes.txt": b"", ".hidden.png": b""}))
 
 

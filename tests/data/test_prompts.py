@@ -258,11 +258,11 @@ def test_a_written_table_comes_back_and_equal_tables_give_equal_bytes(tmp_path: 
 @pytest.mark.parametrize(
     ("spoil", "message"),
     [
-        (lambda table, path: None, "does not exist: it is made by the rule extract_prompts"),
+        (lambda table, path: None, "does not exist: it is created by the rule extract_prompts"),
         (lambda table, path: path.write_text("row,caption"), "not a parquet file"),
         (
             lambda table, path: table.drop(columns="seed").to_parquet(path),
-            "not a prompt table.*needed are .* seed uint64",
+            "not a prompt table.*expected .* seed uint64",
         ),
         (lambda table, path: table.astype({"seed": "float64"}).to_parquet(path), "seed double"),
         (lambda table, path: write_prompts(table[1:], path), "row 0 is numbered 1"),
@@ -293,7 +293,7 @@ def test_images_are_looked_for_in_the_rows_asked_for_and_never_outside_the_folde
 
     (tmp_path / "outside.jpg").touch()
     (folder / names[2]).symlink_to("../outside.jpg")
-    with pytest.raises(InputError, match=f"row 2 .*'{names[2]}' is a link that leads outside"):
+    with pytest.raises(InputError, match=f"row 2 .*'{names[2]}' is a link to a file outside"):
         check_images_exist(table, folder, rows=[0, 2])
     check_images_exist(table, folder, rows=[0, 2], follow_links=True)
     (folder / names[2]).unlink()

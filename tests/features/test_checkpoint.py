@@ -118,7 +118,7 @@ def test_captions_that_are_too_long_are_cut_and_counted(checkpoints, caplog):
     extractor = ClipExtractor(checkpoints["clip"], 24)
     long = "a red circle and a blue square"
     cut = extractor.text_features([long, "short", long + " and more"], 2)
-    assert "2 of 3 captions are longer than CLIP's 16 tokens and are cut" in caplog.text
+    assert "2 of 3 captions exceed CLIP's limit of 16 tokens and are truncated" in caplog.text
     np.testing.assert_allclose(cut[0], cut[2], atol=2e-6)
 
 
@@ -136,7 +136,7 @@ def test_the_middle_of_a_wide_image_is_seen_by_clip_and_all_of_it_by_dinov2(chec
 
 
 def test_no_folder_another_network_and_another_width_are_named(checkpoints, tmp_path):
-    with pytest.raises(InputError, match=r"extractors: checkpoint: .*none: no readable config\.json here"):
+    with pytest.raises(InputError, match=r"extractors: checkpoint: .*none: has no readable config\.json"):
         Dinov2Extractor(tmp_path / "none")
     with pytest.raises(InputError, match=r"config\.json: model_type is 'clip', expected 'dinov2'"):
         Dinov2Extractor(checkpoints["clip"])
@@ -152,7 +152,7 @@ def test_weights_that_are_missing_are_never_drawn_at_random(tmp_path):
     with pytest.raises(InputError, match=r"lack 1 of the network's weights, such as layernorm\.weight"):
         Dinov2Extractor(folder, 32)
     (folder / "model.safetensors").unlink()
-    with pytest.raises(InputError, match=r"holds neither model\.safetensors nor pytorch_model\.bin"):
+    with pytest.raises(InputError, match=r"has neither model\.safetensors nor pytorch_model\.bin"):
         Dinov2Extractor(folder, 32)
 
 

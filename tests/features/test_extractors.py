@@ -205,10 +205,10 @@ def test_files_with_the_right_hash_that_are_no_weights_are_refused(tmp_path, con
     else:
         torch.save(content, path)  # `print` needs unpickling of code, which weights_only refuses.
     digest = hashlib.sha256(path.read_bytes()).hexdigest()
-    with pytest.raises(InputError, match=r"weights\.pth: does not hold weights"):
+    with pytest.raises(InputError, match=r"weights\.pth: not the weights of pytorch-fid"):
         load_published(path, 64, COCO, sha256=digest)
 
 
 def test_a_layer_that_the_network_does_not_have_is_refused():
-    with pytest.raises(InputError, match="100 is no layer.*64, 192, 768, 2048"):
+    with pytest.raises(InputError, match="100 is not a layer.*64, 192, 768, 2048"):
         load_random(0, 100, COCO)

@@ -43,12 +43,12 @@ def test_the_first_n_rows_of_all_shards_come_back_in_order(shards):
 
 def test_too_few_rows_nan_other_dimensions_and_broken_files_are_refused(shards, tmp_path):
     paths, colours = shards
-    with pytest.raises(InputError, match="8 images are asked for, but the features of .* hold only 7"):
+    with pytest.raises(InputError, match="8 images are required, but .* has features of only 7"):
         load_features(paths, 8)
     bad = colours[4:].astype(np.float32)
     bad[1, 2] = np.nan
     np.save(paths[1], bad)
-    with pytest.raises(InputError, match=r"4\.npy: row 1 holds NaN or Inf"):
+    with pytest.raises(InputError, match=r"4\.npy: row 1 contains NaN or Inf"):
         load_features(paths)
     np.save(paths[1], colours[4:, :2])
     with pytest.raises(InputError, match=r"4\.npy: features of shape \(3, 2\) do not fit"):
@@ -88,7 +88,7 @@ def test_images_are_matched_to_archive_members_and_the_list_survives_the_disk(tm
     assert load_image_list(tmp_path / "list.csv") == listed
     with pytest.raises(InputError, match=r"1 of 2 images are missing in .*; first: z\.jpg"):
         match_members(["a.jpg", "z.jpg"], members, tmp_path)
-    with pytest.raises(InputError, match=r"a\.jpg is there more than once: val/a\.jpg, x/a\.jpg"):
+    with pytest.raises(InputError, match=r"a\.jpg occurs more than once: val/a\.jpg, x/a\.jpg"):
         match_members(["a.jpg"], [*members, "x/a.jpg"], tmp_path)
 
 
@@ -105,6 +105,6 @@ def test_a_set_against_itself_as_its_own_partners_is_at_distance_zero_with_no_sp
 
 def test_a_reader_that_ends_early_writes_nothing(tmp_path):
     images = [Image.new("RGB", (2, 2))] * 3
-    with pytest.raises(InputError, match="3 images were read where 4 were expected"):
+    with pytest.raises(InputError, match="3 images were read, but 4 expected"):
         write_features(tmp_path / "a.npy", iter(images), 4, Mean(), 2, "test")
     assert list(tmp_path.iterdir()) == []

@@ -156,7 +156,7 @@ def test_status_names_who_works_and_the_last_error_of_what_stopped(experiment):
     assert "base, guidance 3, 000010-000020: error: cannot write a.tar: no space left on device" in text
     after = plain(*status_view(experiment, survey(experiment)))
     assert "running (" not in after.partition("stopped before")[0]
-    assert "finetuned, guidance 1, 000000-000010: killed: it left no word" in after
+    assert "finetuned, guidance 1, 000000-000010: killed: ended without a record" in after
 
 
 def test_a_finished_shard_whose_archive_or_manifest_was_lost_is_named(experiment):

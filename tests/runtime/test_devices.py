@@ -109,7 +109,7 @@ def test_a_job_too_many_waits_says_for_whom_and_goes_on_when_a_holder_is_killed(
     assert logged(late) == f"all 2 GPUs are in use by pids {pids}; waiting\n"
     os.kill(holders[1].pid, signal.SIGKILL)
     assert said(late) == 1
-    assert logged(late) == "GPU 1 is free now; going on\n"
+    assert logged(late) == "GPU 1 is free now; continuing\n"
     note = (jobs.folder / "fake-1.lock").read_text()
     assert note.startswith(f"{late.pid} since ")
     assert len(note.splitlines()) == 1
@@ -183,7 +183,7 @@ def test_another_program_is_shown_the_claimed_gpu_alone(
 
 def test_a_folder_that_cannot_hold_locks_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "absent"))
-    with pytest.raises(InputError, match=f"absent/emudrift-devices-{os.getuid()}: cannot make the folder"):
+    with pytest.raises(InputError, match=f"absent/emudrift-devices-{os.getuid()}: cannot create the folder"):
         claim(["fake"], devices.lock_folder())
     (tmp_path / "elsewhere").mkdir()
     (tmp_path / "link").symlink_to(tmp_path / "elsewhere")

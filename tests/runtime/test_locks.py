@@ -64,7 +64,7 @@ def test_the_lock_of_a_killed_process_is_taken_over_at_once(tmp_path, caplog):
     assert living_holder_of(tmp_path / "a.lock") is None
     with caplog.at_level("INFO"), Lock(tmp_path / "a.lock", "a shard"):
         assert living_holder_of(tmp_path / "a.lock") == this_job()
-    assert "a shard was being made by SLURM job 77" in caplog.text
+    assert "a shard was locked by SLURM job 77" in caplog.text
     assert "which is dead" in caplog.text
     assert list(tmp_path.iterdir()) == []
 
@@ -89,7 +89,7 @@ def test_a_living_holder_is_waited_for_and_named(tmp_path):
     waiting = start("locks.LOOK = .02\n" + HOLD, tmp_path / "a.lock")
     assert waiting.stdout is not None
     said = waiting.stdout.readline()
-    assert "shard is being made by SLURM job 4711 on" in said
+    assert "shard is locked by SLURM job 4711 on" in said
     assert "scancel 4711" in said
     assert waiting.poll() is None
     kill(holder)
@@ -160,7 +160,7 @@ def test_a_holder_that_was_only_asleep_leaves_when_its_lock_was_taken_over(tmp_p
         foreign(tmp_path / "a.lock.2")
         (tmp_path / "a.lock.1").unlink()
         time.sleep(20)
-    assert "another job took a shard over" in caplog.text
+    assert "another job took over a shard" in caplog.text
     assert [path.name for path in tmp_path.iterdir()] == ["a.lock.2"], "it gave back what was not its own"
 
 
@@ -247,7 +247,7 @@ def test_a_file_system_without_hard_links_is_one_error(tmp_path, monkeypatch):
         raise PermissionError(1, "Operation not permitted")
 
     monkeypatch.setattr("emudrift.runtime.atomic_files.os.link", refuse)
-    with pytest.raises(InputError, match="operation not permitted; results must lie on a file system with hard links"):
+    with pytest.raises(InputError, match="operation not permitted; results must be on a file system with hard links"):
         Lock(tmp_path / "a.lock", "a").__enter__()
     assert list(tmp_path.iterdir()) == []
 

@@ -68,7 +68,7 @@ def test_in_a_log_there_is_a_line_now_and_then_and_one_at_the_end(clock, caplog)
             clock[0] += 1
             progress.update()
     first, *lines = caplog.messages
-    assert first == "a shard: 100 of 500 images were there already"
+    assert first == "a shard: 100 of 500 images already exist"
     assert len(lines) == 400 // 11 + 1
     assert lines[0] == "a shard: 111 of 500 images, 3,600 images per hour, 6 min left"
     assert lines[-1] == "a shard: 500 of 500 images, 3,600 images per hour, took 7 min"

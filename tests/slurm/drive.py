@@ -18,11 +18,11 @@ from emudrift.config.experiment import Experiment
 ROWS = ("000000-000010", "000010-000020")
 
 
-def prepare(workflow: Workflow, **changes) -> Workflow:
-    """Gives a fresh copy the small experiment at one scale: images drawn one at a time (the same bytes, since float32), so
-    that there are more moments to be disturbed at."""
+def prepare(workflow: Workflow) -> Workflow:
+    """Gives a copy the small experiment at one scale: images drawn one at a time (the same bytes, since float32), so that
+    there are more moments to be disturbed at."""
     resources = {"generation_batch_size": 1, "feature_batch_size": 16}
-    workflow.write_config(small_config(**({"resources": resources, "guidance_scales": [3]} | changes)))
+    workflow.write_config(small_config(resources=resources, guidance_scales=[3]))
     workflow.results = workflow.folder / "results/small"
     return workflow
 

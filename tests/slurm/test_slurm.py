@@ -6,6 +6,7 @@ CPU (device: cpu), while the profile asks SLURM for a GPU for each GPU rule, as 
 
 import contextlib
 import os
+import shutil
 import signal
 import time
 from collections.abc import Iterator, Set
@@ -50,10 +51,18 @@ with_accounting = pytest.mark.parametrize("cluster", [True], ids=["sacct"], indi
 
 
 @pytest.fixture
-def new_run(cluster, new_workflow):
+def new_run(request, cluster, new_workflow):
     """Makes fresh copies of the workflow; afterwards no driver and no job of the test is left."""
 
-    yield lambda name, **changes: prepare(new_workflow(name), **changes)
+    def make(name: str, checked: bool = True) -> Workflow:
+        """`checked`: prompts and checked models are there, and only shards are left to be drawn."""
+        workflow = new_workflow(name)
+        if checked:
+            workflow.take_over(request.getfixturevalue("finished").folder)
+            shutil.rmtree(workflow.folder / "results/small/images")
+        return prepare(workflow)
+
+    yield make
     while Driver.running:
         Driver.running.pop().kill()
     cluster.cancel_all()
@@ -74,7 +83,7 @@ def assert_same_bytes(request: pytest.FixtureRequest):
 
 
 def test_every_rule_lands_where_it_belongs_and_the_images_are_those_of_a_local_run(cluster, new_run, assert_same_bytes):
-    workflow = new_run("whole")
+    workflow = new_run("whole", checked=False)
     driver = Driver(workflow)
     most, devices = 0, {}
     limit = time.monotonic() + 300

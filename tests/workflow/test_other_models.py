@@ -81,12 +81,14 @@ def test_plan_and_a_second_run_know_that_they_are_finished(others):
 
 
 def test_shards_made_again_are_the_same_bytes(others):
+    """One of each model that other software draws."""
     before = archives(others.results)
-    for path in before:
-        if not path.startswith("images/base"):
-            (others.results / path).unlink()
-            (others.results / path).with_suffix(".json").unlink()
-    targets = [f"results/small/{Path(path).with_suffix('.json')}" for path in before if "images/base" not in path]
+    again = [Path(path) for path in before if not path.startswith("images/base") and "/000010-" in path]
+    assert len(again) == 2
+    for path in again:
+        (others.results / path).unlink()
+        (others.results / path).with_suffix(".json").unlink()
+    targets = [f"results/small/{path.with_suffix('.json')}" for path in again]
     others.snakemake(*targets, "--quiet", "rules", config=others.config)
     assert archives(others.results) == before
 

@@ -1,1 +1,1 @@
-"""What comes in: captions to prompt table, image files and archives, the reference list, downloads."""
+"""Inputs: captions and the prompt table, image files and archives, the reference list, downloads."""

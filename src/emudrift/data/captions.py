@@ -1,4 +1,4 @@
-"""The captions of a dataset as its files give them: COCO's JSON, Karpathy's JSON, or a table; every value checked."""
+"""Loading and validating the captions of a dataset: COCO JSON, Karpathy's JSON, or a table."""
 
 import contextlib
 import csv
@@ -20,7 +20,7 @@ from emudrift.errors import InputError
 
 @dataclass(frozen=True)
 class Captioned:
-    """One image with its captions as (annotation id, text), before one is chosen; `where` is what errors call it."""
+    """One image with all its captions as (annotation id, text); `where` identifies it in error messages."""
 
     where: str
     prompt_id: str
@@ -51,10 +51,10 @@ def load_coco(path: Path) -> Iterable[Captioned]:
         annotation_id = _unique(annotation, "id", where, annotation_ids)
         image_id = _integer(annotation, "image_id", where)
         if image_id not in images:
-            raise InputError(f"{where}: its image_id {image_id} is the id of no entry in 'images'")
+            raise InputError(f"{where}: there is no entry in 'images' with its image_id {image_id}")
         captions.append({"id": annotation_id, "image_id": image_id, "caption": text})
     coco = COCO()
-    # Without the 'categories' that some files carry: createIndex stops at captions, which belong to none.
+    # Without the 'categories' of some files: createIndex fails for captions, which have no category.
     coco.dataset = {"images": records, "annotations": captions}
     with contextlib.redirect_stdout(io.StringIO()):
         coco.createIndex()
@@ -64,11 +64,11 @@ def load_coco(path: Path) -> Iterable[Captioned]:
 
 
 def load_karpathy(path: Path, splits: Sequence[str]) -> Iterable[Captioned]:
-    """The images of Karpathy's dataset_*.json that are in one of the splits, or all of them."""
+    """The images of Karpathy's dataset_*.json in the given splits, or all images."""
     records = _list_of_objects(_load_json(path), "images", path)
     id_key = "cocoid" if "cocoid" in records[0] else "imgid"
     images: list[Captioned] = []
-    # Ids must be unique in the whole file, not only in the chosen splits.
+    # Ids must be unique in the whole file, not only in the selected splits.
     existing, image_ids, sentence_ids = set[str](), set[int](), set[int]()
     for index, record in enumerate(records):
         where = f"{path}: images[{index}]"
@@ -94,12 +94,12 @@ def load_table(path: Path, caption_column: str, image_id_column: str, file_name_
     readers = {".csv": _read_csv, ".jsonl": _read_jsonl, ".parquet": _read_parquet_rows}
     if path.suffix.lower() not in readers:
         raise InputError(
-            f"{path}: a table of captions is .csv, .jsonl or .parquet, not {path.suffix or 'without suffix'}"
+            f"{path}: a table of captions must be .csv, .jsonl or .parquet, not {path.suffix or 'without suffix'}"
         )
     refuse_no_file(path, "a table of captions is needed")
     columns, rows = readers[path.suffix.lower()](path)
     for column, optional in ((caption_column, None), (image_id_column, "image_id"), (file_name_column, "file_name")):
-        # The standard names may be absent; a name that someone has set may not.
+        # Default column names may be absent; names set in the config may not.
         if column not in columns and column != optional:
             near = difflib.get_close_matches(column, columns, n=1)
             hint = f"; did you mean {near[0]!r}?" if near else ""
@@ -114,9 +114,11 @@ def load_table(path: Path, caption_column: str, image_id_column: str, file_name_
         image = _captioned(record, where, image_id, file_name, prompt_id)
         known = images.setdefault(image.prompt_id, image)
         if known is not image and prompt_id is not None:
-            raise InputError(f"{where}: another row before it has the same prompt_id {prompt_id!r}; ids must be unique")
+            raise InputError(f"{where}: an earlier row has the same prompt_id {prompt_id!r}; ids must be unique")
         if (known.file_name, known.width, known.height) != (image.file_name, image.width, image.height):
-            raise InputError(f"{where}: another row with image id {image_id} gives another file name, width or height")
+            raise InputError(
+                f"{where}: another row with image id {image_id} has a different file name, width or height"
+            )
         known.captions.append((number, _text(record, caption_column, where)))
     return images.values()
 
@@ -124,7 +126,7 @@ def load_table(path: Path, caption_column: str, image_id_column: str, file_name_
 def _captioned(
     record: dict[str, Any], where: str, image_id: int, file_name: str | None, prompt_id: str | None = None
 ) -> Captioned:
-    """The image that a record describes, still without captions; a file_name of None means that the source has none."""
+    """The image described by a record, still without captions; file_name is None if the source has none."""
     return Captioned(
         where=f"{where} (image id {image_id})",
         prompt_id=prompt_id or f"{image_id:012d}",
@@ -135,7 +137,7 @@ def _captioned(
     )
 
 
-# --- values, each checked where it is first seen ---
+# --- validation of single values ---
 
 
 def _value(record: dict[str, Any], key: str, where: str) -> Any:
@@ -145,7 +147,7 @@ def _value(record: dict[str, Any], key: str, where: str) -> Any:
 
 
 def _integer(record: dict[str, Any], key: str, where: str, maximum: int = 2**63 - 1) -> int:
-    """A whole number from 0 to `maximum`, in digits where the file holds text (leading zeros allowed)."""
+    """An integer from 0 to `maximum`, possibly as a string of digits (leading zeros allowed)."""
     value = _value(record, key, where)
     if isinstance(value, str) and re.fullmatch(r"\s*[0-9]{1,19}\s*", value):
         value = int(value)
@@ -155,10 +157,10 @@ def _integer(record: dict[str, Any], key: str, where: str, maximum: int = 2**63 
 
 
 def _unique(record: dict[str, Any], key: str, where: str, seen: set[int]) -> int:
-    """A whole number that is not among those `seen` in the entries before, and is now."""
+    """An integer that is not in `seen`; adds it."""
     value = _integer(record, key, where)
     if value in seen:
-        raise InputError(f"{where}: {key!r} is {value}, as in an entry before it: ids must be unique")
+        raise InputError(f"{where}: {key!r} is {value}, as in an earlier entry: ids must be unique")
     seen.add(value)
     return value
 
@@ -168,17 +170,17 @@ def _text(record: dict[str, Any], key: str, where: str) -> str:
     if not isinstance(value, str):
         raise InputError(f"{where}: {key!r} is {short(value)}, not text")
     if any("\ud800" <= character <= "\udfff" for character in value):
-        raise InputError(f"{where}: {key!r} holds half a character (an unpaired surrogate), which no file can store")
+        raise InputError(f"{where}: {key!r} contains an unpaired surrogate (half a character), which no file can store")
     return value
 
 
 def _prompt_id(record: dict[str, Any], where: str) -> str:
     value = _value(record, "prompt_id", where)
     text = str(value) if isinstance(value, int) and not isinstance(value, bool) else _text(record, "prompt_id", where)
-    # No dots: the key of a WebDataset sample ends at the first one. A tar header holds names of 100 characters.
+    # No dots, because the key of a WebDataset sample ends at the first one. Names in a tar header have up to 100 characters.
     if not re.fullmatch(r"[A-Za-z0-9_-]{1,80}", text):
         raise InputError(
-            f"{where}: the prompt_id {text!r} becomes a file name: it must be 1 to 80 of the characters A-Z a-z 0-9 _ -"
+            f"{where}: the prompt_id {text!r} is used as a file name: it must be 1 to 80 of the characters A-Z a-z 0-9 _ -"
         )
     return text
 
@@ -187,7 +189,7 @@ def _prompt_id(record: dict[str, Any], where: str) -> str:
 
 
 def _read_text(path: Path) -> str:
-    """The text of a UTF-8 file, without a byte order mark, its line ends untouched."""
+    """The text of a UTF-8 file, without a byte order mark and with unchanged line endings."""
     try:
         data = path.read_bytes()
     except OSError as error:
@@ -212,7 +214,7 @@ def _parse_json(text: str, where: str) -> Any:
             f"{where} is not valid JSON: {error.msg} at line {error.lineno} column {error.colno}{hint}"
         ) from error
     except (ValueError, RecursionError) as error:  # numbers of thousands of digits; nesting without end
-        raise InputError(f"{where} is not JSON that can be read: {error}") from error
+        raise InputError(f"{where} is not readable JSON: {error}") from error
 
 
 def _load_json(path: Path) -> dict[str, Any]:
@@ -220,7 +222,7 @@ def _load_json(path: Path) -> dict[str, Any]:
     data = _parse_json(_read_text(path), str(path))
     if not isinstance(data, dict):
         raise InputError(
-            f"{path} holds {type(data).__name__}, not an object with 'images': is it another kind of file?"
+            f"{path} contains {type(data).__name__}, not an object with 'images': is it another kind of file?"
         )
     return data
 
@@ -231,14 +233,14 @@ def _list_of_objects(
     value = _value(record, key, str(where))
     if not isinstance(value, list) or not (value or may_be_empty):
         found = "empty" if value == [] else f"{type(value).__name__}"
-        raise InputError(f"{where}: {key!r} is {found}, not a list with entries")
+        raise InputError(f"{where}: {key!r} is {found}, not a non-empty list")
     for index, entry in enumerate(value):
         if not isinstance(entry, dict):
             raise InputError(f"{where}: {key}[{index}] is {short(entry)}, not an object")
     return value
 
 
-_Rows = tuple[list[str], list[tuple[str, dict[str, Any]]]]  # columns; for each row what errors call it and its values
+_Rows = tuple[list[str], list[tuple[str, dict[str, Any]]]]  # columns; for each row its name in errors and its values
 
 
 def _read_csv(path: Path) -> _Rows:
@@ -266,13 +268,13 @@ def _read_csv(path: Path) -> _Rows:
 
 def _read_jsonl(path: Path) -> _Rows:
     rows = []
-    # Not splitlines(): it also splits at U+2028 and its kin, which may stand in a caption.
+    # Not splitlines(), which also splits at U+2028 and similar characters that may occur in a caption.
     for number, line in enumerate(_read_text(path).split("\n"), start=1):
         if line.strip():
             where = f"{path}: line {number}"
             record = _parse_json(line, where)
             if not isinstance(record, dict):
-                raise InputError(f"{where} holds {type(record).__name__}, not an object")
+                raise InputError(f"{where} contains {type(record).__name__}, not an object")
             rows.append((where, record))
     return list(dict.fromkeys(key for _, record in rows for key in record)), rows
 

@@ -1,4 +1,4 @@
-"""The dataset of an experiment: its captions as a prompt table, and whether its images are there."""
+"""The dataset of an experiment: its captions as a prompt table, and a check that its images exist."""
 
 import pandas as pd
 
@@ -9,7 +9,7 @@ from emudrift.data.reference_list import match_members
 
 
 def prompt_table_of(experiment: Experiment) -> pd.DataFrame:
-    """The prompt table that the config describes. Raises InputError as `prompt_table` does."""
+    """The prompt table defined by the config. Raises InputError as `prompt_table` does."""
     settings = experiment.config.prompts
     return prompt_table(
         settings.source,
@@ -24,7 +24,7 @@ def prompt_table_of(experiment: Experiment) -> pd.DataFrame:
 
 
 def check_dataset_images(experiment: Experiment, table: pd.DataFrame) -> None:
-    """Raises InputError where images of the prompt table are missing in the config's folder or archive, if it names one."""
+    """Raises InputError if images of the prompt table are missing in the folder or archive set in the config (if any)."""
     if experiment.config.prompts.images is None:
         return
     images = experiment.path(experiment.config.prompts.images)

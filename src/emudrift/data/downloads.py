@@ -1,4 +1,4 @@
-"""Files from the network: resumed where they stopped, checked before they count."""
+"""Downloads: resumable, and verified by checksum."""
 
 import hashlib
 import http.client
@@ -18,13 +18,13 @@ CHUNK = 1 << 20
 
 
 def download(url: str, checksum: str, path: str | Path) -> None:
-    """Downloads `url` to `path`. Bytes of an interrupted attempt wait in `<path>.part` and are not fetched again.
+    """Downloads `url` to `path`. An interrupted download is kept in `<path>.part` and resumed.
 
     Args:
-        checksum: algorithm and hexadecimal sum, such as `sha256:6726825d...`.
+        checksum: algorithm and hexadecimal digest, such as `sha256:6726825d...`.
 
     Raises:
-        InputError: no network, a server error, or a file whose sum differs (it is removed).
+        InputError: no network, a server error, or a wrong checksum (the file is then removed).
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -35,12 +35,12 @@ def download(url: str, checksum: str, path: str | Path) -> None:
     try:
         _fetch(url, part)
     except urllib.error.HTTPError as error:
-        if error.code != 416:  # 416: there is nothing after what is here already.
-            raise InputError(f"{url}: the server answers {error.code} {error.reason}") from error
+        if error.code != 416:  # 416: the file is already complete.
+            raise InputError(f"{url}: the server responds with {error.code} {error.reason}") from error
     except (urllib.error.URLError, http.client.HTTPException, TimeoutError, ConnectionError) as error:
         raise InputError(
             f"{url}: cannot be downloaded ({error}); downloads need a machine with internet, such as the login node. "
-            f"What has arrived is kept; or put the file at {path} yourself"
+            f"Partial downloads are kept; or put the file at {path} yourself"
         ) from error
     with part.open("rb") as file:
         found = hashlib.file_digest(file, algorithm).hexdigest()
@@ -66,30 +66,30 @@ def _fetch(url: str, part: Path) -> None:
 
 
 def extract_member(archive: str | Path, member: str, path: str | Path) -> None:
-    """Writes one file of a zip to `path`. Raises InputError where the zip is broken or has no such file."""
+    """Extracts one file of a zip to `path`. Raises InputError if the zip is damaged or has no such file."""
     try:
         with zipfile.ZipFile(archive) as file:
             write_bytes_atomically(path, file.read(member))
     except (KeyError, zipfile.BadZipFile, OSError) as error:
-        raise InputError(f"{archive}: cannot take {member} out of it: {error}") from error
+        raise InputError(f"{archive}: cannot extract {member}: {error}") from error
 
 
 def download_model(
     hub: str, revision: str, folder: str | Path, variants: Collection[str | None] = (None,), code: bool = False
 ) -> str:
-    """Downloads a hub repository's model files; the hub's library resumes and checks them.
+    """Downloads the model files of a Hugging Face repository; huggingface_hub resumes and verifies them.
 
     Args:
-        variants: of a pipeline's weights (a repository with model_index.json), such as fp16; None for those without one.
-        code: also Python files.
+        variants: weight variants of a pipeline (a repository with model_index.json), such as fp16; None: no variant.
+        code: whether to include Python files.
 
     Returns:
-        The commit that the revision stood for, 40 hex digits.
+        The commit that the revision resolved to, 40 hex digits.
 
     Raises:
         InputError: no network, no such repository or revision, or no permission.
     """
-    import httpx2  # the HTTP client of huggingface_hub, whose connection errors it lets through
+    import httpx2  # the HTTP client of huggingface_hub, which does not wrap its connection errors
     from huggingface_hub import HfApi, snapshot_download
     from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError, OfflineModeIsEnabled
 
@@ -97,7 +97,7 @@ def download_model(
         found = HfApi().model_info(hub, revision=revision)
         commit = found.sha
         if commit is None:
-            raise InputError(f"{hub}: the hub names no commit for revision {revision!r}")
+            raise InputError(f"{hub}: the hub has no commit for revision {revision!r}")
         names = [file.rfilename for file in found.siblings or []]
         patterns = ["*.safetensors", "*.json", "*.txt", "*.jinja", "*.model"]
         if "model_index.json" in names:

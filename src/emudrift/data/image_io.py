@@ -1,4 +1,4 @@
-"""Images in and out: any picture file becomes 8-bit RGB or a clear refusal; any array becomes the same PNG bytes."""
+"""Image input and output: decodes any image file to 8-bit RGB or raises a clear error; encodes arrays to reproducible PNGs."""
 
 import io
 import struct
@@ -11,16 +11,16 @@ from PIL import Image, ImageFile, ImageOps
 
 from emudrift.errors import InputError
 
-# Pillow's own default, kept here because other packages set theirs to None.
+# Pillow's default, repeated here because other packages set it to None.
 MAX_PIXELS = 89_478_485
 
-# Pillow would also try EPS, which starts Ghostscript on whatever the file says.
+# Excludes EPS among others, for which Pillow would run Ghostscript on the file's content.
 _FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "PPM", "JPEG2000", "AVIF")
 
 # The chunk that ends a PNG: its length (0), its name and its checksum.
 _PNG_END = b"\0\0\0\0IEND\xaeB`\x82"
 
-# What Pillow's decoders raise for damaged files (UnidentifiedImageError is an OSError; AVIF raises RuntimeError).
+# Exceptions of Pillow's decoders for damaged files (UnidentifiedImageError is an OSError; AVIF raises RuntimeError).
 _DECODER_ERRORS = (
     OSError, SyntaxError, ValueError, EOFError, IndexError, KeyError, TypeError, struct.error, zlib.error,
     OverflowError, MemoryError, RuntimeError, Image.DecompressionBombError,
@@ -28,18 +28,18 @@ _DECODER_ERRORS = (
 
 
 def load_image(path_or_file: str | Path | BinaryIO, *, name: str | None = None) -> Image.Image:
-    """Reads one image completely and returns it upright, in mode RGB, 8 bits per channel, without metadata.
+    """Decodes an image completely and returns it upright, in mode RGB, 8 bits per channel, without metadata.
 
     EXIF orientation is applied. CMYK, grey and palette images are converted; transparency of any kind (RGBA, LA,
-    palette or colour-key) is composited on white, as a web page would show it. 16-bit grey is scaled to 8 bits
-    (v / 257, rounded), where Pillow's own conversion clips it at 255. Colour profiles are ignored: the values are
-    taken as sRGB, as the usual FID programs do. Of an animation the first frame is taken.
+    palette or colour key) is composited on white, as in a web browser. 16-bit grey is scaled to 8 bits (v / 257,
+    rounded), whereas Pillow's own conversion clips at 255. Colour profiles are ignored: values are interpreted as sRGB,
+    as in common FID implementations. For animations the first frame is used.
 
-    `name` is what errors call the image: the path by default, so give it when reading from a file object.
+    `name` identifies the image in error messages; the path by default, so pass it when reading from a file object.
 
-    Raises InputError, with that name, for a file that is missing, empty, truncated, damaged, not an image (JPEG, PNG,
-    WebP, GIF, BMP, TIFF, PNM, JPEG 2000, AVIF), larger than MAX_PIXELS, or of a kind whose brightness range is unknown
-    (32-bit integer or float).
+    Raises InputError, with that name, if the file is missing, empty, truncated, damaged, not an image (JPEG, PNG, WebP,
+    GIF, BMP, TIFF, PNM, JPEG 2000, AVIF), larger than MAX_PIXELS, or in a format with an unknown value range (32-bit
+    integer or float).
     """
     if isinstance(path_or_file, str | Path):
         name = name or str(path_or_file)
@@ -51,8 +51,8 @@ def load_image(path_or_file: str | Path | BinaryIO, *, name: str | None = None) 
         name = name or str(getattr(path_or_file, "name", "(image without a name)"))
         data = path_or_file.read()
     if not data:
-        raise InputError(f"the image {name} is an empty file (0 bytes): fetch or make it again")
-    # A process-wide switch that other packages turn on, after which half an image loads as if it were whole.
+        raise InputError(f"the image {name} is an empty file (0 bytes): download or create it again")
+    # A process-wide flag that other packages set, with which truncated images load without an error.
     ImageFile.LOAD_TRUNCATED_IMAGES = False
     try:
         image = Image.open(io.BytesIO(data), formats=_FORMATS)
@@ -62,7 +62,7 @@ def load_image(path_or_file: str | Path | BinaryIO, *, name: str | None = None) 
                 " since a small file can claim any size (decompression bomb): make it smaller"
             )
         if image.format == "PNG":
-            # Decoding stops after the last pixel; only these two notice failing checksums and a missing end.
+            # Decoding stops after the last pixel; only these two checks detect wrong checksums and a missing end.
             image.verify()
             if _PNG_END not in data:
                 raise OSError("it has no IEND")
@@ -71,15 +71,15 @@ def load_image(path_or_file: str | Path | BinaryIO, *, name: str | None = None) 
         return _to_rgb(ImageOps.exif_transpose(image), name)
     except Image.UnidentifiedImageError as error:
         raise InputError(
-            f"{name} is not an image, or only the beginning of one (it starts with {data[:8]!r}): JPEG, PNG, WebP, GIF,"
-            " BMP, TIFF, PNM, JPEG 2000 and AVIF can be read"
+            f"{name} is not an image, or only the beginning of one (it starts with {data[:8]!r}): supported formats are JPEG,"
+            " PNG, WebP, GIF, BMP, TIFF, PNM, JPEG 2000 and AVIF"
         ) from error
     except _DECODER_ERRORS as error:
-        raise InputError(f"the image {name} is truncated or damaged ({error}): fetch or make it again") from error
+        raise InputError(f"the image {name} is truncated or damaged ({error}): download or create it again") from error
 
 
 def _to_rgb(image: Image.Image, name: str) -> Image.Image:
-    """The image in mode RGB, on white where it is transparent, in 8 bits, with no metadata attached."""
+    """Converts an image to 8-bit RGB without metadata, compositing transparency on white."""
     if image.mode[0] in "IF":
         image = _grey_to_8_bits(image, name)
     if image.has_transparency_data:
@@ -89,13 +89,13 @@ def _to_rgb(image: Image.Image, name: str) -> Image.Image:
 
 
 def _grey_to_8_bits(image: Image.Image, name: str) -> Image.Image:
-    """A grey image of 16 bits in mode L, or LA if one value of it stands for transparent."""
+    """Converts a 16-bit grey image to mode L, or LA if one of its values denotes transparency."""
     values = np.asarray(image)
     # Mode I (32 bits) is also how Pillow opens some 16-bit files (PNM).
     if image.mode[0] == "F" or values.min() < 0 or values.max() > 65535:
         raise InputError(
-            f"the image {name} has 32-bit values (mode {image.mode}, {values.min()} to {values.max()}), and nothing"
-            " says which of them is white: save it with 8 or 16 bits"
+            f"the image {name} has 32-bit values (mode {image.mode}, {values.min()} to {values.max()}) with an unknown"
+            " range: save it with 8 or 16 bits"
         )
     grey = Image.fromarray(np.round(values / 257).astype(np.uint8))
     if "transparency" in image.info:
@@ -105,11 +105,11 @@ def _grey_to_8_bits(image: Image.Image, name: str) -> Image.Image:
 
 
 def encode_png(array_or_image: np.ndarray | Image.Image) -> bytes:
-    """The PNG file of an image: uint8 of shape (height, width, 3) or (height, width), or Pillow's of mode RGB or L.
+    """Encodes an image as PNG: a uint8 array (height, width, 3) or (height, width), or a Pillow image of mode RGB or L.
 
-    Pixels alone decide the bytes (for one version of Pillow): no colour profile, no text, no time is written.
+    The bytes depend on the pixels only (for a given version of Pillow): no colour profile, text or time is written.
 
-    Raises ValueError for any other shape, dtype or mode: rounding and clipping are the caller's decision.
+    Raises ValueError for any other shape, dtype or mode: rounding and clipping are left to the caller.
     """
     if isinstance(array_or_image, Image.Image) and array_or_image.mode not in ("RGB", "L"):
         raise ValueError(f"encode_png takes an image of mode RGB or L, not {array_or_image.mode}")
@@ -117,6 +117,6 @@ def encode_png(array_or_image: np.ndarray | Image.Image) -> bytes:
     if array.dtype != np.uint8 or not (array.ndim == 2 or (array.ndim == 3 and array.shape[2] == 3)) or not array.size:
         raise ValueError(f"encode_png takes uint8 (h, w, 3) or (h, w), not {array.dtype} {array.shape}")
     buffer = io.BytesIO()
-    # From the bare array: Pillow would write a profile or transparency that the given image carries along.
+    # From the bare array, since Pillow would also write a profile or transparency attached to the image.
     Image.fromarray(np.ascontiguousarray(array)).save(buffer, format="PNG", compress_level=6)
     return buffer.getvalue()

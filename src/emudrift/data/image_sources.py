@@ -1,4 +1,4 @@
-"""The real images that generated ones are compared with: in a folder, a .tar or a .zip."""
+"""Sources of real images: a folder, a .tar or a .zip."""
 
 import io
 import os
@@ -19,7 +19,7 @@ IMAGE_ENDINGS = (
     ".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff", ".gif", ".ppm", ".pgm", ".jp2", ".avif",
 )  # fmt: skip
 
-# What the standard library raises for broken, encrypted or unsupported members.
+# Exceptions of the standard library for damaged, encrypted or unsupported members.
 _ARCHIVE_ERRORS = (
     OSError,
     EOFError,
@@ -32,12 +32,12 @@ _ARCHIVE_ERRORS = (
 
 
 def scan_reference_images(source: str | Path) -> list[str]:
-    """Names of all images in a folder (with subfolders) or an archive, relative to it, with "/", sorted.
+    """Names of all images in a folder (with subfolders) or an archive: relative paths with "/", sorted.
 
-    Hidden files (and what macOS adds to archives) are left out; names are not opened.
+    Hidden files (and files that macOS adds to archives) are skipped; the images are not opened.
 
     Raises:
-        InputError: there is no such folder or archive, it cannot be read, or it holds no image.
+        InputError: there is no such folder or archive, it cannot be read, or it contains no images.
     """
     source = Path(source)
     if source.is_dir():
@@ -47,17 +47,17 @@ def scan_reference_images(source: str | Path) -> list[str]:
             names = list(members)
     images = sorted(name for name in names if _is_image(name))
     if not images:
-        raise InputError(f"{source}: holds no image; expected files that end in {', '.join(IMAGE_ENDINGS)}")
+        raise InputError(f"{source}: contains no images; expected files that end in {', '.join(IMAGE_ENDINGS)}")
     return images
 
 
 def iterate_images(source: str | Path, names: Iterable[str]) -> Iterator[Image.Image]:
-    """The named images, in that order, upright RGB, each loaded when it is asked for.
+    """Yields the named images, in that order, as upright RGB, loaded lazily.
 
-    Links inside a folder are followed, since the folder is the user's own; names that lead out of it are not.
+    Symbolic links inside a folder are followed, since the user controls the folder; paths that leave the folder are refused.
 
     Raises:
-        InputError: a name leads outside the source; an image is missing, damaged or none.
+        InputError: a path is outside the source; a file is missing, damaged or not an image.
     """
     source = Path(source)
     if source.is_dir():
@@ -69,11 +69,11 @@ def iterate_images(source: str | Path, names: Iterable[str]) -> Iterator[Image.I
         for name in names:
             inside(name, str(source))
             if name not in members:
-                raise InputError(f"{source}: has no member {name}; the list of images was made for another archive")
+                raise InputError(f"{source}: has no member {name}; the list of images belongs to another archive")
             try:
                 data = read(name)
             except _ARCHIVE_ERRORS as error:
-                raise InputError(f"{source}: cannot read {name}: {error}; fetch the archive again") from error
+                raise InputError(f"{source}: cannot read {name}: {error}; download the archive again") from error
             yield load_image(io.BytesIO(data), name=f"{source}: {name}")
 
 
@@ -90,9 +90,9 @@ def _names_in_folder(folder: Path) -> Iterator[str]:
 
 @contextmanager
 def _open_archive(path: Path) -> Iterator[tuple[frozenset[str], Callable[[str], bytes]]]:
-    """The names of an archive's files, and the function that reads one.
+    """Yields the names of an archive's files, and a function that reads one of them.
 
-    Raises InputError where the archive is missing, is neither .zip nor uncompressed .tar, or is damaged.
+    Raises InputError if the archive is missing, is neither .zip nor uncompressed .tar, or is damaged.
     """
     if not path.exists():
         raise InputError(f"{path}: there is no such folder or archive of reference images")
@@ -117,9 +117,9 @@ class _Zip:
 
 class _Tar:
     def __init__(self, path: Path) -> None:
-        # "r:": every image of a compressed tar would be reached by unpacking all before it.
+        # "r:" refuses compressed tars, in which reading an image means decompressing everything before it.
         self.file = tarfile.open(path, "r:")  # noqa: SIM115
-        # A dict, since tarfile searches its list for every member. Links and devices are not images.
+        # A dict, since tarfile searches its list linearly. Links and devices are not images.
         self._members = {member.name: member for member in self.file.getmembers() if member.isreg()}
         self.names = set(self._members)
 

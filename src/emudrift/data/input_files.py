@@ -10,7 +10,7 @@ from emudrift.errors import InputError
 
 
 def inside(file_name: str, where: str) -> str:
-    """The file name, if it is one that stays inside the image folder."""
+    """Returns the file name if it is a relative path inside the image folder. Raises InputError otherwise."""
     absolute = file_name[:1] in ("/", "\\") or re.match(r"[A-Za-z]:", file_name)
     if not file_name.strip() or absolute or ".." in re.split(r"[/\\]", file_name) or re.search(r"[\0-\x1f]", file_name):
         raise InputError(

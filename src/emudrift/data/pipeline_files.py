@@ -1,4 +1,4 @@
-"""Which files of a pipeline in diffusers' format are used: repositories hold the same weights in several forms."""
+"""Selects the files of a diffusers pipeline that are used: repositories contain the same weights in several formats."""
 
 from collections.abc import Collection, Iterable
 from pathlib import PurePosixPath
@@ -7,15 +7,15 @@ _ALWAYS = {".json", ".txt", ".jinja", ".model"}
 
 
 def wanted_files(names: Iterable[str], variants: Collection[str | None], code: bool) -> list[str]:
-    """Of the files of a repository those that its pipeline is loaded from, sorted.
+    """The files of a repository from which its pipeline is loaded, sorted.
 
-    Weights are taken as safetensors, from the components' folders alone: those beside model_index.json are for other
-    programs. A component without files of a variant is loaded from those without one, as diffusers does.
+    Only safetensors in the components' folders are used: weights next to model_index.json are for other programs. If a
+    component has no files of a variant, those without a variant are used, as in diffusers.
 
     Args:
         names: paths in the repository, with /.
-        variants: of the weights, such as fp16; None for those without one.
-        code: also Python files.
+        variants: of the weights, such as fp16; None: no variant.
+        code: whether to include Python files.
     """
     paths = [PurePosixPath(name) for name in names]
     paths = [path for path in paths if not any(part.startswith(".") for part in path.parts)]

@@ -34,31 +34,30 @@ def prompt_table(
     image_id_column: str = "image_id",
     file_name_column: str = "file_name",
 ) -> pd.DataFrame:
-    """Reads captions and returns one prompt per image, in an order drawn once from the experiment seed.
+    """Reads captions and returns one prompt per image, in a random order determined by the experiment's seed.
 
     Sources:
-        coco: COCO captions JSON (captions_val2017.json). Annotation ids number the captions.
-        karpathy: Karpathy's dataset_coco.json, restricted to `splits` (all of them if empty); file_name is
-            "filepath/filename" where filepath is set; image ids are `cocoid`, or `imgid` in his Flickr files.
+        coco: COCO captions JSON (captions_val2017.json). Captions are ordered by annotation id.
+        karpathy: Karpathy's dataset_coco.json, restricted to `splits` (all if empty); file_name is "filepath/filename"
+            if filepath is set; image ids are `cocoid`, or `imgid` in the Flickr files.
         table: CSV, JSONL or parquet by extension, one caption per row. With a `prompt_id` column each row is a prompt;
-            without one, rows of equal image id are captions of one image, numbered in file order. Without an image id
-            column the image id is the row number, from 0. Columns `width` and `height` are used where present;
-            file_name is empty where there is no such column.
+            without it, rows with the same image id are captions of one image, in file order. Without an image id column,
+            the image id is the row number, from 0. Columns `width` and `height` are used if present; file_name is empty
+            if there is no such column.
 
-    Caption of an image, after `normalise_caption` and among those that are not empty:
-        longest: most characters, of equals the lowest annotation id; first: lowest annotation id;
+    Caption of an image, chosen among its non-empty captions after `normalise_caption`:
+        longest: most characters, ties resolved by the lowest annotation id; first: lowest annotation id;
         random: number u("caption/{seed}/{image_id}") modulo their count, in order of annotation id,
     where u(text) is the first 8 bytes of sha256(text), big-endian.
 
     Columns: row (int64, 0..n-1), prompt_id (str), image_id (int64), file_name (str), width, height (int32, pixels, 0
-    where unknown), caption (str), seed (uint64). prompt_id is the image id with 12 digits, except where a table has its
-    own. The seed of a prompt is u("{seed}/{prompt_id}"). Rows are sorted by sha256("order/{seed}/{prompt_id}"): a
-    random permutation that depends neither on the order in the file nor on which other prompts there are, so the first
-    N rows are nested random subsets.
+    if unknown), caption (str), seed (uint64). prompt_id is the image id with 12 digits, unless the table has a column
+    for it. The seed of a prompt is u("{seed}/{prompt_id}"). Rows are sorted by sha256("order/{seed}/{prompt_id}"): a
+    random permutation that is independent of the order in the file and of the other prompts, so that the first N rows
+    are nested random subsets.
 
-    Raises InputError, naming file and key or row, for a file that is missing, damaged or of another kind, for missing
-    columns, ids that are not unique or not integers, file names that lead outside the image folder, and images without
-    a caption.
+    Raises InputError, naming file and key or row, if the file is missing, damaged or of the wrong type, columns are
+    missing, ids are not unique or not integers, file names leave the image folder, or images have no caption.
     """
     path = Path(captions_path)
     if splits and source != "karpathy":
@@ -90,11 +89,11 @@ def prompt_table(
 
 
 def normalise_caption(text: str) -> str:
-    """The caption with every run of white space and control characters as one space, and none at its ends.
+    """Collapses every run of white space and control characters to one space, and strips both ends.
 
-    White space is what Unicode calls so (line breaks, NBSP, U+3000 ...) and the zero-width space U+200B. The joiners
-    U+2060 and U+FEFF (a stray byte order mark) are dropped. All else stays as it is, without Unicode normalisation;
-    so do ZWJ and ZWNJ, which shape Persian, Indic scripts and emoji. A caption in which nothing can be seen becomes "".
+    White space is defined by Unicode (line breaks, NBSP, U+3000 ...), plus the zero-width space U+200B. The joiners
+    U+2060 and U+FEFF (a stray byte order mark) are removed. Everything else is unchanged, without Unicode normalisation;
+    also ZWJ and ZWNJ, which shape Persian, Indic scripts and emoji. A caption without visible characters becomes "".
     """
     text = re.sub("[\u2060\ufeff]", "", text)
     text = re.sub(r"[\s\x00-\x1f\x7f-\x9f\u200b]+", " ", text).strip()
@@ -102,7 +101,7 @@ def normalise_caption(text: str) -> str:
 
 
 def _choose_caption(image: Captioned, choice: CaptionChoice, seed: int) -> str:
-    """The one caption of the image that is drawn, normalised; see `prompt_table`."""
+    """The caption that is used for the image, normalised; see `prompt_table`."""
     captions = [normalise_caption(text) for _, text in sorted(image.captions)]
     captions = [text for text in captions if text]
     if not captions:
@@ -125,9 +124,9 @@ def _first_64_bits(text: str) -> int:
 
 
 def write_prompts(table: pd.DataFrame, path: str | Path) -> None:
-    """Writes the prompt table as parquet, completely or not at all; equal tables give equal bytes.
+    """Atomically writes the prompt table as parquet; equal tables give identical bytes.
 
-    Raises InputError when the file cannot be written.
+    Raises InputError if the file cannot be written.
     """
     # Without pandas' own metadata, which carries its version.
     arrow = pa.Table.from_pandas(table, schema=SCHEMA, preserve_index=False).replace_schema_metadata(None)
@@ -142,11 +141,12 @@ def check_images_exist(
     *,
     follow_links: bool = False,
 ) -> None:
-    """Checks that the image file of every prompt (or of those in `rows`) lies in `folder`.
+    """Checks that the image file of every prompt (or of those in `rows`) is in `folder`.
 
-    A link that leads out of the folder is refused unless `follow_links` says that the user made it on purpose.
+    Symbolic links out of the folder are refused unless `follow_links` is set.
 
-    Raises InputError: how many are missing and the first of them; a name that leads outside; no such folder.
+    Raises InputError if images are missing (with their number and the first names), a name is outside the folder, or there
+    is no such folder.
     """
     folder = Path(folder)
     if not folder.is_dir():

@@ -1,4 +1,4 @@
-"""The prompt table on the disk: which caption of which image is drawn, in which order and from which seed."""
+"""The prompt table on disk: which caption is used for each image, the order of the prompts, and their seeds."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,7 +24,7 @@ SCHEMA = pa.schema(
 
 @dataclass(frozen=True)
 class Prompt:
-    """One row of the prompt table: the caption of one dataset image. Width and height in pixels, 0 where unknown."""
+    """One row of the prompt table: the caption of one dataset image. Width and height in pixels, 0 if unknown."""
 
     row: int
     prompt_id: str
@@ -37,20 +37,20 @@ class Prompt:
 
 
 def load_prompts(path: str | Path) -> list[Prompt]:
-    """Reads what `write_prompts` wrote: the prompts in row order.
+    """Loads the prompts, in row order, from a file by `write_prompts`.
 
     Raises InputError if the file is missing, is not parquet, has other columns, or its rows are not 0..n-1.
     """
     path = Path(path)
-    refuse_no_file(path, "it is made by the rule extract_prompts")
+    refuse_no_file(path, "it is created by the rule extract_prompts")
     table = read_parquet(path)
     if not table.schema.remove_metadata().equals(SCHEMA):
         found, wanted = (
             ", ".join(f"{column.name} {column.type}" for column in schema) for schema in (table.schema, SCHEMA)
         )
-        raise InputError(f"{path} is not a prompt table: it has the columns {found}; needed are {wanted}")
+        raise InputError(f"{path} is not a prompt table: it has the columns {found}; expected {wanted}")
     prompts = [Prompt(**record) for record in table.to_pylist()]
     for number, prompt in enumerate(prompts):
         if prompt.row != number:
-            raise InputError(f"{path}: row {number} is numbered {prompt.row}; rows must be 0..n-1: make the file again")
+            raise InputError(f"{path}: row {number} is numbered {prompt.row}; rows must be 0..n-1: recreate the file")
     return prompts

@@ -1,4 +1,4 @@
-"""The list of reference images: which files of a folder or archive, in which order."""
+"""The list of reference images: the files of a folder or archive, in order."""
 
 import csv
 import io
@@ -13,17 +13,17 @@ from emudrift.runtime.atomic_files import write_bytes_atomically
 
 @dataclass(frozen=True)
 class ListedImage:
-    """An image by the name that the dataset gives it, and by the name that it has in the folder or archive."""
+    """An image: its name in the dataset, and its name in the folder or archive."""
 
     file_name: str
     member: str
 
 
 def match_members(file_names: Iterable[str], members: Sequence[str], source: Path) -> list[ListedImage]:
-    """Finds the dataset's images in an archive, whose members may lie in a folder (val2014/COCO_val2014_….jpg).
+    """Finds the dataset's images in an archive, whose members may be in a subfolder (val2014/COCO_val2014_….jpg).
 
     Raises:
-        InputError: counts and lists the images that are not there, or are there more than once.
+        InputError: images are missing (with their number and the first names), or an image occurs more than once.
     """
     exact, by_name = set(members), defaultdict(list)
     for member in members:
@@ -32,7 +32,7 @@ def match_members(file_names: Iterable[str], members: Sequence[str], source: Pat
     for name in file_names:
         candidates = [name] if name in exact else by_name[PurePosixPath(name).name]
         if len(candidates) > 1:
-            raise InputError(f"{source}: {name} is there more than once: {', '.join(candidates[:3])}")
+            raise InputError(f"{source}: {name} occurs more than once: {', '.join(candidates[:3])}")
         if candidates:
             listed.append(ListedImage(name, candidates[0]))
         else:
@@ -53,7 +53,7 @@ def write_image_list(path: str | Path, listed: Sequence[ListedImage]) -> None:
 
 
 def load_image_list(path: str | Path) -> list[ListedImage]:
-    """Raises InputError where the file is missing or not such a list."""
+    """Loads a list of reference images. Raises InputError if the file is missing or invalid."""
     try:
         with open(path, newline="", encoding="utf-8") as file:
             return [ListedImage(row["file_name"], row["member"]) for row in csv.DictReader(file)]

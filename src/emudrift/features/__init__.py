@@ -1,1 +1,1 @@
-"""From images to feature vectors, and the statistics of the reference."""
+"""Feature extractors, and statistics of the reference."""

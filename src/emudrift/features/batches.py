@@ -1,4 +1,4 @@
-"""Images to features, batch by batch: what all extractors do alike."""
+"""Batched feature extraction, shared by all extractors."""
 
 import itertools
 from collections.abc import Callable, Iterable
@@ -20,23 +20,23 @@ def features_in_batches(
     """Features (n, dims), float32, of n images of any sizes.
 
     Args:
-        preprocess: an image to what the network sees, (3, h, w).
-        forward: a batch of these to (b, dims).
+        preprocess: from an image to the network's input (3, h, w).
+        forward: from a batch of inputs to features (b, dims).
 
     Raises:
-        InputError: a feature is not finite; the message counts images from 0.
+        InputError: a feature is not finite; the message gives the 0-based index of the image.
     """
     batches: list[np.ndarray] = []
     images, done = iter(images), 0
     while batch := [preprocess(image) for image in itertools.islice(images, batch_size)]:
-        # cuDNN takes TF32 for convolutions unless told not to; benchmarking would choose by batch size and chance.
+        # cuDNN uses TF32 for convolutions by default; benchmarking would pick kernels depending on batch size and timing.
         with torch.backends.cudnn.flags(enabled=True, benchmark=False, deterministic=True, allow_tf32=False):
             features = forward(torch.stack(batch)).cpu().numpy()
         finite = np.isfinite(features).all(axis=1)
         if not finite.all():
             raise InputError(
                 f"image {done + int(np.flatnonzero(~finite)[0])} has features that are NaN or Inf; "
-                "look at the extractor's weights"
+                "check the extractor's weights"
             )
         batches.append(features)
         done += len(features)

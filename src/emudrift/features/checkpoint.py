@@ -1,4 +1,4 @@
-"""Networks from checkpoints in transformers' format: looked over first, then loaded whole or not at all."""
+"""Loading networks from checkpoints in transformers format; checkpoints are validated before loading."""
 
 import json
 import pickle
@@ -18,10 +18,10 @@ KEY = "extractors: checkpoint"
 
 
 def check_pretrained(folder: Path, model_type: str, dims: int) -> None:
-    """Looks a checkpoint over without loading it.
+    """Validates a checkpoint without loading its weights.
 
     Raises:
-        InputError: there is none, or it is of another kind or width, or without weights.
+        InputError: there is no checkpoint, it has another model type or feature dimension, or it has no weights.
     """
     from transformers import AutoConfig
 
@@ -30,40 +30,42 @@ def check_pretrained(folder: Path, model_type: str, dims: int) -> None:
         found = json.loads(path.read_text(encoding="utf-8")).get("model_type")
     except (OSError, ValueError, AttributeError) as error:
         raise InputError(
-            f"{KEY}: {folder}: no readable config.json here, so this is no {model_type} checkpoint"
+            f"{KEY}: {folder}: has no readable config.json, so it is not a {model_type} checkpoint"
         ) from error
     if found != model_type:
         raise InputError(f"{KEY}: {path}: model_type is {found!r}, expected {model_type!r}")
     try:
         config = AutoConfig.from_pretrained(folder, local_files_only=True)
     except (OSError, ValueError, TypeError) as error:
-        raise InputError(f"{KEY}: {path}: cannot be read: {_line(error)}") from error
+        raise InputError(f"{KEY}: {path}: cannot read the config: {_line(error)}") from error
     width = config.projection_dim if model_type == "clip" else config.hidden_size
     if width != dims:
-        raise InputError(f"extractors: {model_type}: dims: {dims} is not what {path} makes; write dims: {width}")
+        raise InputError(f"extractors: {model_type}: dims: {dims} does not match {path}; set dims: {width}")
     if not (list(folder.glob("*.safetensors")) or (folder / "pytorch_model.bin").exists()):
-        raise InputError(f"{KEY}: {folder}: holds neither model.safetensors nor pytorch_model.bin")
+        raise InputError(f"{KEY}: {folder}: has neither model.safetensors nor pytorch_model.bin")
 
 
 def check_tokenizer(folder: Path) -> None:
-    """Raises InputError where a checkpoint has no tokenizer: transformers would make an empty one without a word."""
+    """Raises InputError if a checkpoint has no tokenizer, for which transformers would silently create an empty one."""
     if not (folder / "tokenizer.json").exists() and not all(
         (folder / n).exists() for n in ("vocab.json", "merges.txt")
     ):
-        raise InputError(f"{KEY}: {folder}: clip_score needs tokenizer.json, or vocab.json and merges.txt, here")
+        raise InputError(
+            f"{KEY}: {folder}: clip_score needs tokenizer.json, or vocab.json and merges.txt, in this folder"
+        )
 
 
 def load_pretrained(kind: Any, folder: Path, device: str) -> Any:
-    """The network in float32, ready on its device, with every weight from the files.
+    """Loads a network in float32 onto its device, with every weight from the files.
 
     Args:
-        kind: class of transformers.
+        kind: transformers class.
 
     Raises:
-        InputError: the files are damaged, or lack weights, which transformers would draw at random.
+        InputError: the files are damaged, or lack weights (which transformers would initialise at random).
     """
     try:
-        # Other files than safetensors are read with weights_only=True: transformers' default.
+        # Files other than safetensors are read with weights_only=True, transformers' default.
         model, found = kind.from_pretrained(
             folder, dtype=torch.float32, attn_implementation="sdpa", local_files_only=True, output_loading_info=True
         )
@@ -72,7 +74,7 @@ def load_pretrained(kind: Any, folder: Path, device: str) -> Any:
     missing = sorted(map(str, found["missing_keys"]))
     if missing:
         raise InputError(
-            f"{KEY}: {folder}: its files lack {len(missing)} of the network's weights, such as {missing[0]}; fetch them again"
+            f"{KEY}: {folder}: its files lack {len(missing)} of the network's weights, such as {missing[0]}; download them again"
         )
     return model.to(torch.device(device)).eval()
 

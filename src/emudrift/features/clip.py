@@ -1,4 +1,4 @@
-"""CLIP: embeddings of images for CMMD (Jayasumana et al. 2024, arXiv:2401.09603), and of captions for CLIPScore."""
+"""CLIP feature extractor: image embeddings for CMMD (Jayasumana et al. 2024, arXiv:2401.09603), and text for CLIPScore."""
 
 import logging
 from collections.abc import Iterable, Sequence
@@ -22,10 +22,10 @@ logger = logging.getLogger(__name__)
 
 
 class ClipExtractor:
-    """Images, and captions, to CLIP's projected embeddings: not normalised yet, which the metrics do themselves. Float32.
+    """Computes CLIP's projected embeddings of images and captions, in float32; the metrics normalise them themselves.
 
-    Of an image the largest central square goes to the network's own size (336 in the paper) with PIL's antialiased
-    bicubic, as CMMD's io_util.py does. For square images this is CLIP's own preprocessing, too.
+    The largest central square of an image is resized to the network's input size (336 in the paper) with PIL's antialiased
+    bicubic, as in CMMD's io_util.py. For square images this equals CLIP's own preprocessing.
     """
 
     random_weights = False
@@ -37,10 +37,10 @@ class ClipExtractor:
         self.side: int = self.network.config.vision_config.image_size
 
     def features(self, images: Iterable[Image.Image], batch_size: int) -> np.ndarray:
-        """Features (n, dims), float32, of n images of any sizes; the batch size changes nothing but the speed.
+        """Features (n, dims), float32, of n images of any sizes; the batch size only affects speed.
 
         Raises:
-            InputError: a feature is not finite; the message counts images from 0.
+            InputError: a feature is not finite; the message gives the 0-based index of the image.
         """
         return features_in_batches(images, batch_size, self.dims, self._preprocess, self._forward)
 
@@ -54,7 +54,7 @@ class ClipExtractor:
 
     @torch.inference_mode()
     def text_features(self, captions: Sequence[str], batch_size: int) -> np.ndarray:
-        """Embeddings (n, dims), float32, of captions. CLIP reads 77 tokens; how many captions are longer is logged.
+        """Embeddings (n, dims), float32, of captions. CLIP's limit is 77 tokens; the number of truncated captions is logged.
 
         Raises:
             InputError: the checkpoint has no tokenizer.
@@ -69,13 +69,13 @@ class ClipExtractor:
         )
         if longer:
             logger.warning(
-                "%d of %d captions are longer than CLIP's %d tokens and are cut", longer, len(captions), length
+                "%d of %d captions exceed CLIP's limit of %d tokens and are truncated", longer, len(captions), length
             )
         parts = []
         for start in range(0, len(captions), batch_size):
             tokens = tokenizer(
                 list(captions[start : start + batch_size]),
-                # Always to the full length, so that a caption's neighbours cannot change its embedding.
+                # Always padded to the full length, so that other captions in the batch cannot affect an embedding.
                 padding="max_length",
                 truncation=True,
                 max_length=length,

@@ -1,4 +1,4 @@
-"""DINOv2 as the eye of FD-DINOv2 (Stein et al. 2023, arXiv:2306.04675)."""
+"""DINOv2 feature extractor for FD-DINOv2 (Stein et al. 2023, arXiv:2306.04675)."""
 
 from collections.abc import Iterable
 from pathlib import Path
@@ -20,13 +20,13 @@ IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 
 
 class Dinov2Extractor:
-    """Images to the CLS token after the last layer's norm, which is what the authors' own network returns.
+    """Extracts the CLS token after the final layer norm, the output of the authors' own network.
 
-    An image is distorted to 224 x 224 with PIL's antialiased bicubic, as the paper's program dgm-eval does by default
-    (transformers' processor of this checkpoint crops instead). Float32.
+    Images are resized to 224 x 224 without keeping the aspect ratio, with PIL's antialiased bicubic, as in the paper's
+    implementation dgm-eval by default (transformers' processor of this checkpoint crops instead). Float32.
 
-    What differs from dgm-eval: transformers brings the position embeddings of 518 pixels to 224 by size, torch.hub's
-    DINOv2 by a scale factor with an offset of 0.1. How far that moves an FD has not been measured here.
+    Difference to dgm-eval: transformers interpolates the position embeddings from 518 to 224 pixels by target size,
+    torch.hub's DINOv2 by a scale factor with an offset of 0.1. The effect on FD-DINOv2 has not been measured.
     """
 
     random_weights = False
@@ -37,10 +37,10 @@ class Dinov2Extractor:
         self.network = load_pretrained(Dinov2Model, folder, device)
 
     def features(self, images: Iterable[Image.Image], batch_size: int) -> np.ndarray:
-        """Features (n, dims), float32, of n images of any sizes; the batch size changes nothing but the speed.
+        """Features (n, dims), float32, of n images of any sizes; the batch size only affects speed.
 
         Raises:
-            InputError: a feature is not finite; the message counts images from 0.
+            InputError: a feature is not finite; the message gives the 0-based index of the image.
         """
         return features_in_batches(images, batch_size, self.dims, self._preprocess, self._forward)
 

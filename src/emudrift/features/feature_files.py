@@ -1,4 +1,4 @@
-"""Features on disk: made once per shard or reference, kept as float32 .npy, read back for any N."""
+"""Features on disk: computed once per shard or reference, stored as float32 .npy, and loaded for any N."""
 
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
@@ -18,10 +18,10 @@ if TYPE_CHECKING:
 def write_features(
     path: Path, images: Iterable[Image.Image], total: int, extractor: "Extractor", batch_size: int, label: str
 ) -> None:
-    """Writes the features (n, dims), float32, of `total` images with a progress line; all or nothing.
+    """Computes and atomically writes the features (n, dims), float32, of `total` images, reporting progress.
 
     Raises:
-        InputError: an image that cannot be read, a feature that is not finite, or a full disk.
+        InputError: an image cannot be read, a feature is not finite, or the disk is full.
     """
     with Progress(label, total, "image") as progress:
 
@@ -32,23 +32,23 @@ def write_features(
 
         features = extractor.features(counted(), batch_size)
     if len(features) != total:
-        raise InputError(f"{path}: {len(features)} images were read where {total} were expected; nothing was written")
+        raise InputError(f"{path}: {len(features)} images were read, but {total} expected; nothing was written")
     write_array(path, features)
 
 
 def write_array(path: Path, features: np.ndarray) -> None:
-    """Writes an array as .npy; all or nothing."""
-    # Through bytes: np.save hides the reason of a write that fails.
+    """Atomically writes an array as .npy."""
+    # Via bytes, because np.save hides the reason of a failed write.
     with atomic_path(path) as temporary, temporary.open("wb") as file:
         np.lib.format.write_array_header_1_0(file, np.lib.format.header_data_from_array_1_0(features))
         file.write(np.ascontiguousarray(features).tobytes())
 
 
 def load_features(paths: Sequence[Path], n: int | None = None) -> np.ndarray:
-    """The first n rows (default: all) of the features in several files, in their order: (n, dims), float32.
+    """Loads the first n rows (default: all) of the features in several files, in order: (n, dims), float32.
 
     Raises:
-        InputError: a file is missing, broken or of other dimensions; there are fewer rows than n; a value is not finite.
+        InputError: a file is missing, damaged or of other dimensions; there are fewer than n rows; a value is not finite.
     """
     parts: list[np.ndarray] = []
     for path in paths:
@@ -57,17 +57,17 @@ def load_features(paths: Sequence[Path], n: int | None = None) -> np.ndarray:
         except (OSError, ValueError, EOFError) as error:
             raise InputError(f"{path}: cannot read the features ({error}); remove the file and run again") from error
         if part.ndim != 2 or (parts and part.shape[1] != parts[0].shape[1]):
-            raise InputError(f"{path}: features of shape {part.shape} do not fit those of {paths[0]}")
+            raise InputError(f"{path}: features of shape {part.shape} do not match those of {paths[0]}")
         parts.append(part)
     rows = sum(len(part) for part in parts)
     if n is not None and rows < n:
-        raise InputError(f"{n:,} images are asked for, but the features of {paths[0].parent} hold only {rows:,}")
+        raise InputError(f"{n:,} images are required, but {paths[0].parent} has features of only {rows:,}")
     features = np.concatenate(parts)[:n]
     bad = np.flatnonzero(~np.isfinite(features).all(axis=1))
     if len(bad):
         start = np.cumsum([0] + [len(part) for part in parts])
         part = int(np.searchsorted(start, bad[0], side="right")) - 1
         raise InputError(
-            f"{paths[part]}: row {int(bad[0] - start[part])} holds NaN or Inf; remove the file and run again"
+            f"{paths[part]}: row {int(bad[0] - start[part])} contains NaN or Inf; remove the file and run again"
         )
     return features

@@ -1,4 +1,4 @@
-"""The Inception network of FID: pytorch-fid's, with the published weights or, as a stand-in, with random ones."""
+"""Inception feature extractor for FID: pytorch-fid's network with published weights or, as a stand-in, random weights."""
 
 import pickle
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -23,13 +23,13 @@ DIMS = tuple(pytorch_fid.InceptionV3.BLOCK_INDEX_BY_DIM)
 
 
 class InceptionExtractor:
-    """Images to features: the output of one block of the network, averaged over positions.
+    """Extracts the output of one block of the network, averaged over positions.
 
-    Always float32, without TF32: bfloat16 moved features by 8e-2 and gave a FID of 0.14 between equal images.
+    Always float32, without TF32: bfloat16 changed features by 8e-2 and gave a FID of 0.14 between identical images.
 
     Attributes:
-        dims: length of a feature vector: 64, 192, 768 or 2048 (pool3, the usual FID).
-        random_weights: whether the weights are random; such distances compare with nothing published.
+        dims: length of a feature vector: 64, 192, 768 or 2048 (pool3, the standard FID).
+        random_weights: whether the weights are random; such distances are not comparable to published ones.
     """
 
     def __init__(
@@ -42,14 +42,14 @@ class InceptionExtractor:
     ) -> None:
         self.dims, self.preprocessing, self.random_weights = dims, preprocessing, random_weights
         self.device = torch.device(device)
-        # Channels last: 1.4 to 1.6 times faster on a CPU, equal to rounding.
+        # Channels last: 1.4 to 1.6 times faster on a CPU, with equal results up to rounding.
         self.network = network.eval().to(self.device, torch.float32, memory_format=torch.channels_last)  # type: ignore[call-overload]
 
     def features(self, images: Iterable[Image.Image], batch_size: int) -> np.ndarray:
-        """Features (n, dims), float32, of n images of any sizes; the batch size changes nothing but the speed.
+        """Features (n, dims), float32, of n images of any sizes; the batch size only affects speed.
 
         Raises:
-            InputError: a feature is not finite; the message counts images from 0.
+            InputError: a feature is not finite; the message gives the 0-based index of the image.
         """
         return features_in_batches(images, batch_size, self.dims, self._preprocess, self._forward)
 
@@ -67,10 +67,10 @@ class InceptionExtractor:
 def load_published(
     weights: str | Path, dims: int, preprocessing: Preprocessing, device: str = "cpu", sha256: str = INCEPTION_SHA256
 ) -> InceptionExtractor:
-    """The extractor with weights from a local file.
+    """Loads the extractor with weights from a local file.
 
     Raises:
-        InputError: the file is missing, its sha256 is another, or it does not hold this network's weights.
+        InputError: the file is missing, has another sha256, or does not contain this network's weights.
     """
     check_weights(weights, sha256)
     try:
@@ -78,12 +78,12 @@ def load_published(
         network = build_network(dims, lambda empty: state)
     except (RuntimeError, TypeError, EOFError, pickle.UnpicklingError) as error:
         reason = str(error).splitlines()[0]
-        raise InputError(f"{weights}: does not hold weights of pytorch-fid's Inception network: {reason}") from error
+        raise InputError(f"{weights}: not the weights of pytorch-fid's Inception network: {reason}") from error
     return InceptionExtractor(network, dims, preprocessing, device)
 
 
 def load_random(seed: int, dims: int, preprocessing: Preprocessing, device: str = "cpu") -> InceptionExtractor:
-    """The extractor with random weights: no download, equal on every machine, for tests and demonstrations only."""
+    """The extractor with random weights: needs no download, identical on every machine, for tests and demonstrations only."""
     network = build_network(dims, lambda empty: random_state(empty, seed))
     return InceptionExtractor(network, dims, preprocessing, device, random_weights=True)
 
@@ -92,27 +92,27 @@ def build_network(dims: int, make_state: Callable[[nn.Module], Mapping[str, Tens
     """pytorch-fid's network up to the block with `dims` features, for input (b, 3, 299, 299) in [0, 1].
 
     Args:
-        make_state: gets the whole network and returns its weights under the names of the published file.
+        make_state: takes the whole network and returns its weights, named as in the published file.
 
     Raises:
         RuntimeError: the weights do not fit.
     """
     if dims not in DIMS:
         raise InputError(
-            f"extractors: dims: {dims} is no layer of the Inception network; valid are {', '.join(map(str, DIMS))}"
+            f"extractors: dims: {dims} is not a layer of the Inception network; valid are {', '.join(map(str, DIMS))}"
         )
     block = pytorch_fid.InceptionV3.BLOCK_INDEX_BY_DIM[dims]
-    # PyTorch draws initial weights as it builds; the caller's random numbers must not depend on that.
+    # PyTorch samples initial weights when building the network, which must not affect the caller's random state.
     with torch.random.fork_rng(devices=[]), _state_instead_of_download(make_state):
         return pytorch_fid.InceptionV3([block], resize_input=False, normalize_input=True)
 
 
 @contextmanager
 def _state_instead_of_download(make_state: Callable[[nn.Module], Mapping[str, Tensor]]) -> Iterator[None]:
-    """pytorch-fid downloads while it builds its network. For as long as this lasts it asks `make_state` instead.
+    """Makes pytorch-fid use `make_state` instead of downloading weights while it builds its network.
 
     Its `fid_inception_v3` calls `_inception_v3`, changes some blocks in place, then calls `load_state_dict_from_url`
-    and loads the result. Both names are replaced in its module: the first to get hold of the network.
+    and loads the result. Both functions are patched in its module, the first one to obtain the network.
     """
     make_network, download = pytorch_fid._inception_v3, pytorch_fid.load_state_dict_from_url
     made: list[nn.Module] = []
@@ -133,8 +133,8 @@ def random_state(network: nn.Module, seed: int) -> dict[str, Tensor]:
     """Weights for a network of convolutions, BatchNorm and ReLU: a pure function of the seed and the network's shapes.
 
     Convolutions are normal with variance 2 / fan-in (He et al. 2015, arXiv:1502.01852, eq. 10), so that the mean square
-    of an activation is the same after every ReLU. BatchNorm is left at identity. NumPy's generator gives the same
-    numbers on every machine and leaves PyTorch's alone.
+    of an activation is the same after every ReLU. BatchNorm is the identity. NumPy's generator gives the same numbers on
+    every machine and does not affect PyTorch's random state.
     """
     generator = np.random.default_rng(seed)
     state = {}
@@ -144,7 +144,7 @@ def random_state(network: nn.Module, seed: int) -> dict[str, Tensor]:
             values = generator.standard_normal(tuple(tensor.shape), dtype=np.float32) * np.float32((2 / fan_in) ** 0.5)
             state[name] = torch.from_numpy(values)
         else:
-            # Scale and variance 1, shift and mean 0; the classifier, which no extractor reaches, all 0.
+            # Scale and variance 1, shift and mean 0; the classifier, which no extractor uses, is all 0.
             one = tensor.ndim == 1 and name.endswith(("bn.weight", "running_var"))
             state[name] = torch.ones_like(tensor) if one else torch.zeros_like(tensor)
     return state

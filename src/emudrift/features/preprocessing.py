@@ -1,4 +1,4 @@
-"""From an image to the tensor that a network sees. Every distance moves with every choice made here."""
+"""Image preprocessing for feature extractors. Every choice made here affects every distance."""
 
 from collections.abc import Sequence
 
@@ -38,7 +38,7 @@ def _crop_and_size(image: Image.Image, preprocessing: Preprocessing) -> Image.Im
         return _resize(image, size, size)
     short = min(image.size)
     if size is not None:
-        # The longer side is cut off to whole pixels, as torchvision's Resize does.
+        # The longer side is rounded down to whole pixels, as in torchvision's Resize.
         image = _resize(image, *(size * side // short for side in image.size))
         short = size
     return _center_square(image, short) if crop == "center" else image
@@ -47,17 +47,17 @@ def _crop_and_size(image: Image.Image, preprocessing: Preprocessing) -> Image.Im
 def normalised_square(
     image: Image.Image, side: int, crop: bool, mean: Sequence[float], std: Sequence[float]
 ) -> torch.Tensor:
-    """An image of mode RGB or L, any size, as float32 (3, side, side), each channel less its mean, by its std.
+    """An image of mode RGB or L, any size, as float32 (3, side, side), each channel normalised with its mean and std.
 
     Args:
-        crop: the largest central square; else distorted.
+        crop: crop to the largest central square; otherwise resize without keeping the aspect ratio.
 
     Raises:
         ValueError: another mode.
     """
     image = _rgb(image)
     if crop:
-        # Half pixels are cut off, as in CMMD's io_util.py.
+        # Half pixels are rounded down, as in CMMD's io_util.py.
         short = min(image.size)
         left, top = (image.width - short) // 2, (image.height - short) // 2
         image = image.crop((left, top, left + short, top + short))
@@ -76,12 +76,12 @@ def _rgb(image: Image.Image) -> Image.Image:
 
 
 def _resize(image: Image.Image, width: int, height: int) -> Image.Image:
-    # Pillow's bicubic widens its filter when it shrinks, which is the antialiasing; equal sizes are left untouched.
+    # Pillow's bicubic filter is antialiased when downscaling; images that already have the size are unchanged.
     return image if image.size == (width, height) else image.resize((width, height), Image.Resampling.BICUBIC)
 
 
 def _center_square(image: Image.Image, side: int) -> Image.Image:
-    # Half pixels go where Python's round puts them, as in torchvision's CenterCrop.
+    # Half pixels are rounded with Python's round, as in torchvision's CenterCrop.
     left, top = round((image.width - side) / 2), round((image.height - side) / 2)
     return image.crop((left, top, left + side, top + side))
 

@@ -1,4 +1,4 @@
-"""Mean and covariance of features: the statistics of a reference, and the form that distances are computed from."""
+"""Mean and covariance of features: statistics of a reference, and the factorised form used for distances."""
 
 import json
 import zipfile
@@ -21,7 +21,7 @@ EPSILON = float(np.finfo(np.float64).eps)
 
 @dataclass(frozen=True, eq=False)
 class Statistics:
-    """Mean `mu` (d,) and covariance `sigma` (d, d), float64, of n feature vectors; n is None where it is not known."""
+    """Mean `mu` (d,) and covariance `sigma` (d, d), float64, of n feature vectors; n is None if unknown."""
 
     mu: Array
     sigma: Array
@@ -30,7 +30,7 @@ class Statistics:
 
 @dataclass(frozen=True, eq=False)
 class ReferenceRoot:
-    """A reference in the form that distances are computed from.
+    """A reference in the form used for computing distances.
 
     `mu` (d,); `root` (d, r) with root rootᵀ = sigma, r the numerical rank of sigma; `trace` of sigma; `n` as in Statistics.
     """
@@ -42,14 +42,14 @@ class ReferenceRoot:
 
 
 def statistics(features: Array) -> Statistics:
-    """Mean and unbiased covariance (ddof = 1), in float64, of features (n, d) of any float type; a memory map will do.
+    """Mean and unbiased covariance (ddof = 1), in float64, of features (n, d) of any float type, memory-mapped or not.
 
     Raises:
-        InputError: fewer than 2 rows, not two axes, or a row that is not finite.
+        InputError: fewer than 2 rows, not two axes, or a row is not finite.
     """
     mean = feature_mean(features)
     n, d = features.shape
-    # Two passes: sums of squares about zero cancel badly where the mean is large beside the spread.
+    # Two passes, because sums of squares about zero lose precision if the mean is large compared with the spread.
     sigma = np.zeros((d, d))
     for _, chunk in chunks(features):
         chunk -= mean
@@ -67,54 +67,54 @@ def feature_mean(features: Array) -> Array:
         if not finite.all():
             row = start + int(np.flatnonzero(~finite)[0])
             raise InputError(
-                f"features: row {row} (of {features.shape[0]}) holds NaN or Inf; extract its image's features again"
+                f"features: row {row} (of {features.shape[0]}) contains NaN or Inf; extract its image's features again"
             )
         total += chunk.sum(axis=0)
     return total / features.shape[0]
 
 
 def reference_root(stats: Statistics) -> ReferenceRoot:
-    """The root of a covariance from its eigenvectors, without the directions that are zero up to rounding.
+    """The root of a covariance from its eigendecomposition, without directions that are zero up to rounding.
 
     Raises:
-        InputError: sigma has a clearly negative eigenvalue, so it is no covariance matrix.
+        InputError: sigma has a clearly negative eigenvalue, so it is not a covariance matrix.
     """
     values, vectors = np.linalg.eigh(stats.sigma)
     largest = max(float(values[-1]), 0.0)
-    # Statistics made in float32 by other programs reach about -1e-6.
+    # Statistics computed in float32 by other programs reach about -1e-6.
     if values[0] < -1e-4 * largest or (largest == 0 and values[0] < 0):
         raise InputError(
             f"reference statistics: sigma has the eigenvalue {values[0]:.3g} (largest {values[-1]:.3g}); "
-            "a covariance matrix has none below 0"
+            "a covariance matrix has no negative ones"
         )
-    # The usual numerical rank (numpy.linalg.matrix_rank). What it drops adds at most d² ε λ_max to a trace.
+    # Numerical rank as in numpy.linalg.matrix_rank. The dropped directions add at most d² ε λ_max to a trace.
     kept = values > len(values) * EPSILON * largest
     return ReferenceRoot(stats.mu, vectors[:, kept] * np.sqrt(values[kept]), float(np.trace(stats.sigma)), stats.n)
 
 
 def write_statistics(path: str | Path, stats: Statistics, source: dict[str, Any]) -> None:
-    """Writes statistics as .npz (mu, sigma, n, source as JSON, root), completely or not at all; equal input, equal bytes.
+    """Atomically writes statistics as .npz (mu, sigma, n, source as JSON, root); equal input gives identical bytes.
 
-    The root (d, r) is that of `reference_root`, kept so that each of many distances need not compute it again.
-    `python -m pytorch_fid a.npz b.npz` reads the file.
+    The root (d, r) is that of `reference_root`, stored so that it is computed only once for many distances.
+    `python -m pytorch_fid a.npz b.npz` can read the file.
 
     Raises:
-        InputError: sigma is no covariance matrix, or the file cannot be written.
+        InputError: sigma is not a covariance matrix, or the file cannot be written.
     """
     arrays: dict[str, Any] = {"mu": stats.mu.astype(np.float64), "sigma": stats.sigma.astype(np.float64)}
     arrays |= {} if stats.n is None else {"n": np.int64(stats.n)}
     arrays["source"] = np.array(json.dumps(source, sort_keys=True, ensure_ascii=False))
     arrays["root"] = reference_root(stats).root
-    # NumPy dates the members of the zip 1980, so nothing in the bytes tells of the run.
+    # NumPy dates the zip members 1980, so the bytes do not depend on the time of the run.
     with atomic_path(path) as temporary, temporary.open("wb") as file:
         np.savez(file, **arrays)
 
 
 def load_reference_root(path: str | Path, d: int | None = None) -> ReferenceRoot:
-    """The root that `write_statistics` left in the file; where it holds none, computed from sigma.
+    """Loads the root stored by `write_statistics`; computes it from sigma if the file has none.
 
     Raises:
-        InputError: as `load_statistics`; or the root is of another shape.
+        InputError: as `load_statistics`; or the root has the wrong shape.
     """
     stats = load_statistics(path, d)
     with np.load(path, allow_pickle=False) as archive:
@@ -127,30 +127,30 @@ def load_reference_root(path: str | Path, d: int | None = None) -> ReferenceRoot
 
 
 def load_statistics(path: str | Path, d: int | None = None) -> Statistics:
-    """Statistics from an .npz with mu and sigma: our own, or those of pytorch-fid, TTUR and others, which lack n.
+    """Loads statistics from an .npz with mu and sigma: our own, or those of pytorch-fid, TTUR and others, which lack n.
 
     Args:
-        d: the dimension that they must have.
+        d: the required dimension.
 
     Raises:
-        InputError: no such file, not an .npz, a key is missing, not finite, not symmetric, or of another dimension.
+        InputError: no such file, not an .npz, a key is missing, not finite, not symmetric, or wrong dimension.
     """
     mu, sigma, n = _load_arrays(Path(path))
     if mu.ndim != 1 or sigma.shape != (len(mu), len(mu)) or not len(mu):
         raise InputError(f"{path}: mu has shape {mu.shape} and sigma {sigma.shape}; expected (d,) and (d, d)")
     if d is not None and len(mu) != d:
         raise InputError(
-            f"{path}: mu has {len(mu)} dimensions, but the extractor makes {d}: give statistics of that extractor"
+            f"{path}: mu has {len(mu)} dimensions, but the extractor has {d}: use statistics of that extractor"
         )
     for key, array in (("mu", mu), ("sigma", sigma)):
         if not np.isfinite(array).all():
-            raise InputError(f"{path}: {key} holds NaN or Inf; make the statistics again")
-    # Statistics made in float32 are symmetric to about 1e-7.
+            raise InputError(f"{path}: {key} contains NaN or Inf; compute the statistics again")
+    # Statistics computed in float32 are symmetric to about 1e-7.
     if np.abs(sigma - sigma.T).max() > 1e-5 * np.abs(sigma).max():
         raise InputError(f"{path}: sigma is not symmetric; it must be the covariance matrix (d, d) of the features")
     if sigma.diagonal().min() < 0:
         raise InputError(
-            f"{path}: sigma has a negative variance at {int(sigma.diagonal().argmin())}; it is no covariance matrix"
+            f"{path}: sigma has a negative variance at index {int(sigma.diagonal().argmin())}, so it is not a covariance matrix"
         )
     return Statistics(mu, (sigma + sigma.T) / 2, n)
 
@@ -169,11 +169,11 @@ def _load_arrays(path: Path) -> tuple[Array, Array, int | None]:
         raise InputError(f"{path}: cannot read the statistics: {(error.strerror or str(error)).lower()}") from error
     except (zipfile.BadZipFile, ValueError, TypeError, EOFError) as error:
         raise InputError(
-            f"{path}: is damaged or no .npz file of numbers ({error}); expected mu and sigma in it"
+            f"{path}: damaged or not a numeric .npz file ({error}); expected mu and sigma in it"
         ) from error
 
 
 def chunks(features: Array) -> Iterator[tuple[int, Array]]:
-    """First row and fresh float64 copy of each chunk."""
+    """Yields the first row index and a float64 copy of each chunk."""
     for start in range(0, len(features), CHUNK):
         yield start, np.array(features[start : start + CHUNK], dtype=np.float64)

@@ -20,7 +20,7 @@ from emudrift.runtime.progress import Progress
 logger = logging.getLogger(__name__)
 
 RUNNING, FINISHED = "running", "finished"
-KILLED = "killed: it left no word"
+KILLED = "killed: ended without a record"
 
 
 @dataclass(frozen=True, config=ConfigDict(extra="forbid"))

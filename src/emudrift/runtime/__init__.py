@@ -1,1 +1,1 @@
-"""The process and the machine: atomic files, JSON files, locks, GPUs, SLURM job, progress, terminal."""
+"""Process and machine: atomic file writes, JSON records, locks, GPUs, SLURM jobs, progress and terminal output."""

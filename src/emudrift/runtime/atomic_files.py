@@ -1,4 +1,4 @@
-"""Files that are there completely or not at all: written beside their place, flushed to the disk, then renamed."""
+"""Atomic file writes: to a temporary file in the same folder, flushed to disk, then renamed."""
 
 import errno
 import os
@@ -22,16 +22,16 @@ _HINTS = {
 
 @contextmanager
 def atomic_path(path: str | Path) -> Iterator[Path]:
-    """Gives a temporary path to write to, which becomes `path` when the `with` block ends and vanishes when it fails.
+    """Yields a temporary path that is renamed to `path` when the `with` block ends, or removed if the block fails.
 
-    The temporary name starts with `.tmp-`, keeps the suffix (np.save and matplotlib look at it) and lies in the same
-    folder, since a rename is only atomic within one file system. The folder is made if it is missing. A process that is
-    killed leaves at most the temporary file; what was at `path` before stays untouched until the rename.
+    The temporary name starts with `.tmp-`, keeps the suffix (which np.save and matplotlib depend on) and is in the same
+    folder, since renames are atomic only within one file system. The folder is created if necessary. A killed process leaves
+    at most the temporary file; an existing file at `path` is untouched until the rename.
 
-    Raises InputError, naming `path` and the reason, when the file cannot be written (disk full, no permission, ...).
+    Raises InputError, naming `path` and the reason, if the file cannot be written (disk full, no permission, ...).
     """
     path = Path(path)
-    # The end of the name is kept, since it carries the suffix; 64 characters keep the whole under 255 bytes.
+    # Keeps the end of the name, which has the suffix; truncated so that the whole name is below 255 bytes.
     temporary = path.with_name(f"{TEMPORARY_PREFIX}{uuid.uuid4().hex[:12]}-{path.name[-48:]}")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -40,35 +40,35 @@ def atomic_path(path: str | Path) -> Iterator[Path]:
             os.fsync(file.fileno())
         os.replace(temporary, path)
     except OSError as error:
-        # An OSError about another file (an input read inside the block) is not ours to explain.
+        # An OSError about another file (e.g. an input read inside the block) is passed on unchanged.
         if error.filename is not None and Path(os.fsdecode(error.filename)) not in (temporary, path, *path.parents):
             raise
         reason = (error.strerror or str(error)).lower()
         hint = f"; {_HINTS[error.errno]}" if error.errno in _HINTS else ""
         raise InputError(f"cannot write {path}: {reason}{hint}") from error
     finally:
-        # Also after KeyboardInterrupt and SystemExit. Whatever keeps it from being removed (nothing there after the
-        # rename, a folder that is no folder) must not hide the error that is on its way up.
+        # Also after KeyboardInterrupt and SystemExit. A failing removal (after the rename the file is gone) must not mask
+        # the original error.
         with suppress(OSError):
             temporary.unlink()
 
 
 def write_bytes_atomically(path: str | Path, data: bytes) -> None:
-    """Writes `data` to `path`, completely or not at all; what was there before is replaced.
+    """Atomically writes `data` to `path`, replacing an existing file.
 
-    Raises InputError, naming `path` and the reason, when the file cannot be written.
+    Raises InputError, naming `path` and the reason, if the file cannot be written.
     """
     with atomic_path(path) as temporary:
         temporary.write_bytes(data)
 
 
 def hard_link(source: Path, path: Path) -> None:
-    """Gives a file a second name. Exactly one of many that try the same name succeeds.
+    """Creates a hard link. If several processes create the same link, exactly one succeeds.
 
     Raises:
-        FileExistsError: the name is taken.
-        FileNotFoundError: the file is gone.
-        InputError: the file system knows no hard links.
+        FileExistsError: `path` already exists.
+        FileNotFoundError: `source` does not exist.
+        InputError: the file system does not support hard links.
     """
     try:
         os.link(source, path)
@@ -76,5 +76,5 @@ def hard_link(source: Path, path: Path) -> None:
         raise
     except OSError as error:
         raise InputError(
-            f"cannot link {path}: {(error.strerror or str(error)).lower()}; results must lie on a file system with hard links"
+            f"cannot link {path}: {(error.strerror or str(error)).lower()}; results must be on a file system with hard links"
         ) from error

@@ -1,8 +1,8 @@
-"""The device that the config asks for, or an error: never another one in its place.
+"""Device selection: the device requested in the config or an error, never a silent fallback.
 
-Jobs that run side by side on one machine take a GPU of their own each: a lock on a file per GPU, which the kernel frees
-when the process ends, however it ends. The locks hold among one user's jobs that share a folder for temporary files, not
-against other users or other programs.
+Jobs that run concurrently on one machine each lock a separate GPU: an flock on one file per GPU, which the kernel releases
+when the process ends, for whatever reason. Locks are respected by jobs of the same user with the same folder for temporary
+files, not by other users or programs.
 """
 
 import fcntl
@@ -24,36 +24,36 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 POLL_S = 1.0
-"""Seconds between two looks whether a GPU is free."""
+"""Seconds between two checks whether a GPU is free."""
 
 _held: dict[Path, int] = {}
-"""Lock files that this process holds, with their descriptors: open for as long as it lives."""
+"""Lock files held by this process, with their descriptors, which stay open until it ends."""
 
 
 def torch_device(name: str) -> "torch.device":
-    """The device `cuda` or `cpu`; for `cuda` a GPU that no other job of this user has, waiting until there is one.
+    """The device `cuda` or `cpu`; for `cuda`, a GPU not locked by another job of this user, waiting until one is free.
 
-    A process keeps its GPU until it ends, and gets the same one whenever it asks again. It becomes torch's current device
-    in the calling thread, too. Which GPUs are visible (CUDA_VISIBLE_DEVICES) is left to SLURM or the user.
+    A process keeps its GPU until it ends, and gets the same one in every call. The GPU also becomes torch's current device in
+    the calling thread. The visible GPUs (CUDA_VISIBLE_DEVICES) are up to SLURM or the user.
 
     Raises:
-        InputError: a GPU is asked for and none is there, or its lock cannot be made.
+        InputError: a GPU is requested but none is available, or its lock cannot be created.
     """
-    # Here, since claiming needs no torch, whose import takes seconds.
+    # Imported here, since `claim` does not need torch, whose import takes seconds.
     import torch
 
     if name != "cuda":
         return torch.device(name)
     device = torch.device("cuda", _claim_gpu())
-    # Else a plain "cuda" would still mean the first GPU.
+    # Otherwise "cuda" without an index would still refer to the first GPU.
     torch.cuda.set_device(device)
     return device
 
 
 def visible_devices(name: str) -> str:
-    """What another program's CUDA_VISIBLE_DEVICES must say for it to have that device and no other; "" for `cpu`.
+    """The value of CUDA_VISIBLE_DEVICES that gives another program exactly that device; "" for `cpu`.
 
-    The GPU is claimed as by `torch_device`, but nothing of this process goes onto it.
+    The GPU is claimed as by `torch_device`, but not used by this process.
 
     Raises:
         InputError: as `torch_device`.
@@ -66,35 +66,33 @@ def visible_devices(name: str) -> str:
 
 
 def _claim_gpu() -> int:
-    """Index of a GPU that is this process's alone from now on."""
+    """Claims a GPU for this process and returns its index."""
     import torch
 
     if not torch.cuda.is_available():
-        raise InputError(
-            "device: cuda is asked for in the config, but torch sees no GPU; set device: cpu to use the CPU"
-        )
-    # By UUID: the numbers depend on what is visible, and each job of SLURM sees its GPU as number 0.
+        raise InputError("device: cuda is set in the config, but torch sees no GPU; set device: cpu to use the CPU")
+    # By UUID, since indices depend on the visible GPUs: every SLURM job sees its GPU as number 0.
     uuids = [str(torch.cuda.get_device_properties(index).uuid) for index in range(torch.cuda.device_count())]
     return claim(uuids, lock_folder())
 
 
 def lock_folder() -> Path:
-    """Where this user's jobs on this machine lock devices. Raises InputError if there is no folder for temporary files."""
+    """The folder of this user's GPU locks on this machine. Raises InputError if there is no folder for temporary files."""
     try:
         return Path(tempfile.gettempdir()) / f"emudrift-devices-{os.getuid()}"
     except FileNotFoundError as error:
-        raise InputError(f"no folder for the locks of GPUs ({error}); set TMPDIR to one that can be written") from error
+        raise InputError(f"no folder for GPU locks ({error}); set TMPDIR to a writable folder") from error
 
 
 def claim(names: Sequence[str], folder: Path) -> int:
-    """Index of the first device that no other process holds, held from now on by this one; waits until there is one.
+    """Locks the first device that no other process holds and returns its index; waits until one is free.
 
     Args:
-        names: at least one device, each by a name that is the same in every process and can be a file name.
-        folder: of the locks, the same in every process; made if absent.
+        names: at least one device, each with a name that is the same in every process and valid as a file name.
+        folder: of the locks, the same in every process; created if necessary.
 
     Raises:
-        InputError: the folder or a lock in it cannot be made.
+        InputError: the folder or a lock cannot be created.
     """
     paths = [folder / f"{name}.lock" for name in names]
     for index, path in enumerate(paths):
@@ -106,7 +104,7 @@ def claim(names: Sequence[str], folder: Path) -> int:
         for index, path in enumerate(paths):
             if _lock(path):
                 if waiting:
-                    logger.info("GPU %d is free now; going on", index)
+                    logger.info("GPU %d is free now; continuing", index)
                 return index
         if not waiting:
             holders = ", ".join(_holder(path) for path in paths)
@@ -117,26 +115,26 @@ def claim(names: Sequence[str], folder: Path) -> int:
 
 
 def _make_private(folder: Path) -> None:
-    """Makes the folder of locks. Raises InputError if that fails, or if it is not this user's own."""
+    """Creates the folder of locks. Raises InputError if that fails, or if it belongs to another user."""
     try:
         folder.mkdir(mode=0o700, exist_ok=True)
         found = folder.lstat()
     except OSError as error:
-        raise InputError(f"{folder}: cannot make the folder for the locks of GPUs ({error}); set TMPDIR") from error
+        raise InputError(f"{folder}: cannot create the folder for GPU locks ({error}); set TMPDIR") from error
     if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.getuid():
-        raise InputError(f"{folder}: is not a folder of this user, so it cannot hold the locks of GPUs; set TMPDIR")
+        raise InputError(f"{folder}: not a folder owned by this user, so it cannot be used for GPU locks; set TMPDIR")
 
 
 def _lock(path: Path) -> bool:
-    """Whether this process now holds the lock; False where another one does. Raises InputError if there can be no lock."""
+    """Tries to take the lock; False if another process holds it. Raises InputError if locking is not possible."""
     try:
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
     except OSError as error:
-        raise InputError(f"{path}: cannot open the lock of a GPU ({error}); set TMPDIR to another folder") from error
+        raise InputError(f"{path}: cannot open a GPU lock ({error}); set TMPDIR to another folder") from error
     note = f"{os.getpid()} since {time.strftime('%F %T')}: {' '.join(sys.argv)}\n"
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        # For the job that waits, and for whoever looks into the file. A lock file is never removed, but written anew.
+        # For waiting jobs, and for people who inspect the file. Lock files are never removed, only rewritten.
         os.ftruncate(descriptor, 0)
         os.write(descriptor, note.encode(errors="surrogateescape"))
     except BlockingIOError:
@@ -144,13 +142,13 @@ def _lock(path: Path) -> bool:
         return False
     except OSError as error:
         os.close(descriptor)
-        raise InputError(f"{path}: cannot lock a GPU ({error}); set TMPDIR to another folder") from error
+        raise InputError(f"{path}: cannot lock the GPU ({error}); set TMPDIR to another folder") from error
     _held[path] = descriptor
     return True
 
 
 def _holder(path: Path) -> str:
-    """The pid that a lock file names, or ? where its holder has not written it yet."""
+    """The pid in a lock file, or ? if its holder has not written it yet."""
     try:
         words = path.read_text(encoding="utf-8", errors="replace").split()
     except OSError:
@@ -159,7 +157,7 @@ def _holder(path: Path) -> str:
 
 
 def _forget() -> None:
-    """In a forked child: the device is its parent's alone, and must not stay locked if the child lives longer."""
+    """In a forked child: drops the locks, which belong to the parent and must not outlive it in the child."""
     for descriptor in _held.values():
         os.close(descriptor)
     _held.clear()

@@ -1,4 +1,4 @@
-"""The job that we are: who it is, when its time is up, and leaving in good order when it is told to go."""
+"""This process as a SLURM or local job: identity, walltime, graceful shutdown."""
 
 import logging
 import os
@@ -16,11 +16,11 @@ from types import FrameType
 logger = logging.getLogger(__name__)
 
 MARGIN = 30.0
-"""Seconds that remain for writing what is in memory before a job's time is up."""
+"""Seconds reserved before the end of the walltime for writing pending data."""
 
 
 class Stopped(BaseException):
-    """The job must end now; what is on the disk is whole. Its text is the reason."""
+    """The job must end now; everything on disk is complete. The message is the reason."""
 
 
 @dataclass(frozen=True)
@@ -28,11 +28,11 @@ class Job:
     """A process that works on a shard.
 
     Attributes:
-        slurm_id: of the SLURM job, or None.
-        host: name of the machine.
-        pid: of the process, on that machine.
-        started: what tells the process from a later one with the same pid.
-        pids: the space of process numbers that `pid` belongs to; containers have their own.
+        slurm_id: id of the SLURM job, or None.
+        host: host name.
+        pid: process id on that machine.
+        started: start time, which distinguishes it from a later process with the same pid.
+        pids: the PID namespace of `pid`; containers have separate ones.
     """
 
     slurm_id: str | None
@@ -46,18 +46,18 @@ class Job:
         return f"{job} on {self.host}"
 
     def is_here(self) -> bool:
-        """Whether its process, alive or dead, belongs to this machine."""
+        """Whether its process, alive or dead, belongs to this machine (and PID namespace)."""
         return (self.host, self.pids) == (socket.gethostname(), _pid_space())
 
     def is_alive(self) -> bool:
-        """Whether the process runs; only for one that `is_here`."""
+        """Whether the process is running; only valid if `is_here`."""
         start = _start_of(self.pid)
         if start is not None:
             return start == self.started
         try:
             os.kill(self.pid, 0)
         except PermissionError:
-            return True  # Another user's, which some machines hide.
+            return True  # A process of another user, hidden in /proc on some machines.
         except ProcessLookupError:
             return False
         return False  # A zombie.
@@ -69,7 +69,7 @@ def this_job() -> Job:
 
 
 def _pid_space() -> str:
-    """Of this process; "" where there is no /proc: then there are no containers either."""
+    """PID namespace of this process; "" on systems without /proc, which have no containers either."""
     try:
         return os.readlink("/proc/self/ns/pid")
     except OSError:
@@ -77,37 +77,37 @@ def _pid_space() -> str:
 
 
 def _start_of(pid: int) -> str | None:
-    """When a process started, in a form that is only good for comparing; None if there is none."""
+    """Start time of a process, in a form that is only suitable for comparison; None if there is no such process."""
     try:
         fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
     except (FileNotFoundError, ProcessLookupError, PermissionError):
         return None if Path("/proc/self").exists() else _start_by_ps(pid)
-    # A zombie is dead: its parent only has not asked yet. Field 22 counts clock ticks since boot.
+    # A zombie counts as dead. Field 22 is the start time in clock ticks since boot.
     return None if fields[0] in "ZX" else fields[19]
 
 
 def _start_by_ps(pid: int) -> str | None:
-    """The same where there is no /proc (macOS)."""
+    """The same on systems without /proc (macOS)."""
     found = subprocess.run(["ps", "-o", "lstart=", "-p", str(pid)], capture_output=True, text=True, check=False)
     return found.stdout.strip() or None
 
 
 class Stopping:
-    """Whether the job was told to end. Set `ignore` when it is as good as done."""
+    """Whether the job was asked to end. Set `ignore` when it is about to finish anyway."""
 
     def __init__(self) -> None:
         self.reason: str | None = None
         self.ignore = False
 
     def check(self) -> None:
-        """Raises `Stopped` once more if it was told: the first can be lost in a callback of Python's own."""
+        """Raises `Stopped` again if the job was asked to end: the first one may be swallowed inside a Python callback."""
         if self.reason is not None and not self.ignore:
             raise Stopped(self.reason)
 
 
 @contextmanager
 def stoppable() -> Iterator[Stopping]:
-    """Turns the signals that end a job into `Stopped`, once: SLURM sends SIGTERM before it kills, or what --signal asks for."""
+    """Turns the signals that end a job into `Stopped`, once. SLURM sends SIGTERM (or the one set by --signal) before SIGKILL."""
     stopping = Stopping()
 
     def stop(number: int, frame: FrameType | None) -> None:
@@ -125,10 +125,10 @@ def stoppable() -> Iterator[Stopping]:
 
 
 class Walltime:
-    """Sees the end of a job's time coming: `check` before each batch stops when the next would not be finished.
+    """Walltime limit: `check`, called before each batch, stops the job if the next batch would not finish in time.
 
     Args:
-        end: seconds since the epoch, or None where nobody says.
+        end: seconds since the epoch, or None if unknown.
     """
 
     def __init__(self, end: float | None) -> None:
@@ -136,7 +136,7 @@ class Walltime:
         self._first = True
 
     def check(self) -> None:
-        """Raises `Stopped` if less time is left than the longest batch so far took."""
+        """Raises `Stopped` if the remaining time is shorter than the longest batch so far (plus MARGIN)."""
         now = time.monotonic()
         if not self._first:
             self._longest = max(self._longest, now - self._last)
@@ -147,7 +147,7 @@ class Walltime:
 
 
 def end_of_job() -> float | None:
-    """When SLURM will end this job, in seconds since the epoch; None outside of SLURM, or where it does not say."""
+    """When SLURM will end this job, in seconds since the epoch; None outside SLURM, or if unknown."""
     job = os.environ.get("SLURM_JOB_ID")
     if job is None:
         return None
@@ -159,5 +159,5 @@ def end_of_job() -> float | None:
         found = subprocess.run(command, capture_output=True, text=True, timeout=20, check=False).stdout.strip()
         return datetime.fromisoformat(found).timestamp()
     except (OSError, subprocess.TimeoutExpired, ValueError):
-        logger.info("squeue does not say when this job ends; SLURM's signal will")
+        logger.info("squeue does not report when this job ends; relying on SLURM's signal")
         return None

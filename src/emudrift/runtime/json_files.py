@@ -1,4 +1,4 @@
-"""JSON files that one job wrote and another reads, checked against their model."""
+"""JSON files that one job writes and another reads, validated against their model."""
 
 import json
 from pathlib import Path
@@ -13,11 +13,11 @@ Record = TypeVar("Record")
 
 
 def load_record(path: str | Path, kind: type[Record], remedy: str) -> Record:
-    """The record in a file.
+    """Loads and validates a record.
 
     Args:
-        kind: a model or a dataclass of pydantic.
-        remedy: what to do about a broken file, for the error.
+        kind: a pydantic model or a dataclass.
+        remedy: what to do about an invalid file, for the error message.
 
     Raises:
         InputError: names the file, the key and what is wrong.
@@ -33,13 +33,13 @@ def load_record(path: str | Path, kind: type[Record], remedy: str) -> Record:
 
 
 def first_fault(error: ValidationError) -> str:
-    """The key that is wrong, and why, of the first that is."""
+    """The key of the first error and what is wrong with it."""
     fault = error.errors()[0]
     return ": ".join([*(str(part) for part in fault["loc"]), fault["msg"]])
 
 
 def load_json(path: Path) -> Any:
-    """What another job wrote. Raises InputError where it is missing or broken."""
+    """Loads JSON written by another job. Raises InputError if it is missing or invalid."""
     try:
         return json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
@@ -47,5 +47,5 @@ def load_json(path: Path) -> Any:
 
 
 def write_json(path: str | Path, content: dict[str, Any]) -> None:
-    """Writes JSON with sorted keys, completely or not at all."""
+    """Atomically writes JSON with sorted keys."""
     write_bytes_atomically(path, (json.dumps(content, indent=1, ensure_ascii=False, sort_keys=True) + "\n").encode())

@@ -1,8 +1,8 @@
-"""One job per shard: a lock that works across machines, recognises the dead, and tells a waiting job whom it waits for.
+"""One job per shard: a lock that works across machines, detects dead holders, and tells waiting jobs who holds it.
 
-flock is not enough: on some shared file systems it holds on one machine only. A lock is a file `<name>.<n>` made by a hard
-link, which exists or fails atomically everywhere. Its holder touches it every few seconds. To take over from a dead holder n
-is to make n + 1, and only one can; a holder that was only asleep sees that and leaves.
+flock is not sufficient: on some shared file systems it is effective on one machine only. A lock is a file `<name>.<n>` created
+as a hard link, which is atomic everywhere. Its holder touches it every few seconds (heartbeat). A dead holder n is succeeded by
+creating n + 1, which only one job can do; a holder that was merely suspended notices this and stops.
 """
 
 import json
@@ -24,18 +24,19 @@ from emudrift.runtime.jobs import Job, Stopped, this_job
 logger = logging.getLogger(__name__)
 
 BEAT = 15.0
-"""Seconds between two signs of life."""
+"""Seconds between two heartbeats."""
 SILENCE = 180.0
-"""Seconds without one, after which a holder on another machine counts as dead; file servers may show old times for a minute."""
+"""Seconds without a heartbeat after which a holder on another machine counts as dead; file servers may cache times for a
+minute."""
 LOOK = 5.0
-"""Seconds between two looks of a waiting job."""
+"""Seconds between two checks by a waiting job."""
 
 
 class Lock:
-    """Holds a lock while the `with` block runs; waits for a living holder.
+    """Holds a lock for the duration of the `with` block; waits while a live job holds it.
 
     Args:
-        path: the lock's name; `<path>.<n>` are its files.
+        path: name of the lock; its files are `<path>.<n>`.
         what: what is locked, for messages.
     """
 
@@ -53,7 +54,7 @@ class Lock:
             holder = self._holder()
             if holder is not None and told != holder[0]:
                 told = holder[0]
-                logger.warning("%s is being made by %s; waiting for it%s", self.what, holder[1], _how_to_end(holder[1]))
+                logger.warning("%s is locked by %s; waiting for it%s", self.what, holder[1], _how_to_end(holder[1]))
             if holder is not None:
                 time.sleep(LOOK)
         threading.Thread(target=self._live, daemon=True, name="lock").start()
@@ -67,7 +68,7 @@ class Lock:
             self._mine.unlink(missing_ok=True)
 
     def _take(self) -> bool:
-        """Makes the lock ours if nobody holds it, or somebody who is dead."""
+        """Tries to acquire the lock; succeeds if it is free or its holder is dead."""
         held = self._files()
         number, holder = 1, None
         if held:
@@ -76,28 +77,28 @@ class Lock:
             if holder is None or not self._is_dead(last, holder):
                 return False
             number = _number(last) + 1
-            logger.info("%s was being made by %s, which is dead; going on from there", self.what, holder)
+            logger.info("%s was locked by %s, which is dead; resuming its work", self.what, holder)
         mine = self.path.with_name(f"{self.path.name}.{number}")
         draft = self.path.with_name(f"{TEMPORARY_PREFIX}{uuid.uuid4().hex}-{self.path.name}")
         try:
             draft.write_text(json.dumps(asdict(self.job)), encoding="utf-8")
             hard_link(draft, mine)
         except FileNotFoundError:
-            return False  # Who holds the lock by now has cleared our draft away.
+            return False  # Another job acquired the lock meanwhile and removed our draft.
         except FileExistsError:
-            # Somebody was faster; or the answer of a file server was lost, and its repetition finds our own link.
+            # Another job was faster; or a file server's reply was lost, and the retried request finds our own link.
             if self._read(mine) != self.job:
                 return False
         except OSError as error:
             raise InputError(f"cannot write {mine}: {(error.strerror or str(error)).lower()}") from error
         finally:
             draft.unlink(missing_ok=True)
-        # Numbers are used again: what we judged may have ended, and others may have come, while we wrote.
+        # Numbers are reused: meanwhile the judged holder may have finished and another one may have come.
         if set(self._files()) - {mine} != set(held) or (held and self._read(held[-1]) != holder):
             mine.unlink(missing_ok=True)
             return False
         self._mine = mine
-        # The dead, and the drafts of those that were killed while they tried.
+        # Files of dead holders, and drafts of jobs that were killed while acquiring the lock.
         for dead in [*held, *self.path.parent.glob(f"{TEMPORARY_PREFIX}*-{self.path.name}")]:
             dead.unlink(missing_ok=True)
         return True
@@ -112,7 +113,7 @@ class Lock:
         return None if job is None else (held[-1], job)
 
     def _read(self, path: Path) -> Job | None:
-        """None if it was given back meanwhile."""
+        """None if it was released meanwhile."""
         with suppress(FileNotFoundError):
             return Job(**json.loads(path.read_text()))
         return None
@@ -121,8 +122,8 @@ class Lock:
         if holder.is_here():
             return not holder.is_alive()
         if holder.slurm_id is not None and holder.slurm_id == self.job.slurm_id:
-            return True  # SLURM started our own job again on another node; it ends the first before.
-        # No clock of another machine is read: what counts is whether the time changes while we look.
+            return True  # Our own job, requeued on another node; SLURM ends the first instance before that.
+        # Clocks of different machines are not compared: only whether the file's time changes while we watch it.
         try:
             seen = (path, path.stat().st_mtime_ns)
         except FileNotFoundError:
@@ -139,7 +140,7 @@ class Lock:
             except FileNotFoundError:
                 pass
             except OSError as error:
-                logger.warning("no sign of life could be given for %s: %s", self.what, error)
+                logger.warning("cannot write the heartbeat of the lock on %s: %s", self.what, error)
                 continue
             if self._is_lost() and not self._over.is_set():
                 os.kill(os.getpid(), signal.SIGTERM)
@@ -149,19 +150,19 @@ class Lock:
         try:
             lost = not self._files() or self._files()[-1] != self._mine
         except OSError:
-            return False  # Not to be seen now; the next look decides.
+            return False  # Not accessible now; decided at the next check.
         if lost:
-            logger.error("another job took %s over, because this one gave no sign of life", self.what)
+            logger.error("another job took over %s, because this one had sent no heartbeat", self.what)
         return lost
 
     def check(self) -> None:
-        """Raises `Stopped` if another job took the lock over."""
+        """Raises `Stopped` if another job has taken over the lock."""
         if self._is_lost():
             raise Stopped("another job took over")
 
 
 def living_holder_of(path: Path) -> Job | None:
-    """Who holds a lock and is alive, as far as one look can tell: on another machine, who gave a sign of life of late."""
+    """The live holder of a lock, as far as a single check can tell: on another machine, one with a recent heartbeat."""
     held = Lock(path, "")._holder()
     if held is None:
         return None
@@ -170,7 +171,7 @@ def living_holder_of(path: Path) -> Job | None:
         return job if job.is_alive() else None
     probe = path.with_name(f"{TEMPORARY_PREFIX}{uuid.uuid4().hex}")
     try:
-        probe.touch()  # By the clock of the file server, which also stamps the signs of life.
+        probe.touch()  # Uses the file server's clock, as the heartbeats do.
         silence = probe.stat().st_mtime - file.stat().st_mtime
     except FileNotFoundError:
         return None
@@ -187,5 +188,7 @@ def _number(path: Path) -> int:
 
 def _how_to_end(job: Job) -> str:
     return (
-        f". To go on without it: scancel {job.slurm_id}" if job.slurm_id else f". To go on without it: kill {job.pid}"
+        f". To continue without it: scancel {job.slurm_id}"
+        if job.slurm_id
+        else f". To continue without it: kill {job.pid}"
     )

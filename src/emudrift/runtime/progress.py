@@ -1,4 +1,4 @@
-"""Progress of long work: a bar on a terminal, else a line in the log now and then; both say rate and time left."""
+"""Progress of long tasks: a bar on a terminal, otherwise a log line from time to time; both show rate and time left."""
 
 import logging
 import sys
@@ -14,9 +14,9 @@ logger = logging.getLogger(__name__)
 
 SECONDS_BETWEEN_LINES = 10.0
 NARROW, WIDE = 8, 30
-"""Columns that a bar may have. A narrow terminal cuts the label, so that what is said beside the bar has room."""
+"""Minimum and maximum width of the bar in columns. On narrow terminals the label is truncated to leave room for the meter."""
 METER = 62
-"""Columns for that, with the spaces around the bar."""
+"""Columns for the meter, including the spaces around the bar."""
 
 
 class Progress:
@@ -26,8 +26,8 @@ class Progress:
         progress.update(1)
 
     Args:
-        total: 0 where nobody knows; may be set later.
-        unit: `B` for bytes, else a noun in the singular.
+        total: 0 if unknown; may be set later.
+        unit: `B` for bytes, otherwise a singular noun.
     """
 
     def __init__(self, label: str, total: int, unit: str) -> None:
@@ -38,18 +38,18 @@ class Progress:
         self._task = TaskID(0)
 
     def skip(self, n: int) -> None:
-        """Counts units that an earlier attempt finished; they play no part in the rate."""
+        """Counts units finished by an earlier attempt, which do not enter the rate."""
         self.done += n
         self.skipped += n
         if n and self.unit != "B":
-            logger.info("%s: %d of %d %ss were there already", self.label, n, self.total, self.unit)
+            logger.info("%s: %d of %d %ss already exist", self.label, n, self.total, self.unit)
         self._draw()
 
     def update(self, n: int = 1, note: str = "") -> None:
         """Counts units just finished.
 
         Args:
-            note: how it goes, in words; shown behind the rest.
+            note: additional status text, shown at the end.
         """
         self.done += n
         self._draw(note)
@@ -66,7 +66,7 @@ class Progress:
         return (self.done - self.skipped) / max(self.seconds(), 1e-9)
 
     def meter(self, note: str = "") -> str:
-        """`120 of 500 images, 1,234 images per hour, 18 min left`; at the end how long it took."""
+        """`120 of 500 images, 1,234 images per hour, 18 min left`; at the end, the time taken."""
         rate = self.rate()
         if self.unit == "B":
             parts = [f"{self.done / 1e6:,.1f}" + (f" of {self.total / 1e6:,.1f} MB" if self.total else " MB")]
@@ -87,7 +87,7 @@ class Progress:
             self._bar.update(self._task, completed=self.done, total=self.total or None, meter=self.meter(note))
 
     def __enter__(self) -> "Progress":
-        # A log file beside the terminal means that a workflow runs us, perhaps next to others: bars would overwrite each other.
+        # Logging to a file means that Snakemake runs this job, possibly in parallel with others: bars would overwrite each other.
         if is_watched(sys.stderr) and not logging_to_file():
             console = console_on(sys.stderr)
             room = max(console.width - METER, 2 * NARROW)

@@ -1,4 +1,4 @@
-"""The terminal's one look: tables, errors and log lines; where nobody watches, the same words as plain text."""
+"""Terminal output: tables, errors and log lines; the same text without styling if the output is not a terminal."""
 
 import functools
 import io
@@ -14,24 +14,24 @@ from rich.table import Table
 from rich.text import Text
 
 UNBROKEN = 100_000
-"""Columns of a page that nobody watches: whoever reads it, a person or a program, gets every row on one line."""
+"""Width if the output is not a terminal, so that every row stays on one line."""
 _FAULT = re.compile(r"(?:[^(;]|\([^()]*\)|\(|;(?! ))*")
-"""A message up to its hint: to the first semicolon that stands in no parentheses."""
+"""A message up to its hint, i.e. to the first semicolon outside parentheses."""
 
 
 def is_watched(file: TextIO) -> bool:
-    """Whether a person looks at it, on something that can move its cursor: no pipe, no file, no dumb terminal."""
+    """Whether it is an interactive terminal with cursor control: not a pipe, a file or a dumb terminal."""
     return file.isatty() and os.environ.get("TERM", "") not in ("", "dumb", "unknown")
 
 
 @functools.cache
 def console_on(file: TextIO) -> Console:
-    """The one console of a watched file, so that log lines go above a progress bar. Heeds NO_COLOR."""
+    """The shared console of a terminal, so that log lines are printed above a progress bar. Respects NO_COLOR."""
     return Console(file=file, force_terminal=True, highlight=False, markup=False, emoji=False)
 
 
 def show(*views: RenderableType) -> None:
-    """Prints them on stdout: tables fitted into the terminal, text as it is, for the terminal to wrap."""
+    """Prints to stdout: tables fitted to the terminal, text unchanged (wrapped by the terminal itself)."""
     if not is_watched(sys.stdout):
         print(plain(*views))
         return
@@ -40,7 +40,7 @@ def show(*views: RenderableType) -> None:
 
 
 def plain(*views: RenderableType) -> str:
-    """What `show` prints where nobody watches: aligned, without control codes, no line wrapped."""
+    """The plain-text output of `show`: aligned, without control codes, without line wrapping."""
     page = io.StringIO()
     console = Console(file=page, width=UNBROKEN, color_system=None, highlight=False, markup=False, emoji=False)
     for view in views:
@@ -49,7 +49,7 @@ def plain(*views: RenderableType) -> str:
 
 
 def table(rows: list[dict[str, Any]]) -> Table:
-    """A table with the keys of its rows as heads: names on the left, numbers on the right."""
+    """A table with the keys of its rows as column heads: first column left-aligned, others right-aligned."""
     result = Table(box=None, pad_edge=False, padding=(0, 1), header_style="bold")
     for nth, name in enumerate(rows[0] if rows else {}):
         result.add_column(name, justify="right" if nth else "left", overflow="fold")
@@ -59,7 +59,7 @@ def table(rows: list[dict[str, Any]]) -> Table:
 
 
 def fail(message: str) -> NoReturn:
-    """Ends the program with status 1 and a message: one error per line."""
+    """Exits with status 1 and an error message per line."""
     for line in message.splitlines():
         if is_watched(sys.stderr):
             console_on(sys.stderr).print(styled(f"error: {line}"), soft_wrap=True)
@@ -69,7 +69,7 @@ def fail(message: str) -> NoReturn:
 
 
 def styled(message: str, level: int = logging.INFO) -> Text:
-    """A message in its colours: `error:` in red, what is wrong as it is, and the hint behind its semicolon dim."""
+    """A message with colours: `error:` in red, the fault in the default colour, and the hint after the semicolon dim."""
     if not message.startswith("error: "):
         return Text(message, style="yellow" if level == logging.WARNING else "red" if level > logging.WARNING else "")
     message = message.removeprefix("error: ")
@@ -79,7 +79,7 @@ def styled(message: str, level: int = logging.INFO) -> Text:
 
 
 def start_logging(log: Path | None = None) -> None:
-    """Log lines go to stderr, and to a file if there is one."""
+    """Logs to stderr, and also to a file if given."""
     handlers: list[logging.Handler] = [TerminalHandler() if is_watched(sys.stderr) else logging.StreamHandler()]
     if log is not None:
         log.parent.mkdir(parents=True, exist_ok=True)
@@ -88,7 +88,7 @@ def start_logging(log: Path | None = None) -> None:
 
 
 class TerminalHandler(logging.Handler):
-    """Log lines for who watches: above the progress bar, the time dim; an error stands alone."""
+    """Log lines on a terminal: above the progress bar, with a dim time; errors without the time."""
 
     def __init__(self) -> None:
         super().__init__()

@@ -1,12 +1,12 @@
-"""Makes torchvision importable beside the CPU build of torch, and cheap. Import this module before transformers or pytorch-fid.
+"""Makes torchvision importable with the CPU build of torch, and cheap. Import this module before transformers or pytorch-fid.
 
-The torchvision wheel of the package index is built against CUDA: beside the CPU build of torch its import stops at
-`operator torchvision::nms does not exist`. Only the schemas of two operators are missing; with them defined, models and
-transforms work (`torchvision.ops.nms` and `torchvision.io.read_image` do not, and emudrift uses neither). Where torchvision
-imports, nothing is defined.
+The torchvision wheel on PyPI is built for CUDA: with the CPU build of torch, its import fails with
+`operator torchvision::nms does not exist`. Only the schemas of two operators are missing; once they are defined, models and
+transforms work (`torchvision.ops.nms` and `torchvision.io.read_image` do not, but emudrift does not use them). If torchvision
+can be imported, nothing is defined.
 
-Half of what importing torchvision costs is torch's compiler (torch._dynamo, with sympy and torch.distributed), of which one
-operator wants to ask a question when it is called. It asks through a function that imports the compiler then.
+Half the cost of importing torchvision is torch's compiler (torch._dynamo, with sympy and torch.distributed), which a single
+operator needs when it is called. It is asked for through a function that imports the compiler only then.
 """
 
 import sys
@@ -49,7 +49,7 @@ except RuntimeError as error:
         raise
     for name in [name for name in sys.modules if name.split(".")[0] == "torchvision"]:
         del sys.modules[name]
-    # The definitions live as long as this object does.
+    # The definitions exist as long as this object does.
     _library = torch.library.Library("torchvision", "FRAGMENT")
     for _schema in _SCHEMAS:
         if not hasattr(torch.ops.torchvision, _schema.split("(")[0]):
