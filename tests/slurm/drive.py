@@ -1,5 +1,6 @@
 """Drives the workflow on the throw-away cluster as a user does, and looks at what its jobs are doing."""
 
+import contextlib
 import os
 import re
 import signal
@@ -12,8 +13,6 @@ from typing import ClassVar
 
 from cluster import Cluster, wait_until
 from conftest import Workflow, small_config
-
-from emudrift.config.experiment import Experiment
 
 ROWS = ("000000-000010", "000010-000020")
 
@@ -80,6 +79,14 @@ def payloads(workflow: Workflow) -> dict[str, tuple[int, dict[str, str]]]:
     return found
 
 
+def kill_leftovers(workflow: Workflow) -> None:
+    """Ends what a job left running: without cgroups SLURM loses sight of a process whose parent was killed."""
+    for process in Path("/proc").glob("[0-9]*"):
+        with contextlib.suppress(OSError):  # it ended meanwhile
+            if (process / "cwd").readlink() == workflow.folder:
+                os.kill(int(process.name), signal.SIGKILL)
+
+
 def shard_of(job: dict[str, str]) -> tuple[str, str] | None:
     """Arm and rows that a job draws."""
     found = re.fullmatch(r"rule_generate_shard_wildcards_(.+)_(\d+-\d+)", job.get("Comment", ""))
@@ -127,12 +134,6 @@ def freeze_in_mid_work(
 def state(cluster: Cluster, job: dict[str, str]) -> dict[str, str]:
     (now,) = (each for each in cluster.jobs() if each["JobId"] == job["JobId"])
     return now
-
-
-def arms_of(workflow: Workflow, model: str | None = None) -> set[str]:
-    """Full names of the arms of a prepared workflow, or of one of its models."""
-    arms = Experiment.load(workflow.folder / "test.yaml").arms()
-    return {arm.name for arm in arms if model in (None, arm.model)}
 
 
 def targets(workflow: Workflow, arm: str) -> list[str]:

@@ -9,13 +9,23 @@ import os
 import shutil
 import signal
 import time
-from collections.abc import Iterator, Set
+from collections.abc import Iterator
 
 import cluster as throwaway
 import pytest
 from cluster import Cluster, is_alive, wait_until
-from conftest import Workflow, archives
-from drive import Driver, arms_of, freeze_in_mid_work, payloads, prepare, shard_of, state, targets, wait_for_mid_work
+from conftest import Workflow, archives, arm_name
+from drive import (
+    Driver,
+    freeze_in_mid_work,
+    kill_leftovers,
+    payloads,
+    prepare,
+    shard_of,
+    state,
+    targets,
+    wait_for_mid_work,
+)
 
 GPU_RULES = ("generate_shard", "extract_features", "reference_features", "embed_captions")
 CPU_JOBS = ("reference_statistics", "distances", "gallery", "page")
@@ -53,10 +63,12 @@ with_accounting = pytest.mark.parametrize("cluster", [True], ids=["sacct"], indi
 @pytest.fixture
 def new_run(request, cluster, new_workflow):
     """Makes fresh copies of the workflow; afterwards no driver and no job of the test is left."""
+    made: list[Workflow] = []
 
     def make(name: str, checked: bool = True) -> Workflow:
         """`checked`: prompts and checked models are there, and only shards are left to be drawn."""
         workflow = new_workflow(name)
+        made.append(workflow)
         if checked:
             workflow.take_over(request.getfixturevalue("finished").folder)
             shutil.rmtree(workflow.folder / "results/small/images")
@@ -66,14 +78,17 @@ def new_run(request, cluster, new_workflow):
     while Driver.running:
         Driver.running.pop().kill()
     cluster.cancel_all()
+    for workflow in made:
+        kill_leftovers(workflow)
 
 
 @pytest.fixture
 def assert_same_bytes(request: pytest.FixtureRequest):
     """Compares archives with those of the undisturbed run on this machine, which is not waited for before."""
 
-    def compare(workflow: Workflow, arms: Set[str]) -> None:
+    def compare(workflow: Workflow, *names: str) -> None:
         undisturbed = request.getfixturevalue("finished")
+        arms = {arm_name(undisturbed, name) for name in names}
         expected = {path: data for path, data in archives(undisturbed.results).items() if path.split("/")[1] in arms}
         made = archives(workflow.results)
         assert list(made) == list(expected)
@@ -114,14 +129,16 @@ def test_every_rule_lands_where_it_belongs_and_the_images_are_those_of_a_local_r
     assert sum(job["Partition"] == "gpu" for job in jobs) == 1 + 4 + 4
     assert sum(job["Partition"] == "cpu" for job in jobs) == 1 + 1 + 1 + 1, "short jobs go together"
     assert (workflow.results / "report.html").stat().st_size
-    assert_same_bytes(workflow, arms_of(workflow))
+    assert_same_bytes(workflow, "base-cfg3", "finetuned-cfg3")
 
 
-def test_cancelled_killed_requeued_and_preempted_shards_end_as_the_same_bytes(cluster, new_run, assert_same_bytes):
+def test_cancelled_killed_requeued_and_preempted_shards_end_as_the_same_bytes(
+    cluster, new_run, finished, assert_same_bytes
+):
     """Four shards at once; each fault hits one that has drawn some of its images."""
     workflow = new_run("faults")
-    arms = arms_of(workflow)
-    driver = Driver(workflow, *(path for arm in sorted(arms) for path in targets(workflow, arm)))
+    arms = [arm_name(finished, name) for name in ("base-cfg3", "finetuned-cfg3")]
+    driver = Driver(workflow, *(path for arm in arms for path in targets(workflow, arm)))
     frozen: dict[str, tuple[dict[str, str], int]] = {}
     while len(frozen) < 4:
         job, pid = freeze_in_mid_work(cluster, workflow, frozen.keys())
@@ -146,19 +163,19 @@ def test_cancelled_killed_requeued_and_preempted_shards_end_as_the_same_bytes(cl
     for job in (cancelled, killed):
         others = [each for each in cluster.jobs() if each.get("Comment") == job["Comment"] and each != job]
         assert "COMPLETED" in {each["JobState"] for each in others}, "Snakemake did not submit the shard again"
-    assert_same_bytes(workflow, arms)
+    assert_same_bytes(workflow, "base-cfg3", "finetuned-cfg3")
 
 
 @with_accounting
 def test_with_accounting_the_account_of_the_profile_pays_and_an_absent_scheduler_is_waited_for(
-    cluster, new_run, assert_same_bytes
+    cluster, new_run, finished, assert_same_bytes
 ):
     """One shard is cancelled, one is killed, and then neither controller nor database answers for longer than the plugin's
     default would bear."""
     workflow = new_run("accounting")
     profile = workflow.folder / "profiles/slurm/config.yaml"
     profile.write_text(profile.read_text().replace('account = "" ', f'account = "{throwaway.ACCOUNT}" '))
-    (arm,) = arms_of(workflow, "base")
+    arm = arm_name(finished, "base-cfg3")
     driver = Driver(workflow, "--verbose", *targets(workflow, arm))
     killed = wait_for_mid_work(cluster, workflow, set())
     os.kill(payloads(workflow)[killed["JobId"]][0], signal.SIGKILL)
@@ -179,14 +196,14 @@ def test_with_accounting_the_account_of_the_profile_pays_and_an_absent_scheduler
     states = [job["JobState"] for job in shards]
     assert (states.count("COMPLETED"), "FAILED" in states, "CANCELLED" in states) == (2, True, True)
     assert {job["Account"] for job in shards} == {throwaway.ACCOUNT}
-    assert_same_bytes(workflow, {arm})
+    assert_same_bytes(workflow, "base-cfg3")
 
 
 @with_accounting
-def test_a_killed_driver_can_be_started_again(cluster, new_run, assert_same_bytes):
+def test_a_killed_driver_can_be_started_again(cluster, new_run, finished, assert_same_bytes):
     """SIGINT cancels the jobs. SIGKILL leaves them running and the folder locked; the next run submits them once more."""
     workflow = new_run("driver")
-    (arm,) = arms_of(workflow, "finetuned")
+    arm = arm_name(finished, "finetuned-cfg3")
     driver = Driver(workflow, *targets(workflow, arm))
     job, _ = freeze_in_mid_work(cluster, workflow)
     assert driver.kill(signal.SIGINT) != 0
@@ -205,4 +222,4 @@ def test_a_killed_driver_can_be_started_again(cluster, new_run, assert_same_byte
     assert Driver(workflow, "--unlock").process.wait(60) == 0
     os.kill(orphan, signal.SIGCONT)
     Driver(workflow, *targets(workflow, arm)).finish(250)
-    assert_same_bytes(workflow, {arm})
+    assert_same_bytes(workflow, "finetuned-cfg3")
