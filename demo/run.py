@@ -11,13 +11,14 @@ from rich.console import RenderableType
 from rich.padding import Padding
 from rich.text import Text
 
+from emudrift.config.paths import ExperimentPaths
 from emudrift.evaluation.tables import COMPARISON_COLUMNS, FID_COLUMNS, load_table
 from emudrift.report.answer.verdict import verdict
 from emudrift.runtime.progress import Progress
 from emudrift.runtime.terminal import fail, show, start_logging
 
 ROOT = Path(__file__).resolve().parents[1]
-RESULTS = ROOT / "results" / "demo"
+PATHS = ExperimentPaths.in_repository("demo")
 STEPS = re.compile(r"(\d+) of (\d+) steps")
 
 
@@ -26,17 +27,21 @@ def main() -> None:
     parser.add_argument("--cores", type=int, default=2, help="CPU cores to use")
     arguments = parser.parse_args()
     start_logging()
-    log = RESULTS / "snakemake.log"
+    log = PATHS.results / "snakemake.log"
     log.parent.mkdir(parents=True, exist_ok=True)
     show(f"Running the demo: the whole study with miniature models; details in {log.relative_to(ROOT)}")
     if run(arguments.cores, log) != 0:
         explain(log)
-    show(*answer(RESULTS))
+    show(*answer(PATHS))
 
 
 def run(cores: int, log: Path) -> int:
     """Runs Snakemake, writing its output to the log; returns its exit status."""
     command = [sys.executable, "-m", "snakemake", "--configfile", "demo/config.yaml", "--cores", str(cores)]
+    command += [
+        "--scheduler",
+        "greedy",
+    ]  # Equally good for so few jobs; the default solves an integer program at each step.
     # One thread per job: two concurrent jobs are faster than two threads in each.
     environment = os.environ | {"PYTHONUNBUFFERED": "1", "OMP_NUM_THREADS": "1"}
     rule = ""
@@ -71,11 +76,11 @@ def explain(log: Path) -> None:
     fail(f"the demo failed, see {log.relative_to(ROOT)}; running it again resumes where it stopped")
 
 
-def answer(results: Path) -> list[RenderableType]:
+def answer(paths: ExperimentPaths) -> list[RenderableType]:
     """The verdict and the path of the report."""
     fid, comparison = (
-        load_table(results / "fid.csv", FID_COLUMNS),
-        load_table(results / "comparison.csv", COMPARISON_COLUMNS),
+        load_table(paths.fid_table, FID_COLUMNS),
+        load_table(paths.comparison_table, COMPARISON_COLUMNS),
     )
     found = verdict(comparison, fid, "base", ["tokenizer"])
     return [
@@ -84,7 +89,7 @@ def answer(results: Path) -> list[RenderableType]:
         *(Padding(Text(statement.text), (0, 0, 0, 2), expand=False) for statement in found.statements),
         *(Padding(Text(f"* {caveat}", style="dim"), (0, 0, 0, 2), expand=False) for caveat in found.caveats),
         "",
-        Text.assemble(("Report: ", "bold"), str(results / "report.html")),
+        Text.assemble(("Report: ", "bold"), str(paths.page)),
     ]
 
 

@@ -7,7 +7,7 @@ import door
 
 from emudrift.config.experiment import Experiment
 from emudrift.data.dataset import check_dataset_images, prompt_table_of
-from emudrift.data.prompts import write_prompts
+from emudrift.data.prompt_table import write_prompts
 
 
 def main() -> None:

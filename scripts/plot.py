@@ -9,7 +9,8 @@ from emudrift.data.prompts import load_prompts
 from emudrift.evaluation.tables import COMPARISON_COLUMNS, FID_COLUMNS, load_table
 from emudrift.report.figures.differences import comparison_figure
 from emudrift.report.figures.fid_curve import fid_curve
-from emudrift.report.figures.image_grid import image_grid, side_by_side
+from emudrift.report.figures.image_grid import image_grid
+from emudrift.report.gallery.grid_rows import side_by_side
 from emudrift.report.gallery.strips import load_grid_rows
 
 

@@ -1,10 +1,15 @@
 """What tests share: real data where it is present, a copy of the workflow to run in, and a small config."""
 
+import compileall
+import fcntl
+import functools
+import json
 import os
 import shutil
 import subprocess
 import sys
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -23,13 +28,40 @@ os.environ["HF_HUB_OFFLINE"] = "1"
 MODULES = tempfile.TemporaryDirectory(prefix="emudrift-modules-")
 os.environ["HF_MODULES_CACHE"] = MODULES.name
 
+# The files that take longest, in the order in which they are begun.
+LONGEST = (
+    "test_slurm.py",
+    # A test process asks for more work when two tests are left to it: these three are over at once.
+    "test_cluster.py",
+    "test_workflow.py",
+    "test_metrics_workflow.py",
+    "test_other_models.py",
+    "test_truth.py",
+    "test_extending.py",
+    "test_human_workflow.py",
+    "test_disk_full.py",
+)
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 WORKFLOW = ("Snakefile", "rules", "scripts", "src", "envs", "config.yaml", "profiles", "slurm", "pyproject.toml")
+MADE = ("results", "resources", ".snakemake")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """The package's bytecode, made once: hundreds of interpreters import it from copies, and would each compile it again."""
+    if not hasattr(config, "workerinput"):
+        for name in ("src", "scripts"):
+            compileall.compile_dir(ROOT / name, quiet=2)
+
+
+def pytest_unconfigure() -> None:
+    if forked_snakemake.cache_info().currsize:
+        forked_snakemake().stop()
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Tests on the cluster take longest and go first, then those of whole workflows: no long file is left to the end."""
-    items.sort(key=lambda item: (SLURM not in item.path.parents, "workflow" not in item.path.name))
+    """Tests on the cluster take longest and go first, then whole workflows: no long file is left to the end."""
+    order = {name: place for place, name in enumerate(LONGEST)}
+    items.sort(key=lambda item: order.get(item.path.name, len(order)))
 
 
 @pytest.hookimpl(optionalhook=True)
@@ -68,6 +100,46 @@ def browser():
         chromium.close()
 
 
+def write_few(folder: Path, number: int = 130) -> None:
+    """The demo's first images with their captions: a reference, or a whole dataset, that is soon looked at."""
+    (folder / "images").mkdir(parents=True)
+    captions = json.loads((ROOT / "demo/data/captions.json").read_text())
+    captions["images"] = captions["images"][:number]
+    kept = {image["id"] for image in captions["images"]}
+    captions["annotations"] = [each for each in captions["annotations"] if each["image_id"] in kept]
+    (folder / "captions.json").write_text(json.dumps(captions))
+    for image in captions["images"]:
+        shutil.copy2(ROOT / "demo/data/images" / image["file_name"], folder / "images")
+
+
+class Snakemake:
+    """Runs Snakemake in processes that were forked after its import (forked_snakemake.py)."""
+
+    def __init__(self) -> None:
+        self.room = tempfile.TemporaryDirectory(prefix="emudrift-snakemake-")
+        command = [sys.executable, str(ROOT / "tests/forked_snakemake.py")]
+        self.server = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+
+    def run(self, folder: Path, arguments: list[str], environment: dict[str, str]) -> subprocess.CompletedProcess[str]:
+        """What `python -m snakemake` does and says; all that it says in `stdout`."""
+        output = Path(self.room.name) / "output"
+        call = {"folder": str(folder), "arguments": arguments, "environment": environment, "output": str(output)}
+        self.server.stdin.write(json.dumps(call) + "\n")
+        self.server.stdin.flush()
+        status = int(self.server.stdout.readline())
+        return subprocess.CompletedProcess(arguments, status, output.read_text())
+
+    def stop(self) -> None:
+        self.server.stdin.close()
+        self.server.wait()
+
+
+@functools.cache
+def forked_snakemake() -> Snakemake:
+    """One for each test process."""
+    return Snakemake()
+
+
 class Workflow:
     """A copy of the workflow in a folder of its own, so that tests never touch the user's results."""
 
@@ -79,33 +151,31 @@ class Workflow:
             if source.is_symlink():
                 (folder / name).symlink_to(source.readlink())
             elif source.is_dir():
-                shutil.copytree(source, folder / name, ignore=shutil.ignore_patterns("__pycache__", "*.egg-info"))
+                shutil.copytree(source, folder / name, ignore=shutil.ignore_patterns("*.egg-info"))
             elif source.exists():
                 shutil.copy(source, folder / name)
         (folder / "demo").mkdir()
         for name in ("models", "data"):
             (folder / "demo" / name).symlink_to(ROOT / "demo" / name)
+        write_few(folder / "few")
 
     def write_config(self, config: dict[str, Any], name: str = "test.yaml") -> Path:
         path = self.folder / name
         path.write_text(yaml.safe_dump(config, sort_keys=False))
         return path
 
+    def take_over(self, folder: Path) -> None:
+        """What another copy has made, with its times and with what Snakemake remembers of it: nothing has to be run again."""
+        for name in MADE:
+            shutil.copytree(folder / name, self.folder / name, symlinks=True)
+
     def snakemake(
         self, *arguments: str, config: Path | str, check: bool = True, environment: dict[str, str] | None = None
     ) -> subprocess.CompletedProcess[str]:
         """Runs Snakemake as a user does; its output in `stdout`."""
-        command = [sys.executable, "-m", "snakemake", "--configfile", str(config), "--cores", "2", *arguments]
         environment = os.environ | {"OMP_NUM_THREADS": "1"} | (environment or {})
-        result = subprocess.run(
-            command,
-            cwd=self.folder,
-            env=environment,
-            text=True,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            timeout=900,
-        )
+        arguments = ("--configfile", str(config), "--cores", "2", *arguments)
+        result = forked_snakemake().run(self.folder, list(arguments), dict(environment))
         if check and result.returncode:
             pytest.fail(f"snakemake ended with {result.returncode}:\n{result.stdout[-6000:]}")
         return result
@@ -125,17 +195,42 @@ class Workflow:
 
 
 @pytest.fixture(scope="session")
-def new_workflow(tmp_path_factory: pytest.TempPathFactory):
+def new_workflow(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Workflow]:
     """Makes fresh copies of the workflow."""
     return lambda name="workflow": Workflow(tmp_path_factory.mktemp(name) / "emudrift")
 
 
 @pytest.fixture(scope="session")
-def finished(new_workflow) -> Workflow:
-    """The smallest experiment, run to its end on this machine."""
+def made_once(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str, Callable[[Path], None]], Path]:
+    """A folder that all test processes share: the first that needs it makes it, the others wait for that."""
+    shared = tmp_path_factory.getbasetemp()
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        shared = shared.parent
+
+    def once(name: str, make: Callable[[Path], None]) -> Path:
+        folder, made = shared / name, shared / f"{name}.made"
+        with open(shared / f"{name}.lock", "w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            if not made.exists():
+                shutil.rmtree(folder, ignore_errors=True)
+                make(folder)
+                made.touch()
+        return folder
+
+    return once
+
+
+@pytest.fixture(scope="session")
+def finished(made_once, new_workflow) -> Workflow:
+    """The smallest experiment, run to its end on this machine; each test process has a copy of its own."""
+
+    def run(folder: Path) -> None:
+        workflow = Workflow(folder)
+        workflow.snakemake("--quiet", "rules", config=workflow.write_config(small_config()))
+
     workflow = new_workflow("finished")
+    workflow.take_over(made_once("finished-experiment", run))
     workflow.config = workflow.write_config(small_config())
-    workflow.snakemake("--quiet", "rules", config=workflow.config)
     workflow.results = workflow.folder / "results" / "small"
     return workflow
 
@@ -171,7 +266,7 @@ def small_config(**changes: Any) -> dict[str, Any]:
         "sample_sizes": [10, 20],
         "shard_size": 10,
         "extractors": [{"name": "inception-random", "dims": 64, "preprocessing": {"crop": "none", "size": None}}],
-        "reference": {"images": "demo/data/images"},
+        "reference": {"images": "few/images"},
         "device": "cpu",
         "resources": {"generation_batch_size": 8, "feature_batch_size": 16},
     }
@@ -183,3 +278,12 @@ def copies(tmp_path) -> tuple[Path, Path]:
     return shutil.copytree(MINIATURE / "base", tmp_path / "base"), shutil.copytree(
         MINIATURE / "finetuned", tmp_path / "adapter"
     )
+
+
+def experiment(folder: Path, **changes: Any) -> Any:
+    """The smallest experiment, with these changes, read from a config file in a folder."""
+    from emudrift.config.experiment import Experiment
+
+    path = folder / "config.yaml"
+    path.write_text(yaml.safe_dump(small_config(**changes)))
+    return Experiment.load(path)

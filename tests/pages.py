@@ -15,7 +15,7 @@ from emudrift.config.reader import parse_config
 from emudrift.evaluation.fid.comparison import compare, fid_table
 from emudrift.generation.attempts import Attempt
 from emudrift.generation.manifest import Manifest
-from emudrift.report.figures.image_grid import side_by_side
+from emudrift.report.gallery.grid_rows import side_by_side
 from emudrift.report.gallery.section import Gallery, build_gallery
 from emudrift.report.gallery.strips import Block, Shown, strip_of
 from emudrift.report.page import Content, build_report

@@ -4,8 +4,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import small_config
-from test_config import experiment
+from conftest import experiment, small_config
 
 from emudrift.config.reader import parse_config
 from emudrift.errors import InputError

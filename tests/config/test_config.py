@@ -6,19 +6,13 @@ from pathlib import Path
 import jsonschema
 import pytest
 import yaml
-from conftest import ROOT, small_config
+from conftest import ROOT, experiment, small_config
 
-from emudrift.config.experiment import REPOSITORY, Experiment
+from emudrift.config.experiment import REPOSITORY
 from emudrift.config.experiment_config import Config
 from emudrift.config.reader import load_config, parse_config
 from emudrift.config.row_range import RowRange
 from emudrift.errors import InputError
-
-
-def experiment(tmp_path: Path, **changes) -> Experiment:
-    path = tmp_path / "config.yaml"
-    path.write_text(yaml.safe_dump(small_config(**changes)))
-    return Experiment.load(path)
 
 
 def with_model(**changes) -> dict:

@@ -5,8 +5,9 @@ import re
 from conftest import ROOT
 
 from emudrift.config.experiment_config import Config
+from emudrift.config.metrics import METRICS
 from emudrift.config.reader import _models_in
-from emudrift.config.reference_page import configuration_page
+from emudrift.config.reference_page import configuration_page, with_metrics
 
 
 def all_models() -> list:
@@ -53,3 +54,9 @@ def test_values_and_limits_are_named():
     assert table["device"][1:3] == ["`cuda`, `cpu`", "`cuda`"]
     assert table["sample_sizes"][1:3] == ["list of whole number from 10", "required"]
     assert table["guidance_scales"][1:3] == ["list of number 1 to 100", "`[3.0]`"]
+
+
+def test_the_table_of_metrics_is_that_of_the_registry():
+    page = (ROOT / "docs/metrics.md").read_text(encoding="utf-8")
+    assert page == with_metrics(page), "run scripts/write_schema.py"
+    assert [name for name in METRICS if f"| `{name}` |" not in page] == []

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from emudrift.data.prompts import prompt_table
+from emudrift.data.prompt_table import prompt_table
 from emudrift.errors import InputError
 
 

@@ -13,14 +13,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from emudrift.data.prompts import (
-    Prompt,
-    check_images_exist,
-    load_prompts,
-    normalise_caption,
-    prompt_table,
-    write_prompts,
-)
+from emudrift.data.prompt_table import check_images_exist, normalise_caption, prompt_table, write_prompts
+from emudrift.data.prompts import Prompt, load_prompts
 from emudrift.errors import InputError
 
 COCO = Path(__file__).parents[3] / "shared/data/coco"

@@ -37,7 +37,7 @@ def demo(tmp_path: Path) -> list[str]:
     write_table(compare(records, "base"), results / "comparison.csv")
     program = (
         f"import sys; from pathlib import Path; sys.path.insert(0, {str(ROOT / 'demo')!r}); import run\n"
-        f"run.ROOT = Path({str(tmp_path)!r}); run.RESULTS = run.ROOT / 'results' / 'demo'; run.main()"
+        f"run.ROOT = Path({str(tmp_path)!r}); run.PATHS = run.ExperimentPaths(run.ROOT / 'results/demo', run.ROOT); run.main()"
     )
     return ["-c", program]
 

@@ -70,14 +70,20 @@ def test_broken_links_are_noticed(tmp_path):
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.relative_to(ROOT).as_posix())
-def test_settings_that_a_page_shows_are_valid(page):
+def test_settings_that_a_page_shows_are_valid(page, tmp_path):
+    text = page.read_text(encoding="utf-8")
     shipped = yaml.safe_load((ROOT / "config.yaml").read_text(encoding="utf-8"))
-    for block in re.findall(r"^```yaml\n(.*?)^```", page.read_text(encoding="utf-8"), flags=re.M | re.S):
+    # The plugins that a page shows, each with its name in its first line, are there for all of its settings.
+    for name, code in re.findall(r"^```python\n# (\w+\.py)\n(.*?)^```", text, flags=re.M | re.S):
+        (tmp_path / name).write_text(code, encoding="utf-8")
+    plugins = {"plugins": [f"./{path.name}" for path in sorted(tmp_path.iterdir())]}
+    for block in re.findall(r"^```yaml\n(.*?)^```", text, flags=re.M | re.S):
         shown = yaml.safe_load(block)
         if isinstance(shown, dict) and set(shown) & set(Config.model_fields):
+            assert set(shown.get("plugins", [])) <= set(plugins["plugins"])
             # Another list of models brings a baseline of its own.
             settings = {key: value for key, value in shipped.items() if key != "baseline" or "models" not in shown}
-            parse_config(settings | shown, page.name)
+            parse_config(settings | shown | plugins, str(tmp_path / page.name))
 
 
 def messages() -> list[str]:

@@ -85,7 +85,7 @@ def with_vote(**changes):
         (with_vote(question="faithfulness"), "a.json: votes: 0: question: faithfulness, but item 0 is about appeal"),
         (with_vote(answer="both"), "a.json: votes: 0: answer: 'both' is not one of left, right, tie (appeal)"),
         (with_vote(answer="LEFT"), "a.json: votes: 0: answer: Input should be 'left', 'right'"),
-        (lambda file: [file], "a.json: : Input should be a valid dictionary"),
+        (lambda file: [file], "a.json: Input should be a valid dictionary"),
     ],
 )
 def test_a_file_that_cannot_be_is_refused_by_name(tmp_path, key, change, said):

@@ -13,9 +13,8 @@ from typing import Any
 
 import numpy as np
 import pytest
-from conftest import ROOT, small_config
+from conftest import ROOT, experiment, small_config
 from PIL import Image
-from test_config import experiment
 
 from emudrift.config.reader import parse_config
 from emudrift.data.prompts import Prompt
@@ -50,7 +49,7 @@ def draw(prompt, ending=".png", size=None, name=None):
 ALL = "for prompt in prompts: draw(prompt)\n"
 
 
-class RowRange:
+class Shard:
     """A shard that a program of the test draws."""
 
     def __init__(self, folder: Path) -> None:
@@ -70,11 +69,11 @@ class RowRange:
 
 
 @pytest.fixture
-def shard(tmp_path, monkeypatch) -> RowRange:
+def shard(tmp_path, monkeypatch) -> Shard:
     monkeypatch.setattr(command, "LOOK", 0.02)
     (tmp_path / "tmp").mkdir()
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "tmp"))
-    return RowRange(tmp_path)
+    return Shard(tmp_path)
 
 
 @pytest.fixture(autouse=True)
@@ -255,16 +254,17 @@ def test_a_signal_to_the_job_ends_the_program(shard):
 JOB = """
 import sys
 from pathlib import Path
-from test_command import DAWDLES, PROGRAM, RowRange
+from test_command import DAWDLES, PROGRAM, Shard
 
 folder = Path(sys.argv[1])
-RowRange(folder).draw(DAWDLES.format(pids=str(folder / "pids")))
+Shard(folder).draw(DAWDLES.format(pids=str(folder / "pids")))
 """
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells a program that its parent died")
 def test_a_program_does_not_outlive_a_job_that_is_killed(tmp_path):
-    environment = os.environ | {"PYTHONPATH": os.pathsep.join([str(ROOT / "src"), str(ROOT / "tests")])}
+    folders = [str(ROOT / folder) for folder in ("src", "tests", "tests/generation")]
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join(folders)}
     job = subprocess.Popen([sys.executable, "-c", JOB, str(tmp_path)], env=environment | {"TMPDIR": str(tmp_path)})
     while not (tmp_path / "pids").exists() or not (tmp_path / "pids").read_text():
         assert job.poll() is None

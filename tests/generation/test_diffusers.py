@@ -11,9 +11,9 @@ import emudrift.runtime.torchvision_fix  # noqa: F401  (before diffusers)
 import numpy as np
 import pytest
 import torch
+from conftest import experiment
 from diffusers import StableDiffusionPipeline, StableDiffusionXLPipeline
 from safetensors.torch import load_file, save_file
-from test_config import experiment
 from tiny_pipeline import tiny_pipeline, tiny_sdxl
 
 from emudrift.data.prompts import Prompt

@@ -15,6 +15,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from conftest import ROOT
 
 from emudrift.config.paths import ExperimentPaths
 from emudrift.data.prompts import Prompt
@@ -87,7 +88,7 @@ def test_the_archive_is_a_webdataset_tar_in_row_order_that_says_nothing_of_when_
 def test_killed_in_mid_work_again_and_again_gives_the_same_bytes(tmp_path, undisturbed):
     """A real process, a real SIGKILL, at a different moment each time."""
     program = (
-        f"import sys; sys.path[:0] = {[str(Path(__file__).parents[1]), str(Path(__file__).parents[2] / 'src')]!r}\n"
+        f"import sys; sys.path[:0] = {[str(ROOT / folder) for folder in ('src', 'tests', 'tests/generation')]!r}\n"
         f"from pathlib import Path; from test_shards import *; make(Path({str(tmp_path / 'killed')!r}), Painter(0.03))"
     )
     partial = tmp_path / "killed" / "partial"

@@ -15,10 +15,12 @@ from records import RANDOM, record, study
 from emudrift.config.arm import Arm
 from emudrift.errors import InputError
 from emudrift.evaluation.fid.comparison import compare, fid_table
-from emudrift.report.figures.differences import comparison_caption, comparison_figure
-from emudrift.report.figures.fid_curve import fid_caption, fid_curve
-from emudrift.report.figures.image_grid import GridRow, image_grid, side_by_side
-from emudrift.report.figures.style import FORMATS, panels_of
+from emudrift.report.figures.captions import comparison_caption, fid_caption, panels_of
+from emudrift.report.figures.differences import comparison_figure
+from emudrift.report.figures.fid_curve import fid_curve
+from emudrift.report.figures.image_grid import image_grid
+from emudrift.report.figures.style import FORMATS
+from emudrift.report.gallery.grid_rows import GridRow, side_by_side
 
 RECORDS = study((1.0, 3.0), (100, 400), (3.0, -6.0), extractor=RANDOM, weights="random")
 

@@ -21,7 +21,7 @@ from emudrift.config.row_range import RowRange
 from emudrift.data.image_io import encode_png
 from emudrift.data.prompts import Prompt
 from emudrift.errors import InputError
-from emudrift.report.figures.image_grid import side_by_side
+from emudrift.report.gallery.grid_rows import side_by_side
 from emudrift.report.gallery.row_blocks import MOST_PROMPTS, archive_files, blocks, ranking_extractor, shards_of
 from emudrift.report.gallery.section import LOW_FLAG, ONE_COLOUR_FLAG, build_gallery
 from emudrift.report.gallery.strips import (

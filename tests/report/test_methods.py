@@ -25,7 +25,7 @@ def metric_rows(*names: str) -> pd.DataFrame:
 def test_settings_are_told_as_they_are() -> None:
     said = written(seed=7).text
     for words in (
-        "the longest caption of each image, in a random order drawn once (seed 7)",
+        "the longest caption of each image, in a random order fixed once (seed 7)",
         "one image for each of the same 400 prompts; results are given for all of them, and for the nested subsets of the first",
         "finetuned is Emu3 (Wang et al., 2024), checkpoint demo/models/base, with the adapter demo/models/finetuned merged",
         "Emu3 generated images of 64 × 64 pixels with classifier-free guidance (Ho and Salimans, 2022) of scale 1 and 3",
@@ -35,7 +35,7 @@ def test_settings_are_told_as_they_are() -> None:
         "delete-one-block jackknife over prompts (Busing et al., 1999), whose 95 % t intervals",
         "adjusted for the 2 comparisons (Holm, 1979)",
         "torch 2.13.0",
-        "Images were drawn on cpu (2 threads).",
+        "Images were generated on cpu (2 threads).",
     ):
         assert words in said, words
     assert "suffix" not in said

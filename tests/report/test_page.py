@@ -13,7 +13,7 @@ import pytest
 from pages import HOSTILE, SVG, Study
 from PIL import Image
 
-from emudrift.report.figures.image_grid import side_by_side
+from emudrift.report.gallery.grid_rows import side_by_side
 from emudrift.report.gallery.section import PAGE, build_gallery
 from emudrift.report.gallery.strips import Block, Shown, strip_of
 from emudrift.report.page import Content, build_report

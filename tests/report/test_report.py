@@ -21,7 +21,7 @@ from emudrift.generation.manifest import load_manifests
 from emudrift.report.answer.verdict import verdict
 from emudrift.report.elements.blocks import Table
 from emudrift.report.elements.wording import decimals, interval_text, number, p_text
-from emudrift.report.figures.image_grid import side_by_side
+from emudrift.report.gallery.grid_rows import side_by_side
 from emudrift.report.sections.fid_tables import comparison_tables, fid_tables
 from emudrift.report.sections.provenance import run_tables
 
@@ -163,12 +163,12 @@ def test_what_was_run_is_told() -> None:
         "random, seed 0",
         "600 images",
         "inception-00112233",
-        "drawn from seed 0",
+        "from seed 0",
     ):
         assert word in text, word
     # A setting that all arms share stands once, one that differs for each of them.
     assert text.count("top_k") == 1
-    assert "Settings in which arms differ" in text
+    assert "Settings that differ between arms" in text
 
 
 def test_shards_that_disagree_are_told_apart() -> None:
@@ -219,7 +219,7 @@ def test_an_arm_without_manifest_or_config_is_refused() -> None:
         study.html()
     study = Study()
     study.records = [FidRecord.model_validate(r.model_dump() | {"arm": f"old-{r.arm}"}) for r in study.records]
-    with pytest.raises(InputError, match="arms that the config has not: old-"):
+    with pytest.raises(InputError, match="arms that are not in the config: old-"):
         study.html()
 
 
@@ -260,7 +260,7 @@ def test_every_attempt_has_its_line_and_their_ends_are_counted() -> None:
     study = Study()
     table = attempts_table(study)
     # Four arms of two shards; the second of each needed two attempts.
-    assert table.note == "12 attempts at 8 shards; how they ended: finished 8, walltime 4."
+    assert table.note == "12 attempts at 8 shards. Outcomes: finished 8, walltime 4."
     assert [(row[1].text, row[8].text) for row in table.rows] == [
         ("1", "finished"), ("1", "walltime: 20 s are left"), ("2", "finished"),
     ] * 4  # fmt: skip
@@ -276,19 +276,19 @@ def test_a_thousand_attempts_are_counted_and_only_those_cut_short_have_lines() -
         update={"attempts": [replace(begun, reason="SIGTERM")] * 150 + [begun] * 850}
     )
     table = attempts_table(study)
-    assert table.note.startswith("1,011 attempts at 8 shards; how they ended: finished 857, SIGTERM 150, walltime 4.")
+    assert table.note.startswith("1,011 attempts at 8 shards. Outcomes: finished 857, SIGTERM 150, walltime 4.")
     assert "the first of 154 that did not finish; images/<arm>/<rows>.attempts.jsonl" in table.note
     assert [row[8].text for row in table.rows] == ["SIGTERM"] * 50
     assert "images/<arm>/<rows>.attempts.jsonl" in study.page().text
     study.manifests[0] = study.manifests[0].model_copy(update={"attempts": [begun] * 1000})
     table = attempts_table(study)
-    assert "Here are those that did not finish;" in table.note
+    assert "Listed: those that did not finish;" in table.note
     assert [row[8].text for row in table.rows] == ["walltime: 20 s are left"] * 4
 
 
 def test_another_vq_than_the_baselines_is_said_beside_the_verdict() -> None:
     study = Study()
-    warning = "turns its tokens into pixels with another VQ than base"
+    warning = "decodes its tokens with another VQ than base"
     assert warning not in words(study.page().text)
     other = next(arm.model for arm in study.experiment.arms() if arm.model != "base")
     study.manifests = [m.model_copy(update={"vq": "b" * 64}) if m.arm.startswith(other) else m for m in study.manifests]
@@ -297,7 +297,7 @@ def test_another_vq_than_the_baselines_is_said_beside_the_verdict() -> None:
 
 def test_smaller_batches_that_memory_forced_are_said_and_counted() -> None:
     study = Study()
-    said = "images were drawn in smaller batches than the rest"
+    said = "images were generated in smaller batches than the rest"
     assert said not in words(study.page().text)
     first = study.manifests[0]
     study.manifests[0] = first.model_copy(update={"drawn_together": {8: first.n_images - 30, 4: 30}})
@@ -309,7 +309,7 @@ def test_smaller_batches_that_memory_forced_are_said_and_counted() -> None:
 
 def test_images_that_a_safety_checker_replaced_are_said_and_counted() -> None:
     study = Study()
-    said = "its safety checker put black in the place of"
+    said = "its safety checker replaced"
     assert said not in words(study.page().text)
     study.manifests[0] = study.manifests[0].model_copy(update={"flagged": ["000000000001", "000000000002"]})
     assert f"{said} 2 images" in words(study.page().text)

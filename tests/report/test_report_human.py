@@ -5,9 +5,9 @@ import json
 import pytest
 from ratings import answer, experiment_of, key_of, votes_file
 
-from emudrift.evaluation.human.votes import RATER_COLUMNS, load_votes, rater_table, vote_table
-from emudrift.evaluation.human.win_rates import RATE_COLUMNS, rate_table
-from emudrift.evaluation.tables import load_table
+from emudrift.evaluation.human.votes import load_votes, rater_table, vote_table
+from emudrift.evaluation.human.win_rates import rate_table
+from emudrift.evaluation.tables import RATE_COLUMNS, RATER_COLUMNS, load_table
 from emudrift.report.sections.human_votes import human_section, human_statements
 
 

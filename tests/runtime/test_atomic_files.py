@@ -20,7 +20,7 @@ from pathlib import Path
 import numpy as np, pandas as pd
 from emudrift.errors import InputError
 from emudrift.runtime.atomic_files import atomic_path, write_bytes_atomically
-from emudrift.data.prompts import write_prompts
+from emudrift.data.prompt_table import write_prompts
 
 def save_array(path):
     with atomic_path(path) as temporary:

@@ -3,7 +3,7 @@
 import re
 
 import pytest
-from test_terminal import CODES, in_pipe, on_terminal
+from terminals import CODES, in_pipe, on_terminal
 
 from emudrift.runtime import progress as module
 from emudrift.runtime.progress import Progress

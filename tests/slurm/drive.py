@@ -6,20 +6,23 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Set
 from pathlib import Path
 from typing import ClassVar
 
 from cluster import Cluster, wait_until
 from conftest import Workflow, small_config
 
+from emudrift.config.experiment import Experiment
+
 ROWS = ("000000-000010", "000010-000020")
 
 
-def prepare(workflow: Workflow, **changes) -> Workflow:
-    """Gives a fresh copy the small experiment: images drawn one at a time (the same bytes, since float32), so that there
-    are more moments to be disturbed at."""
+def prepare(workflow: Workflow) -> Workflow:
+    """Gives a copy the small experiment at one scale: images drawn one at a time (the same bytes, since float32), so that
+    there are more moments to be disturbed at."""
     resources = {"generation_batch_size": 1, "feature_batch_size": 16}
-    workflow.write_config(small_config(resources=resources, **changes))
+    workflow.write_config(small_config(resources=resources, guidance_scales=[3]))
     workflow.results = workflow.folder / "results/small"
     return workflow
 
@@ -33,8 +36,9 @@ class Driver:
         self.log = workflow.folder / f"driver-{time.monotonic_ns()}.log"
         command = [
             sys.executable, "-m", "snakemake", "--profile", "slurm", "--configfile", "test.yaml",
-            # The plugin's first look is after 40 s whatever is set; the next ones need not wait as long here.
-            "--slurm-init-seconds-before-status-checks", "3", "--latency-wait", "10", *arguments,
+            # Looks at its jobs every 3 s, where a real cluster is asked every 40 s and no more than once in ten.
+            "--slurm-init-seconds-before-status-checks", "3", "--max-status-checks-per-second", "1",
+            "--latency-wait", "10", *arguments,
         ]  # fmt: skip
         with open(self.log, "w") as log:
             self.process = subprocess.Popen(
@@ -82,39 +86,53 @@ def shard_of(job: dict[str, str]) -> tuple[str, str] | None:
     return (found[1], found[2]) if found else None
 
 
-def in_mid_work(cluster: Cluster, workflow: Workflow, jobs_hit: set[str]) -> dict[str, str] | None:
-    """A running job, not hit before, whose shard has some of its images but not all."""
+def is_in_mid_work(workflow: Workflow, job: dict[str, str]) -> bool:
+    """Whether the shard that a job draws has some of its images but not all."""
+    shard = shard_of(job)
+    if shard is None:
+        return False
+    partial = workflow.results / "images" / shard[0] / ".partial" / shard[1]
+    return 0 < len({path.name.partition(".")[0] for path in partial.glob("[0-9]*")}) < 10
+
+
+def in_mid_work(cluster: Cluster, workflow: Workflow, jobs_hit: Set[str]) -> dict[str, str] | None:
+    """A running job, not hit before, whose shard is in mid-work."""
     running = payloads(workflow)
     for job in cluster.jobs():
-        shard = shard_of(job)
-        if shard is None or job["JobState"] != "RUNNING" or job["JobId"] in jobs_hit or job["JobId"] not in running:
-            continue
-        partial = workflow.results / "images" / shard[0] / ".partial" / shard[1]
-        if 0 < len({path.name.partition(".")[0] for path in partial.glob("[0-9]*")}) < 10:
+        if job["JobState"] == "RUNNING" and job["JobId"] in running.keys() - jobs_hit and is_in_mid_work(workflow, job):
             return job
     return None
 
 
-def wait_for_mid_work(cluster: Cluster, workflow: Workflow, jobs_hit: set[str]) -> dict[str, str]:
+def wait_for_mid_work(cluster: Cluster, workflow: Workflow, jobs_hit: Set[str]) -> dict[str, str]:
     found = []
     wait_until(lambda: found.append(in_mid_work(cluster, workflow, jobs_hit)) or found[-1], 120, "a shard in mid-work")
     return found[-1]
 
 
-def freeze_in_mid_work(cluster: Cluster, workflow: Workflow) -> tuple[dict[str, str], int]:
+def freeze_in_mid_work(
+    cluster: Cluster, workflow: Workflow, jobs_hit: Set[str] = frozenset()
+) -> tuple[dict[str, str], int]:
     """A job in mid-work and its process, which stands still, so that it cannot end before the fault."""
     while True:
-        job = wait_for_mid_work(cluster, workflow, set())
+        job = wait_for_mid_work(cluster, workflow, jobs_hit)
         pid, _ = payloads(workflow).get(job["JobId"], (0, {}))
         if pid:
             os.kill(pid, signal.SIGSTOP)
-            if in_mid_work(cluster, workflow, set()) is not None:
+            if is_in_mid_work(workflow, job):
                 return job, pid
+            os.kill(pid, signal.SIGCONT)
 
 
 def state(cluster: Cluster, job: dict[str, str]) -> dict[str, str]:
     (now,) = (each for each in cluster.jobs() if each["JobId"] == job["JobId"])
     return now
+
+
+def arms_of(workflow: Workflow, model: str | None = None) -> set[str]:
+    """Full names of the arms of a prepared workflow, or of one of its models."""
+    arms = Experiment.load(workflow.folder / "test.yaml").arms()
+    return {arm.name for arm in arms if model in (None, arm.model)}
 
 
 def targets(workflow: Workflow, arm: str) -> list[str]:

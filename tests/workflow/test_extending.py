@@ -211,7 +211,7 @@ PROMPTS = [Prompt(row, f"{row}", row, f"{row}.png", 64, 64, "a red circle", row)
         (
             "prompt.caption",
             "prompt.text",
-            r"AttributeError: 'Prompt' object has no attribute 'text' \(line 29 of noise\.py\)",
+            r"AttributeError: 'Prompt' object has no attribute 'text' \(line 26 of noise\.py\)",
         ),
         ("def generate(", "def paint(", r"what load returned has no method generate\(prompts\)"),
         ("NoiseGenerator(arm", "Noisegenerator(arm", "NameError: name 'Noisegenerator' is not defined"),

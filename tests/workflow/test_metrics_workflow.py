@@ -2,7 +2,6 @@
 
 import json
 import re
-import shutil
 from pathlib import Path
 
 import emudrift.runtime.torchvision_fix  # noqa: F401  (before transformers)
@@ -15,7 +14,7 @@ from tiny_networks import tiny_clip, tiny_dinov2
 
 INCEPTION = small_config()["extractors"][0]
 FOLDER_MODELS = [
-    {"name": name, "generator": "folder", "images": f"demo/data/images{suffix}"}
+    {"name": name, "generator": "folder", "images": f"few/images{suffix}"}
     for name, suffix in (("base", ""), ("again", "/"))
 ]
 AFTERWARDS = {"collect_metrics", "report"}
@@ -23,7 +22,8 @@ AFTERWARDS = {"collect_metrics", "report"}
 
 def config_of(**changes):
     """Images that exist already: nothing has to be drawn."""
-    return small_config(models=FOLDER_MODELS, sample_sizes=[20, 40], shard_size=40, **changes)
+    few = {"captions": "few/captions.json", "images": "few/images"}
+    return small_config(prompts=few, models=FOLDER_MODELS, sample_sizes=[20, 40], shard_size=40, **changes)
 
 
 @pytest.fixture(scope="module")
@@ -62,8 +62,7 @@ def test_a_metric_that_is_switched_on_plans_only_its_own_jobs(finished):
 def test_every_metric_from_tiny_checkpoints(finished, new_workflow, checkpoints):
     """Both models are the same images, and the reference is those of the captions: all is known."""
     workflow = new_workflow("all")
-    for name in ("results", "resources", ".snakemake"):
-        shutil.copytree(finished.folder / name, workflow.folder / name, copy_function=shutil.copy2)
+    workflow.take_over(finished.folder)
     metrics = ["fid", "kid", "precision_recall", "density_coverage", "cmmd", "clip_score"]
     changes = config_of(metrics=metrics, extractors=eyes(checkpoints), note="Random weights.")
     config = workflow.write_config(changes | {"reference": {"images": "dataset", "selection": "same"}})

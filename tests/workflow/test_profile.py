@@ -3,7 +3,6 @@
 import os
 import re
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -23,11 +22,9 @@ def workflow(new_workflow) -> Workflow:
 
 def requests(workflow: Workflow, *arguments: str) -> dict[str, dict[str, str]]:
     """Rule, single or in a group, to what its jobs ask for; rules that run where Snakemake runs are left out."""
-    command = [sys.executable, "-m", "snakemake", "--configfile", "test.yaml", "--dry-run", *arguments]
-    result = subprocess.run(command, cwd=workflow.folder, text=True, capture_output=True, timeout=120)
-    assert result.returncode == 0, result.stdout + result.stderr
+    result = workflow.snakemake("--dry-run", *arguments, config="test.yaml")
     found, rule = {}, ""
-    for line in (result.stdout + result.stderr).splitlines():
+    for line in result.stdout.splitlines():
         words = line.split()
         if words[:1] == ["rule"]:
             rule = words[1].rstrip(":")

@@ -36,8 +36,7 @@ def test_the_experiment_makes_every_output(finished):
 def finished_copy(finished, new_workflow):
     """The finished experiment in a folder of its own, where a test may break it."""
     workflow = new_workflow("over")
-    for name in ("results", "resources", ".snakemake"):
-        shutil.copytree(finished.folder / name, workflow.folder / name, copy_function=shutil.copy2)
+    workflow.take_over(finished.folder)
     workflow.config = workflow.write_config(small_config())
     return workflow
 
@@ -196,7 +195,7 @@ def test_another_experiment_takes_the_reference_from_the_cache(finished):
 
 def test_images_do_not_depend_on_batch_size_or_shard_size(finished, new_workflow):
     """The same arms again, five to a shard and three to a batch: the same image for every prompt."""
-    workflow = new_workflow("split")
+    workflow = finished_copy(finished, new_workflow)
     resources = small_config()["resources"] | {"generation_batch_size": 3}
     config = workflow.write_config(
         small_config(shard_size=5, sample_sizes=[10], resources=resources, guidance_scales=[3])

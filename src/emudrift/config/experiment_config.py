@@ -157,8 +157,7 @@ class Config(Settings):
     )
     metrics: list[MetricName] = Field(
         ["fid"],
-        description="fid for every N; for the largest N also kid, precision_recall and density_coverage (of inception and "
-        "dinov2), cmmd and clip_score (of clip).",
+        description="fid for every N, the others for the largest N alone; docs/metrics.md says which extractors each needs.",
     )
     reference: Reference = Field(default_factory=lambda: Reference())
     human_evaluation: HumanEvaluation = Field(default_factory=lambda: HumanEvaluation())

@@ -110,7 +110,7 @@ class Inception(ExtractorSettings):
     distance: ClassVar[str | None] = "FID"
     citation: ClassVar[str] = "Heusel et al., 2017"
     loader: ClassVar[str] = "emudrift.features.inception:load"
-    checker: ClassVar[str] = "emudrift.features.inception:check"
+    checker: ClassVar[str] = "emudrift.features.inception_weights:check"
 
     name: Literal["inception", "inception-random"] = Field(
         "inception",

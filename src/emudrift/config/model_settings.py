@@ -82,9 +82,18 @@ class ModelSettings(Settings):
         """What it is made of, by role."""
         return {}
 
+    def weights_variant(self) -> str | None:
+        """Variant of the weight files that is downloaded for it; None: those without one."""
+        return None
+
+    def needs_code(self) -> bool:
+        """Whether Python files of a repository are downloaded for it."""
+        return False
+
     def download_part(self) -> str:
         """Which part of a repository is downloaded for it, as an ending of the folder's name: parts lie apart."""
-        return ""
+        variant = self.weights_variant()
+        return ("" if variant is None else f".{variant}") + ".code" * self.needs_code()
 
     def extra_files(self, experiment: "Experiment") -> "dict[str, Path]":
         """Files besides checkpoints that can change a pixel, by names that are the same on every machine."""

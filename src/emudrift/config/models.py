@@ -212,15 +212,18 @@ class DiffusersModel(ModelSettings):
     def checkpoints(self, experiment: "Experiment") -> dict[str, Checkpoint]:
         return {"checkpoint": self.checkpoint}
 
-    def download_part(self) -> str:
-        return f".{self.variant}" * (self.variant is not None) + ".code" * self.trust_remote_code
+    def weights_variant(self) -> str | None:
+        return self.variant
+
+    def needs_code(self) -> bool:
+        return self.trust_remote_code
 
     def weights_words(self) -> tuple[str, str]:
         return self.checkpoint.source, "–"
 
 
 class CommandModel(ModelSettings):
-    """Any program that takes prompts as JSON Lines and writes images: a model with an environment of its own."""
+    """Any program that takes prompts as JSON Lines and writes images: a model with a separate environment."""
 
     checker: ClassVar[str] = "emudrift.generation.command:check_model"
     recogniser: ClassVar[str] = "emudrift.generation.command:model_is_unchanged"

@@ -1,15 +1,19 @@
-"""docs/configuration.md: every key of the config in tables, made from the JSON schema of the models and nothing else."""
+"""docs/configuration.md, every key of the config in tables, from the JSON schema; and the table of metrics, from the registry."""
 
 import json
 import re
 from typing import Any
+
+from emudrift.config.extractors import EXTRACTORS
+from emudrift.config.metrics import METRICS, Metric, built_in
+from emudrift.config.registry import names_of
 
 Schema = dict[str, Any]
 
 INTRODUCTION = """\
 # Configuration
 
-*Made from the models in `src/emudrift/config.py` by `python scripts/write_schema.py`: do not edit this page, edit them.*
+*Generated from `src/emudrift/config/` by `python scripts/write_schema.py`: edit the classes there, not this page.*
 
 One YAML file is one experiment: `config.yaml` is the study at full size, after the published one ([what
 differs](protocol.md#the-published-emu3-study)), `demo/config.yaml` the miniature.
@@ -176,3 +180,23 @@ def _limits(value: Schema) -> str:
     parts += [f"below {below:g}"] if below is not None else []
     parts += [f"of the form `{value['pattern']}`"] if "pattern" in value else []
     return " " + ", ".join(parts) if parts else ""
+
+
+START, END = "<!-- metrics: from the registry, by scripts/write_schema.py -->\n", "<!-- end of metrics -->\n"
+
+
+def with_metrics(page: str) -> str:
+    """A page with the table of built-in metrics between its two marks."""
+    before, _, rest = page.partition(START)
+    head = "| in the config | values (better) | extractors | definition | source |\n|---|---|---|---|---|\n"
+    rows = "".join(map(_metric_row, map(built_in, METRICS)))
+    return before + START + "\n" + head + rows + "\n" + END + rest.partition(END)[2]
+
+
+def _metric_row(metric: Metric) -> str:
+    values = ", ".join(
+        f"{each.label or each.name} ({'higher' if each.higher_is_better else 'lower'})" for each in metric.values
+    )
+    with_distance = [name for each in EXTRACTORS if each.distance for name in names_of(each, "name")]
+    extractors = ", ".join(f"`{name}`" for name in metric.reads or with_distance)
+    return f"| `{metric.name}` | {values} | {extractors} | {metric.formula} | {metric.citation} |\n"

@@ -12,10 +12,9 @@ from pathlib import Path
 from reprlib import repr as short
 from typing import Any
 
-import pyarrow as pa
-import pyarrow.parquet as pq
 from pycocotools.coco import COCO
 
+from emudrift.data.input_files import inside, read_parquet, refuse_no_file
 from emudrift.errors import InputError
 
 
@@ -186,25 +185,7 @@ def _prompt_id(record: dict[str, Any], where: str) -> str:
     return text
 
 
-def inside(file_name: str, where: str) -> str:
-    """Returns the file name if it is a relative path inside the image folder. Raises InputError otherwise."""
-    absolute = file_name[:1] in ("/", "\\") or re.match(r"[A-Za-z]:", file_name)
-    if not file_name.strip() or absolute or ".." in re.split(r"[/\\]", file_name) or re.search(r"[\0-\x1f]", file_name):
-        raise InputError(
-            f"{where}: the file name {file_name!r} must be relative to the image folder and stay inside it"
-            " (not empty, no leading '/', no '..', no control characters)"
-        )
-    return file_name
-
-
 # --- files ---
-
-
-def refuse_no_file(path: Path, help_: str) -> None:
-    if not path.exists():
-        raise InputError(f"{path} does not exist: {help_}")
-    if not path.is_file():
-        raise InputError(f"{path} is not a file: {help_}")
 
 
 def _read_text(path: Path) -> str:
@@ -303,15 +284,6 @@ def _read_parquet_rows(path: Path) -> _Rows:
     _refuse_repeated(table.column_names, path)
     rows = [(f"{path}: row {number}", record) for number, record in enumerate(table.to_pylist(), start=1)]
     return table.column_names, rows
-
-
-def read_parquet(path: Path) -> pa.Table:
-    try:
-        # Not pq.read_table, which interprets folder names such as `split=test` as columns.
-        with pq.ParquetFile(path) as file:
-            return file.read()
-    except (pa.ArrowException, OSError) as error:
-        raise InputError(f"{path} is not a readable parquet file: {error}") from error
 
 
 def _refuse_repeated(columns: Sequence[str], path: Path) -> None:

@@ -4,7 +4,7 @@ import pandas as pd
 
 from emudrift.config.experiment import Experiment
 from emudrift.data.image_sources import scan_reference_images
-from emudrift.data.prompts import check_images_exist, prompt_table
+from emudrift.data.prompt_table import check_images_exist, prompt_table
 from emudrift.data.reference_list import match_members
 
 

@@ -11,8 +11,8 @@ from pathlib import Path, PurePosixPath
 
 from PIL import Image
 
-from emudrift.data.captions import inside
 from emudrift.data.image_io import load_image
+from emudrift.data.input_files import inside
 from emudrift.errors import InputError
 
 IMAGE_ENDINGS = (

@@ -122,6 +122,66 @@ DIFFERENCE_COLUMNS: dict[str, Any] = {
 
 # Of what is measured image by image: a tokenizer's quality, and the CLIPScore of an arm.
 QUALITY_COLUMNS: dict[str, Any] = {"prompt_id": "str", "psnr": "float64", "ssim": "float64"}
+
+# Of the human evaluation: human_evaluation.csv and raters.csv.
+RATE_COLUMNS: dict[str, Any] = {
+    "question": "str",
+    "baseline": "str",
+    "model": "str",
+    "guidance_scale": "float64",
+    "baseline_arm": "str",
+    "arm": "str",
+    "prompts": "int64",
+    "prompts_asked": "int64",
+    "raters": "int64",
+    "raters_asked": "int64",
+    "raters_failed": "int64",
+    "raters_excluded": "int64",
+    "votes": "int64",
+    "votes_asked": "int64",
+    "wins": "int64",
+    "ties": "int64",
+    "losses": "int64",
+    "both": "int64",
+    "neither": "int64",
+    "no_majority": "int64",
+    "win": "float64",
+    "win_low": "float64",
+    "win_high": "float64",
+    "tie": "float64",
+    "tie_low": "float64",
+    "tie_high": "float64",
+    "loss": "float64",
+    "loss_low": "float64",
+    "loss_high": "float64",
+    "net": "float64",
+    "net_low": "float64",
+    "net_high": "float64",
+    "confidence": "float64",
+    "p": "float64",
+    "p_holm": "float64",
+    "finding": "str",
+    "alpha": "float64",
+    "alpha_low": "float64",
+    "alpha_high": "float64",
+    "study": "str",
+    "note": "str",
+}
+
+RATER_COLUMNS: dict[str, Any] = {
+    "rater": "int64",
+    "votes": "int64",
+    "asked": "int64",
+    "identical": "int64",
+    "identical_right": "int64",
+    "swapped": "int64",
+    "swapped_same": "int64",
+    "swapped_opposite": "int64",
+    "no_preference": "float64",
+    "passed": "str",
+    "used": "str",
+    "study": "str",
+}
 CLIP_SCORE_COLUMNS: dict[str, Any] = {"row": "int64", "prompt_id": "str", "clip_score": "float64", "caption": "str"}
 
 

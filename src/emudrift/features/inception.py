@@ -1,6 +1,5 @@
 """Inception feature extractor for FID: pytorch-fid's network with published weights or, as a stand-in, random weights."""
 
-import hashlib
 import pickle
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
@@ -17,6 +16,7 @@ from emudrift.config.experiment import Experiment
 from emudrift.config.extractors import INCEPTION_SHA256, Inception, Preprocessing
 from emudrift.errors import InputError
 from emudrift.features.batches import features_in_batches
+from emudrift.features.inception_weights import check_weights
 from emudrift.features.preprocessing import inception_input
 
 DIMS = tuple(pytorch_fid.InceptionV3.BLOCK_INDEX_BY_DIM)
@@ -86,23 +86,6 @@ def load_random(seed: int, dims: int, preprocessing: Preprocessing, device: str 
     """The extractor with random weights: needs no download, identical on every machine, for tests and demonstrations only."""
     network = build_network(dims, lambda empty: random_state(empty, seed))
     return InceptionExtractor(network, dims, preprocessing, device, random_weights=True)
-
-
-def check_weights(path: str | Path, sha256: str = INCEPTION_SHA256) -> None:
-    """Raises InputError if the weights file is missing or has another sha256."""
-    try:
-        with open(path, "rb") as file:
-            found = hashlib.file_digest(file, "sha256").hexdigest()
-            size = file.tell()
-    except OSError as error:
-        raise InputError(
-            f"{path}: cannot read the Inception weights: {(error.strerror or str(error)).lower()}"
-        ) from error
-    if found != sha256:
-        raise InputError(
-            f"{path}: not the expected Inception weights, or only a part of them: sha256 {found} ({size:,} bytes), "
-            f"expected {sha256}; download the file again, or set extractors: sha256 if another file is meant"
-        )
 
 
 def build_network(dims: int, make_state: Callable[[nn.Module], Mapping[str, Tensor]]) -> nn.Module:
@@ -176,9 +159,3 @@ def load(settings: Inception, experiment: Experiment) -> InceptionExtractor:
     if weights is None:
         return load_random(settings.seed, settings.dims, settings.preprocessing, device)
     return load_published(weights, settings.dims, settings.preprocessing, device, settings.sha256)
-
-
-def check(settings: Inception, experiment: Experiment) -> None:
-    weights = settings.weights_file(experiment)
-    if weights is not None:
-        check_weights(weights, settings.sha256)

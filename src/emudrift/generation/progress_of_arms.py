@@ -4,7 +4,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-import pandas as pd
+import pyarrow.parquet as pq
 
 from emudrift.config.arm import Arm
 from emudrift.config.experiment import Experiment
@@ -61,7 +61,7 @@ def survey(experiment: Experiment) -> list[ArmState]:
     """The state of all arms. Raises InputError for an invalid history."""
     n = max(experiment.config.sample_sizes)
     prompts = experiment.paths.prompts
-    rows = len(pd.read_parquet(prompts, columns=[])) if prompts.exists() else None
+    rows = pq.read_metadata(prompts).num_rows if prompts.exists() else None
     states = []
     for arm in experiment.arms():
         shards = [_shard_state(experiment, arm, shard, rows) for shard in experiment.shards(n)]

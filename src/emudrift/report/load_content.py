@@ -7,8 +7,6 @@ import pandas as pd
 
 from emudrift.config.experiment import Experiment
 from emudrift.evaluation.human.study import imported_tables
-from emudrift.evaluation.human.votes import RATER_COLUMNS
-from emudrift.evaluation.human.win_rates import RATE_COLUMNS
 from emudrift.evaluation.tables import (
     CLIP_SCORE_COLUMNS,
     COMPARISON_COLUMNS,
@@ -16,6 +14,8 @@ from emudrift.evaluation.tables import (
     FID_COLUMNS,
     METRIC_COLUMNS,
     QUALITY_COLUMNS,
+    RATE_COLUMNS,
+    RATER_COLUMNS,
     load_table,
 )
 from emudrift.generation.manifest import load_manifests

@@ -14,9 +14,8 @@ from emudrift.errors import InputError
 from emudrift.generation.manifest import Manifest
 from emudrift.report.answer.verdict import verdict
 from emudrift.report.elements.blocks import Picture, Section, csv_of, data_uri
-from emudrift.report.figures.differences import comparison_caption
-from emudrift.report.figures.fid_curve import fid_caption
-from emudrift.report.figures.image_grid import side_by_side
+from emudrift.report.figures.captions import comparison_caption, fid_caption
+from emudrift.report.gallery.grid_rows import side_by_side
 from emudrift.report.gallery.section import Gallery
 from emudrift.report.sections.benchmarks import Cost, cost_tables
 from emudrift.report.sections.fid_tables import comparison_tables, fid_tables
@@ -30,16 +29,16 @@ SCRIPTS = ("page.js", "gallery.js")
 
 @dataclass(frozen=True)
 class Content:
-    """What a page is made of.
+    """The input of a page.
 
     Attributes:
         fid, comparison: fid.csv and comparison.csv.
         manifests: of all shards of all arms.
-        fid_svg, comparison_svg: by `figures.fid_curve` and `figures.comparison_figure`.
-        gallery: by `tiles.build_gallery`.
+        fid_svg, comparison_svg: by `figures.fid_curve.fid_curve` and `figures.differences.comparison_figure`.
+        gallery: by `gallery.section.build_gallery`.
         metrics, metric_differences: metrics.csv and metric_differences.csv, where there are metrics beyond FID.
         tokenizers: what `tokenizer_quality` measured, by arm, where there are tokenizers.
-        costs: of each rule.
+        costs: CPU time and memory of each rule.
         human, raters: human_evaluation.csv and raters.csv, where votes were imported.
     """
 
@@ -67,7 +66,7 @@ def build_report(experiment: Experiment, content: Content) -> str:
     shards = {arm.name: [m for m in content.manifests if m.arm == arm.name] for arm in arms}
     strangers = sorted(set(fid["arm"]) - set(shards))
     if strangers:
-        raise InputError(f"fid.csv has arms that the config has not: {', '.join(strangers)}; run the workflow again")
+        raise InputError(f"fid.csv has arms that are not in the config: {', '.join(strangers)}; run the workflow again")
     for arm in arms:
         if not shards[arm.name]:
             raise InputError(f"arm {arm.name} has no manifest: run its shards before the report")
@@ -98,7 +97,7 @@ def build_report(experiment: Experiment, content: Content) -> str:
 
 
 def _sections(experiment: Experiment, content: Content, shards: dict[str, list[Manifest]]) -> list[Section]:
-    """All sections below the answer, in the order of the page. One without anything in it is left out."""
+    """All sections below the answer, in the order of the page. Empty ones are omitted."""
     fid, comparison, arms = content.fid, content.comparison, side_by_side(experiment.arms())
     largest = comparison[comparison["n"] == comparison["n"].max()]
     registered = [experiment.config.metric(name) for name in experiment.config.metric_names()]
@@ -109,7 +108,7 @@ def _sections(experiment: Experiment, content: Content, shards: dict[str, list[M
     floors = tokenizer_tables(content.tokenizers, arms)
     curve = Picture(
         data_uri(content.fid_svg, "image/svg+xml"),
-        "FID against the number of images for every arm; the numbers are in the table of FIDs below",
+        "FID against the number of images for every arm; the table of FIDs below has the numbers",
         fid_caption(fid, experiment.floors),
         data_uri(csv_of(fid).encode(), "text/csv;charset=utf-8"),
         "fid",
@@ -184,7 +183,7 @@ def _environment() -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    # Captions as they are, in place of six characters for every letter beyond ASCII; <, >, & and ' are escaped all the same.
+    # Captions in UTF-8 instead of six characters for every non-ASCII letter; <, >, & and ' are still escaped.
     environment.policies["json.dumps_kwargs"] = {"ensure_ascii": False, "separators": (",", ":")}
     return environment
 

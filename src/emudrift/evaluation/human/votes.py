@@ -11,6 +11,7 @@ from pydantic import BaseModel, ConfigDict
 
 from emudrift.errors import InputError
 from emudrift.evaluation.human.study import ANSWERS, Item, Key, Question
+from emudrift.evaluation.tables import RATER_COLUMNS
 from emudrift.runtime.json_files import load_record
 
 logger = logging.getLogger(__name__)
@@ -34,20 +35,6 @@ VOTE_COLUMNS: dict[str, Any] = {
     "right_arm": "str",
     "answer": "str",
     "choice": "str",
-}
-RATER_COLUMNS: dict[str, Any] = {
-    "rater": "int64",
-    "votes": "int64",
-    "asked": "int64",
-    "identical": "int64",
-    "identical_right": "int64",
-    "swapped": "int64",
-    "swapped_same": "int64",
-    "swapped_opposite": "int64",
-    "no_preference": "float64",
-    "passed": "str",
-    "used": "str",
-    "study": "str",
 }
 
 

@@ -12,56 +12,12 @@ from emudrift.errors import InputError
 from emudrift.evaluation.human.agreement import alpha_interval, krippendorff_alpha
 from emudrift.evaluation.human.study import APPEAL, FAITHFULNESS, Key, Pair, Question
 from emudrift.evaluation.intervals import holm
-from emudrift.evaluation.tables import BETTER, NONE, WORSE
+from emudrift.evaluation.tables import BETTER, NONE, RATE_COLUMNS, WORSE
 
 CONFIDENCE = 0.95
 CHOICES: dict[Question, tuple[str, ...]] = {
     APPEAL: ("model", "baseline", "tie"),
     FAITHFULNESS: ("model", "baseline", "both", "neither"),
-}
-
-RATE_COLUMNS: dict[str, Any] = {
-    "question": "str",
-    "baseline": "str",
-    "model": "str",
-    "guidance_scale": "float64",
-    "baseline_arm": "str",
-    "arm": "str",
-    "prompts": "int64",
-    "prompts_asked": "int64",
-    "raters": "int64",
-    "raters_asked": "int64",
-    "raters_failed": "int64",
-    "raters_excluded": "int64",
-    "votes": "int64",
-    "votes_asked": "int64",
-    "wins": "int64",
-    "ties": "int64",
-    "losses": "int64",
-    "both": "int64",
-    "neither": "int64",
-    "no_majority": "int64",
-    "win": "float64",
-    "win_low": "float64",
-    "win_high": "float64",
-    "tie": "float64",
-    "tie_low": "float64",
-    "tie_high": "float64",
-    "loss": "float64",
-    "loss_low": "float64",
-    "loss_high": "float64",
-    "net": "float64",
-    "net_low": "float64",
-    "net_high": "float64",
-    "confidence": "float64",
-    "p": "float64",
-    "p_holm": "float64",
-    "finding": "str",
-    "alpha": "float64",
-    "alpha_low": "float64",
-    "alpha_high": "float64",
-    "study": "str",
-    "note": "str",
 }
 
 

@@ -32,7 +32,7 @@ METRIC = Metric(
     higher_is_better=False,
     corrects_bias=True,
     reads=("clip",),
-    formula="Gaussian kernel with σ = 10 on embeddings of length 1, times 1,000",
+    formula="1,000 × squared MMD with a Gaussian kernel, σ = 10, of embeddings of length 1",
     citation="Jayasumana et al., 2024",
     bibtex=r"""@inproceedings{jayasumana2024rethinking,
   author    = {Jayasumana, Sadeep and Ramalingam, Srikumar and Veit, Andreas and Glasner, Daniel and Chakrabarti, Ayan

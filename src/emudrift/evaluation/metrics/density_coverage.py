@@ -33,7 +33,8 @@ METRIC = Metric(
     function=density_coverage,
     resampled=resampled,
     values=(Value("density", True), Value("coverage", True, bounds=(0, 1))),
-    formula=f"k = {neighbours.DENSITY_K}",
+    formula="mean number of nearest-neighbour balls of real images that contain a generated one, over k; share of balls that "
+    f"contain one; k = {neighbours.DENSITY_K}",
     citation="Naeem et al., 2020",
     bibtex=r"""@inproceedings{naeem2020reliable,
   author    = {Naeem, Muhammad Ferjad and Oh, Seong Joon and Uh, Youngjung and Choi, Yunjey and Yoo, Jaejun},

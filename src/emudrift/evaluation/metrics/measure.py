@@ -4,14 +4,11 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-import pandas as pd
-
 from emudrift.config.experiment import Experiment
 from emudrift.data.prompts import load_prompts
 from emudrift.evaluation.fid.fid import same_images
 from emudrift.evaluation.metrics.compute import compute_metric
 from emudrift.evaluation.metrics.record import MetricFile, MetricRecord
-from emudrift.evaluation.tables import write_table
 from emudrift.features.feature_files import load_features
 
 NO_REFERENCE = {"reference": "none", "reference_selection": "none", "reference_key": ""}
@@ -71,6 +68,11 @@ def measure(experiment: Experiment, full_name: str, extractor_name: str, arm_nam
 
 def write_per_image(experiment: Experiment, record: MetricRecord, path: Path) -> None:
     """CSV of one number per image: row, prompt_id, the metric's name, caption."""
+    # Here, since the other metrics compute without pandas.
+    import pandas as pd
+
+    from emudrift.evaluation.tables import write_table
+
     prompts = load_prompts(experiment.paths.prompts)
     rows = [(p.row, p.prompt_id, score, p.caption) for p, score in zip(prompts, record.per_image, strict=False)]
     write_table(pd.DataFrame(rows, columns=["row", "prompt_id", record.metric, "caption"]), path)

@@ -33,7 +33,8 @@ METRIC = Metric(
     function=precision_recall,
     resampled=resampled,
     values=(Value("precision", True, bounds=(0, 1)), Value("recall", True, bounds=(0, 1))),
-    formula=f"k = {neighbours.PRECISION_K}",
+    formula="share of generated (real) images within the nearest-neighbour balls of real (generated) ones, "
+    f"k = {neighbours.PRECISION_K}",
     citation="Kynkäänniemi et al., 2019",
     bibtex=r"""@inproceedings{kynkaanniemi2019improved,
   author    = {Kynk{\"a}{\"a}nniemi, Tuomas and Karras, Tero and Laine, Samuli and Lehtinen, Jaakko and Aila, Timo},

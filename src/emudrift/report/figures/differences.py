@@ -11,6 +11,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from emudrift.config.extractors import distance_name
+from emudrift.report.figures.captions import has_random, panels_of
 from emudrift.report.figures.style import (
     COLUMN,
     LINES,
@@ -18,22 +19,11 @@ from emudrift.report.figures.style import (
     STYLE,
     colours_of,
     forest_rows,
-    has_random,
-    interval_words,
     panel_title,
-    panels_of,
-    random_words,
     save_figure,
     scale_label,
     shortened,
     tick_label,
-)
-
-DIFFERENCE_CAPTION = (
-    "FID difference from {baseline} at N = {n}: bias-corrected estimates. Thick lines: {confidence} intervals ({method}; "
-    "paired by prompt); thin lines: intervals adjusted for all comparisons shown (Holm). Values right of 0: worse than "
-    "{baseline}. Filled markers: the adjusted interval excludes 0; hollow markers: no difference found. Grey, below each: "
-    "difference in FID∞ with its interval."
 )
 
 
@@ -68,17 +58,6 @@ def comparison_figure(comparison: pd.DataFrame, path: str | Path, *, width: floa
             )
             place.suptitle(panel_title(title, panel), x=0.01, ha="left", weight="bold")
         save_figure(figure, path, table)
-
-
-def comparison_caption(comparison: pd.DataFrame) -> str:
-    """The caption of `comparison_figure`; empty if there is nothing to compare."""
-    if comparison.empty:
-        return ""
-    words = interval_words(comparison) | {
-        "baseline": comparison["baseline"].iloc[0],
-        "n": f"{comparison['n'].max():,}",
-    }
-    return DIFFERENCE_CAPTION.format(**words) + random_words(comparison)
 
 
 def _draw_forest(axes: Any, table: pd.DataFrame, models: list[str], colours: dict[str, Any]) -> None:

@@ -16,40 +16,20 @@ from matplotlib.ticker import MaxNLocator
 
 from emudrift.config.extractors import distance_name
 from emudrift.errors import InputError
+from emudrift.report.figures.captions import banded, has_random, panels_of
 from emudrift.report.figures.style import (
     COLUMN,
     STEPS,
     STYLE,
     colours_of,
     forest_rows,
-    has_random,
-    interval_words,
     look_of,
     panel_title,
-    panels_of,
-    random_words,
     save_figure,
     scale_label,
     shortened,
     tick_label,
 )
-
-FID_CAPTION = (
-    "FID against the number of generated images N; lower is better. Curves (left): plain FID, which is biased upwards "
-    "at small N; the bias depends on the model, so curves should not be compared with each other at small N. "
-    "Points with bars (right, same axis), both with {confidence} intervals ({method}): bias-corrected FID at the "
-    "largest N, and FID∞, the intercept of a linear fit in 1/N. Colour: guidance scale. Line style and marker: model."
-)
-
-FLOOR_CAPTION = (
-    " Dotted: {floors}, the real images encoded and decoded by the model's VQ, a lower bound for this tokenizer."
-)
-
-BAND_CAPTION = (
-    " Bands: intervals of the bias-corrected FID at smaller N, down to twice the number of feature dimensions."
-)
-
-SHADED_CAPTION = " Shaded: N below twice the number of feature dimensions, where absolute values are unreliable."
 
 
 def fid_curve(fid: pd.DataFrame, path: str | Path, *, floors: Sequence[str] = (), width: float = COLUMN) -> None:
@@ -92,26 +72,12 @@ def fid_curve(fid: pd.DataFrame, path: str | Path, *, floors: Sequence[str] = ()
         save_figure(figure, path, fid)
 
 
-def fid_caption(fid: pd.DataFrame, floors: Sequence[str] = ()) -> str:
-    """The caption of `fid_curve`."""
-    shaded = "" if fid["reliable"].all() else SHADED_CAPTION
-    floor = FLOOR_CAPTION.format(floors=", ".join(floors)) if floors else ""
-    bands = BAND_CAPTION if any(len(_banded(arm)) for _, arm in fid.groupby(["arm", "reference_key"])) else ""
-    return FID_CAPTION.format(**interval_words(fid)) + bands + floor + shaded + random_words(fid)
-
-
-def _banded(arm: pd.DataFrame) -> pd.DataFrame:
-    """The points of an arm whose intervals are plotted as a band: all valid ones, if there are at least two N."""
-    valid = arm[arm["reliable"]]
-    return valid if valid["n"].nunique() > 1 else valid[:0]
-
-
 def _draw_curves(axes: Any, table: pd.DataFrame, looks: dict[str, Any], colours: dict[str, Any]) -> None:
     dims, largest = int(table["dims"].iloc[0]), int(table["n"].max())
     for _, arm in table.groupby("arm", sort=False):
         line, marker, filled = looks[str(arm["model"].iloc[0])]
         colour = colours[scale_label(arm["guidance_scale"].iloc[0])]
-        band = _banded(arm)
+        band = banded(arm)
         if len(band):
             axes.fill_between(band["n"], band["low"], band["high"], color=colour, alpha=0.15, linewidth=0, zorder=1)
         axes.plot(

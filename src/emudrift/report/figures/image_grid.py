@@ -1,12 +1,10 @@
 """Image grid: one row per prompt, with the real image and the image of every arm."""
 
 import logging
-import math
 import re
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -17,11 +15,10 @@ from matplotlib import font_manager
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.font_manager import FontProperties
-from PIL import Image
 
-from emudrift.config.arm import Arm
 from emudrift.errors import InputError
 from emudrift.report.figures.style import COLUMN, STYLE, save_figure
+from emudrift.report.gallery.grid_rows import GridRow
 
 # Font fallback: matplotlib takes each character from the first font that has it.
 _FONTS = (
@@ -42,21 +39,6 @@ _FONTS = (
     "Noto Emoji",
     "Symbola",
 )
-
-
-@dataclass(frozen=True)
-class GridRow:
-    """One prompt of the image grid: its caption, the real image (None if there is none) and one image per arm."""
-
-    prompt_id: str
-    caption: str
-    real: Image.Image | None
-    images: Sequence[Image.Image]
-
-
-def side_by_side(arms: Sequence[Arm]) -> list[Arm]:
-    """Arms sorted so that those of equal guidance scale are adjacent."""
-    return sorted(arms, key=lambda arm: -math.inf if arm.guidance_scale is None else arm.guidance_scale)
 
 
 def image_grid(labels: Sequence[str], rows: Sequence[GridRow], path: str | Path) -> None:

@@ -10,8 +10,8 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
-from emudrift.config.experiment import SELECTIONS
 from emudrift.errors import InputError
+from emudrift.report.figures.captions import has_random
 from emudrift.runtime.atomic_files import atomic_path, write_bytes_atomically
 
 # Inches: one column of a two-column paper. A figure made for this width is legible there and scales up.
@@ -43,22 +43,6 @@ _UNGUIDED = "0.35"
 STEPS = (1, 2, 5, 10)
 
 
-def panels_of(table: pd.DataFrame) -> list[tuple[str, pd.DataFrame]]:
-    """Splits a table into panels: one per extractor, or per extractor and reference selection if there are two.
-
-    Returns:
-        (title, rows) per panel; the title begins with the extractor's name.
-    """
-    panels = []
-    for extractor, whole in table.groupby("extractor", sort=False):
-        parts = [(str(selection), part) for selection, part in whole.groupby("reference_selection", sort=False)]
-        panels += [
-            (str(extractor) if len(parts) == 1 else f"{extractor}, reference: {SELECTIONS[selection]}", part)
-            for selection, part in parts
-        ]
-    return panels
-
-
 def forest_rows(table: pd.DataFrame) -> list[Any]:
     return list(table.itertuples(index=False))
 
@@ -87,25 +71,6 @@ def panel_title(title: str, table: pd.DataFrame) -> str:
     note = str(table["note"].iloc[0]).partition(". ")[0]
     note = note if len(note) <= 60 else f"{note[:59]}…"
     return f"{shortened(title, 60)}{warning}" + (f"\n{note}" if note else "")
-
-
-def has_random(table: pd.DataFrame) -> bool:
-    return bool((table["weights"] == "random").any())
-
-
-def random_words(table: pd.DataFrame) -> str:
-    if not has_random(table):
-        return ""
-    return " Values from extractors with random weights are meaningful only within this experiment."
-
-
-def interval_words(table: pd.DataFrame) -> dict[str, str]:
-    """Confidence level and method of the intervals at the largest N, the ones that are plotted."""
-    last = table[table["n"] == table["n"].max()]
-    return {
-        "confidence": f"{last['confidence'].iloc[0] * 100:.3g} %",
-        "method": " or ".join(dict.fromkeys(last["method"])),
-    }
 
 
 def tick_label(value: float, _: int | None = None) -> str:

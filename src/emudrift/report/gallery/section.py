@@ -10,7 +10,7 @@ import numpy as np
 from emudrift.config.experiment import Experiment
 from emudrift.errors import InputError
 from emudrift.report.elements.blocks import data_uri, label_of
-from emudrift.report.figures.image_grid import side_by_side
+from emudrift.report.gallery.grid_rows import side_by_side
 from emudrift.report.gallery.row_blocks import MOST_PROMPTS
 from emudrift.report.gallery.strips import Block, cells_of
 

@@ -20,7 +20,7 @@ from emudrift.data.reference_list import match_members
 from emudrift.errors import InputError
 from emudrift.features.feature_files import load_features
 from emudrift.generation.archives import read_archive
-from emudrift.report.figures.image_grid import GridRow, side_by_side
+from emudrift.report.gallery.grid_rows import GridRow, side_by_side
 from emudrift.report.gallery.row_blocks import feature_files, generated_arms, ranking_extractor, shards_of
 from emudrift.runtime.atomic_files import TEMPORARY_PREFIX, write_bytes_atomically
 from emudrift.runtime.json_files import load_record

@@ -10,7 +10,7 @@ from emudrift.config.extractors import distance_name
 from emudrift.evaluation.tables import rows_of
 from emudrift.report.elements.blocks import Cell, Table, csv_of, label_of
 from emudrift.report.elements.wording import decimals, interval_text, number, p_text
-from emudrift.report.figures.style import panels_of
+from emudrift.report.figures.captions import panels_of
 
 
 def fid_tables(fid: pd.DataFrame, arms: Sequence[Arm]) -> list[Table]:

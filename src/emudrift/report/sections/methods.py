@@ -1,4 +1,4 @@
-"""The methods paragraph, ready to paste: what was done, from the settings and the results, with what it cites."""
+"""The methods paragraph, ready to paste into a paper: from the settings and results, with its citations."""
 
 import math
 from collections.abc import Sequence
@@ -72,7 +72,7 @@ def _prompts(experiment: Experiment) -> str:
     splits = f", split {listing(source.splits)}" if source.splits else ""
     smaller = f", and for the nested subsets of the first {listing(f'{n:,}' for n in sizes[:-1])}" if sizes[1:] else ""
     return (
-        f"Prompts were {what} {source.captions}{splits}), the {source.caption} caption of each image, in a random order drawn "
+        f"Prompts were {what} {source.captions}{splits}), the {source.caption} caption of each image, in a random order fixed "
         f"once (seed {config.seed}). Every model has one image for each of the same {sizes[-1]:,} prompts; results are given "
         f"for all of them{smaller}."
     )
@@ -167,5 +167,5 @@ def _software(manifests: Sequence[Manifest]) -> str:
     }
     versions = [f"{package} {'/'.join(values)}" for package, values in found.items() if values]
     devices = list(dict.fromkeys(device for manifest in manifests for device in manifest.devices))
-    drawn = f" Images were drawn on {listing(devices)}." if devices else ""
+    drawn = f" Images were generated on {listing(devices)}." if devices else ""
     return f"Everything was computed with emudrift ({', '.join(versions)}).{drawn}"

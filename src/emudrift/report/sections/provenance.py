@@ -1,4 +1,4 @@
-"""What was run: the tables at the end of the page, from what the shards wrote beside their archives."""
+"""Provenance: how the results were produced, from the manifests of the shards."""
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
@@ -13,15 +13,16 @@ from emudrift.generation.attempts import FINISHED
 from emudrift.generation.manifest import Manifest
 from emudrift.report.elements.blocks import Cell, Table, label_of
 from emudrift.report.elements.wording import listing
+from emudrift.runtime.terminal import duration
 
 ATTEMPTS = 50
-"""Attempts that the page has lines for."""
+"""Rows of the table of attempts, at most."""
 
 
 def run_tables(
     experiment: Experiment, arms: Sequence[Arm], shards: dict[str, list[Manifest]], fid: pd.DataFrame
 ) -> list[Table]:
-    """All of them, in the order of the page.
+    """All tables of the section, in the order of the page.
 
     Args:
         shards: the manifests of each arm, by its name.
@@ -38,35 +39,35 @@ def run_tables(
 
 
 def caveats_of_run(experiment: Experiment, arms: Sequence[Arm], shards: dict[str, list[Manifest]]) -> list[str]:
-    """What a reader must know of how the images were drawn, in sentences."""
+    """What a reader must know about how the images were generated, in sentences."""
     off: dict[str, list[str]] = {}
     for arm in arms:
         if text := experiment.model(arm.model).caveat(arm.settings):
             off.setdefault(text, []).append(arm.model)
     said = [text.format(models=listing(dict.fromkeys(models))) for text, models in off.items()]
     said += [
-        f"{model} turns its tokens into pixels with another VQ than {experiment.baseline}: a part of the difference may be the "
-        f"VQ's. “vq: {experiment.baseline}” in its model decodes both with one."
+        f"{model} decodes its tokens with another VQ than {experiment.baseline}: part of the difference may come from the VQ. "
+        f"Set “vq: {experiment.baseline}” for this model to decode both with the same one."
         for model in other_vqs(experiment, shards)
     ]
     for arm in arms:
         flagged = sum(len(manifest.flagged) for manifest in shards[arm.name])
         if flagged:
             said.append(
-                f"{label_of(arm)}: its safety checker put black in the place of {flagged:,} images (manifests name them: "
-                "“flagged”); they count as drawn, and make its FID worse."
+                f"{label_of(arm)}: its safety checker replaced {flagged:,} images by black ones (listed as “flagged” in the "
+                "manifests); they count as generated and increase its FID."
             )
         forced = sum(manifest.forced for manifest in shards[arm.name])
         if forced:
             said.append(
-                f"{label_of(arm)}: memory ran out, and {forced:,} images were drawn in smaller batches than the rest. In 16 bit "
-                "that moves roundings: the images are as good, but another run would not draw the same."
+                f"{label_of(arm)}: memory ran out, and {forced:,} images were generated in smaller batches than the rest. In 16 "
+                "bit this changes rounding: the images are equally good, but another run would not reproduce them exactly."
             )
     return said
 
 
 def experiment_facts(experiment: Experiment, fid: pd.DataFrame, manifests: Sequence[Manifest]) -> list[tuple[str, str]]:
-    """What the whole experiment shares, by its name. Times are those of the manifests, so that equal runs give equal pages."""
+    """Facts about the experiment as a whole, with their names. Times are those of the manifests."""
     config = experiment.config
     chosen = {"full": "all of them", "same": "only the N images whose captions were used"}
     pairs = fid[["reference", "reference_selection"]].drop_duplicates().itertuples(index=False)
@@ -76,7 +77,7 @@ def experiment_facts(experiment: Experiment, fid: pd.DataFrame, manifests: Seque
         ("Prompts", f"{source.captions} ({source.source}), {source.caption} caption of each image"),
         (
             "Order and random numbers",
-            f"drawn from seed {config.seed}; each image has a random number generator of its own",
+            f"from seed {config.seed}; each image has a separate random number generator",
         ),
         ("N", ", ".join(f"{n:,}" for n in sorted(config.sample_sizes))),
         ("Reference", "; ".join(references)),
@@ -92,11 +93,11 @@ def _work(manifests: Sequence[Manifest]) -> list[tuple[str, str]]:
     on_gpu = [attempt.seconds for attempt in attempts if attempt.device and not attempt.device.startswith("cpu")]
     on_cpu = [attempt.seconds for attempt in attempts if not attempt.device or attempt.device.startswith("cpu")]
     hours = [f"{sum(on_gpu) / 3600:,.2f} GPU-hours"] if on_gpu else []
-    hours += [f"{sum(on_cpu) / 3600:,.2f} hours of jobs without a GPU"] if on_cpu else []
+    hours += [f"{sum(on_cpu) / 3600:,.2f} hours of CPU jobs"] if on_cpu else []
     extra = len(attempts) - len(manifests)
-    again = f", {extra:,} of them again after one that did not finish" if extra > 0 else ""
+    again = f", {extra:,} of them repeated after an interrupted one" if extra > 0 else ""
     return [
-        ("Images drawn", f"{_clock(min(a.start for a in attempts))} to {_clock(max(a.end for a in attempts))} UTC"),
+        ("Images generated", f"{_clock(min(a.start for a in attempts))} to {_clock(max(a.end for a in attempts))} UTC"),
         ("Work", f"{' and '.join(hours)} for {sum(manifest.n_images for manifest in manifests):,} images"),
         ("Attempts", f"{len(attempts):,} for {len(manifests):,} shards{again}"),
     ]
@@ -127,7 +128,7 @@ def _arms_table(arms: Sequence[Arm], shards: dict[str, list[Manifest]]) -> Table
             f"{sum(m.n_images for m in ours):,} in {len(ours):,}"
             + (f"; {black:,} black (safety checker)" if (black := sum(len(m.flagged) for m in ours)) else ""),
             _values(device for m in ours for device in m.devices) or "none",
-            _duration(seconds),
+            duration(seconds),
             f"{counted / sum(hours):,.0f}" if hours else "–",
             f"{attempts:,}" + (f" ({attempts - len(ours):,} repeated)" if attempts > len(ours) else ""),
             _batch_sizes(ours),
@@ -139,7 +140,7 @@ def _arms_table(arms: Sequence[Arm], shards: dict[str, list[Manifest]]) -> Table
 
 
 def _attempts_table(arms: Sequence[Arm], shards: dict[str, list[Manifest]]) -> Table:
-    """One line per attempt; of more than a page holds, those that did not finish, and the note says where the rest lies."""
+    """One row per attempt; if there are too many, only those that did not finish, with a note that says where the rest is."""
     lines = [
         (f"{label_of(arm)}, rows {manifest.rows[0]:,} to {manifest.rows[1]:,}", nth, attempt)
         for arm in arms
@@ -147,7 +148,7 @@ def _attempts_table(arms: Sequence[Arm], shards: dict[str, list[Manifest]]) -> T
         for nth, attempt in enumerate(manifest.attempts, start=1)
     ]
     ends = Counter(attempt.reason.partition(":")[0] for _, _, attempt in lines)
-    note = f"{len(lines):,} attempts at {sum(map(len, shards.values())):,} shards; how they ended: "
+    note = f"{len(lines):,} attempts at {sum(map(len, shards.values())):,} shards. Outcomes: "
     note += ", ".join(f"{end} {count:,}" for end, count in ends.most_common()) + "."
     shown = lines if len(lines) <= ATTEMPTS else [line for line in lines if line[2].reason != FINISHED][:ATTEMPTS]
     if len(shown) < len(lines):
@@ -157,9 +158,7 @@ def _attempts_table(arms: Sequence[Arm], shards: dict[str, list[Manifest]]) -> T
             if len(shown) == unfinished
             else f"the first of {unfinished:,} that did not finish"
         )
-        note += (
-            f" Here are {what}; images/<arm>/<rows>.attempts.jsonl beside each shard holds a line for every attempt."
-        )
+        note += f" Listed: {what}; images/<arm>/<rows>.attempts.jsonl next to each shard has a line for every attempt."
     rows = [
         [
             Cell(text)
@@ -177,7 +176,7 @@ def _attempts_table(arms: Sequence[Arm], shards: dict[str, list[Manifest]]) -> T
         ]
         for shard, nth, attempt in shown
     ]
-    head = ["shard", "attempt", "job", "node", "device", "start (UTC)", "end (UTC)", "images made", "how it ended"]
+    head = ["shard", "attempt", "job", "node", "device", "start (UTC)", "end (UTC)", "images", "outcome"]
     return Table("Attempts", head, rows, note=note)
 
 
@@ -186,7 +185,7 @@ def _clock(seconds: float) -> str:
 
 
 def _batch_sizes(manifests: Sequence[Manifest]) -> str:
-    """How many images were drawn together, the usual number first."""
+    """Effective batch sizes, the most frequent first."""
     counts: Counter[int] = Counter()
     for manifest in manifests:
         counts.update(manifest.drawn_together)
@@ -197,7 +196,7 @@ def _batch_sizes(manifests: Sequence[Manifest]) -> str:
 
 
 def other_vqs(experiment: Experiment, shards: dict[str, list[Manifest]]) -> list[str]:
-    """Models whose tokens another VQ turned into pixels than the baseline's."""
+    """Models whose tokens were decoded by another VQ than the baseline's."""
     found = {
         arm.model: {m.vq for m in shards[arm.name] if m.vq is not None} for arm in experiment.arms() if shards[arm.name]
     }
@@ -206,17 +205,17 @@ def other_vqs(experiment: Experiment, shards: dict[str, list[Manifest]]) -> list
 
 
 def _settings_tables(arms: Sequence[Arm]) -> list[Table]:
-    """The settings that all arms share, and those in which they differ."""
+    """Shared settings, and those that differ between arms."""
     keys = list(dict.fromkeys(key for arm in arms for key in arm.settings))
     texts = {key: [_setting(arm.settings[key]) if key in arm.settings else "–" for arm in arms] for key in keys}
-    # Arms of other generators lack most settings: that is no difference worth a column.
+    # Arms of other generators lack most settings; that alone is not a difference worth a column.
     known = {key: list(dict.fromkeys(_setting(a.settings[key]) for a in arms if key in a.settings)) for key in keys}
     shared = [[Cell(key), Cell(values[0])] for key, values in known.items() if len(values) == 1]
     differing = {key: texts[key] for key, values in known.items() if len(values) > 1}
-    tables = [Table("Settings of all arms that have them", ["setting", "value"], shared)] if shared else []
+    tables = [Table("Shared settings", ["setting", "value"], shared)] if shared else []
     if differing:
         rows = [[Cell(label_of(arm)), *(Cell(v[i]) for v in differing.values())] for i, arm in enumerate(arms)]
-        tables.append(Table("Settings in which arms differ", ["arm", *differing], rows))
+        tables.append(Table("Settings that differ between arms", ["arm", *differing], rows))
     return tables
 
 
@@ -237,7 +236,7 @@ def _extractors_table(experiment: Experiment, fid: pd.DataFrame) -> Table:
         cells = [name, weights, f"{extractor.dims:,}", preprocessing, experiment.config.device]
         rows.append([*(Cell(str(cell)) for cell in cells), Cell(", ".join(filter(None, references)))])
     head = ["extractor", "weights", "dimensions", "preprocessing", "device", "reference"]
-    return Table("Extractors and their reference", head, rows)
+    return Table("Feature extractors and their reference", head, rows)
 
 
 def _versions_table(manifests: Sequence[Manifest]) -> Table:
@@ -247,7 +246,7 @@ def _versions_table(manifests: Sequence[Manifest]) -> Table:
 
 
 def _values(values: Iterable[Any]) -> str:
-    """All different values, in order of appearance."""
+    """Distinct values, in order of appearance."""
     return ", ".join(dict.fromkeys("unknown" if value is None else str(value) for value in values))
 
 
@@ -259,10 +258,3 @@ def _setting(value: Any) -> str:
     if isinstance(value, str):
         return value if value.strip() == value and value else f"“{value}”"
     return f"{value:g}" if isinstance(value, float) else str(value)
-
-
-def _duration(seconds: float) -> str:
-    if seconds < 60:
-        return f"{seconds:.1f} s"
-    minutes, hours = round(seconds / 60), round(seconds / 60) // 60
-    return f"{hours:,} h {minutes % 60} min" if hours else f"{minutes} min"
