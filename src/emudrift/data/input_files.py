@@ -1,4 +1,4 @@
-"""Files that others wrote, opened with care."""
+"""Validation and loading of input files."""
 
 import re
 from pathlib import Path
@@ -29,8 +29,8 @@ def refuse_no_file(path: Path, help_: str) -> None:
 
 def read_parquet(path: Path) -> pa.Table:
     try:
-        # Not pq.read_table: it would take folder names such as `split=test` for columns.
+        # Not pq.read_table, which interprets folder names such as `split=test` as columns.
         with pq.ParquetFile(path) as file:
             return file.read()
     except (pa.ArrowException, OSError) as error:
-        raise InputError(f"{path} is not a parquet file that can be read: {error}") from error
+        raise InputError(f"{path} is not a readable parquet file: {error}") from error

@@ -1,4 +1,4 @@
-"""The prompt table made: one caption of every image, in an order drawn once from the experiment's seed."""
+"""Building the prompt table: one caption per image, in a random order determined by the experiment's seed."""
 
 import hashlib
 import os
@@ -61,7 +61,7 @@ def prompt_table(
     """
     path = Path(captions_path)
     if splits and source != "karpathy":
-        raise InputError(f"splits {list(splits)} are given, but only the source karpathy has splits, not {source!r}")
+        raise InputError(f"splits {list(splits)} are set, but only the source karpathy has splits, not {source!r}")
     images: Iterable[Captioned]
     if source == "coco":
         images = load_coco(path)
@@ -128,7 +128,7 @@ def write_prompts(table: pd.DataFrame, path: str | Path) -> None:
 
     Raises InputError if the file cannot be written.
     """
-    # Without pandas' own metadata, which carries its version.
+    # Without pandas' metadata, which contains its version.
     arrow = pa.Table.from_pandas(table, schema=SCHEMA, preserve_index=False).replace_schema_metadata(None)
     with atomic_path(path) as temporary:
         pq.write_table(arrow, temporary)
@@ -163,10 +163,10 @@ def check_images_exist(
             raise InputError(f"the prompt table has no row {row}: it has {len(names):,} rows")
         where = f"row {row} of the prompt table"
         if not names[row]:
-            raise InputError(f"{where} names no image file: its captions need a column with file names")
+            raise InputError(f"{where} has no image file name: its captions need a column with file names")
         path = os.path.join(root, inside(names[row], where))
         if not follow_links and os.path.commonpath([root, os.path.realpath(path)]) != root:
-            raise InputError(f"{where}: {names[row]!r} is a link that leads outside the image folder {folder}")
+            raise InputError(f"{where}: {names[row]!r} is a link to a file outside the image folder {folder}")
         if not os.path.isfile(path):
             missing.append(names[row])
     if missing:

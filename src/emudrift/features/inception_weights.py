@@ -1,4 +1,4 @@
-"""The file with the published weights of Inception: whether it is there and whole. Without torch, which is slow to import."""
+"""Checks that the file with the published Inception weights exists and is complete, without importing torch (slow)."""
 
 import hashlib
 from pathlib import Path
@@ -9,14 +9,14 @@ from emudrift.errors import InputError
 
 
 def check(settings: Inception, experiment: Experiment) -> None:
-    """Raises InputError where the extractor has a file of weights that is missing, or is not the expected one."""
+    """Raises InputError if the extractor uses a weights file that is missing or has the wrong checksum."""
     weights = settings.weights_file(experiment)
     if weights is not None:
         check_weights(weights, settings.sha256)
 
 
 def check_weights(path: str | Path, sha256: str = INCEPTION_SHA256) -> None:
-    """Raises InputError where the weights file is missing, or is not the one with this sha256."""
+    """Raises InputError if the weights file is missing or has another sha256."""
     try:
         with open(path, "rb") as file:
             found = hashlib.file_digest(file, "sha256").hexdigest()
