@@ -102,7 +102,7 @@ def test_every_metric_from_tiny_checkpoints(finished, new_workflow, checkpoints)
     # Images that are started over take their metrics with them.
     arm = table["arm"][0]
     workflow.snakemake("remove_images", config=config, environment={"ARM": arm})
-    assert {"compute_metric", "compute_clip_score", "collect_metrics"} <= set(workflow.planned(config=config))
+    assert {"compute_metric", "compute_metric_per_image", "collect_metrics"} <= set(workflow.planned(config=config))
 
 
 def test_a_checkpoint_that_is_not_there_is_one_error_with_key_and_path(new_workflow, checkpoints, tmp_path):
@@ -133,4 +133,4 @@ def test_hub_checkpoints_are_downloaded_by_their_own_rule(new_workflow):
     assert len(plan["download_model"]) == 2
     assert all("facebook--dinov2-large@" in path or "openai--clip-vit-large" in path for path in plan["download_model"])
     assert len(plan["embed_captions"]) == 1
-    assert len(plan["compute_metric"]) == len(plan["compute_clip_score"]) / 2 == 2
+    assert len(plan["compute_metric"]) == len(plan["compute_metric_per_image"]) / 2 == 2

@@ -225,7 +225,7 @@ class Experiment:
         )
 
     def metric_files(self) -> list[Path]:
-        """What compute_metric and compute_clip_score write: for the largest N alone."""
+        """What compute_metric and compute_metric_per_image write: for the largest N alone."""
         return [
             self.paths.metric(metric, extractor, arm.name, str(max(self.config.sample_sizes)))
             for metric, extractor in self.metric_jobs()
