@@ -188,7 +188,7 @@ SIGMA, MU = np.eye(4), np.zeros(4)
 @pytest.mark.parametrize(
     ("arrays", "message"),
     [
-        ({"mu": np.zeros(5), "sigma": np.eye(5)}, "mu has 5 dimensions, but the extractor makes 4"),
+        ({"mu": np.zeros(5), "sigma": np.eye(5)}, "mu has 5 dimensions, but the extractor has 4"),
         ({"mu": MU}, "no sigma; it has mu"),
         ({}, "no mu and no sigma"),
         ({"mu": MU, "sigma": np.eye(5)}, r"\(4,\) and sigma \(5, 5\)"),
@@ -196,8 +196,8 @@ SIGMA, MU = np.eye(4), np.zeros(4)
         ({"mu": MU, "sigma": SIGMA + np.inf}, "sigma contains NaN or Inf"),
         ({"mu": MU, "sigma": np.triu(SIGMA + 1)}, "sigma is not symmetric"),
         ({"mu": MU, "sigma": -SIGMA}, "negative variance"),
-        ({"mu": np.array(["a"] * 4), "sigma": SIGMA}, "no .npz file of numbers"),
-        ({"mu": np.array([None] * 4), "sigma": SIGMA}, "no .npz file of numbers"),
+        ({"mu": np.array(["a"] * 4), "sigma": SIGMA}, "not a numeric .npz file"),
+        ({"mu": np.array([None] * 4), "sigma": SIGMA}, "not a numeric .npz file"),
     ],
 )
 def test_wrong_statistics_are_refused_with_file_and_key(tmp_path, arrays, message):

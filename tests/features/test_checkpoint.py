@@ -140,7 +140,7 @@ def test_no_folder_another_network_and_another_width_are_named(checkpoints, tmp_
         Dinov2Extractor(tmp_path / "none")
     with pytest.raises(InputError, match=r"config\.json: model_type is 'clip', expected 'dinov2'"):
         Dinov2Extractor(checkpoints["clip"])
-    with pytest.raises(InputError, match=r"extractors: clip: dims: 768 is not what .* makes; write dims: 24"):
+    with pytest.raises(InputError, match=r"extractors: clip: dims: 768 does not match .*; set dims: 24"):
         ClipExtractor(checkpoints["clip"], 768)
 
 

@@ -51,7 +51,7 @@ def test_too_few_rows_nan_other_dimensions_and_broken_files_are_refused(shards, 
     with pytest.raises(InputError, match=r"4\.npy: row 1 contains NaN or Inf"):
         load_features(paths)
     np.save(paths[1], colours[4:, :2])
-    with pytest.raises(InputError, match=r"4\.npy: features of shape \(3, 2\) do not fit"):
+    with pytest.raises(InputError, match=r"4\.npy: features of shape \(3, 2\) do not match"):
         load_features(paths)
     paths[1].write_bytes(paths[1].read_bytes()[:100])
     with pytest.raises(InputError, match=r"4\.npy: cannot read the features"):

@@ -207,7 +207,7 @@ PROMPTS = [Prompt(row, f"{row}", row, f"{row}.png", 64, 64, "a red circle", row)
             "astype(float)",
             r"image of prompt 0 has shape \(64, 64, 3\) and type float64; expected .* uint8",
         ),
-        ("for prompt in prompts:", "for prompt in prompts[1:]:", "gave 2 images for 3 prompts"),
+        ("for prompt in prompts:", "for prompt in prompts[1:]:", "returned 2 images for 3 prompts"),
         (
             "prompt.caption",
             "prompt.text",

@@ -117,7 +117,7 @@ def test_a_checkpoint_that_is_not_there_is_one_error_with_key_and_path(new_workf
     assert "Traceback" not in result.stdout
     wrong = {"name": "dinov2", "dims": 1024, "checkpoint": {"path": str(checkpoints / "dinov2")}}
     result = workflow.snakemake("check", config=workflow.write_config(config_of(extractors=[wrong])), check=False)
-    assert "extractors: dinov2: dims: 1024 is not what" in result.stdout
+    assert "extractors: dinov2: dims: 1024 does not match" in result.stdout
     tiny_clip(tmp_path / "clip", tokenizer=False)
     mute = {"name": "clip", "dims": 24, "checkpoint": {"path": str(tmp_path / "clip")}}
     config = workflow.write_config(config_of(extractors=[INCEPTION, mute], metrics=["fid", "clip_score"]))

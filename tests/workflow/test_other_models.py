@@ -115,7 +115,7 @@ def test_a_program_that_was_edited_draws_nothing_more_until_it_was_checked_again
     program.write_text(program.read_text().replace("0.22", "0.30"))
     result = workflow.snakemake(config=config, check=False)
     assert result.returncode == 1
-    assert "shapes: its files are not those that check_model looked at" in result.stdout
+    assert "shapes: its files have changed since check_model validated them" in result.stdout
 
 
 def test_a_pipeline_of_the_hub_is_planned_with_its_variants_and_its_code(new_workflow):

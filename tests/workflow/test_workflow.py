@@ -269,7 +269,7 @@ def test_more_images_than_prompts_and_a_broken_model_are_found_before_anything_i
     assert "sample_sizes: N = 5,000 is more than the 600 prompts of the dataset" in result.stdout
     empty = {"name": "base", "generator": "emu3", "checkpoint": {"path": "demo/data"}}
     result = workflow.snakemake(config=workflow.write_config(small_config(models=[empty])), check=False)
-    assert "has no config.json, so this is not a checkpoint folder" in result.stdout
+    assert "has no config.json, so it is not a checkpoint folder" in result.stdout
     assert "Traceback" not in result.stdout
     assert not (workflow.folder / "results/small/images").exists()
 
@@ -306,7 +306,7 @@ def test_ready_statistics_of_the_wrong_dimension_are_found_by_the_check(new_work
     config = workflow.write_config(small_config(extractors=[extractor]))
     result = workflow.snakemake("check", config=config, check=False)
     assert result.returncode == 1
-    assert "other.npz: mu has 192 dimensions, but the extractor makes 64" in result.stdout
+    assert "other.npz: mu has 192 dimensions, but the extractor has 64" in result.stdout
 
 
 def test_a_model_that_was_replaced_since_it_was_checked_is_not_mixed_in(new_workflow, tmp_path):
@@ -319,7 +319,7 @@ def test_a_model_that_was_replaced_since_it_was_checked_is_not_mixed_in(new_work
         shutil.copy(second if path != second else first, path)
     result = workflow.snakemake(config=workflow.write_config(small_config(models=models)), check=False)
     assert result.returncode == 1
-    assert "others: its files are not those that check_model looked at" in result.stdout
+    assert "others: its files have changed since check_model validated them" in result.stdout
     assert not list((workflow.folder / "results/small/images").glob("*/*.tar"))
 
 

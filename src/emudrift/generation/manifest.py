@@ -1,4 +1,4 @@
-"""The manifest of a shard: what generate_shard writes beside an archive, and everybody else reads."""
+"""The manifest of a shard: written by generate_shard next to the archive, and read by all later steps."""
 
 from collections.abc import Iterable
 from pathlib import Path
@@ -11,19 +11,19 @@ from emudrift.runtime.json_files import load_record, write_json
 
 
 class Manifest(BaseModel):
-    """What an archive holds, and how it was made.
+    """The contents of an archive, and how it was generated.
 
     Attributes:
         rows: of the prompts: first, and one past the last.
-        settings: of the arm; its fingerprint is made of them.
+        settings: of the arm; its fingerprint is computed from them.
         model_digest: sha256 over the model's files.
-        revisions: commit of each part that was downloaded, by role.
+        revisions: commit of each downloaded part, by role.
         versions: of packages, by name.
-        vq: digest of the VQ that decoded the tokens; None where there are none.
-        batch_size: images that the arm puts together where that can change a pixel, else None.
-        drawn_together: how many images were really drawn in batches of each size, as far as that can change a pixel.
-        flagged: prompt_ids of images that a safety checker replaced.
-        images_per_hour: 0 where no attempt made an image.
+        vq: digest of the VQ that decoded the tokens; None without tokens.
+        batch_size: batch size fixed for the arm if it can affect pixels, else None.
+        drawn_together: number of images by effective batch size, where it can affect pixels.
+        flagged: prompt_ids of images that were replaced by a safety checker.
+        images_per_hour: 0 if no attempt generated an image.
         sha256: of each image, by prompt_id.
     """
 
@@ -47,12 +47,12 @@ class Manifest(BaseModel):
 
     @property
     def devices(self) -> list[str]:
-        """Those that images were drawn on."""
+        """The devices on which images were generated."""
         return [attempt.device for attempt in self.attempts if attempt.images and attempt.device]
 
     @property
     def forced(self) -> int:
-        """Images that were drawn with fewer neighbours than their arm fixed, because memory ran out."""
+        """Number of images generated in smaller batches than fixed for the arm, because memory ran out."""
         return sum(count for size, count in self.drawn_together.items() if self.batch_size not in (None, size))
 
 
@@ -61,7 +61,7 @@ def write_manifest(path: Path, manifest: Manifest) -> None:
 
 
 def load_manifest(path: str | Path) -> Manifest:
-    """Raises InputError, naming file and key, for a file that is no manifest."""
+    """Loads a manifest. Raises InputError, naming file and key, if it is invalid."""
     return load_record(path, Manifest, "remove it with its archive and run again")
 
 

@@ -1,4 +1,4 @@
-"""A user's own generator behind the interface of all generators: what it does wrong is one clear error."""
+"""Adapts a user-defined generator to the generator interface, with clear errors for invalid results."""
 
 from collections.abc import Iterator, Sequence
 from typing import Any
@@ -15,11 +15,11 @@ class PluginGenerator:
     """Wraps a generator whose `generate` yields one image (height, width, 3) uint8 per prompt, as an array.
 
     Args:
-        name: of the generator, for errors.
-        generator: has `generate(prompts)`; perhaps `size` (width, height), `batch_size` and `device()`.
+        name: of the generator, for error messages.
+        generator: has `generate(prompts)`; optionally `size` (width, height), `batch_size` and `device()`.
 
     Raises:
-        InputError: it has no `generate`.
+        InputError: it has no method `generate`.
     """
 
     def __init__(self, name: str, generator: Any) -> None:
@@ -30,10 +30,10 @@ class PluginGenerator:
         self.batch_size: int = getattr(generator, "batch_size", 1)
 
     def generate(self, prompts: Sequence[Prompt]) -> Iterator[GeneratedImage]:
-        """Yields one image per prompt. Raises InputError where the generator fails or gives no such images."""
+        """Yields one image per prompt. Raises InputError if the generator fails or returns anything else."""
         images = call_plugin(self.name, lambda: list(self.generator.generate(prompts)))
         if len(images) != len(prompts):
-            raise InputError(f"plugins: {self.name}: gave {len(images)} images for {len(prompts)} prompts")
+            raise InputError(f"plugins: {self.name}: returned {len(images)} images for {len(prompts)} prompts")
         for prompt, image in zip(prompts, images, strict=True):
             array = np.asarray(image)
             if array.dtype != np.uint8 or array.ndim != 3 or array.shape[2] != 3:
@@ -44,4 +44,4 @@ class PluginGenerator:
             yield GeneratedImage(array)
 
     def device(self) -> str:
-        return str(self.generator.device()) if hasattr(self.generator, "device") else "not said by the plugin"
+        return str(self.generator.device()) if hasattr(self.generator, "device") else "not specified by the plugin"

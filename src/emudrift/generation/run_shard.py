@@ -1,4 +1,4 @@
-"""One shard of one arm from beginning to end: its lock, its history, its images, its archive and its manifest."""
+"""Runs one shard of one arm from start to finish: lock, attempt history, images, archive and manifest."""
 
 import logging
 import platform
@@ -26,19 +26,19 @@ from emudrift.runtime.progress import Progress
 logger = logging.getLogger(__name__)
 
 PACKAGES = ("torch", "transformers", "peft", "diffusers", "numpy", "pillow")
-"""Those whose versions a manifest names."""
+"""Packages whose versions are recorded in the manifest."""
 
 
 def run_shard(experiment: Experiment, arm: Arm, shard: RowRange, batch_size: int | None) -> None:
-    """Draws the images of a shard and packs them; goes on where an earlier attempt stopped, and waits for a living one.
+    """Generates the images of a shard and packs them; resumes earlier attempts, and waits for a concurrent one to finish.
 
     Args:
-        batch_size: images drawn together; None: as many as the device takes.
+        batch_size: images per batch; None: as many as the device allows.
 
     Raises:
-        InputError: the prompts end before the shard, the model's files are others than those that were looked over, or
-            whatever the generator or the disk refuses.
-        Stopped: the job was told to end, or its time is nearly up. What was made is kept.
+        InputError: there are no prompts for the shard, the model's files differ from those that were validated, the generator
+            failed, or files cannot be written.
+        Stopped: the job was asked to end, or its walltime is nearly over. Finished samples are kept.
     """
     ShardRun(experiment, arm, shard, batch_size).run()
 
@@ -56,7 +56,7 @@ class ShardRun:
         self.prompts: list[Prompt] = self.table[shard.start : shard.stop]
         if not self.prompts:
             raise InputError(
-                f"{paths.prompts}: has no row {shard.start:,}; sample_sizes ask for more images than prompts"
+                f"{paths.prompts}: has no row {shard.start:,}; sample_sizes require more images than there are prompts"
             )
         self.label = f"{arm.name} {shard.name}"
 
@@ -67,17 +67,17 @@ class ShardRun:
             identity = Identity(self.arm.fingerprint, self.model["digest"])
             partial = PartialShard(paths.partial(arm, rows), identity, None)
             if is_finished(self.archive, self.manifest, self.prompts, identity):
-                logger.info("%s: another job made it meanwhile", self.label)
+                logger.info("%s: already finished by another job", self.label)
                 return
             history = History(paths.attempts(arm, rows))
-            packed = self._draw(partial, history, stopping, lock)
+            packed = self._generate(partial, history, stopping, lock)
             write_manifest(self.manifest, self._manifest(packed, history))
-            stopping.ignore = True  # It is done: to fail now would undo it.
+            stopping.ignore = True  # The shard is complete; if the job failed now, Snakemake would delete it.
             partial.tidy()
             logger.info("%s: %d images packed", self.label, len(self.prompts))
 
-    def _draw(self, partial: PartialShard, history: History, stopping: Stopping, lock: Lock) -> dict[str, Any]:
-        """Draws what is missing and packs all; what the manifest says of that."""
+    def _generate(self, partial: PartialShard, history: History, stopping: Stopping, lock: Lock) -> dict[str, Any]:
+        """Generates missing images and packs all of them; returns the corresponding fields of the manifest."""
         progress = Progress(self.label, len(self.prompts), "image")
         walltime = Walltime(end_of_job())
         with progress, Recording(history, lock.job, progress) as recording:
@@ -99,10 +99,10 @@ class ShardRun:
             draw_shard(self.prompts, partial, loaded, started, progress.update, before_batch)
             lock.check()
             batching = self.experiment.paths.batching(self.arm.name)
-            together = partial.effective_batch_sizes(self.prompts)
+            batch_sizes = partial.effective_batch_sizes(self.prompts)
             return {
                 "batch_size": chosen_batching(batching).batch_size if fixes_batch(self.experiment, self.arm) else None,
-                "drawn_together": dict(together),
+                "drawn_together": dict(batch_sizes),
                 "flagged": partial.flagged(self.prompts),
                 "sha256": write_archive(self.archive, self.prompts, partial),
             }
@@ -110,8 +110,8 @@ class ShardRun:
     def _load(self) -> AnyGenerator:
         if not is_unchanged(self.experiment, self.model, self.table):
             raise InputError(
-                f"models: {self.arm.model}: its files are not those that check_model looked at. If that is meant, remove "
-                f"{self.model_record} and run again: all images of this model are then drawn anew"
+                f"models: {self.arm.model}: its files have changed since check_model validated them. If this is intended, remove "
+                f"{self.model_record} and run again: all images of this model are then regenerated"
             )
         generator = load_generator(self.experiment, self.arm)
         if isinstance(generator, BatchedGenerator):
