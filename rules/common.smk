@@ -88,3 +88,18 @@ def weights_of_extractor(wildcards):
 def key_of(wildcards):
     """What names the reference of an extractor."""
     return experiment.reference_key(experiment.extractor(wildcards.extractor))
+
+
+def metric_inputs(wildcards):
+    """The features of the arm's images, and what the metric compares them with."""
+    metric = experiment.metric(wildcards.metric)
+    inputs = {"features": experiment.feature_files(wildcards.extractor, wildcards.arm, wildcards.n)}
+    if metric.inputs == "captions":
+        inputs["captions"] = experiment.caption_files(wildcards.extractor, wildcards.n)
+    if metric.inputs == "reference":
+        inputs["reference"] = paths.reference_features(key_of(wildcards))
+        if experiment.selections(experiment.extractor(wildcards.extractor))[0] == "same":
+            inputs["images"] = experiment.reference_list
+    if metric.per_image or "images" in inputs:
+        inputs["prompts"] = rules.extract_prompts.output.prompts
+    return inputs

@@ -42,15 +42,10 @@ DOWNLOADED_PARTS = {
     model.name: [download_record(folder) for folder, _, each in MODELS_IN if each.name == model.name]
     for model in experiment.config.models
 }
-# All models of a folder ask for the same variant of its weights, and for its code or not.
-MODEL_OF = {folder: model for folder, _, model in MODELS_IN}
+# What a model says of its download (all of a folder say the same); nothing special for an extractor's checkpoint.
+VARIANTS = {folder: model.weights_variant() for folder, _, model in MODELS_IN}
+WITH_CODE = {folder for folder, _, model in MODELS_IN if model.needs_code()}
 DOWNLOADS = {*(str(paths.coco(file)) for file in COCO), *INCEPTION, *(str(download_record(folder)) for folder in HUB)}
-
-
-def download_option(key, name):
-    """What a model says of its download; nothing special for an extractor's checkpoint."""
-    model = MODEL_OF.get(paths.model(key))
-    return model and getattr(model, name)()
 
 
 localrules:
@@ -117,8 +112,8 @@ rule download_model:
         hub=lambda wildcards: HUB[paths.model(wildcards.key)].hub,
         revision=lambda wildcards: HUB[paths.model(wildcards.key)].revision,
         folder=lambda wildcards: str(paths.model(wildcards.key)),
-        variant=lambda wildcards: download_option(wildcards.key, "weights_variant") or "none",
-        code=lambda wildcards: "yes" if download_option(wildcards.key, "needs_code") else "no",
+        variant=lambda wildcards: VARIANTS.get(paths.model(wildcards.key)) or "none",
+        code=lambda wildcards: "yes" if paths.model(wildcards.key) in WITH_CODE else "no",
     shell:
         "python scripts/download_model.py"
         " --hub {params.hub:q}"

@@ -9,8 +9,7 @@ from pathlib import Path
 import pytest
 from conftest import ROOT, arm_name, small_config
 
-from emudrift.config.experiment import Experiment
-from emudrift.config.paths import ExperimentPaths
+from emudrift.config.paths import ExperimentPaths, existing
 
 HEAVY = {"torch", "transformers", "matplotlib", "pandas"}
 NOTHING: set[str] = set()
@@ -85,7 +84,6 @@ def study(finished, new_workflow):
     ]
     workflow.more = workflow.write_config(small_config(models=models), "more.yaml")
     workflow.config = workflow.write_config(small_config(metrics=["fid", "kid"]))
-    workflow.experiment = Experiment.load(workflow.config)
     workflow.paths = ExperimentPaths(workflow.folder / "results/small", workflow.folder / "resources")
     workflow.arm = arm_name(finished, "base-cfg3")
     workflow.paths.archive(workflow.arm, "000000-000010").unlink()
@@ -94,7 +92,9 @@ def study(finished, new_workflow):
 
 def test_no_job_on_real_input_loads_more_than_it_computes_with(study, tmp_path):
     """In the order of the data; where a job has to make something, it makes it."""
-    (extractor,) = study.experiment.extractor_names
+    archives = [names for _, names in existing(study.paths.archive("{arm}", "000010-000020"))]
+    ((_, names),) = existing(study.paths.features("{extractor}", study.arm, "000010-000020"))
+    extractor = names["extractor"]
     arm, shard = ["--arm", study.arm], ["--rows", "000000-000010"]
     features = ["--extractor", extractor, "--batch-size", "8"]
     runs = [
@@ -112,8 +112,12 @@ def test_no_job_on_real_input_loads_more_than_it_computes_with(study, tmp_path):
         ("extract_features", [*arm, *shard, *features], NETWORK),
         ("compute_fid", [*arm, "--extractor", extractor, "--selection", "full", "--n", "10"], NOTHING),
         *(
-            ("compute_metric", ["--metric", "kid", "--extractor", extractor, "--arm", each.name, "--n", "20"], NOTHING)
-            for each in study.experiment.arms()
+            (
+                "compute_metric",
+                ["--metric", "kid", "--extractor", extractor, "--arm", each["arm"], "--n", "20"],
+                NOTHING,
+            )
+            for each in archives
         ),
         ("collect", [], TABLES),
         ("compare", [], TABLES),
