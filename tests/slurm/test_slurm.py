@@ -31,7 +31,7 @@ GPU_RULES = ("generate_shard", "extract_features", "reference_features", "embed_
 CPU_JOBS = ("reference_statistics", "distances", "gallery", "page")
 
 
-@pytest.fixture(scope="session", params=[False], ids=["squeue"])
+@pytest.fixture(scope="module", params=[False], ids=["squeue"])
 def cluster(request: pytest.FixtureRequest):
     """One cluster at a time; `accounting` decides whether sacct answers."""
     reason = throwaway.why_not(accounting=request.param)
