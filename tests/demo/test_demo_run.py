@@ -62,7 +62,10 @@ def test_in_a_pipe_the_demo_says_the_same_without_codes(demo, tmp_path):
     assert run.returncode == 0
     assert "\x1b" not in run.stdout + run.stderr
     first, empty, headline, statement, *_, last = run.stdout.splitlines()
-    assert (first, empty) == ("The whole study in small; details in results/demo/snakemake.log", "")
+    assert (first, empty) == (
+        "Running the demo: the whole study with miniature models; details in results/demo/snakemake.log",
+        "",
+    )
     assert headline.startswith("finetuned is worse than base")
     assert statement.startswith("  At guidance 3, finetuned is worse than base: FID +20")
     assert last == f"Report: {tmp_path}/results/demo/report.html"
@@ -75,7 +78,7 @@ def test_in_a_pipe_the_demo_says_the_same_without_codes(demo, tmp_path):
     [
         (
             "Error in rule x",
-            "error: the demo failed, and results/demo/snakemake.log says why; run it again: it goes on ",
+            "error: the demo failed, see results/demo/snakemake.log; running it again resumes where it stopped",
         ),
         (
             "LockException:",
