@@ -154,9 +154,9 @@ class Workflow:
                 shutil.copytree(source, folder / name, ignore=shutil.ignore_patterns("*.egg-info"))
             elif source.exists():
                 shutil.copy(source, folder / name)
-        (folder / "demo").mkdir()
+        # Copies, not links: a path's identity, and with it an arm's name, is that of where it really lies.
         for name in ("models", "data"):
-            (folder / "demo" / name).symlink_to(ROOT / "demo" / name)
+            shutil.copytree(ROOT / "demo" / name, folder / "demo" / name)
         write_few(folder / "few")
 
     def write_config(self, config: dict[str, Any], name: str = "test.yaml") -> Path:

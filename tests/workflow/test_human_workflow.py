@@ -76,7 +76,7 @@ def test_pages_are_the_same_again_and_tell_nothing_by_names_or_times(rated):
 def test_importing_without_votes_or_with_strange_ones_says_what_to_do(rated, tmp_path):
     refused = rated.snakemake("import_votes", config=rated.config, check=False)
     assert refused.returncode == 1
-    assert "human_evaluation/votes: no votes: put the .json files there" in refused.stdout
+    assert "human_evaluation/votes: no votes: put the .json files that the raters downloaded" in refused.stdout
     (tmp_path / "x.json").write_text('{"format": 1}')
     refused = rated.snakemake("import_votes", config=rated.config, check=False, environment={"VOTES": str(tmp_path)})
     assert refused.returncode == 1

@@ -81,8 +81,8 @@ def test_both_references_are_there_and_what_they_change_is_told(judged):
         ("finetuned", "same", N),
     ]
     answer = verdict(load_table(judged.results / "comparison.csv", COMPARISON_COLUMNS), table, "base")
-    assert "the 200 real images of the same captions, in place of all" in answer.text()
-    assert "holds across references: above 0" in answer.text()
+    assert "using the 200 real images of the same captions instead of all real images" in answer.text()
+    assert "is consistent across references: above 0" in answer.text()
 
 
 def test_a_second_reference_is_computed_beside_the_first_and_reruns_nothing_of_it(judged):
