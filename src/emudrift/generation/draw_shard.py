@@ -140,7 +140,7 @@ class _Writer:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         try:
-            # Also when the job is told to end: what was drawn is kept.
+            # Also if the job is asked to end: finished images are kept.
             while (kind is None or kind is Stopped) and self._waiting:
                 self._settle()
         finally:

@@ -28,7 +28,7 @@ def _is_compile_supported(device_type: str) -> bool:
 
 
 def _import_torchvision() -> None:
-    """Imports it without torch's compiler, unless that is there already."""
+    """Imports torchvision without torch's compiler, unless the compiler is already loaded."""
     if _COMPILER in sys.modules:
         import torchvision
 

@@ -1,4 +1,4 @@
-"""What stands under the figures, in figures/ and on the page; without the library that draws them."""
+"""Figure captions, for figures/ and the page; does not import matplotlib (slow)."""
 
 from collections.abc import Sequence
 
