@@ -38,6 +38,6 @@ rule all:
 
 
 rule check:
-    """Look everything over, draw nothing."""
+    """Validate everything, generate nothing."""
     input:
         rules.check_experiment.output.checked,

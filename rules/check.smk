@@ -4,7 +4,7 @@ Inputs: models (local folders, or what the download rule fetched), prompts, extr
 Outputs: results/<name>/models/<model>.json, results/<name>/checked.json.
 
 On one machine these rules come first without being inputs of what follows: they have a higher priority and take all cores.
-On a cluster jobs are submitted beside them: there, run `snakemake check` before. (An input that is `ancient` would do the same, but where its job is planned Snakemake 9.27 forgets to look for
+On a cluster other jobs are submitted at the same time: there, run `snakemake check` before. (An input that is `ancient` would do the same, but where its job is planned Snakemake 9.27 forgets to look for
 other reasons to run what follows: a new N would plan nothing.)
 """
 
@@ -16,7 +16,7 @@ localrules:
 
 rule check_model:
     input:
-        downloads=lambda wildcards: DOWNLOADED_PARTS[wildcards.model],  # What lies in local folders the script looks at.
+        downloads=lambda wildcards: DOWNLOADED_PARTS[wildcards.model],  # Local folders are checked by the script.
         prompts=lambda wildcards: (
             rules.extract_prompts.output.prompts if experiment.model(wildcards.model).checked_against_prompts else []
         ),

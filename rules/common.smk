@@ -1,4 +1,4 @@
-"""Config to experiment object and its paths, and what several rules need; a helper of one rule stands beside that rule.
+"""Config to experiment object and its paths, and what several rules need; helpers of a single rule are in that rule's file.
 
 The scripts read the config file themselves, look up arms, extractors and references by names that carry their fingerprints,
 and work out their files from the same `paths`: a config edited while jobs wait can never mix settings.
@@ -70,7 +70,7 @@ def rows_of(n=None):
 
 
 def weights_file(extractor):
-    """What says that an extractor's weights are there, as an input: one path, or none where it draws its own."""
+    """The file that shows that an extractor's weights are present, as an input; none if it needs no file."""
     path = extractor.weights_file(experiment)
     return [] if path is None else [existing(path, f"extractors: {extractor.weights_key()}")]
 

@@ -42,7 +42,7 @@ DOWNLOADED_PARTS = {
     model.name: [download_record(folder) for folder, _, each in MODELS_IN if each.name == model.name]
     for model in experiment.config.models
 }
-# What a model says of its download (all of a folder say the same); nothing special for an extractor's checkpoint.
+# Download options of a model (the same for all models of a folder); none for an extractor's checkpoint.
 VARIANTS = {folder: model.weights_variant() for folder, _, model in MODELS_IN}
 WITH_CODE = {folder for folder, _, model in MODELS_IN if model.needs_code()}
 DOWNLOADS = {*(str(paths.coco(file)) for file in COCO), *INCEPTION, *(str(download_record(folder)) for folder in HUB)}

@@ -1,7 +1,7 @@
 """Images, in shards: one GPU job each.
 
-Inputs: prompts, the looked-over model.
-Outputs: results/<name>/images/<arm>/<rows>.tar and .json. Work in progress lies in .partial/ beside them, declared by no
+Inputs: prompts, the validated model.
+Outputs: results/<name>/images/<arm>/<rows>.tar and .json. Work in progress is kept in .partial/ next to them, declared by no
 rule, because Snakemake deletes the declared outputs of a job that failed.
 """
 
@@ -19,7 +19,7 @@ rule generate_shard:
         paths.benchmark("generate_shard", "{arm}", "{rows}")
     conda:
         "../envs/emudrift.yaml"
-    threads: 2 if GPUS else 1  # On a GPU images are written while the next are drawn.
+    threads: 2 if GPUS else 1  # On a GPU images are written while the next ones are generated.
     resources:
         gpu=GPUS,
         mem_mb=48000 if GPUS else 4000,

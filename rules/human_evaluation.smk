@@ -1,8 +1,8 @@
-"""People compare the images: pages for the raters, and what their votes say. Neither rule belongs to `all`.
+"""Human evaluation: pages for the raters, and the analysis of their votes. Neither rule belongs to `all`.
 
 snakemake human_evaluation_pages -c 1       makes the folder to send
 snakemake import_votes -c 1                 after the raters' files were put into results/<name>/human_evaluation/votes
-VOTES=folder snakemake import_votes -c 1    or from where they lie
+VOTES=folder snakemake import_votes -c 1    or from another folder
 
 Inputs: prompts, the shards of the first prompts of every arm that is compared.
 Outputs: results/<name>/human_evaluation/{pages,key.json}; votes.csv, raters.csv and human_evaluation.csv there, which the report

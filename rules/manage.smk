@@ -1,8 +1,8 @@
-"""What a user asks between runs. None of these has inputs or outputs: they look at the disk, and run at once. Nor a benchmark,
+"""Commands for the time between runs. None has inputs or outputs: they read the disk and run at once. Nor a benchmark,
 which Snakemake takes for an output: with one they would run once and never again.
 
 snakemake plan -c 1                                     shards, images, GPU-hours and disk space per arm; runs nothing
-snakemake status -c 1                                   beside a run: rate, time left, the last error of each shard that stopped
+snakemake status -c 1                                   during a run: rate, time left, the last error of each shard that stopped
 ARM=base-cfg3 ROWS=000000-000500 snakemake remove_images -c 1     start over: without ROWS the whole arm
 """
 

@@ -2,7 +2,7 @@
 
 Inputs: the dataset's captions or a folder or archive of images; or ready statistics.
 Outputs: resources/reference/<key>.images.csv, <key>.npy, <key>.npz. No input here belongs to one experiment alone, else
-another experiment would make them anew.
+another experiment would recompute them.
 """
 
 REFERENCES = {experiment.reference_key(extractor): extractor for extractor in experiment.config.extractors}

@@ -25,7 +25,7 @@ def parser(description: str | None, config: bool = True) -> argparse.ArgumentPar
             type=Path,
             default=given,
             required=given is None,
-            help="the experiment's config file; the workflow says it in the environment variable EMUDRIFT_CONFIG",
+            help="the experiment's config file; the workflow sets the environment variable EMUDRIFT_CONFIG",
         )
     result.add_argument("--log", type=Path, help="also write progress and errors to this file")
     return result

@@ -1,7 +1,7 @@
 """Fits FID = FID_inf + slope / N to published curves of FID against N, for each model and guidance scale.
 
 Only per-N values are needed: a CSV with the columns model, guidance_scale, n_images and fid. The result has no interval, and
-none can be had from such a table; what can be concluded is said on stderr. Needs no experiment.
+none can be had from such a table; what can be concluded is printed on stderr. Needs no experiment.
 """
 
 import argparse
@@ -26,7 +26,7 @@ def main() -> None:
     parser.add_argument("--min-n", type=door.positive, default=5000, help="fit the points from this N on")
     parser.add_argument("--format", choices=["csv", "table"], default="table", help="what to print on stdout")
     parser.add_argument(
-        "--figure", type=Path, help="also draw the curves and their lines: a path ending in .svg, .pdf or .png"
+        "--figure", type=Path, help="also plot the curves and the fitted lines: a path ending in .svg, .pdf or .png"
     )
     door.enter(fit, parser.parse_args())
 

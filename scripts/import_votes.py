@@ -1,4 +1,4 @@
-"""Checks the raters' files against the key, brings them together, and says who won."""
+"""Checks the raters' files against the key, combines them, and reports win rates."""
 
 import argparse
 import logging

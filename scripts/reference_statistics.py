@@ -1,4 +1,4 @@
-"""Mean and covariance of the reference's features; or ready statistics, looked over."""
+"""Mean and covariance of the reference's features; or ready statistics, validated."""
 
 import argparse
 

@@ -1,4 +1,4 @@
-"""Removes the images of an arm, or of one of its shards, so that the next run draws them anew."""
+"""Removes the images of an arm, or of one of its shards, so that the next run generates them again."""
 
 import argparse
 

@@ -116,7 +116,7 @@ def test_more_raters_can_be_asked_later():
         ({"pairs": []}, "human_evaluation: pairs: List should have at least 1 item"),
         (
             {"pairs": [{"model": "tuned"}]},
-            "human_evaluation: pairs: 'tuned' is none of the models that draw, ['base', ",
+            "human_evaluation: pairs: 'tuned' is none of the models that generate images, ['base', ",
         ),
         ({"pairs": [{"modl": "tuned"}]}, "human_evaluation: pairs: [0]: modl: unknown key; did you mean 'model'?"),
         ({"pairs": [{"model": "base", "guidance_scale": 2}]}, "pairs: guidance_scale: 2 is none of 1, 3"),

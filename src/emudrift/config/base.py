@@ -1,4 +1,4 @@
-"""What all settings share: the base of the config's models, and where a checkpoint's files lie."""
+"""What all settings share: the base of the config's models, and the location of a checkpoint's files."""
 
 from collections.abc import Iterable
 from pathlib import Path

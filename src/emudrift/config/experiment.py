@@ -45,7 +45,7 @@ class Experiment:
         return locate(text, self.config_path)
 
     def identity(self, text: str) -> str:
-        """The same text for the same file on every machine where it lies inside the repository."""
+        """The same text for the same file on every machine if it is inside the repository."""
         path = self.path(text)
         return path.relative_to(REPOSITORY).as_posix() if path.is_relative_to(REPOSITORY) else path.as_posix()
 
@@ -119,7 +119,7 @@ class Experiment:
 
     @property
     def needs_reference_images(self) -> bool:
-        """False where every extractor brings ready statistics, or looks at captions alone."""
+        """False where every extractor brings ready statistics, or is used for captions only."""
         return any(map(self.config.reads_reference, self.config.extractors))
 
     def selections(self, extractor: ExtractorSettings) -> tuple[Selection, ...]:
@@ -150,7 +150,7 @@ class Experiment:
         return self.path(prompts.images)
 
     def reference_list_settings(self) -> dict[str, Any]:
-        """What names the list of reference images: where they lie and, for the dataset's own, which it lists."""
+        """What identifies the list of reference images: their location and, for the dataset's own, its captions."""
         prompts = self.config.prompts
         settings: dict[str, Any] = {"images": self.identity(str(self.reference_images))}
         if self.config.reference.images == "dataset":
@@ -246,12 +246,12 @@ class Experiment:
         return [arm.name for arm in self.arms() if arm.model in self.floors]
 
     def checkpoint_folders(self, model: ModelSettings) -> dict[str, Path]:
-        """Where the checkpoints of a model are, by role. Each part of a repository is a download of its own."""
+        """Where the checkpoints of a model are, by role. Each part of a repository is downloaded separately."""
         part = model.download_part()
         return {role: self.checkpoint_folder(checkpoint, part) for role, checkpoint in model.checkpoints(self).items()}
 
     def checkpoint_folder(self, checkpoint: Checkpoint, part: str = "") -> Path:
-        """Where a checkpoint's files lie: its own folder, or where the download rule puts them (that part of them)."""
+        """Location of a checkpoint's files: its own folder, or that of the download rule (for that part of the repository)."""
         if checkpoint.path is not None:
             return self.path(checkpoint.path)
         return self.paths.model(f"{checkpoint.hub}@{checkpoint.revision}".replace("/", "--") + part)

@@ -1,7 +1,7 @@
 """The registry of feature extractors: settings of the networks that turn images into feature vectors, one class each.
 
-The settings class is the whole entry: what a config may say, what of it can change a feature, what the Fréchet distance through
-the network is called, and how it is loaded.
+The settings class is the whole entry: what a config may say, what of it can change a feature, the name of the Fréchet distance
+based on the network, and how it is loaded.
 """
 
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, Union

@@ -11,7 +11,7 @@ PROMPTS = 100
 
 
 class RatedPair(Settings):
-    """Two models whose images are shown beside each other."""
+    """Two models whose images are shown side by side."""
 
     model: Text = Field(description="Name of the model whose wins are counted.")
     against: Text | None = Field(None, description="Name of the model that it is compared with; default: the baseline.")
@@ -42,7 +42,7 @@ def check_human_evaluation(
     """Raises ValueError for names, scales and numbers that the experiment does not have.
 
     Args:
-        drawing: names of the models that draw.
+        drawing: names of the models that generate images.
         scales: guidance scales of the experiment, those of folder models among them.
     """
     if settings.prompts is not None and settings.prompts > largest_n:
@@ -52,7 +52,7 @@ def check_human_evaluation(
     for pair in settings.pairs or []:
         for name in (pair.model, pair.against):
             if name is not None and name not in drawing:
-                raise ValueError(f"human_evaluation: pairs: {name!r} is none of the models that draw, {list(drawing)}")
+                raise ValueError(f"human_evaluation: pairs: {name!r} is none of the models that generate images, {list(drawing)}")
         if pair.guidance_scale is not None and pair.guidance_scale not in scales:
             raise ValueError(
                 f"human_evaluation: pairs: guidance_scale: {pair.guidance_scale:g} is none of "

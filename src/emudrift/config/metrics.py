@@ -1,4 +1,4 @@
-"""The registry of metrics. A metric is one object; what the page, tables, command lines and docs say of it derives from there."""
+"""The registry of metrics. A metric is one object; page, tables, command lines and docs are derived from it."""
 
 import importlib
 from collections.abc import Callable, Sequence

@@ -91,12 +91,12 @@ class ModelSettings(Settings):
         return False
 
     def download_part(self) -> str:
-        """Which part of a repository is downloaded for it, as an ending of the folder's name: parts lie apart."""
+        """Which part of a repository is downloaded for it, as a suffix of the folder's name: parts are kept apart."""
         variant = self.weights_variant()
         return ("" if variant is None else f".{variant}") + ".code" * self.needs_code()
 
     def extra_files(self, experiment: "Experiment") -> "dict[str, Path]":
-        """Files besides checkpoints that can change a pixel, by names that are the same on every machine."""
+        """Files other than checkpoints that can change a pixel, by names that are the same on every machine."""
         return {}
 
     def check(self, experiment: "Experiment", prompts: Sequence[Any]) -> dict[str, Any]:

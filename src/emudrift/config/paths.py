@@ -1,4 +1,4 @@
-"""The tree of results and resources: the one place that knows where a file lies.
+"""The tree of results and resources: the one place that knows where each file is.
 
 Every method takes names as text. `paths.archive(arm, rows)` is a file; `paths.archive("{arm}", "{rows}")` is the pattern that a
 rule of the workflow has as its output, and that `existing` looks for.
@@ -15,7 +15,7 @@ REPOSITORY = Path(__file__).resolve().parents[3]
 
 @dataclass(frozen=True)
 class ExperimentPaths:
-    """Where an experiment's files lie, and those that experiments share.
+    """Locations of an experiment's files, and of those that experiments share.
 
     Attributes:
         results: folder of the experiment.
@@ -30,7 +30,7 @@ class ExperimentPaths:
         return cls(REPOSITORY / "results" / experiment, REPOSITORY / "resources")
 
     def seen_from(self, folder: str | Path) -> "ExperimentPaths":
-        """The same as relative paths where they lie in `folder`, for the workflow, which runs there."""
+        """The same as relative paths if they are inside `folder`, for the workflow, which runs there."""
         return ExperimentPaths(shortened(self.results, folder), shortened(self.resources, folder))
 
     # -- prompts and models ---------------------------------------------------------------------------------------
@@ -175,7 +175,7 @@ class ExperimentPaths:
         return self.resources / "weights" / f"inception-{sha}.pth"
 
     def model(self, key: str) -> Path:
-        """Folder of a downloaded checkpoint; its `download_record` lies beside it."""
+        """Folder of a downloaded checkpoint; its `download_record` is next to it."""
         return self.resources / "models" / key
 
     def coco(self, file: str) -> Path:
@@ -233,12 +233,12 @@ class ExperimentPaths:
 
 
 def download_record(folder: Path) -> Path:
-    """Which commit was downloaded into a folder: a file beside it."""
+    """Which commit was downloaded into a folder: a file next to it."""
     return folder.with_name(f"{folder.name}.json")
 
 
 def shortened(path: str | Path, folder: str | Path) -> Path:
-    """A path as short as it can be: from `folder` where it lies inside it."""
+    """A path as short as it can be: relative to `folder` if it is inside."""
     path = Path(path)
     return path.relative_to(folder) if path.is_relative_to(folder) else path
 

@@ -109,7 +109,7 @@ def _meaning(value: Schema, schema: Schema) -> str:
     """The key's own description, else that of its section."""
     text = value.get("description")
     if text is None and "const" in value:
-        return "says that it is one of this kind"
+        return "selects this kind"
     if text is None:
         referred = _references(value)
         text = schema["$defs"][referred[0]].get("description", "") if len(referred) == 1 else ""

@@ -28,8 +28,8 @@ def fid_table(records: Sequence[FidRecord], model_order: Sequence[str] = (), not
     `model_order`).
 
     Columns: FID_COLUMNS. `fid` is the plain value; `fid_jackknife` is corrected for the bias of a finite N, and the
-    interval from `low` to `high` belongs to it. `fid_infinity` is the end of a line in 1/N, with an interval of its own; empty
-    for fewer than 8 images. `reliable` is False where N < 2 x dims. `note` is the experiment's, so that
+    interval from `low` to `high` belongs to it. `fid_infinity` is the intercept of a linear fit in 1/N, with a separate
+    interval; empty for fewer than 8 images. `reliable` is False where N < 2 x dims. `note` is the experiment's, so that
     demo numbers stay labelled wherever the table goes.
 
     Raises InputError if one of them is there twice.

@@ -1,4 +1,4 @@
-"""FID as an entry of the registry of metrics. It is computed for every N, by `fid.py`, with tables of its own."""
+"""FID as an entry of the registry of metrics. It is computed for every N, by `fid.py`, with separate tables."""
 
 import numpy as np
 

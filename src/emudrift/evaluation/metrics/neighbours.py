@@ -1,6 +1,6 @@
 """Precision and recall (Kynkäänniemi et al. 2019, arXiv:1904.06991), density and coverage (Naeem et al. 2020, arXiv:2002.09797).
 
-All ask which images lie in balls around images of the other set; a ball reaches to the k-th nearest image of its own set.
+All count which images lie in balls around images of the other set; a ball reaches to the k-th nearest image of its own set.
 
     precision: generated images that lie in the ball of a real one            recall: real ones in that of a generated one
     density:   balls of real images that a generated one lies in, over k      coverage: real balls that hold a generated one
