@@ -52,7 +52,9 @@ def check_human_evaluation(
     for pair in settings.pairs or []:
         for name in (pair.model, pair.against):
             if name is not None and name not in drawing:
-                raise ValueError(f"human_evaluation: pairs: {name!r} is none of the models that generate images, {list(drawing)}")
+                raise ValueError(
+                    f"human_evaluation: pairs: {name!r} is none of the models that generate images, {list(drawing)}"
+                )
         if pair.guidance_scale is not None and pair.guidance_scale not in scales:
             raise ValueError(
                 f"human_evaluation: pairs: guidance_scale: {pair.guidance_scale:g} is none of "
