@@ -143,8 +143,8 @@ def test_the_page_has_a_section_of_further_metrics_only_where_there_are_some():
     text = page_of(study, records)
     for said in (
         "Further metrics",
-        "KID (lower is better)",
-        "recall (higher is better)",
+        "KID (lower is better)<small>Bińkowski et al., 2018</small>",
+        "recall (higher is better)<small>Kynkäänniemi et al., 2019</small>",
         f"{extractor} (random weights), N = 400",
         "demo/data/images: 600",
         "the method",

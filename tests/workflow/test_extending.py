@@ -85,7 +85,7 @@ def test_a_metric_of_ones_own_reaches_the_tables_with_its_interval(extended):
 def test_the_page_shows_all_three_with_direction_citation_and_names(extended):
     page = (extended.results / "report.html").read_text()
     for said in (
-        "Vendi score (higher is better)",
+        "Vendi score (higher is better)<small>Friedman and Dieng, 2023</small>",
         "Friedman and Dieng, 2023",
         "@article{friedman2023vendi",
         "FD-ResNet18",
