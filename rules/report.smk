@@ -58,7 +58,7 @@ rule gallery:
         archives=lambda wildcards: row_blocks.archive_files(experiment, RowRange.parse(wildcards.rows)),
         features=lambda wildcards: [
             path
-            for arm in row_blocks.generated_arms(experiment)
+            for arm in experiment.generated_arms()
             for path in row_blocks.feature_files(experiment, arm, RowRange.parse(wildcards.rows))
         ],
     output:

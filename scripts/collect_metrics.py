@@ -18,8 +18,8 @@ def collect(arguments: argparse.Namespace) -> None:
     experiment = Experiment.load(arguments.config)
     records, note = load_metric_files(experiment.metric_files()), experiment.config.note
     write_table(metric_table(records, note), experiment.paths.metric_table)
-    drawing = [record for record in records if record.model not in experiment.floors]
-    write_table(difference_table(drawing, experiment.baseline, note), experiment.paths.metric_differences)
+    generated = [record for record in records if experiment.model(record.model).generates]
+    write_table(difference_table(generated, experiment.baseline, note), experiment.paths.metric_differences)
 
 
 if __name__ == "__main__":

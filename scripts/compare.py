@@ -16,7 +16,7 @@ def main() -> None:
 
 def write_comparison(arguments: argparse.Namespace) -> None:
     experiment = Experiment.load(arguments.config)
-    records = [record for record in load_records(experiment.fid_files()) if record.model not in experiment.floors]
+    records = [record for record in load_records(experiment.fid_files()) if experiment.model(record.model).generates]
     table = compare(records, experiment.baseline, experiment.model_names, experiment.config.note)
     write_table(table, experiment.paths.comparison_table)
 

@@ -241,9 +241,18 @@ class Experiment:
         """Models that generate nothing and are compared with nothing: lower bounds, such as a tokenizer's."""
         return [model.name for model in self.config.models if not model.generates]
 
+    @property
+    def compared_models(self) -> list[str]:
+        """Models that are compared with the baseline."""
+        return [model.name for model in self.config.models if model.generates and model.name != self.baseline]
+
+    def generated_arms(self) -> list[Arm]:
+        """Arms with generated images: all except those of `floors`."""
+        return [arm for arm in self.arms() if self.model(arm.model).generates]
+
     def floor_arms(self) -> list[str]:
-        """Their arms, by name."""
-        return [arm.name for arm in self.arms() if arm.model in self.floors]
+        """The arms of `floors`, by name."""
+        return [arm.name for arm in self.arms() if not self.model(arm.model).generates]
 
     def checkpoint_folders(self, model: ModelSettings) -> dict[str, Path]:
         """Where the checkpoints of a model are, by role. Each part of a repository is downloaded separately."""

@@ -169,7 +169,7 @@ _COMPARISONS = (
 
 
 def _question(experiment: Experiment) -> str:
-    others = [name for name in experiment.model_names if name not in (experiment.baseline, *experiment.floors)]
+    others = experiment.compared_models
     if not others:
         return f"FID of {experiment.baseline}"
     return f"{', '.join(others)} against {experiment.baseline}"

@@ -90,8 +90,8 @@ class Design:
 def design_study(experiment: Experiment) -> Design:
     """Pairs and number of prompts requested by the config; no pairs if there is nothing to compare."""
     settings = experiment.config.human_evaluation
-    generated = [arm for arm in experiment.arms() if arm.model not in experiment.floors]
-    others = [name for name in experiment.model_names if name not in (experiment.baseline, *experiment.floors)]
+    generated = experiment.generated_arms()
+    others = experiment.compared_models
     wanted = settings.pairs or [RatedPair(model=name) for name in others]
     found = [pair for each in wanted for pair in _pairs_of(each, generated, each.against or experiment.baseline)]
     largest = max(experiment.config.sample_sizes)

@@ -30,11 +30,6 @@ def ranking_extractor(experiment: Experiment) -> str:
     return next(experiment.extractor_name(each) for each in experiment.config.extractors if each.distance is not None)
 
 
-def generated_arms(experiment: Experiment) -> list[Arm]:
-    """Arms with generated images: all except tokenizer floors."""
-    return [arm for arm in experiment.arms() if arm.model not in experiment.floors]
-
-
 def archive_files(experiment: Experiment, block: RowRange) -> list[Path]:
     """The archives of all arms that contain a block."""
     shards = shards_of(experiment, block)

@@ -87,7 +87,7 @@ def build_gallery(
     for block in blocks:
         if block.arms != names:
             raise InputError(f"{folder / block.rows}.json: was built for other arms; remove it and run again")
-    drawn = [arm.model not in experiment.floors for arm in arms]
+    drawn = [experiment.model(arm.model).generates for arm in arms]
     real = experiment.config.prompts.images is not None
     threshold = (
         _low_threshold([scores[name] for name, ours in zip(names, drawn, strict=True) if ours]) if scores else None

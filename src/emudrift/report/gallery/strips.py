@@ -21,7 +21,7 @@ from emudrift.errors import InputError
 from emudrift.features.feature_files import load_features
 from emudrift.generation.archives import read_archive
 from emudrift.report.gallery.grid_rows import GridRow, side_by_side
-from emudrift.report.gallery.row_blocks import feature_files, generated_arms, ranking_extractor, shards_of
+from emudrift.report.gallery.row_blocks import feature_files, ranking_extractor, shards_of
 from emudrift.runtime.atomic_files import TEMPORARY_PREFIX, write_bytes_atomically
 from emudrift.runtime.json_files import load_record
 from emudrift.runtime.locks import Lock
@@ -148,7 +148,7 @@ def _write_block(experiment: Experiment, prompts: Sequence[Prompt], block: RowRa
     prompts = prompts[block.start : block.stop]
     arms = side_by_side(experiment.arms())
     features = [
-        load_features(feature_files(experiment, arm, block), len(prompts)) for arm in generated_arms(experiment)
+        load_features(feature_files(experiment, arm, block), len(prompts)) for arm in experiment.generated_arms()
     ]
     apart = disagreement(features)
     temporary = folder.with_name(f"{TEMPORARY_PREFIX}{uuid.uuid4().hex[:12]}-{folder.name}")
