@@ -190,7 +190,7 @@ def test_a_folder_that_cannot_hold_locks_is_named(tmp_path: Path, monkeypatch: p
     with pytest.raises(InputError, match="link: not a folder owned by this user"):
         claim(["fake"], tmp_path / "link")
     (tmp_path / "fake.lock").symlink_to(tmp_path / "file of another user")
-    with pytest.raises(InputError, match=r"fake\.lock: cannot open the lock of a GPU"):
+    with pytest.raises(InputError, match=r"fake\.lock: cannot open a GPU lock"):
         claim(["fake"], tmp_path)
 
 

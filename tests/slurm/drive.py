@@ -41,7 +41,13 @@ class Driver:
         ]  # fmt: skip
         with open(self.log, "w") as log:
             self.process = subprocess.Popen(
-                command, cwd=workflow.folder, stdout=log, stderr=log, env=os.environ | {"OMP_NUM_THREADS": "1"}
+                command,
+                cwd=workflow.folder,
+                stdout=log,
+                stderr=log,
+                env=os.environ | {"OMP_NUM_THREADS": "1"},
+                # Tests that a shell runs in the background would hand down that SIGINT is ignored.
+                preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
             )
         self.running.append(self.process)
 
