@@ -263,9 +263,9 @@ Shard(folder).draw(DAWDLES.format(pids=str(folder / "pids")))
 
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells a program that its parent died")
 def test_a_program_does_not_outlive_a_job_that_is_killed(tmp_path):
-    folders = [str(ROOT / folder) for folder in ("src", "tests", "tests/generation")]
-    environment = os.environ | {"PYTHONPATH": os.pathsep.join(folders)}
-    job = subprocess.Popen([sys.executable, "-c", JOB, str(tmp_path)], env=environment | {"TMPDIR": str(tmp_path)})
+    folders = os.pathsep.join(str(ROOT / folder) for folder in ("src", "tests", "tests/generation"))
+    changes = {"PYTHONPATH": folders, "TMPDIR": str(tmp_path)}
+    job = subprocess.Popen([sys.executable, "-c", JOB, str(tmp_path)], env=os.environ | changes)
     while not (tmp_path / "pids").exists() or not (tmp_path / "pids").read_text():
         assert job.poll() is None
         time.sleep(0.02)
