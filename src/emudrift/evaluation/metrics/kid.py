@@ -3,7 +3,7 @@
 import numpy as np
 
 from emudrift.config.metrics import Metric
-from emudrift.evaluation.intervals import FIXED, PAIRED
+from emudrift.evaluation.intervals import FIXED, METHOD, PAIRED
 from emudrift.evaluation.metrics import mmd
 from emudrift.evaluation.metrics.compute import Measured
 
@@ -17,7 +17,7 @@ def resampled(generated: np.ndarray, real: np.ndarray, edges: np.ndarray, paired
     """The same with its values without each block, all of one pass over the pairs."""
     sums = mmd.kernel_sums(generated, real, mmd.polynomial, edges, paired)
     without = [sums.mmd(True, without=block, paired=paired) for block in range(len(edges) - 1)]
-    method = f"delete-one-block jackknife, {len(without)} blocks, t interval; {PAIRED if paired else FIXED}"
+    method = f"{METHOD.format(len(without))}; {PAIRED if paired else FIXED}"
     return [Measured("kid", sums.mmd(True, paired=paired), without, True, method, len(real))]
 
 
