@@ -13,6 +13,7 @@ from records import record
 from emudrift.config.experiment import Experiment
 from emudrift.config.reader import parse_config
 from emudrift.evaluation.fid.comparison import compare, fid_table
+from emudrift.evaluation.intervals import enough_images
 from emudrift.generation.attempts import Attempt
 from emudrift.generation.manifest import Manifest
 from emudrift.report.gallery.grid_rows import side_by_side
@@ -81,7 +82,7 @@ class Study:
                 extractor=extractor,
                 weights="random" if extractor.startswith("inception-random") else "published",
                 dims=64,
-                reliable=n >= 128,
+                reliable=enough_images(n, 64),
             )
             for arm in self.experiment.arms()
             for n in self.experiment.config.sample_sizes

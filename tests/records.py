@@ -7,7 +7,7 @@ import numpy as np
 
 from emudrift.evaluation.fid.comparison import compare, fid_table
 from emudrift.evaluation.fid.record import FidRecord
-from emudrift.evaluation.intervals import FIXED, INFINITY_METHOD, METHOD
+from emudrift.evaluation.intervals import FIXED, INFINITY_METHOD, METHOD, enough_images
 from emudrift.report.answer.verdict import Verdict, verdict
 
 BLOCKS = 20
@@ -59,10 +59,10 @@ def record(
         "model": model,
         "guidance_scale": scale,
         "extractor": PUBLISHED,
-        "extractor_settings": {"name": "inception", "dims": 192, "device": "cpu", "sha256": "6726"},
+        "extractor_settings": {"name": "inception", "dims": 64, "device": "cpu", "sha256": "6726"},
         "weights": "published",
         "n": n,
-        "dims": 192,
+        "dims": 64,
         "reference": {"key": "inception-00112233", "images": "demo/data/images", "selection": "full", "n": 600},
         "fid": fid,
         "fid_jackknife": corrected,
@@ -78,7 +78,7 @@ def record(
         "fid_infinity_low": corrected - 1.1 * width,
         "fid_infinity_high": corrected + 1.1 * width,
         "fid_infinity_method": INFINITY_METHOD.format(20),
-        "reliable": n >= 2 * changes.get("dims", 192),
+        "reliable": enough_images(n, changes.get("dims", 64)),
     }
     data |= changes
     return FidRecord.model_validate(data)

@@ -4,7 +4,6 @@ import json
 import math
 from pathlib import Path
 
-import numpy as np
 import pandas as pd
 import pytest
 import scipy.stats
@@ -13,6 +12,7 @@ from records import PUBLISHED, RANDOM, answer, pair, record
 from emudrift.errors import InputError
 from emudrift.evaluation.fid.comparison import compare, fid_table
 from emudrift.evaluation.fid.record import FidRecord, load_records
+from emudrift.evaluation.intervals import MIN_N_PER_DIMENSION
 from emudrift.evaluation.tables import COMPARISON_COLUMNS, FID_COLUMNS, load_table, write_table
 from emudrift.report.answer.verdict import verdict
 
@@ -199,22 +199,29 @@ def test_p_values_agree_with_the_intervals_and_are_adjusted_for_all_comparisons_
     records = [r for n in (100, 400) for s, drift in ((1.0, 3.2), (3.0, 12), (5.0, 0)) for r in pair(s, drift, n=n)]
     table = compare(records, "base")
     assert ((table["p"] < 0.05) == ((table["low"] > 0) | (table["high"] < 0))).all()
-    assert ((table["p_holm"] < 0.05) == (table["finding"] != "no difference found")).all()
-    for _, rows in table.groupby("n"):
-        p = rows.set_index("guidance_scale")["p"].sort_values()
-        expected = np.maximum.accumulate(np.minimum(p * [3, 2, 1], 1))
-        pd.testing.assert_series_equal(rows.set_index("guidance_scale")["p_holm"][p.index], expected, check_names=False)
+    excludes = (table["low_simultaneous"] > 0) | (table["high_simultaneous"] < 0)
+    assert ((table["p_adjusted"] < 0.05) == excludes).all()
+    assert ((table["finding"] == "worse") == excludes)[table["reliable"]].all()
 
 
-def test_an_adjusted_interval_has_the_confidence_at_which_holm_tests_it() -> None:
-    """Against SciPy's t at the level of each step: 5 % / 3 for the smallest p, then / 2; what is not found keeps that."""
+def test_simultaneous_intervals_count_all_comparisons_at_one_n() -> None:
+    """Against SciPy's t at 5 % / 3."""
     table = compare(pair(1.0, 12) + pair(3.0, 0.3) + pair(5.0, 0.1), "base")
-    assert list(table["finding"] != "no difference found") == [True, False, False]
-    for row, level in zip(table.itertuples(), (0.05 / 3, 0.05 / 2, 0.05 / 2), strict=True):
-        low, high = scipy.stats.t.interval(1 - level, 19, row.difference_jackknife, row.standard_error)
-        assert (row.low_holm, row.high_holm) == pytest.approx((low, high))
+    assert list(table["finding"]) == ["worse", "no difference found", "no difference found"]
+    for row in table.itertuples():
+        low, high = scipy.stats.t.interval(1 - 0.05 / 3, 19, row.difference_jackknife, row.standard_error)
+        assert (row.low_simultaneous, row.high_simultaneous) == pytest.approx((low, high))
+        assert row.p_adjusted == pytest.approx(min(3 * row.p, 1))
     one = compare(pair(3.0, 12), "base").iloc[0]
-    assert (one["low_holm"], one["high_holm"]) == pytest.approx((one["low"], one["high"]))
+    assert (one["low_simultaneous"], one["high_simultaneous"]) == pytest.approx((one["low"], one["high"]))
+
+
+def test_below_the_limit_nothing_is_found_however_clear_it_looks() -> None:
+    limit = math.ceil(MIN_N_PER_DIMENSION * 64)
+    table = compare(pair(3.0, 50, n=limit - 1) + pair(3.0, 50, n=limit), "base")
+    assert (table["low_simultaneous"] > 0).all()
+    assert list(table["finding"]) == ["too few images", "worse"]
+    assert list(table["reliable"]) == [False, True]
 
 
 def test_the_difference_at_infinite_n_has_no_bias_and_an_interval() -> None:

@@ -15,10 +15,10 @@ from emudrift.evaluation.intervals import (
     fid_infinity,
     half_sampling_error,
     holm,
-    holm_confidences,
     jackknife,
     paired_difference,
     required_n,
+    simultaneous,
 )
 from emudrift.features.statistics import Statistics, reference_root, statistics
 
@@ -255,10 +255,10 @@ def test_the_half_sampling_error_of_a_mean_is_its_textbook_standard_error():
         half_sampling_error(np.zeros(3), np.zeros(3))
 
 
-def test_holm_confidences_are_the_levels_of_its_steps():
-    """Five p values, three found: tested at 5, 4, 3, and the last two at the level of the first that is not found."""
-    p = [0.2, 0.001, 0.012, 0.03, 0.005]
-    assert [value <= 0.05 for value in holm(p)] == [False, True, True, False, True]
-    levels = [1 - confidence for confidence in holm_confidences(p)]
-    assert levels == pytest.approx([0.05 / 2, 0.05 / 5, 0.05 / 3, 0.05 / 2, 0.05 / 4])
-    assert holm_confidences([0.04], 0.9) == pytest.approx([0.9])
+def test_simultaneous_intervals_are_wider_and_agree_with_their_p_values():
+    edges, rng = block_edges(40), np.random.default_rng(1)
+    values = rng.standard_normal((3, 40)) + np.array([[0.0], [0.4], [1.5]])
+    single = [jackknife(each.mean(), leave_one_out_means(each, edges), edges) for each in values]
+    for one, (wide, p) in zip(single, simultaneous(single), strict=True):
+        assert wide.low < one.low < one.high < wide.high
+        assert (wide.low > 0) == (p < 0.05)

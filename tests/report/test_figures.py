@@ -15,6 +15,7 @@ from records import RANDOM, record, study
 from emudrift.config.arm import Arm
 from emudrift.errors import InputError
 from emudrift.evaluation.fid.comparison import compare, fid_table
+from emudrift.evaluation.intervals import MIN_N_PER_DIMENSION
 from emudrift.report.figures.captions import comparison_caption, fid_caption, panels_of
 from emudrift.report.figures.differences import comparison_figure
 from emudrift.report.figures.fid_curve import fid_curve
@@ -61,13 +62,21 @@ def test_figures_are_the_same_bytes_in_another_process(tmp_path: Path) -> None:
 def test_the_curve_names_arms_n_and_random_weights(tmp_path: Path) -> None:
     svg = draw(tmp_path, RECORDS)[0]
     text = text_of(svg)
-    for word in ("guidance 1", "guidance 3", "base", "finetuned", RANDOM, "N = 400", "N &lt; 2 × 192"):
+    for word in (
+        "guidance 1",
+        "guidance 3",
+        "base",
+        "finetuned",
+        RANDOM,
+        "N = 400",
+        f"N &lt; {MIN_N_PER_DIMENSION:g} × 64",
+    ):
         assert word in text or word.replace("&lt;", "<") in text, word
     assert "random weights: not meaningful outside this experiment" in text
     published = study((1.0,), (400, 800), (3.0,))
     fid_curve(fid_table(published), tmp_path / "p")
     assert "random" not in text_of(tmp_path / "p.svg")
-    assert "2 × 192" not in text_of(tmp_path / "p.svg")
+    assert "× 64" not in text_of(tmp_path / "p.svg")
 
 
 def test_the_curve_is_one_print_column_wide_with_letters_of_7_points_or_more(tmp_path: Path) -> None:
@@ -174,7 +183,7 @@ def test_captions_say_whose_the_interval_is() -> None:
     assert "random" not in fid_caption(fid_table([record()]))
     assert "Shaded" not in fid_caption(fid_table([record()]))
     assert "from base at N = 400" in comparison_caption(compare(RECORDS, "base"))
-    assert "thin lines: intervals adjusted for all comparisons shown (Holm)" in comparison_caption(
+    assert "thin lines: simultaneous intervals, which hold together for all" in comparison_caption(
         compare(RECORDS, "base")
     )
 

@@ -113,10 +113,11 @@ def test_tables_show_every_n_and_arm_with_interval_infinity_p_and_finding() -> N
     for row in rows_of(comparison):
         places = decimals(row.infinity_high - row.infinity_low)
         at_infinity = f"{number(row.difference_infinity, places, signed=True)} ["
-        p, p_holm = (p_text(each).removeprefix("= ") for each in (row.p, row.p_holm))
-        assert f"{row.finding}{p}{p_holm}{interval_text(row, '_holm')[1]}{at_infinity}" in text
+        p, adjusted = (p_text(each).removeprefix("= ") for each in (row.p, row.p_adjusted))
+        assert f"{row.finding}{p}{adjusted}{interval_text(row, '_simultaneous')[1]}{at_infinity}" in text
     classes = [attributes.get("class") for attributes in page.of("td")]
-    assert classes.count("better") == classes.count("no") == 2
+    assert classes.count("better") == classes.count("no") == 1
+    assert classes.count("too") == 2
     assert classes.count("unreliable") == len(fid) // 2 + len(comparison) // 2
 
 

@@ -1,11 +1,16 @@
 """The answer in words, from records whose truth is known."""
 
+import math
+
 import pytest
 from records import PUBLISHED, RANDOM, answer, pair, record
 
 from emudrift.evaluation.fid.comparison import compare
 from emudrift.evaluation.fid.record import FidRecord
+from emudrift.evaluation.intervals import MIN_N_PER_DIMENSION
 from emudrift.report.elements.wording import decimals, listing, number
+
+LIMIT = math.ceil(MIN_N_PER_DIMENSION * 64)
 
 
 def test_one_comparison_in_words() -> None:
@@ -52,9 +57,9 @@ def test_the_same_finding_at_every_scale() -> None:
         "N = 400."
     )
     assert "differ between" not in worse.text()
-    assert "Findings are based on Holm-adjusted p values over all 3 comparisons" in worse.text()
+    assert "Findings are based on intervals that hold together for all 3 comparisons" in worse.text()
     row = compare(pair(1.0, 6) + pair(3.0, 12) + pair(5.0, 9), "base").iloc[0]
-    adjusted = f"; adjusted {row['low_holm']:.1f} to {row['high_holm']:.1f}; adjusted p < 0.001]"
+    adjusted = f"; adjusted {row['low_simultaneous']:.1f} to {row['high_simultaneous']:.1f}; adjusted p = 0."
     assert adjusted in worse.statements[0].text
     assert (
         "The sign of the difference for finetuned is consistent across guidance scales: above 0 (worse); the adjusted "
@@ -115,10 +120,13 @@ def test_random_weights_are_labelled_and_do_not_outvote_published_ones() -> None
 
 
 def test_too_few_images_are_said_to_be_unreliable() -> None:
-    small = " ".join(answer(pair(3.0, 9, n=100) + pair(3.0, 9, n=383)).caveats)
-    assert "At N = 100 and 383, fewer images than twice the 192 feature dimensions" in small
+    small = " ".join(answer(pair(3.0, 9, n=100) + pair(3.0, 9, n=LIMIT - 1)).caveats)
+    assert (
+        f"At N = 100 and {LIMIT - 1}, fewer images than {MIN_N_PER_DIMENSION:g} times the 64 feature dimensions"
+        in small
+    )
     assert "This includes the largest N" in small
-    mixed = " ".join(answer(pair(3.0, 9, n=100) + pair(3.0, 9, n=384)).caveats)
+    mixed = " ".join(answer(pair(3.0, 9, n=100) + pair(3.0, 9, n=LIMIT)).caveats)
     assert "At N = 100, fewer" in mixed
     assert "This includes the largest N" not in mixed
 
@@ -141,8 +149,8 @@ def test_the_interval_of_the_headline_is_the_one_that_its_finding_goes_by() -> N
     weak = 2.4 * row["standard_error"] + 1 - row["difference_jackknife"]
     records = [*pair(3.0, weak), record("other", corrected=20.1, seed=1), record("third", corrected=20.2, seed=2)]
     first = compare(records, "base").iloc[0]
-    assert first["low"] > 0 > first["low_holm"]
-    adjusted = f"[95 % adjusted interval {number(first['low_holm'], 1)} to {first['high_holm']:.1f}]"
+    assert first["low"] > 0 > first["low_simultaneous"]
+    adjusted = f"[95 % adjusted interval {number(first['low_simultaneous'], 1)} to {first['high_simultaneous']:.1f}]"
     assert answer(records).headline.startswith(
         "No difference between finetuned and base was found at guidance 3: FID +"
     )
@@ -223,7 +231,7 @@ def test_findings_that_fall_when_all_comparisons_are_counted_are_named() -> None
     named = "Significant per comparison, but not after adjustment: finetuned at guidance 1 (p = 0.0"
     assert named in got.text()
     assert "not after adjustment" not in answer(pair(1.0, 30) + pair(3.0, 30)).text()
-    assert "Holm" not in answer(pair(1.0, 30)).text()
+    assert "together" not in answer(pair(1.0, 30)).text()
 
 
 def test_the_choice_of_the_reference_and_what_it_changes_are_told() -> None:

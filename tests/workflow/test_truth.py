@@ -68,8 +68,8 @@ def test_the_verdict_names_the_checkpoint_whose_pictures_are_really_worse(judged
     fid = load_table(judged.results / "fid.csv", FID_COLUMNS)
     answer = verdict(comparison, fid, "base")
     assert answer.headline.startswith("finetuned is worse than base at guidance 3")
-    assert (comparison["low_holm"] > 0).all()
-    assert (comparison["p_holm"] < 0.05).all()
+    assert (comparison["low_simultaneous"] > 0).all()
+    assert (comparison["p_adjusted"] < 0.05).all()
 
 
 def test_both_references_are_there_and_what_they_change_is_told(judged):

@@ -35,6 +35,8 @@ Array = np.ndarray
 BLOCKS = 20
 CONFIDENCE = 0.95
 """Confidence level of every interval."""
+MIN_N_PER_DIMENSION = 2.5
+"""Images per feature dimension below which no difference of FIDs is claimed: `bench/coverage.py`, docs/statistics.md."""
 
 
 @dataclass(frozen=True)
@@ -110,6 +112,11 @@ def jackknife(full: float, leave_one_out: Array, edges: Array, confidence: float
     estimate = float(np.sum(pseudo_values / h))
     error = float(np.sqrt(np.mean((pseudo_values - estimate) ** 2 / (h - 1))))
     return t_interval(estimate, error, groups - 1, confidence, METHOD.format(groups))
+
+
+def enough_images(n: int, dims: int) -> bool:
+    """Whether the intervals of n images with `dims` feature dimensions are known to cover the truth as often as they say."""
+    return n >= MIN_N_PER_DIMENSION * dims
 
 
 def t_interval(estimate: float, error: float, degrees: int, confidence: float, method: str) -> Estimate:
@@ -238,20 +245,19 @@ def holm(p_values: Sequence[float]) -> list[float]:
     return adjusted.tolist()
 
 
-def holm_confidences(p_values: Sequence[float], confidence: float = CONFIDENCE) -> list[float]:
-    """The confidence levels, in the order given, at which each interval excludes 0 exactly if its `holm` p value is at most α.
+def simultaneous(estimates: Sequence[Estimate]) -> list[tuple[Estimate, float]]:
+    """Intervals that hold all together with the confidence of one, each with its adjusted p value (Bonferroni).
 
-    With α = 1 − confidence, the level of the k-th smallest of m p values is 1 − α / (m − k + 1); after the first comparison that
-    is not significant, the level stays the same. These are the levels at which Holm's procedure tests.
-
-    Raises:
-        ValueError: as `holm`.
+    An interval excludes 0 exactly where its adjusted p value is below 1 − confidence.
     """
-    alpha, m = 1 - confidence, len(p_values)
-    found = sum(p <= alpha for p in holm(p_values))
-    ranks = np.empty(m, dtype=np.int64)
-    ranks[np.argsort(np.asarray(p_values, dtype=np.float64), kind="stable")] = np.arange(m)
-    return [1 - alpha / (m - min(int(rank), found)) for rank in ranks]
+    m = len(estimates)
+    return [
+        (
+            t_interval(each.estimate, each.standard_error, each.degrees, 1 - (1 - each.confidence) / m, each.method),
+            min(m * each.p_value, 1.0),
+        )
+        for each in estimates
+    ]
 
 
 def required_n(

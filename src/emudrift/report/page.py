@@ -11,6 +11,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from emudrift.config.experiment import Experiment
 from emudrift.errors import InputError
+from emudrift.evaluation.intervals import MIN_N_PER_DIMENSION
 from emudrift.generation.manifest import Manifest
 from emudrift.report.answer.verdict import verdict
 from emudrift.report.elements.blocks import Picture, Section, csv_of, data_uri
@@ -160,11 +161,11 @@ _DIFFERENCES = (
 )
 _FIDS = (
     "Plain FID; bias-corrected FID and FID extrapolated to infinite N, each with its interval. N in italics: fewer images than "
-    "twice the feature dimensions, where absolute values are unreliable."
+    f"{MIN_N_PER_DIMENSION:g} times the feature dimensions, where absolute values are unreliable and no difference is claimed."
 )
 _COMPARISONS = (
     "Model minus baseline, paired by prompt: above 0 the model is worse. Intervals and p refer to the bias-corrected difference; "
-    "those marked Holm are adjusted for all comparisons at the same N, and the finding is based on them."
+    "the simultaneous intervals hold together for all comparisons at the same N, and the finding and the adjusted p go by them."
 )
 
 

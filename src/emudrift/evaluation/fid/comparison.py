@@ -14,13 +14,11 @@ from emudrift.evaluation.intervals import (
     block_edges,
     fid_infinity,
     half_sampling_error,
-    holm,
-    holm_confidences,
     paired_difference,
-    t_interval,
+    simultaneous,
 )
 from emudrift.evaluation.pairing import pairs_with_baseline
-from emudrift.evaluation.tables import BETTER, COMPARISON_COLUMNS, FID_COLUMNS, NONE, WORSE, frame
+from emudrift.evaluation.tables import BETTER, COMPARISON_COLUMNS, FID_COLUMNS, NONE, TOO_FEW, WORSE, frame
 
 
 def fid_table(records: Sequence[FidRecord], model_order: Sequence[str] = (), note: str = "") -> pd.DataFrame:
@@ -29,8 +27,8 @@ def fid_table(records: Sequence[FidRecord], model_order: Sequence[str] = (), not
 
     Columns: FID_COLUMNS. `fid` is the plain value; `fid_jackknife` is corrected for the bias of a finite N, and the
     interval from `low` to `high` belongs to it. `fid_infinity` is the intercept of a linear fit in 1/N, with a separate
-    interval; empty for fewer than 8 images. `reliable` is False where N < 2 x dims. `note` is the experiment's, so that
-    demo numbers stay labelled wherever the table goes.
+    interval; empty for fewer than 8 images. `reliable` is False where N is below MIN_N_PER_DIMENSION x dims. `note` is the
+    experiment's, so that demo numbers stay labelled wherever the table goes.
 
     Raises InputError if one of them is there twice.
     """
@@ -49,9 +47,10 @@ def compare(
     Arms of equal guidance scale are compared; an arm without one is compared with every arm of the other model.
     Differences are model minus baseline, so above 0 the model is worse. `difference` is that of the plain FIDs;
     `difference_jackknife` is corrected for bias, which equal N does not cancel (plain differences favour the less
-    diverse model); the interval from `low` to `high`, `standard_error` and the two-sided `p` belong to it. `p_holm` and the
-    interval from `low_holm` to `high_holm` are adjusted for all comparisons at the same N (models, guidance scales,
-    extractors and references); `finding` says whether that interval excludes 0. `half_sampling_error` is the standard error
+    diverse model); the interval from `low` to `high`, `standard_error` and the two-sided `p` belong to it. The
+    intervals from `low_simultaneous` to `high_simultaneous` hold together for all comparisons at the same N (models,
+    guidance scales, extractors and references), and `p_adjusted` belongs to them; `finding` says whether that interval
+    excludes 0, and TOO_FEW where not `reliable`, whatever the interval. `half_sampling_error` is the standard error
     from random halves of the images, a check. `difference_infinity` is that of FID∞, with its interval.
 
     Returns:
@@ -170,19 +169,17 @@ def _difference(a: FidRecord, b: FidRecord) -> dict[str, Any]:
         "p": estimate.p_value,
         **_difference_infinity(a, b, edges),
         "reliable": a.reliable and b.reliable,
-        "degrees": estimate.degrees,
+        "interval": estimate,
         **b.reference_columns(),
     }
 
 
 def _adjust(rows: list[dict[str, Any]]) -> None:
-    """Adds to the comparisons at one N what depends on how many they are."""
-    p = [row["p"] for row in rows]
-    confidences = holm_confidences(p, rows[0]["confidence"])
-    for row, p_holm, confidence in zip(rows, holm(p), confidences, strict=True):
-        wide = t_interval(row["difference_jackknife"], row["standard_error"], row.pop("degrees"), confidence, "")
+    """Adds to the comparisons at one N what depends on all of them."""
+    for row, (wide, p) in zip(rows, simultaneous([row.pop("interval") for row in rows]), strict=True):
         finding = WORSE if wide.low > 0 else BETTER if wide.high < 0 else NONE
-        row |= {"p_holm": p_holm, "low_holm": wide.low, "high_holm": wide.high, "finding": finding}
+        row["finding"] = finding if row["reliable"] else TOO_FEW
+        row |= {"p_adjusted": p, "low_simultaneous": wide.low, "high_simultaneous": wide.high}
 
 
 def _difference_infinity(a: FidRecord, b: FidRecord, edges: np.ndarray) -> dict[str, float | None]:

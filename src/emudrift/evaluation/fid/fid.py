@@ -11,7 +11,7 @@ from emudrift.errors import InputError
 from emudrift.evaluation.fid.frechet import project
 from emudrift.evaluation.fid.record import FidEstimate, FidRecord, ReferenceRecord
 from emudrift.evaluation.fid.resampling import Part, resample, resample_pairs
-from emudrift.evaluation.intervals import FIXED, PAIRED, block_edges, fid_infinity, jackknife
+from emudrift.evaluation.intervals import FIXED, PAIRED, block_edges, enough_images, fid_infinity, jackknife
 from emudrift.features.feature_files import load_features
 from emudrift.features.statistics import ReferenceRoot, load_reference_root
 
@@ -52,7 +52,7 @@ def compute_fid(features: np.ndarray, reference: ReferenceRoot | np.ndarray) -> 
         fid_infinity_low=infinity and infinity.low,
         fid_infinity_high=infinity and infinity.high,
         fid_infinity_method=infinity and infinity.method,
-        reliable=n >= 2 * d,
+        reliable=enough_images(n, d),
     )
 
 

@@ -24,8 +24,8 @@ class FidEstimate(BaseModel):
     """FID of one set of images, with its jackknife estimate and interval, and what differences are computed from.
 
     `leave_one_out`, `halves`, `halves_leave_one_out` and `random_halves` are FIDs of parts of the images: `resampling.Resampled`.
-    `fid_infinity` and its interval are None for fewer than 8 images. `reliable`: whether n >= 2 d, below which an absolute FID
-    says more about n than about the images.
+    `fid_infinity` and its interval are None for fewer than 8 images. `reliable`: whether `intervals.enough_images`; below
+    that an absolute FID says more about n than about the images, and no difference is claimed.
     """
 
     model_config = ConfigDict(frozen=True)

@@ -7,6 +7,7 @@ import pandas as pd
 
 from emudrift.config.experiment import SELECTIONS
 from emudrift.config.extractors import distance_name
+from emudrift.evaluation.intervals import MIN_N_PER_DIMENSION
 from emudrift.evaluation.tables import BETTER, NONE, WORSE, rows_of
 from emudrift.report.answer.scope import DIMENSIONS, differ_across, guidance, percent, places_of, view_of
 from emudrift.report.elements.wording import decimals, listing, number, p_text
@@ -23,7 +24,7 @@ def signs(rows: list[Any]) -> list[str]:
         if len(ours) == 1:
             continue
         tried = [name for name, along in DIMENSIONS.items() if len({along(row) for row in ours}) > 1]
-        found = sum(row.finding != NONE for row in ours)
+        found = sum(row.finding in (WORSE, BETTER) for row in ours)
         proven = f"the adjusted interval excludes 0 in {found} of {len(ours)} comparisons"
         held = {_sign(row) for row in ours}
         if held == {"exactly 0"}:
@@ -142,13 +143,13 @@ def _adjusted(rows: list[Any]) -> str:
     if len(rows) == 1:
         return ""
     text = (
-        f" Findings are based on Holm-adjusted p values over all {len(rows)} comparisons at this N; intervals not labelled "
+        f" Findings are based on intervals that hold together for all {len(rows)} comparisons at this N; intervals not labelled "
         "as adjusted are per comparison."
     )
     fallen = [row for row in rows if row.finding == NONE and row.p <= 1 - row.confidence]
     if not fallen:
         return text
-    names = [f"{_place(row, rows)} (p {p_text(row.p)}, adjusted {p_text(row.p_holm)})" for row in fallen]
+    names = [f"{_place(row, rows)} (p {p_text(row.p)}, adjusted {p_text(row.p_adjusted)})" for row in fallen]
     return f"{text} Significant per comparison, but not after adjustment: {listing(names)}."
 
 
@@ -192,8 +193,8 @@ def about_fids(fid: pd.DataFrame) -> list[str]:
                 else f"N up to {unreliable[-1]:,}"
             )
             caveats.append(
-                f"At {which}, fewer images than twice the {dims:,} feature dimensions of {extractor}, absolute FIDs are "
-                f"unreliable and the coverage of difference intervals is below its nominal level.{largest}"
+                f"At {which}, fewer images than {MIN_N_PER_DIMENSION:g} times the {dims:,} feature dimensions of {extractor}, "
+                f"absolute FIDs are unreliable and no difference is claimed.{largest}"
             )
         if random:
             caveats.append(

@@ -8,7 +8,7 @@ from typing import Any
 import pandas as pd
 
 from emudrift.config.extractors import distance_name
-from emudrift.evaluation.tables import BETTER, NONE, WORSE, Finding, rows_of
+from emudrift.evaluation.tables import BETTER, NONE, TOO_FEW, WORSE, Finding, rows_of
 from emudrift.report.answer.caveats import (
     about_differences,
     about_fids,
@@ -95,28 +95,30 @@ def _statement(row: Any, scales: dict[str, float], comparisons: int) -> str:
     difference, interval = interval_text(row)
     if row.finding == NONE:
         text = f"no difference between {row.model} and {row.baseline} was found"
+    elif row.finding == TOO_FEW:
+        text = f"too few images to say whether {row.model} and {row.baseline} differ"
     else:
         text = f"{row.model} is {row.finding} than {row.baseline}"
     if not math.isnan(row.guidance_scale):
         without = [m for m, arm in ((row.model, row.arm), (row.baseline, row.baseline_arm)) if math.isnan(scales[arm])]
         text = f"At {guidance(row.guidance_scale)}, {text}"
         text += f" ({without[0]} has no guidance scale)" if without else ""
-    elif row.finding == NONE:
-        text = text.replace("no", "No", 1)
+    elif row.finding in (NONE, TOO_FEW):
+        text = text[0].upper() + text[1:]
     if row.reference_selection == "same":
         reference = "the real images of the same captions"
     else:
         reference = row.reference if pd.isna(row.reference_n) else f"{row.reference_n:,} images"
     random = ", random weights" if row.weights == "random" else ""
     several = comparisons > 1
-    p = f"adjusted p {p_text(row.p_holm)}" if several else f"p {p_text(row.p)}"
-    adjusted = f"; adjusted {interval_text(row, '_holm')[1]}" if several else ""
+    p = f"adjusted p {p_text(row.p_adjusted)}" if several else f"p {p_text(row.p)}"
+    adjusted = f"; adjusted {interval_text(row, '_simultaneous')[1]}" if several else ""
     name = distance_name(row.extractor)
     text += (
         f": {name} {difference} [{percent(row)} interval {interval}{adjusted}; {p}] at N = {row.n:,} images per arm "
         f"({row.extractor}{random}, reference: {reference})."
     )
-    if row.finding != NONE and row.difference * row.difference_jackknife < 0:
+    if row.finding in (WORSE, BETTER) and row.difference * row.difference_jackknife < 0:
         plain = number(row.difference, decimals(row.high - row.low, row.difference), signed=True)
         text += (
             f" The plain {name} difference, {plain}, has the opposite sign: its finite-sample bias does not cancel at "
@@ -133,7 +135,7 @@ def _statement(row: Any, scales: dict[str, float], comparisons: int) -> str:
             )
         )
         text += f" Extrapolated to infinite N: {infinity} [{low} to {high}]"
-        other = row.finding != NONE and row.difference_infinity * row.difference_jackknife < 0
+        other = row.finding in (WORSE, BETTER) and row.difference_infinity * row.difference_jackknife < 0
         text += ", which has the opposite sign: N is too small for either estimate." if other else "."
     return text
 
@@ -148,17 +150,21 @@ def _headline(rows: list[Any], comparisons: int) -> str:
     findings = list(dict.fromkeys(row.finding for row in rows))
     if len(rows) == 1:
         # The finding is based on the adjusted interval.
-        difference, interval = interval_text(rows[0], "_holm" if comparisons > 1 else "")
+        difference, interval = interval_text(rows[0], "_simultaneous" if comparisons > 1 else "")
         kind = "adjusted interval" if comparisons > 1 else "interval"
         scale = rows[0].guidance_scale
         at = "" if math.isnan(scale) else f" at {guidance(scale)}"
         name = distance_name(rows[0].extractor)
         measured = f"{name} {difference} [{percent(rows[0])} {kind} {interval}], {n}."
+        if findings == [TOO_FEW]:
+            return f"{TOO_FEW.capitalize()} to say whether {model} and {baseline} differ{at}: {measured}"
         if findings == [NONE]:
             return f"No difference between {model} and {baseline} was found{at}: {measured}"
         return f"{model} is {findings[0]} than {baseline}{at}: {measured}"
     if len(findings) == 1:
-        everywhere = _everywhere(rows, "any" if findings == [NONE] else "every")
+        everywhere = _everywhere(rows, "any" if findings in ([NONE], [TOO_FEW]) else "every")
+        if findings == [TOO_FEW]:
+            return f"{TOO_FEW.capitalize()} to say whether {model} and {baseline} differ {everywhere}, {n}."
         if findings == [NONE]:
             return f"No difference between {model} and {baseline} was found {everywhere}, {n}."
         spread = _range(rows)
@@ -167,9 +173,12 @@ def _headline(rows: list[Any], comparisons: int) -> str:
     between = differ_across(rows, lambda row: row.finding)
     places = {finding: places_of([row for row in rows if row.finding == finding], rows) for finding in findings}
     told = [finding for finding in (WORSE, BETTER) if finding in findings]
-    first = f"{model} is {told[0]} than {baseline} {places[told[0]]}"
-    parts = [" and ".join([first, *(f"{finding} {places[finding]}" for finding in told[1:])])]
+    parts = []
+    if told:
+        first = f"{model} is {told[0]} than {baseline} {places[told[0]]}"
+        parts = [" and ".join([first, *(f"{finding} {places[finding]}" for finding in told[1:])])]
     parts += [f"no difference was found {places[NONE]}"] if NONE in findings else []
+    parts += [f"there are {TOO_FEW} {places[TOO_FEW]}"] if TOO_FEW in findings else []
     if {WORSE, BETTER} <= set(findings):
         depends = listing(f"the {name.removesuffix('s')}" for name in between or ["comparisons"])
         return f"The answer depends on {depends}: {'; '.join(parts)} ({n})."

@@ -27,7 +27,7 @@ def interval_text(row: Any, which: str = "") -> tuple[str, str]:
     """The bias-corrected difference of a comparison and its interval: ("+12.3", "9.8 to 14.9").
 
     Args:
-        which: "_holm" for the interval adjusted for all comparisons.
+        which: "_simultaneous" for the interval that holds together with those of all comparisons.
     """
     low, high = getattr(row, f"low{which}"), getattr(row, f"high{which}")
     # If the interval excludes 0, neither end may be rounded to 0.

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 import pandas as pd
 
 from emudrift.config.experiment import SELECTIONS
+from emudrift.evaluation.intervals import MIN_N_PER_DIMENSION
 
 FID_CAPTION = (
     "FID against the number of generated images N; lower is better. Curves (left): plain FID, which is biased upwards "
@@ -18,15 +19,19 @@ FLOOR_CAPTION = (
 )
 
 BAND_CAPTION = (
-    " Bands: intervals of the bias-corrected FID at smaller N, down to twice the number of feature dimensions."
+    " Bands: intervals of the bias-corrected FID at smaller N, down to "
+    f"{MIN_N_PER_DIMENSION:g} times the number of feature dimensions."
 )
 
-SHADED_CAPTION = " Shaded: N below twice the number of feature dimensions, where absolute values are unreliable."
+SHADED_CAPTION = (
+    f" Shaded: N below {MIN_N_PER_DIMENSION:g} times the number of feature dimensions, where absolute values are unreliable and "
+    "no difference is claimed."
+)
 
 DIFFERENCE_CAPTION = (
     "FID difference from {baseline} at N = {n}: bias-corrected estimates. Thick lines: {confidence} intervals ({method}; "
-    "paired by prompt); thin lines: intervals adjusted for all comparisons shown (Holm). Values right of 0: worse than "
-    "{baseline}. Filled markers: the adjusted interval excludes 0; hollow markers: no difference found. Grey, below each: "
+    "paired by prompt); thin lines: simultaneous intervals, which hold together for all comparisons shown. Values right of 0: "
+    "worse than {baseline}. Filled markers: the simultaneous interval excludes 0; hollow markers: it does not. Grey, below each: "
     "difference in FID∞ with its interval."
 )
 

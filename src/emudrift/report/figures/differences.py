@@ -11,6 +11,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from emudrift.config.extractors import distance_name
+from emudrift.evaluation.tables import BETTER, WORSE
 from emudrift.report.figures.captions import has_random, panels_of
 from emudrift.report.figures.style import (
     COLUMN,
@@ -65,10 +66,12 @@ def _draw_forest(axes: Any, table: pd.DataFrame, models: list[str], colours: dic
     names = []
     for place, row in enumerate(forest_rows(table)):
         label = scale_label(row.guidance_scale)
-        found = row.low_holm > 0 or row.high_holm < 0
+        found = row.finding in (WORSE, BETTER)
         # LINES[0] is the baseline's style in the other figure.
         marker = LINES[(models.index(row.model) + 1) % len(LINES)][1]
-        axes.plot([row.low_holm, row.high_holm], [place, place], color=colours[label], linewidth=0.6, zorder=2)
+        axes.plot(
+            [row.low_simultaneous, row.high_simultaneous], [place, place], color=colours[label], linewidth=0.6, zorder=2
+        )
         axes.plot(
             [row.low, row.high], [place, place], color=colours[label], linewidth=1.4, solid_capstyle="butt", zorder=2
         )
@@ -88,8 +91,8 @@ def _draw_forest(axes: Any, table: pd.DataFrame, models: list[str], colours: dic
     axes.xaxis.set_major_formatter(tick_label)
     axes.xaxis.set_major_locator(MaxNLocator(4, steps=STEPS))
     # Leaves room for "better" and "worse" on both sides of 0.
-    low = min(table[["low_holm", "infinity_low"]].min().min(), 0.0)
-    high = max(table[["high_holm", "infinity_high"]].max().max(), 0.0)
+    low = min(table[["low_simultaneous", "infinity_low"]].min().min(), 0.0)
+    high = max(table[["high_simultaneous", "infinity_high"]].max().max(), 0.0)
     room = 0.3 * ((high - low) or 1.0)
     axes.set_xlim(min(low - 0.04 * (high - low), -room), max(high + 0.04 * (high - low), room))
     for text, side, offset in (("← better", "right", -4), ("worse →", "left", 4)):

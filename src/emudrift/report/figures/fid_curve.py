@@ -16,6 +16,7 @@ from matplotlib.ticker import MaxNLocator
 
 from emudrift.config.extractors import distance_name
 from emudrift.errors import InputError
+from emudrift.evaluation.intervals import MIN_N_PER_DIMENSION
 from emudrift.report.figures.captions import banded, has_random, panels_of
 from emudrift.report.figures.style import (
     COLUMN,
@@ -88,9 +89,12 @@ def _draw_curves(axes: Any, table: pd.DataFrame, looks: dict[str, Any], colours:
     margin = 0.04 * (largest - sizes[0]) or 1
     axes.set_xlim(sizes[0] - margin, largest + margin)
     if not table["reliable"].all():
-        axes.axvspan(sizes[0] - margin, min(2 * dims, largest + margin), color="0.95", linewidth=0, zorder=0)
+        axes.axvspan(
+            sizes[0] - margin, min(MIN_N_PER_DIMENSION * dims, largest + margin), color="0.95", linewidth=0, zorder=0
+        )
         axes.text(
-            0.985, 0.97, f"shaded: N < 2 × {dims:,}", transform=axes.transAxes, ha="right", va="top", color="0.35"
+            0.985, 0.97, f"shaded: N < {MIN_N_PER_DIMENSION:g} × {dims:,}",
+            transform=axes.transAxes, ha="right", va="top", color="0.35",
         )  # fmt: skip
     if len(sizes) <= 3:
         axes.set_xticks(sizes)

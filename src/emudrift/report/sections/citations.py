@@ -63,13 +63,4 @@ CITATIONS = {
   eprint    = {1911.07023},
   archivePrefix = {arXiv}
 }""",
-    "Holm, 1979": """@article{holm1979simple,
-  author  = {Holm, Sture},
-  title   = {A Simple Sequentially Rejective Multiple Test Procedure},
-  journal = {Scandinavian Journal of Statistics},
-  volume  = {6},
-  number  = {2},
-  pages   = {65--70},
-  year    = {1979}
-}""",
 }

@@ -47,8 +47,8 @@ def comparison_tables(comparison: pd.DataFrame) -> list[Table]:
             "bias-corrected difference [interval]",
             "finding",
             "p",
-            "p (Holm)",
-            "interval (Holm)",
+            "adjusted p",
+            "simultaneous interval",
         ]
         head += ["difference extrapolated to infinite N [interval]", "plain difference"]
         tables.append(Table(_title(title, table), head, rows, csv_of(table), f"comparison-{_file(title)}.csv"))
@@ -65,8 +65,8 @@ def _difference_row(row: Any) -> list[Cell]:
         Cell(f"{difference} [{interval}]", value=row.difference_jackknife),
         Cell(row.finding, style=row.finding.split()[0]),
         Cell(_p(row.p), value=row.p),
-        Cell(_p(row.p_holm), value=row.p_holm),
-        Cell(interval_text(row, "_holm")[1], value=row.low_holm),
+        Cell(_p(row.p_adjusted), value=row.p_adjusted),
+        Cell(interval_text(row, "_simultaneous")[1], value=row.low_simultaneous),
         _estimate(row.difference_infinity, row.infinity_low, row.infinity_high, places, signed=True),
         Cell(number(row.difference, places, signed=True)),
     ]

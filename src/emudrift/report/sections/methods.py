@@ -138,8 +138,8 @@ def _uncertainty(fid: pd.DataFrame, comparison: pd.DataFrame) -> str:
         )
         if together > 1:
             parts.append(
-                f"p values and intervals are given plain and adjusted for the {together} comparisons (Holm, 1979); findings go "
-                "by the adjusted ones."
+                f"p values and intervals are given plain and simultaneous for the {together} comparisons (Bonferroni); findings "
+                "go by the simultaneous ones."
             )
     return " ".join(parts)
 
