@@ -1,12 +1,14 @@
 """What is fetched from the network, once, on the login node: pinned, checked, resumable.
 
 Inputs: none.
-Outputs: resources/weights/ (Inception), resources/models/ (hub checkpoints), resources/coco/ (COCO 2014 validation set).
+Outputs: resources/weights/ (Inception), resources/models/ (hub checkpoints), resources/coco/ (COCO 2014 validation set, Karpathy's
+splits).
 """
 
 from emudrift.config.paths import download_record
 
-# COCO publishes no sha256; these are the sha1 sums that MLPerf's download script checks.
+# COCO publishes no sha256; the sha1 sums are those that MLPerf's download script checks. Karpathy publishes no sum; his is the
+# one that TensorFlow Datasets checks (url_checksums/coco_captions.txt).
 COCO = {
     "captions_val2014.json": {
         "url": "http://images.cocodataset.org/annotations/annotations_trainval2014.zip",
@@ -17,6 +19,11 @@ COCO = {
         "url": "http://images.cocodataset.org/zips/val2014.zip",
         "sum": "sha1:fbedd73593f242db65cce6bcefde193fcedcc5c0",
         "member": "",
+    },
+    "dataset_coco.json": {
+        "url": "https://cs.stanford.edu/people/karpathy/deepimagesent/caption_datasets.zip",
+        "sum": "sha256:4cfd70132527b80933105e5829dc9034eaab9573482e2e680abbab6130244817",
+        "member": "dataset_coco.json",
     },
 }
 INCEPTION_URL = (

@@ -12,6 +12,7 @@ import door
 
 from emudrift.report.figures.published_curves import (
     CONCLUSIONS,
+    about_differences,
     curves_csv,
     curves_text,
     draw_curves,
@@ -39,7 +40,7 @@ def fit(arguments: argparse.Namespace) -> None:
         print(curves_text(curves, arguments.min_n))
     else:
         sys.stdout.write(curves_csv(curves))
-        print(*CONCLUSIONS, sep="\n", file=sys.stderr)
+        print(*about_differences(curves), *CONCLUSIONS, sep="\n", file=sys.stderr)
 
 
 if __name__ == "__main__":

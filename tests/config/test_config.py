@@ -9,7 +9,7 @@ import yaml
 from conftest import ROOT, experiment, small_config
 
 from emudrift.config.experiment import REPOSITORY
-from emudrift.config.experiment_config import Config
+from emudrift.config.experiment_config import SUFFIX, Config
 from emudrift.config.reader import load_config, parse_config
 from emudrift.config.row_range import RowRange
 from emudrift.errors import InputError
@@ -86,7 +86,10 @@ def test_a_missing_config_file_is_refused(tmp_path):
         load_config(tmp_path / "none.yaml")
 
 
-@pytest.mark.parametrize("name", ["config.yaml", "demo/config.yaml"])
+EXAMPLES = sorted(path.relative_to(ROOT).as_posix() for path in ROOT.glob("examples/*.yaml"))
+
+
+@pytest.mark.parametrize("name", ["config.yaml", "demo/config.yaml", *EXAMPLES])
 def test_the_shipped_configs_are_valid_by_the_models_and_by_the_schema(name):
     config = yaml.safe_load((ROOT / name).read_text())
     assert parse_config(config, name).name
@@ -104,6 +107,23 @@ def test_the_published_experiment_is_the_default():
     assert config.guidance_scales == [1, 3, 5]
     assert (config.generation.width, config.generation.height, config.generation.top_k) == (512, 512, 2048)
     assert config.generation.suffix == " masterpiece, film grained, best quality."
+
+
+def test_the_published_studys_own_settings_are_those_of_its_code():
+    config = load_config(ROOT / "examples/emu3-coco-published.yaml")
+    assert (config.prompts.splits, config.prompts.caption) == (["test", "val"], "longest")
+    assert (config.generation.suffix_at(1), config.generation.suffix_at(3)) == ("", SUFFIX)
+    # With the blanks that continuing a line inside a text leaves.
+    assert (
+        config.generation.negative_prompt
+        == "lowres, bad anatomy, bad hands, text, error, \
+    missing fingers, extra digit, fewer digits, cropped, worst quality, \
+    low quality, normal quality, jpeg artifacts, signature, watermark, username, \
+    blurry."
+    )
+    assert (config.generation.dtype, config.generation.top_k, config.reference.selection) == ("float16", 50, "same")
+    (extractor,) = config.extractors
+    assert extractor.preprocessing.model_dump() == {"resize": "bilinear", "crop": "none", "size": None}
 
 
 def test_paths_start_at_the_repository_or_the_config_file_never_at_the_working_directory(tmp_path, monkeypatch):

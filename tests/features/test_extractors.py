@@ -154,6 +154,15 @@ def test_features_that_are_not_finite_name_the_image():
 BICUBIC = partial(transforms.Resize, interpolation=InterpolationMode.BICUBIC)
 
 
+@pytest.mark.parametrize("size", [(640, 480), (512, 512), (299, 299), (120, 400)])
+def test_the_published_studys_resize_is_torchvisions_default(size):
+    """Its transform, written out from its code: Resize((299, 299)), ToTensor, then the whole numbers below 255 times that."""
+    image = picture(*size)
+    whole = (transforms.Compose([transforms.Resize((299, 299)), transforms.ToTensor()])(image) * 255).to(torch.uint8)
+    ours = inception_input(image, Preprocessing(resize="bilinear", crop="none", size=None))
+    torch.testing.assert_close(ours, whole.to(torch.float32) / 255, rtol=0, atol=1e-7)
+
+
 @pytest.mark.parametrize("size", [(640, 480), (333, 500), (257, 255), (256, 256), (40, 700), (299, 299), (1000, 257)])
 @pytest.mark.parametrize(
     ("preprocessing", "steps"),

@@ -10,7 +10,7 @@ import pytest
 from conftest import ROOT
 
 from emudrift.errors import InputError
-from emudrift.report.figures.published_curves import draw_curves, fit_curves, load_curves
+from emudrift.report.figures.published_curves import about_differences, draw_curves, fit_curves, load_curves
 
 PUBLISHED = ROOT.parent / "shared" / "data" / "published" / "emu3_coco_fid_curves.csv"
 SIZES = np.arange(1000, 10_001, 1000)
@@ -117,9 +117,29 @@ def test_wrong_input_ends_with_one_clear_line(tmp_path: Path, text: str | None, 
         assert "error: " in result.stderr
 
 
+def test_differences_are_said_at_each_scale_with_where_their_sign_is_another_one() -> None:
+    (said,) = about_differences(fit_curves(table(), 5000))
+    assert said == (
+        "Difference of 007 from null, plain FIDs, above 0 is worse: +5.00 at guidance 1 (N = 10,000; intercepts +5.00); +5.00 "
+        "at guidance 3 (N = 10,000; intercepts +5.00)."
+    )
+    flipped = table()
+    flipped.loc[(flipped["model"] == "007") & (flipped["guidance_scale"] == 3), "fid"] -= 12
+    flipped.loc[(flipped["model"] == "007") & (flipped["n_images"] == 1000), "fid"] += 12
+    said, flips = about_differences(fit_curves(flipped, 5000))
+    assert "−7.00 at guidance 3 (N = 10,000; intercepts −7.00; the other sign at N = 1,000)" in said
+    assert flips.startswith("The sign depends on the guidance scale, so no single sentence holds for 007.")
+    assert about_differences(fit_curves(table()[table()["model"] == "null"], 5000)) == []
+
+
 def test_the_published_study_ends_where_its_curves_say() -> None:
     if not PUBLISHED.is_file():
         pytest.skip(f"REAL DATA NOT TESTED: {PUBLISHED} is absent; put the published curves there")
+    said, flips = about_differences(fit_curves(load_curves(PUBLISHED), 5000))
+    assert (
+        "+4.56 at guidance 1 (N = 10,000; intercepts +4.49); −1.36 at guidance 3 (N = 10,000; intercepts −1.97" in said
+    )
+    assert "Whether guidance is the reason cannot be concluded" in flips
     ends = {(c.model, c.guidance_scale): round(c.fid_infinity, 1) for c in fit_curves(load_curves(PUBLISHED), 5000)}
     assert ends == {
         ("base", 1): 37.2,

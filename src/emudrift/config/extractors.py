@@ -95,8 +95,10 @@ class ExtractorSettings(Settings):
 class Preprocessing(Settings):
     """How an image becomes the 299 x 299 input of the Inception network."""
 
-    resize: Literal["bicubic", "pytorch-fid"] = Field(
-        "bicubic", description="Filter of the last step to 299: PIL bicubic with antialias, or pytorch-fid's bilinear."
+    resize: Literal["bicubic", "bilinear", "pytorch-fid"] = Field(
+        "bicubic",
+        description="Filter of the last step to 299: PIL bicubic or bilinear, both antialiased, or pytorch-fid's bilinear, which "
+        "is not.",
     )
     crop: Literal["center", "none"] = Field("center", description="center: largest centred square; none: distort.")
     size: Annotated[int, Field(ge=32)] | None = Field(
@@ -172,6 +174,7 @@ class Inception(ExtractorSettings):
             steps += ["cropped to the largest centred square"] if seen.crop == "center" else []
         filters = {
             "bicubic": "resized to 299 × 299 with an antialiased bicubic filter (see Parmar et al., 2022)",
+            "bilinear": "resized to 299 × 299 with an antialiased bilinear filter",
             "pytorch-fid": "resized to 299 × 299 with the bilinear filter of pytorch-fid",
         }
         seen_as = ", then ".join([*steps, filters[seen.resize]])

@@ -9,6 +9,7 @@ from PIL import Image
 from emudrift.config.extractors import Preprocessing
 
 INPUT_SIZE = 299
+FILTERS = {"bicubic": Image.Resampling.BICUBIC, "bilinear": Image.Resampling.BILINEAR}
 
 
 def inception_input(image: Image.Image, preprocessing: Preprocessing) -> torch.Tensor:
@@ -18,15 +19,16 @@ def inception_input(image: Image.Image, preprocessing: Preprocessing) -> torch.T
     antialiased), then the central square; with 256 the usual COCO protocol. size, no crop: resized to size x size without keeping
     the aspect ratio. crop alone: the largest central square. Neither: the image as it is.
 
-    resize "bicubic": to 299 with PIL's antialiased bicubic. "pytorch-fid": bilinear without antialias on floats, which
-    is what pytorch-fid's network does to its input; with crop "none" and size None it is pytorch-fid's own pipeline.
+    resize "bicubic", "bilinear": to 299 with PIL's antialiased filter of that name; bilinear with crop "none" and size None is
+    torchvision's Resize((299, 299)) of a PIL image. "pytorch-fid": bilinear without antialias on floats, which is what
+    pytorch-fid's network does to its input; with crop "none" and size None it is pytorch-fid's own pipeline.
 
     Raises:
         ValueError: another mode; `data.image_io.load_image` makes RGB of everything.
     """
     image = _crop_and_size(_rgb(image), preprocessing)
-    if preprocessing.resize == "bicubic":
-        return _to_tensor(_resize(image, INPUT_SIZE, INPUT_SIZE))
+    if preprocessing.resize in FILTERS:
+        return _to_tensor(_resize(image, INPUT_SIZE, INPUT_SIZE, FILTERS[preprocessing.resize]))
     return torch.nn.functional.interpolate(
         _to_tensor(image)[None], size=(INPUT_SIZE, INPUT_SIZE), mode="bilinear", align_corners=False
     )[0]
@@ -75,9 +77,11 @@ def _rgb(image: Image.Image) -> Image.Image:
     return image.convert("RGB")
 
 
-def _resize(image: Image.Image, width: int, height: int) -> Image.Image:
-    # Pillow's bicubic filter is antialiased when downscaling; images that already have the size are unchanged.
-    return image if image.size == (width, height) else image.resize((width, height), Image.Resampling.BICUBIC)
+def _resize(
+    image: Image.Image, width: int, height: int, filter: Image.Resampling = Image.Resampling.BICUBIC
+) -> Image.Image:
+    # Pillow's filters are antialiased when downscaling; images that already have the size are unchanged.
+    return image if image.size == (width, height) else image.resize((width, height), filter)
 
 
 def _center_square(image: Image.Image, side: int) -> Image.Image:

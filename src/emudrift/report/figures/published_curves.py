@@ -11,6 +11,7 @@ from matplotlib.figure import Figure
 
 from emudrift.errors import InputError
 from emudrift.evaluation.intervals import extrapolate
+from emudrift.report.elements.wording import listing, number
 from emudrift.report.figures.style import COLUMN, STYLE, write_figure
 
 COLUMNS = ("model", "guidance_scale", "n_images", "fid")
@@ -23,6 +24,12 @@ CONCLUSIONS = (
     "What cannot be concluded: whether two models differ. The table has one FID per N and no intervals. If the subsets of one "
     "sample are nested, as is usual, the points share most of their images: their errors are correlated, and residuals "
     "say nothing about the error of the line. Intervals require the features, or several independent samples.",
+)
+
+FLIPS = (
+    "The sign depends on the guidance scale, so no single sentence holds for {model}. Whether guidance is the reason cannot be "
+    "concluded either: without intervals each of these differences may be chance, and whatever else changed with the scale (a "
+    "prompt suffix, a separate run) may be the reason."
 )
 
 
@@ -139,9 +146,54 @@ def curves_text(curves: Sequence[Curve], min_n: int) -> str:
             *lines,
             "",
             f"Fit: FID = FID inf + slope / N over N >= {min_n:,}; later half: the same fit to the half with the larger N.",
+            *about_differences(curves),
             *CONCLUSIONS,
         ]
     )
+
+
+def about_differences(curves: Sequence[Curve]) -> list[str]:
+    """How each model's curves differ from those of the first model, at each guidance scale, and whether the sign flips.
+
+    One sentence per model, with the differences at the largest N that both have and those of the intercepts, and where the sign
+    at some N is another one than at the largest; a second sentence if the sign differs between guidance scales.
+    """
+    said = []
+    models = list(dict.fromkeys(curve.model for curve in curves))
+    for model in models[1:]:
+        pairs = [
+            (theirs, ours)
+            for theirs in curves
+            for ours in curves
+            if (theirs.model, ours.model) == (models[0], model) and theirs.guidance_scale == ours.guidance_scale
+        ]
+        found = [(ours, *_at_equal_n(theirs, ours), ours.fid_infinity - theirs.fid_infinity) for theirs, ours in pairs]
+        found = [each for each in found if len(each[1])]
+        if not found:
+            continue
+        parts = [
+            f"{_signed(d[-1])} at guidance {ours.guidance_scale:g} (N = {n[-1]:,.0f}; intercepts {_signed(ends)}"
+            + (f"; the other sign at {_sizes(n[np.sign(d) == -np.sign(d[-1])])})" if (d * d[-1] < 0).any() else ")")
+            for ours, n, d, ends in found
+        ]
+        said.append(f"Difference of {model} from {models[0]}, plain FIDs, above 0 is worse: {'; '.join(parts)}.")
+        if len({np.sign(d[-1]) for _, _, d, _ in found}) > 1:
+            said.append(FLIPS.format(model=model))
+    return said
+
+
+def _at_equal_n(theirs: Curve, ours: Curve) -> tuple[np.ndarray, np.ndarray]:
+    """The N that both curves have, in increasing order, and the difference ours − theirs at each."""
+    n, a, b = np.intersect1d(theirs.n, ours.n, return_indices=True)
+    return n, ours.fid[b] - theirs.fid[a]
+
+
+def _signed(value: float) -> str:
+    return number(value, 2, signed=True)
+
+
+def _sizes(n: np.ndarray) -> str:
+    return f"N = {listing(f'{size:,.0f}' for size in n)}"
 
 
 def draw_curves(curves: Sequence[Curve], path: str | Path, min_n: int) -> None:
