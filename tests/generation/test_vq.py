@@ -7,13 +7,15 @@ import torch
 from conftest import ROOT, small_config
 from peft import LoraConfig, get_peft_model
 from safetensors.torch import load_file
-from test_emu3 import BASE, PROMPTS, SETTINGS, edit_weights, new_generator
+from test_emu3 import BASE, PROMPTS, SETTINGS, new_generator
+from test_emu3_check import edit_weights
 from transformers import Emu3VQVAE, Emu3VQVAEConfig
 
 from emudrift.config.experiment import Experiment
 from emudrift.config.reader import parse_config
 from emudrift.generation.emu3 import vq
-from emudrift.generation.emu3.checkpoint import check_emu3, load_emu3
+from emudrift.generation.emu3.check import check_emu3
+from emudrift.generation.emu3.checkpoint import load_emu3
 from emudrift.generation.emu3.generator import Emu3Generator, Emu3Weights
 
 

@@ -25,8 +25,8 @@ class Emu3Model(ModelSettings):
     """An Emu3 checkpoint in transformers' format, optionally with a PEFT adapter that is merged into it."""
 
     same_speed: ClassVar[bool] = True
-    checker: ClassVar[str] = "emudrift.generation.emu3.checkpoint:check_model"
-    recogniser: ClassVar[str] = "emudrift.generation.emu3.checkpoint:model_is_unchanged"
+    checker: ClassVar[str] = "emudrift.generation.emu3.check:check_model"
+    recogniser: ClassVar[str] = "emudrift.generation.emu3.check:model_is_unchanged"
     loader: ClassVar[str] = "emudrift.generation.emu3.generator:load_model"
 
     generator: Literal["emu3"]

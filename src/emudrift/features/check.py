@@ -19,8 +19,8 @@ def check_experiment(
         models: what `check_model` found for each.
 
     Raises:
-        InputError: more images are asked for than there are prompts, or an extractor's weights, checkpoint or ready statistics
-            are wrong.
+        InputError: more images are asked for than there are prompts, models split captions into different tokens, or an
+            extractor's weights, checkpoint or ready statistics are wrong.
     """
     largest = max(experiment.config.sample_sizes)
     if largest > len(prompts):
@@ -28,6 +28,7 @@ def check_experiment(
             f"{experiment.config_path}: sample_sizes: N = {largest:,} is more than the {len(prompts):,} prompts of the dataset; "
             f"the largest possible N is {len(prompts):,}"
         )
+    _compare_vocabularies(experiment, models)
     for extractor in experiment.config.extractors:
         if extractor.ready_statistics is not None:
             load_statistics(experiment.path(extractor.ready_statistics), extractor.dims)
@@ -40,3 +41,22 @@ def check_experiment(
         "largest_n": largest,
         "models": {model["model"]: model["digest"] for model in models},
     }
+
+
+def _compare_vocabularies(experiment: Experiment, models: Sequence[dict[str, Any]]) -> None:
+    """Checks that models with visual tokens have the same ones, and the same tokens for a caption, as the baseline."""
+    vocabularies = {model["model"]: model["vocabulary"] for model in models if "vocabulary" in model}
+    first = experiment.baseline if experiment.baseline in vocabularies else next(iter(vocabularies), "")
+    for name, vocabulary in vocabularies.items():
+        different = [key for key, value in vocabulary.items() if value != vocabularies[first][key]]
+        if different:
+            key = different[0]
+            what = (
+                "a caption has other tokens"
+                if key == "probe"
+                else f"{key} is {vocabulary[key]}, not {vocabularies[first][key]}"
+            )
+            raise InputError(
+                f"{experiment.config_path}: models: {name}: its tokenizer is not that of {first} ({what}), so the two would get "
+                "different prompts; copy the tokenizer's files from the checkpoint it was made from"
+            )

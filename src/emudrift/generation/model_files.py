@@ -11,17 +11,28 @@ from emudrift.config.model_settings import ModelSettings
 from emudrift.config.paths import download_record
 from emudrift.data.prompts import Prompt
 from emudrift.errors import InputError
+from emudrift.generation.weight_files import hash_weights
 
 Files = dict[str, dict[str, Any]]
 
 
-def hash_files(paths: Mapping[str, Path]) -> Files:
-    """Name to size in bytes, modification time and sha256 of each file. Raises InputError if one cannot be read."""
+def hash_files(paths: Mapping[str, Path], weights: bool = False) -> Files:
+    """Name to size in bytes, modification time and sha256 of each file.
+
+    Args:
+        weights: whether safetensors files are weights, which must be finite.
+
+    Raises:
+        InputError: a file cannot be read, or a weight is NaN or infinite.
+    """
     files = {}
     for name, path in paths.items():
         try:
-            with path.open("rb") as file:
-                sha256 = hashlib.file_digest(file, "sha256").hexdigest()
+            if weights and path.suffix == ".safetensors":
+                sha256 = hash_weights(path)
+            else:
+                with path.open("rb") as file:
+                    sha256 = hashlib.file_digest(file, "sha256").hexdigest()
         except OSError as error:
             raise InputError(f"cannot read {path}: {(error.strerror or str(error)).lower()}") from error
         files[name] = _size_and_time(path) | {"sha256": sha256}

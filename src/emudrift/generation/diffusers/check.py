@@ -5,14 +5,13 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from safetensors import SafetensorError, safe_open
-
 from emudrift.config.experiment import Experiment
 from emudrift.config.models import DiffusersModel
 from emudrift.data.pipeline_files import wanted_files
 from emudrift.data.prompts import Prompt
 from emudrift.errors import InputError
 from emudrift.generation.model_files import are_unchanged, digest_of, hash_files, hub_commit
+from emudrift.generation.weight_files import scan_tensors
 
 Components = dict[str, tuple[str, str]]
 
@@ -44,10 +43,8 @@ def check_pipeline(folder: Path, variant: str | None, custom_pipeline: str | Non
     files = scan_pipeline(folder, variant, code)
     for name in components:
         _check_component(folder, name, files, variant)
-    for path in files.values():
-        if path.suffix == ".safetensors":
-            _check_weights(path)
-    hashed = hash_files(files)
+    scan_tensors(path for path in files.values() if path.suffix == ".safetensors")
+    hashed = hash_files(files, weights=True)
     commit = hub_commit(folder)
     return {
         "digest": digest_of(hashed),
@@ -104,14 +101,6 @@ def _check_component(folder: Path, name: str, files: dict[str, Path], variant: s
         others = sorted(path.name for path in (folder / name).iterdir() if path.suffix in (".bin", ".safetensors"))
         there = f"; found {', '.join(others)}" if others else ""
         raise InputError(f"{folder / name}: no {which} in safetensors format{there}; other formats are not loaded")
-
-
-def _check_weights(path: Path) -> None:
-    try:
-        with safe_open(path, framework="numpy") as file:
-            file.keys()
-    except (OSError, SafetensorError) as error:
-        raise InputError(f"{path}: incomplete safetensors file ({error}); copy or download it again") from error
 
 
 # --- as an entry of the registry ---

@@ -20,6 +20,7 @@ from emudrift.generation.emu3.generate_engine import ReferenceEngine
 from emudrift.generation.emu3.grid_engine import GridEngine
 from emudrift.generation.emu3.language_model import LanguageModel
 from emudrift.generation.emu3.recipe import Recipe
+from emudrift.generation.emu3.vocabulary import check_vocabulary
 from emudrift.generation.interface import Batching
 from emudrift.runtime.devices import torch_device
 
@@ -82,6 +83,7 @@ class Emu3Generator:
         self.settings, self.weights = settings, weights
         self.size: tuple[int, int] = (settings["width"], settings["height"])
         self.recipe = Recipe(weights.checkpoint, weights.model, settings)
+        check_vocabulary(weights.checkpoint, self.recipe.processor.tokenizer, weights.model)
         self.engine: GridEngine | ReferenceEngine
         if settings["engine"] == "grid":
             self.engine = GridEngine(weights.model, weights.language, self.recipe)

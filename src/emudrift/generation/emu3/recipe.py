@@ -4,32 +4,18 @@ Sources: baaivision/Emu3's inference script and transformers' documentation of E
 negative prompt has the same image header as the positive one, padding is on the left, and every setting is explicit.
 """
 
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import emudrift.runtime.torchvision_fix  # noqa: F401  (before transformers)
 
-from transformers import BatchFeature, Emu3ForConditionalGeneration, Emu3Processor
+from transformers import BatchFeature, Emu3ForConditionalGeneration
 
 from emudrift.errors import InputError
+from emudrift.generation.emu3.vocabulary import load_processor, read_structure
 
-EOL = "<|extra_200|>"
 SPATIAL_FACTOR = 8
 """Pixels per visual token along each side, fixed by Emu3's VQ."""
-
-
-@dataclass(frozen=True)
-class Structure:
-    """Ids of the structure tokens (which are not sampled), and the range of the visual tokens."""
-
-    eol: int
-    eof: int
-    eoi: int
-    eos: int
-    pad: int
-    first_visual: int
-    n_visual: int
 
 
 class Recipe:
@@ -42,10 +28,7 @@ class Recipe:
     """
 
     def __init__(self, checkpoint: Path, model: Emu3ForConditionalGeneration, settings: dict[str, Any]) -> None:
-        try:
-            self.processor = Emu3Processor.from_pretrained(checkpoint, local_files_only=True)
-        except (OSError, ValueError) as error:
-            raise InputError(f"{checkpoint}: cannot load the processor: {error}") from error
+        self.processor = load_processor(checkpoint)
         self.processor.tokenizer.padding_side = "left"
         self.width, self.height = settings["width"], settings["height"]
         self.h, self.w = self.height // SPATIAL_FACTOR, self.width // SPATIAL_FACTOR
@@ -53,7 +36,7 @@ class Recipe:
         self.top_k: int = settings["top_k"]
         self.suffix: str = settings["suffix"]
         self.negative_prompt: str = settings.get("negative_prompt", "")
-        self.structure = self._structure(model)
+        self.structure = read_structure(checkpoint, self.processor.tokenizer, model)
         self.device = model.device
 
     @property
@@ -64,9 +47,12 @@ class Recipe:
     def longest(self, captions: list[str]) -> int:
         """Tokens of the longest prompt among all captions and, with guidance, the negative prompt."""
         texts = [caption + self.suffix for caption in captions] + [self.negative_prompt] * (self.guidance_scale != 1)
-        tokenizer = self.processor.tokenizer
+        encoded = self.processor.tokenizer(texts, add_special_tokens=False)["input_ids"]
+        for text, ids in zip(texts, encoded, strict=True):
+            if text and not ids:
+                raise InputError(f"the tokenizer has no tokens for the caption {text!r}; its image would ignore it")
         ends = self._encode([""])["input_ids"].shape[1]  # Tokens that the recipe adds around a text.
-        return ends + max(len(ids) for ids in tokenizer(texts, add_special_tokens=False)["input_ids"])
+        return ends + max(map(len, encoded))
 
     def positive(self, captions: list[str]) -> BatchFeature:
         """Left-padded `input_ids` and `attention_mask`, (batch, length), each ending in the image header."""
@@ -92,23 +78,3 @@ class Recipe:
                 f"not {self.h} x {self.w}; choose another size"
             )
         return inputs.to(self.device)
-
-    def _structure(self, model: Emu3ForConditionalGeneration) -> Structure:
-        tokenizer = self.processor.tokenizer
-        visual = model.vocabulary_mapping.image_tokens
-        # Codes are computed as id - first_visual, so the ids must be one contiguous range in codebook order.
-        if [model.vocabulary_mapping.img2bpe.get(code) for code in range(len(visual))] != list(
-            range(visual[0], visual[0] + len(visual))
-        ):
-            raise InputError(
-                "the checkpoint's visual tokens are not a contiguous range of ids in codebook order: not an Emu3 tokenizer"
-            )
-        return Structure(
-            eol=tokenizer.convert_tokens_to_ids(EOL),
-            eof=tokenizer.eof_token_id,
-            eoi=tokenizer.eoi_token_id,
-            eos=tokenizer.eos_token_id,
-            pad=tokenizer.pad_token_id,
-            first_visual=visual[0],
-            n_visual=len(visual),
-        )
