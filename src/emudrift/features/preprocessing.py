@@ -41,7 +41,7 @@ def _crop_and_size(image: Image.Image, preprocessing: Preprocessing) -> Image.Im
     short = min(image.size)
     if size is not None:
         # The longer side is rounded down to whole pixels, as in torchvision's Resize.
-        image = _resize(image, *(size * side // short for side in image.size))
+        image = _resize(image, size * image.width // short, size * image.height // short)
         short = size
     return _center_square(image, short) if crop == "center" else image
 
