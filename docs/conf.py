@@ -33,7 +33,7 @@ linkcheck_timeout = 20
 linkcheck_workers = 2
 
 CONTENTS = {
-    "Start": ["quick-start-cluster", "configuration", "adding-a-model", "extending", "report", "../README"],
+    "Start": ["quick-start-cluster", "configuration", "adding-a-model", "extending", "report", "verdicts", "../README"],
     "The numbers": ["protocol", "metrics", "statistics", "human-evaluation"],
     "Running it": ["scaling", "troubleshooting", "slurm-faults"],
     "Development": ["architecture", "../CONTRIBUTING", "../CHANGELOG"],

@@ -77,6 +77,7 @@ rule compare:
     params:
         baseline=experiment.baseline,
         models=experiment.model_names,
+        margins=experiment.margins,
         note=experiment.config.note,
     shell:
         "python scripts/compare.py --log {log:q}"

@@ -17,7 +17,7 @@ def main() -> None:
 def write_comparison(arguments: argparse.Namespace) -> None:
     experiment = Experiment.load(arguments.config)
     records = [record for record in load_records(experiment.fid_files()) if experiment.model(record.model).generates]
-    table = compare(records, experiment.baseline, experiment.model_names, experiment.config.note)
+    table = compare(records, experiment.baseline, experiment.model_names, experiment.config.note, experiment.margins)
     write_table(table, experiment.paths.comparison_table)
 
 

@@ -65,6 +65,7 @@ def record(
         "dims": 64,
         "reference": {"key": "inception-00112233", "images": "demo/data/images", "selection": "full", "n": 600},
         "fid": fid,
+        "means": 0.75 * corrected,
         "fid_jackknife": corrected,
         "low": corrected - width,
         "high": corrected + width,
@@ -103,5 +104,5 @@ def study(
     return records
 
 
-def answer(records: list[FidRecord], baseline: str = "base") -> Verdict:
-    return verdict(compare(records, baseline), fid_table(records), baseline)
+def answer(records: list[FidRecord], baseline: str = "base", margins: dict[str, float] | None = None) -> Verdict:
+    return verdict(compare(records, baseline, margins=margins), fid_table(records), baseline)

@@ -37,6 +37,12 @@ def with_model(**changes) -> dict:
         ({"generation": {"attention": "eager"}}, "generation: engine: grid knows attention: sdpa, flash; eager"),
         ({"generation": {"height": 0}}, "generation: height"),
         ({"sample_sizes": []}, "sample_sizes: "),
+        ({"margin": 0}, "margin: "),
+        ({"margin": {"dinov2": 3}}, "margin: dinov2 is no extractor with a distance; there are ['inception-random']"),
+        (
+            {"margin": 1, "extractors": [{"name": "inception"}, {"name": "dinov2"}]},
+            "margin: distances of inception, dinov2 have different units; give one for each by name",
+        ),
         ({"sample_sizes": [5]}, "sample_sizes: [0]: Input should be greater than or equal to 10 (found 5)"),
         ({"baseline": "bose"}, "baseline: 'bose' is none of the models"),
         (with_model(checkpoint={"hub": "BAAI/Emu3-Gen-hf"}), "needs a revision"),
@@ -124,6 +130,16 @@ def test_the_published_studys_own_settings_are_those_of_its_code():
     assert (config.generation.dtype, config.generation.top_k, config.reference.selection) == ("float16", 50, "same")
     (extractor,) = config.extractors
     assert extractor.preprocessing.model_dump() == {"resize": "bilinear", "crop": "none", "size": None}
+
+
+def test_a_margin_belongs_to_the_extractors_of_its_unit(tmp_path):
+    both = [{"name": "inception"}, {"name": "dinov2"}, {"name": "clip"}]
+    found = experiment(tmp_path, margin={"inception": 1.5}, extractors=both, metrics=["fid", "cmmd"])
+    assert {name.rpartition("-")[0]: margin for name, margin in found.margins.items()} == {"inception": 1.5}
+    one = experiment(tmp_path, margin=2)
+    assert list(one.margins.values()) == [2]
+    # It changes what is concluded, and no feature.
+    assert one.extractor_names == experiment(tmp_path).extractor_names
 
 
 def test_paths_start_at_the_repository_or_the_config_file_never_at_the_working_directory(tmp_path, monkeypatch):

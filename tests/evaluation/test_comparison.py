@@ -113,7 +113,7 @@ def test_what_moves_both_models_alike_does_not_widen_the_interval() -> None:
     assert 3 < width(2) < 9
 
 
-@pytest.mark.parametrize(("drift", "finding"), [(9, "worse"), (-9, "better"), (0.1, "no difference found")])
+@pytest.mark.parametrize(("drift", "finding"), [(9, "worse"), (-9, "better"), (0.1, "inconclusive")])
 def test_the_finding_says_whether_the_interval_excludes_0(drift: float, finding: str) -> None:
     row = compare(pair(3.0, drift), "base").iloc[0]
     assert row["finding"] == finding
@@ -207,7 +207,7 @@ def test_p_values_agree_with_the_intervals_and_are_adjusted_for_all_comparisons_
 def test_simultaneous_intervals_count_all_comparisons_at_one_n() -> None:
     """Against SciPy's t at 5 % / 3."""
     table = compare(pair(1.0, 12) + pair(3.0, 0.3) + pair(5.0, 0.1), "base")
-    assert list(table["finding"]) == ["worse", "no difference found", "no difference found"]
+    assert list(table["finding"]) == ["worse", "inconclusive", "inconclusive"]
     for row in table.itertuples():
         low, high = scipy.stats.t.interval(1 - 0.05 / 3, 19, row.difference_jackknife, row.standard_error)
         assert (row.low_simultaneous, row.high_simultaneous) == pytest.approx((low, high))

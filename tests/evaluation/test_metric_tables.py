@@ -75,7 +75,7 @@ def test_differences_are_paired_and_say_which_way_is_better():
     assert dict(table["finding"]) == {
         "kid": "worse",
         "recall": "better",
-        "coverage": "no difference found",
+        "coverage": "inconclusive",
         "clip_score": "worse",
     }
     a, b = (np.array(each.per_image) for each in records[-2:])

@@ -84,7 +84,7 @@ def test_a_known_preference_comes_out(tmp_path):
     assert first["p"] == pytest.approx(sign_test(30, 10))
     assert table["p"].tolist()[2:] == [1, 1]
     assert table["p_holm"].tolist() == holm(table["p"].tolist())
-    assert table["finding"].tolist() == ["better", "better", "no difference found", "no difference found"]
+    assert table["finding"].tolist() == ["better", "better", "inconclusive", "inconclusive"]
     assert table.loc[2:, "alpha"].isna().all(), "all said the same everywhere"
     assert table[["both", "neither", "no_majority"]].to_numpy().tolist() == [[0, 0, 0]] * 2 + [[40, 0, 0]] * 2
 
@@ -101,7 +101,7 @@ def test_a_tie_of_votes_is_a_tie_and_counted_as_without_majority(tmp_path):
 
     table = rates_of(key, answer_of, tmp_path)
     assert set(table["ties"]) == set(table["no_majority"]) == {10}
-    assert set(table["finding"]) == {"no difference found"}
+    assert set(table["finding"]) == {"inconclusive"}
     assert table["alpha"].max() < 0
 
 

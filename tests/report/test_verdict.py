@@ -1,6 +1,7 @@
 """The answer in words, from records whose truth is known."""
 
 import math
+import re
 
 import pytest
 from records import PUBLISHED, RANDOM, answer, pair, record
@@ -8,9 +9,16 @@ from records import PUBLISHED, RANDOM, answer, pair, record
 from emudrift.evaluation.fid.comparison import compare
 from emudrift.evaluation.fid.record import FidRecord
 from emudrift.evaluation.intervals import MIN_N_PER_DIMENSION
+from emudrift.evaluation.tables import rows_of
 from emudrift.report.elements.wording import decimals, listing, number
 
 LIMIT = math.ceil(MIN_N_PER_DIMENSION * 64)
+
+
+def ends(row) -> str:
+    """A difference with the interval that its finding goes by."""
+    low, high = (number(end, 1) for end in (row.low_simultaneous, row.high_simultaneous))
+    return f"FID {number(row.difference_jackknife, 1, signed=True)} [{low} to {high}]"
 
 
 def test_one_comparison_in_words() -> None:
@@ -19,10 +27,13 @@ def test_one_comparison_in_words() -> None:
     row = compare(pair(3.0, 12.3), "base").iloc[0]
     assert statement.text == (
         f"At guidance 3, finetuned is worse than base: FID +12.3 [95 % interval {row['low']:.1f} to {row['high']:.1f}; "
-        f"p < 0.001] at N = 400 images per arm ({PUBLISHED}, reference: 600 images). Extrapolated to infinite N: +12.3 "
-        f"[{row['infinity_low']:.1f} to {row['infinity_high']:.1f}]."
+        "p < 0.001] at N = 400 images per arm (inception, reference: 600 images); +9.2 in the means of the features, +3.1 in "
+        f"their covariances. Extrapolated to infinite N: +12.3 [{row['infinity_low']:.1f} to {row['infinity_high']:.1f}]."
     )
-    assert got.headline.startswith("finetuned is worse than base at guidance 3: FID +12.3 [95 % interval ")
+    assert got.headline == (
+        f"finetuned is worse than base at guidance 3: FID +12.3 [{row['low']:.1f} to {row['high']:.1f}] (95 % interval, N = 400 "
+        "images per arm)."
+    )
     assert not statement.random_weights
     caveats = " ".join(got.caveats)
     assert "A higher FID is worse" in caveats
@@ -33,13 +44,20 @@ def test_one_comparison_in_words() -> None:
     assert "only within" not in got.text()
 
 
-def test_better_and_no_difference_in_words() -> None:
-    assert "finetuned is better than base at guidance 3: FID −9.0 [95 % interval −" in answer(pair(3.0, -9)).headline
+def test_better_and_inconclusive_in_words() -> None:
+    assert "finetuned is better than base at guidance 3: FID −9.0 [−" in answer(pair(3.0, -9)).headline
     none = answer(pair(3.0, 0.1))
-    assert none.headline.startswith("No difference between finetuned and base was found at guidance 3: FID +0.1 [")
-    assert none.statements[0].text.startswith("At guidance 3, no difference between finetuned and base was found: FID")
-    unguided = answer(pair(None, 0.1)).statements[0].text
-    assert unguided.startswith("No difference between finetuned and base was found: FID")
+    row = compare(pair(3.0, 0.1), "base").iloc[0]
+    assert none.headline == (
+        f"Inconclusive at guidance 3: finetuned may be up to {row['high']:.1f} worse or {-row['low']:.1f} better in FID than "
+        "base (95 % interval, N = 400 images per arm)."
+    )
+    assert none.statements[0].text.startswith(
+        "At guidance 3, inconclusive whether finetuned and base differ: FID +0.1 ["
+    )
+    unguided = answer(pair(None, 0.1))
+    assert unguided.statements[0].text.startswith("Inconclusive whether finetuned and base differ: FID")
+    assert unguided.headline.startswith("Inconclusive: finetuned may be up to")
 
 
 def test_the_answer_is_that_of_the_largest_n() -> None:
@@ -52,32 +70,46 @@ def test_the_answer_is_that_of_the_largest_n() -> None:
 
 def test_the_same_finding_at_every_scale() -> None:
     worse = answer(pair(1.0, 6) + pair(3.0, 12) + pair(5.0, 9))
+    amounts = [
+        f"{name}+{row.difference_jackknife:.1f} [{row.low_simultaneous:.1f} to {row.high_simultaneous:.1f}] at guidance {scale}"
+        for name, scale, row in zip(
+            ("FID ", "", ""),
+            (1, 3, 5),
+            rows_of(compare(pair(1.0, 6) + pair(3.0, 12) + pair(5.0, 9), "base")),
+            strict=True,
+        )
+    ]
     assert worse.headline == (
-        "finetuned is worse than base at every guidance scale (1, 3 and 5): FID +6.0 to +12.0 (intervals below), "
-        "N = 400."
+        f"finetuned is worse than base at every guidance scale: {listing(amounts)} (95 % intervals that hold together for 3 "
+        "comparisons, N = 400 images per arm)."
     )
     assert "differ between" not in worse.text()
     assert "Findings are based on intervals that hold together for all 3 comparisons" in worse.text()
     row = compare(pair(1.0, 6) + pair(3.0, 12) + pair(5.0, 9), "base").iloc[0]
-    adjusted = f"; adjusted {row['low_simultaneous']:.1f} to {row['high_simultaneous']:.1f}; adjusted p = 0."
+    adjusted = (
+        f"; {row['low_simultaneous']:.1f} to {row['high_simultaneous']:.1f} together with the others; adjusted p = 0."
+    )
     assert adjusted in worse.statements[0].text
     assert (
         "The sign of the difference for finetuned is consistent across guidance scales: above 0 (worse); the adjusted "
         "interval excludes 0 in 3 of 3 comparisons."
     ) in worse.caveats
     none = answer(pair(1.0, 0.1) + pair(3.0, -0.1))
-    assert none.headline == (
-        "No difference between finetuned and base was found at any guidance scale (1 and 3), N = 400."
-    )
+    assert none.headline.startswith("Inconclusive at every guidance scale: finetuned may be up to ")
+    assert " better in FID than base at guidance 1 and up to " in none.headline
 
 
 def test_a_sign_that_flips_across_scales_is_said_plainly() -> None:
-    got = answer(pair(1.0, 9) + pair(3.0, -9) + pair(5.0, 0.1))
+    records = pair(1.0, 9) + pair(3.0, -9) + pair(5.0, 0.1)
+    got = answer(records)
+    worse, better, neither = rows_of(compare(records, "base"))
     assert got.headline == (
-        "The answer depends on the guidance scale: finetuned is worse than base at guidance 1 and better at "
-        "guidance 3; no difference was found at guidance 5 (N = 400)."
+        f"The answer depends on the guidance scale: finetuned is worse than base at guidance 1 ({ends(worse)}) and better at "
+        f"guidance 3 ({ends(better)}); inconclusive at guidance 5 (up to {neither.high_simultaneous:.1f} worse or "
+        f"{-neither.low_simultaneous:.1f} better in FID); 95 % intervals that hold together for 3 comparisons, N = 400 images "
+        "per arm."
     )
-    assert [s.finding for s in got.statements] == ["worse", "better", "no difference found"]
+    assert [s.finding for s in got.statements] == ["worse", "better", "inconclusive"]
     assert (
         "The sign of the difference for finetuned varies across guidance scales: above 0 at guidance 1 and 5; below 0 at "
         "guidance 3; the adjusted interval excludes 0 in 2 of 3 comparisons. The conclusion depends on these choices; no "
@@ -95,15 +127,19 @@ def test_worse_here_and_nothing_found_there_is_no_proof_of_a_difference_between_
 
 def test_extractors_that_disagree_are_said_plainly() -> None:
     other = "inception-ffffffffffff"
-    got = answer(pair(3.0, 9) + pair(3.0, -9, extractor=other))
+    records = pair(3.0, 9) + pair(3.0, -9, extractor=other)
+    got = answer(records)
+    worse, better = rows_of(compare(records, "base"))
     assert got.headline == (
-        f"The answer depends on the extractor: finetuned is worse than base under {PUBLISHED} and better under {other} "
-        "(N = 400)."
+        f"The answer depends on the extractor: finetuned is worse than base under inception (1) ({ends(worse)}) and better "
+        f"under inception (2) ({ends(better)}); 95 % intervals that hold together for 2 comparisons, N = 400 images per arm."
     )
-    agreeing = answer(pair(3.0, 9) + pair(3.0, 90, extractor=other)).headline
-    assert agreeing == "finetuned is worse than base at guidance 3 and for every extractor (N = 400)."
-    # Distances of two extractors have no common unit, so no range is reported.
-    assert "+" not in agreeing
+    # Distances of two extractors have no common unit, so each has its name.
+    agreeing = answer(pair(3.0, 9) + pair(3.0, 90, extractor="dinov2-ffffffffffff")).headline
+    assert agreeing.startswith("finetuned is worse than base at guidance 3 and for every extractor: FD-DINOv2 +90.0 [")
+    assert "] under dinov2 and FID +9.0 [" in agreeing
+    # A fingerprint stands in tables, never in a sentence.
+    assert not re.search(r"[0-9a-f]{12}", got.text())
 
 
 def test_random_weights_are_labelled_and_do_not_outvote_published_ones() -> None:
@@ -126,6 +162,11 @@ def test_too_few_images_are_said_to_be_unreliable() -> None:
         in small
     )
     assert "This includes the largest N" in small
+    few = answer(pair(1.0, 9, n=LIMIT - 1) + pair(3.0, 9, n=LIMIT - 1))
+    assert few.headline == (
+        f"Too few images to compare finetuned with base at every guidance scale: N = {LIMIT - 1}, of the {LIMIT} that 64 feature "
+        "dimensions need."
+    )
     mixed = " ".join(answer(pair(3.0, 9, n=100) + pair(3.0, 9, n=LIMIT)).caveats)
     assert "At N = 100, fewer" in mixed
     assert "This includes the largest N" not in mixed
@@ -150,11 +191,12 @@ def test_the_interval_of_the_headline_is_the_one_that_its_finding_goes_by() -> N
     records = [*pair(3.0, weak), record("other", corrected=20.1, seed=1), record("third", corrected=20.2, seed=2)]
     first = compare(records, "base").iloc[0]
     assert first["low"] > 0 > first["low_simultaneous"]
-    adjusted = f"[95 % adjusted interval {number(first['low_simultaneous'], 1)} to {first['high_simultaneous']:.1f}]"
-    assert answer(records).headline.startswith(
-        "No difference between finetuned and base was found at guidance 3: FID +"
+    possible = (
+        f"up to {first['high_simultaneous']:.1f} worse or {-first['low_simultaneous']:.1f} better in FID than base"
     )
-    assert adjusted in answer(records).headline
+    assert answer(records).headline.startswith(
+        f"Inconclusive at guidance 3: finetuned may be {possible} (95 % intervals that"
+    )
 
 
 def test_folders_without_guidance_scale_are_told_apart_by_both_references() -> None:
@@ -178,7 +220,7 @@ def test_what_two_references_say_of_one_model_alone_is_told() -> None:
 def test_identical_arms_are_called_neither_better_nor_worse() -> None:
     records = [r for scale in (1.0, 3.0) for r in (record("base", scale, seed=1), record("finetuned", scale, seed=1))]
     text = answer(records).text()
-    assert "No difference between finetuned and base was found at any guidance scale" in text
+    assert text.startswith("finetuned and base have exactly the same distance at every guidance scale (95 % intervals")
     assert "better" not in text
     assert "sign" not in text
 
@@ -227,7 +269,7 @@ def test_findings_that_fall_when_all_comparisons_are_counted_are_named() -> None
     row = compare(pair(3.0, 1), "base").iloc[0]
     weak = 2.4 * row["standard_error"] + 1 - row["difference_jackknife"]
     got = answer(pair(1.0, weak) + pair(3.0, 0.1) + pair(5.0, 0.1))
-    assert [s.finding for s in got.statements] == ["no difference found"] * 3
+    assert [s.finding for s in got.statements] == ["inconclusive"] * 3
     named = "Significant per comparison, but not after adjustment: finetuned at guidance 1 (p = 0.0"
     assert named in got.text()
     assert "not after adjustment" not in answer(pair(1.0, 30) + pair(3.0, 30)).text()
@@ -238,10 +280,12 @@ def test_the_choice_of_the_reference_and_what_it_changes_are_told() -> None:
     same = record().reference.model_dump() | {"selection": "same", "n": 400}
     lower = [record("base", corrected=15, reference=same), record("finetuned", corrected=16, reference=same)]
     got = answer(pair(3.0, 9) + lower)
+    full, small = rows_of(compare(pair(3.0, 9) + lower, "base"))
     assert got.headline == (
-        "The findings differ between references: finetuned is worse than base with all images as reference at guidance 3; "
-        "no difference was found with same images as reference at guidance 3 (N = 400)."
-    ).replace(" at guidance 3", "")
+        f"The findings differ between references: finetuned is worse than base with all images as reference ({ends(full)}); "
+        f"inconclusive with same images as reference (up to {small.high_simultaneous:.1f} worse or {-small.low_simultaneous:.1f} "
+        "better in FID); 95 % intervals that hold together for 2 comparisons, N = 400 images per arm."
+    )
     (told,) = (caveat for caveat in got.caveats if caveat.startswith("Choice of reference"))
     assert (
         "using the 400 real images of the same captions instead of all real images changes the bias-corrected FID by "
@@ -262,6 +306,42 @@ def test_the_distance_through_dinov2_is_not_called_fid() -> None:
     text = answer(pair(3.0, 9, extractor="dinov2-0a1b2c3d4e5f")).text()
     assert "FD-DINOv2 +9" in text
     assert " FID +" not in text
+
+
+def test_a_margin_makes_no_loss_a_finding_and_is_said_with_it() -> None:
+    margins = {PUBLISHED: 2.0}
+    none = answer(pair(3.0, 0.1, error=0.3), margins=margins)
+    assert none.headline.startswith("finetuned is no worse than base by the margin of 2 at guidance 3: FID +0.1 [−0.")
+    assert none.statements[0].finding == "no worse than the margin"
+    small = answer(pair(3.0, 0.5, error=0.1), margins=margins).headline
+    assert small.startswith(
+        "finetuned is worse than base, but by less than the margin of 2, at guidance 3: FID +0.50 [0."
+    )
+    wide = answer(pair(3.0, 0.1, error=1.0), margins=margins)
+    assert wide.statements[0].finding == "inconclusive"
+    mixed = answer(pair(1.0, 9) + pair(3.0, 0.1, error=0.3), margins=margins).headline
+    assert "worse than base at guidance 1 (FID +9.0 [" in mixed
+    assert " and no worse than base by the margin of 2 at guidance 3 (FID +0.1 [−" in mixed
+
+
+def test_a_finding_that_rounding_could_make_is_never_without_that_remark() -> None:
+    remark = "rounding alone moves a FID by 0.14"
+    tiny = answer(pair(3.0, 0.1, error=0.01))
+    assert tiny.statements[0].finding == "worse"
+    assert remark in tiny.headline
+    assert remark in tiny.statements[0].text
+    assert remark not in answer(pair(3.0, 0.2, error=0.01)).text()
+    assert remark not in answer(pair(3.0, 0.1)).text()
+    # The figure was measured with the published Inception.
+    assert remark not in answer(pair(3.0, 0.1, error=0.01, extractor=RANDOM, weights="random")).text()
+
+
+def test_an_arm_that_is_missing_is_named_in_the_first_sentence() -> None:
+    got = answer([*pair(1.0, 9), record("base", 3.0), record("base", 5.0)]).headline
+    assert "; nothing can be said at guidance 3 and 5, where finetuned has no arm; 95 % interval" in got
+    got = answer([*pair(1.0, 9), record("finetuned", 3.0), record("other", 5.0)]).headline
+    assert "nothing can be said at guidance 3, where base has no arm" in got
+    assert got.endswith("other cannot be compared with base: they share no guidance scale.")
 
 
 def test_an_extrapolation_of_the_other_sign_is_told() -> None:

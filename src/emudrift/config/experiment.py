@@ -118,6 +118,12 @@ class Experiment:
         )
 
     @property
+    def margins(self) -> dict[str, float]:
+        """By extractor, the difference that would not matter, where the config has one."""
+        found = {name: self.config.margin_of(extractor) for name, extractor in self._extractors.items()}
+        return {name: margin for name, margin in found.items() if margin is not None}
+
+    @property
     def needs_reference_images(self) -> bool:
         """False where every extractor brings ready statistics, or is used for captions only."""
         return any(map(self.config.reads_reference, self.config.extractors))

@@ -28,6 +28,9 @@ NEGATIVE_PROMPT = (
 )
 
 
+Margin = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+
+
 class Prompts(Settings):
     """Where the captions come from, and which caption of an image becomes its prompt."""
 
@@ -159,6 +162,11 @@ class Config(Settings):
         ["fid"],
         description="fid for every N, the others for the largest N alone; docs/metrics.md says which extractors each needs.",
     )
+    margin: Margin | dict[str, Margin] | None = Field(
+        None,
+        description="A difference of FID that would not matter; with it, a model can be found to be no worse than the margin. "
+        "Where distances have several units, one for each extractor: {inception: 1, dinov2: 20}.",
+    )
     reference: Reference = Field(default_factory=lambda: Reference())
     human_evaluation: HumanEvaluation = Field(default_factory=lambda: HumanEvaluation())
     device: Literal["cuda", "cpu"] = Field("cuda", description="Where images are generated and features are extracted.")
@@ -167,6 +175,10 @@ class Config(Settings):
     @property
     def baseline_name(self) -> str:
         return self.baseline or self.models[0].name
+
+    def margin_of(self, extractor: ExtractorSettings) -> float | None:
+        """The difference that would not matter, in units of an extractor's distance; None: no margin."""
+        return self.margin.get(extractor.name) if isinstance(self.margin, dict) else self.margin
 
     def metric_names(self) -> list[str]:
         """All metrics that are computed: those listed, and those of plugins."""
@@ -210,6 +222,7 @@ class Config(Settings):
         if self.generation.attention == "flash" and self.device != "cuda":
             raise ValueError("generation: attention: flash needs device: cuda; on a CPU use attention: sdpa")
         self._check_metrics()
+        self._check_margin()
         needs_images = any(map(self.reads_reference, self.extractors))
         if self.reference.images == "dataset" and self.prompts.images is None and needs_images:
             raise ValueError("reference: images: dataset needs prompts: images, the folder of the dataset's images")
@@ -224,6 +237,16 @@ class Config(Settings):
             max(self.sample_sizes),
         )
         return self
+
+    def _check_margin(self) -> None:
+        """Raises ValueError where a margin has no unit, or belongs to no distance."""
+        names = list(dict.fromkeys(each.name for each in self.extractors if each.distance is not None))
+        if isinstance(self.margin, dict):
+            strangers = sorted(set(self.margin) - set(names))
+            if strangers:
+                raise ValueError(f"margin: {', '.join(strangers)} is no extractor with a distance; there are {names}")
+        elif self.margin is not None and len({each.distance for each in self.extractors} - {None}) > 1:
+            raise ValueError(f"margin: distances of {', '.join(names)} have different units; give one for each by name")
 
     def _check_metrics(self) -> None:
         """Raises ValueError where a metric has nothing to be computed from."""

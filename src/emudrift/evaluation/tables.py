@@ -1,20 +1,12 @@
 """Tables of results as CSV: their columns and types, written and read back exactly."""
 
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import pandas as pd
 
 from emudrift.errors import InputError
 from emudrift.runtime.atomic_files import atomic_path
-
-Finding = Literal["worse", "better", "no difference found", "too few images"]
-
-WORSE: Finding = "worse"
-BETTER: Finding = "better"
-NONE: Finding = "no difference found"
-TOO_FEW: Finding = "too few images"
-"""N is below `intervals.MIN_N_PER_DIMENSION` times the feature dimensions: whatever the interval, nothing is claimed."""
 
 # Columns of fid.csv and comparison.csv with their types; text is never guessed (a model may be called "null" or "007").
 FID_COLUMNS: dict[str, Any] = {
@@ -64,6 +56,9 @@ COMPARISON_COLUMNS: dict[str, Any] = {
     "p_adjusted": "float64",
     "low_simultaneous": "float64",
     "high_simultaneous": "float64",
+    "margin": "float64",
+    "difference_means": "float64",
+    "difference_covariances": "float64",
     "difference_infinity": "float64",
     "infinity_low": "float64",
     "infinity_high": "float64",

@@ -165,7 +165,8 @@ _FIDS = (
 )
 _COMPARISONS = (
     "Model minus baseline, paired by prompt: above 0 the model is worse. Intervals and p refer to the bias-corrected difference; "
-    "the simultaneous intervals hold together for all comparisons at the same N, and the finding and the adjusted p go by them."
+    "the simultaneous intervals hold together for all comparisons at the same N, and the finding and the adjusted p go by them. "
+    "The bias-corrected difference is the sum of its parts in the means and in the covariances of the features."
 )
 
 

@@ -1,7 +1,7 @@
 """The tables of FIDs and of their differences between models."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from itertools import pairwise
 from typing import Any
 
@@ -10,6 +10,7 @@ import pandas as pd
 
 from emudrift.errors import InputError
 from emudrift.evaluation.fid.record import FidRecord, ReferenceRecord
+from emudrift.evaluation.findings import finding_of
 from emudrift.evaluation.intervals import (
     block_edges,
     fid_infinity,
@@ -18,7 +19,7 @@ from emudrift.evaluation.intervals import (
     simultaneous,
 )
 from emudrift.evaluation.pairing import pairs_with_baseline
-from emudrift.evaluation.tables import BETTER, COMPARISON_COLUMNS, FID_COLUMNS, NONE, TOO_FEW, WORSE, frame
+from emudrift.evaluation.tables import COMPARISON_COLUMNS, FID_COLUMNS, frame
 
 
 def fid_table(records: Sequence[FidRecord], model_order: Sequence[str] = (), note: str = "") -> pd.DataFrame:
@@ -40,7 +41,11 @@ def fid_table(records: Sequence[FidRecord], model_order: Sequence[str] = (), not
 
 
 def compare(
-    records: Sequence[FidRecord], baseline: str, model_order: Sequence[str] = (), note: str = ""
+    records: Sequence[FidRecord],
+    baseline: str,
+    model_order: Sequence[str] = (),
+    note: str = "",
+    margins: Mapping[str, float] | None = None,
 ) -> pd.DataFrame:
     """Every other model against the baseline, for each extractor, reference, guidance scale and N.
 
@@ -49,9 +54,13 @@ def compare(
     `difference_jackknife` is corrected for bias, which equal N does not cancel (plain differences favour the less
     diverse model); the interval from `low` to `high`, `standard_error` and the two-sided `p` belong to it. The
     intervals from `low_simultaneous` to `high_simultaneous` hold together for all comparisons at the same N (models,
-    guidance scales, extractors and references), and `p_adjusted` belongs to them; `finding` says whether that interval
-    excludes 0, and TOO_FEW where not `reliable`, whatever the interval. `half_sampling_error` is the standard error
-    from random halves of the images, a check. `difference_infinity` is that of FID∞, with its interval.
+    guidance scales, extractors and references), and `p_adjusted` belongs to them; `finding` is what that interval shows
+    (`findings.finding_of`). `difference_means` and `difference_covariances` are the parts of `difference_jackknife`.
+    `half_sampling_error` is the standard error from random halves of the images, a check. `difference_infinity` is that
+    of FID∞, with its interval.
+
+    Args:
+        margins: by extractor, the difference that would not matter; those without one have none.
 
     Returns:
         COMPARISON_COLUMNS, sorted by extractor, reference, model, guidance scale and N; no row if there is nothing to compare.
@@ -68,7 +77,11 @@ def compare(
     # By arms, then by N: an arm without a guidance scale is in several pairs at each N.
     place = {record.arm: index for index, record in reversed(list(enumerate(ordered)))}
     pairs.sort(key=lambda pair: (pair[1].view, place[pair[1].arm], place[pair[0].arm], pair[1].n))
-    rows = [_difference(*_checked(theirs, ours)) | {"note": note} for theirs, ours in pairs]
+    margins = margins or {}
+    rows = [
+        _difference(*_checked(theirs, ours)) | {"note": note, "margin": margins.get(ours.extractor, math.nan)}
+        for theirs, ours in pairs
+    ]
     for n in {row["n"] for row in rows}:
         _adjust([row for row in rows if row["n"] == n])
     return frame(rows, COMPARISON_COLUMNS)
@@ -167,6 +180,8 @@ def _difference(a: FidRecord, b: FidRecord) -> dict[str, Any]:
         "standard_error": estimate.standard_error,
         "half_sampling_error": half_sampling_error(np.array(a.random_halves), np.array(b.random_halves)),
         "p": estimate.p_value,
+        "difference_means": b.means - a.means,
+        "difference_covariances": estimate.estimate - (b.means - a.means),
         **_difference_infinity(a, b, edges),
         "reliable": a.reliable and b.reliable,
         "interval": estimate,
@@ -177,8 +192,7 @@ def _difference(a: FidRecord, b: FidRecord) -> dict[str, Any]:
 def _adjust(rows: list[dict[str, Any]]) -> None:
     """Adds to the comparisons at one N what depends on all of them."""
     for row, (wide, p) in zip(rows, simultaneous([row.pop("interval") for row in rows]), strict=True):
-        finding = WORSE if wide.low > 0 else BETTER if wide.high < 0 else NONE
-        row["finding"] = finding if row["reliable"] else TOO_FEW
+        row["finding"] = finding_of(wide.low, wide.high, row["reliable"], row["margin"])
         row |= {"p_adjusted": p, "low_simultaneous": wide.low, "high_simultaneous": wide.high}
 
 

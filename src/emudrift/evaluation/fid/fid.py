@@ -9,6 +9,7 @@ from emudrift.data.prompts import Prompt, load_prompts
 from emudrift.data.reference_list import ListedImage, load_image_list
 from emudrift.errors import InputError
 from emudrift.evaluation.fid.frechet import project
+from emudrift.evaluation.fid.parts import mean_part
 from emudrift.evaluation.fid.record import FidEstimate, FidRecord, ReferenceRecord
 from emudrift.evaluation.fid.resampling import Part, resample, resample_pairs
 from emudrift.evaluation.intervals import FIXED, PAIRED, block_edges, enough_images, fid_infinity, jackknife
@@ -43,6 +44,7 @@ def compute_fid(features: np.ndarray, reference: ReferenceRoot | np.ndarray) -> 
         halves=_numbers(fids.halves),
         halves_leave_one_out=_numbers(fids.halves_without),
         random_halves=fids.random_halves.tolist(),
+        means=mean_part(features, reference, edges),
         fid_jackknife=estimate.estimate,
         low=estimate.low,
         high=estimate.high,

@@ -24,6 +24,7 @@ class FidEstimate(BaseModel):
     """FID of one set of images, with its jackknife estimate and interval, and what differences are computed from.
 
     `leave_one_out`, `halves`, `halves_leave_one_out` and `random_halves` are FIDs of parts of the images: `resampling.Resampled`.
+    `means` is the part of `fid_jackknife` that lies between the means (`parts.mean_part`); the rest lies in the covariances.
     `fid_infinity` and its interval are None for fewer than 8 images. `reliable`: whether `intervals.enough_images`; below
     that an absolute FID says more about n than about the images, and no difference is claimed.
     """
@@ -42,6 +43,7 @@ class FidEstimate(BaseModel):
     halves: list[FiniteFloat] | None
     halves_leave_one_out: list[FiniteFloat] | None
     random_halves: list[tuple[FiniteFloat, FiniteFloat]]
+    means: FiniteFloat
     fid_infinity: FiniteFloat | None
     fid_infinity_low: FiniteFloat | None
     fid_infinity_high: FiniteFloat | None

@@ -9,10 +9,11 @@ from scipy.special import ndtri
 from scipy.stats import binomtest
 
 from emudrift.errors import InputError
+from emudrift.evaluation.findings import BETTER, INCONCLUSIVE, WORSE
 from emudrift.evaluation.human.agreement import alpha_interval, krippendorff_alpha
 from emudrift.evaluation.human.study import APPEAL, FAITHFULNESS, Key, Pair, Question
 from emudrift.evaluation.intervals import holm
-from emudrift.evaluation.tables import BETTER, NONE, RATE_COLUMNS, WORSE
+from emudrift.evaluation.tables import RATE_COLUMNS
 
 CONFIDENCE = 0.95
 CHOICES: dict[Question, tuple[str, ...]] = {
@@ -59,7 +60,7 @@ def rate_table(votes: pd.DataFrame, raters: pd.DataFrame, key: Key, note: str = 
                 rows.append(_row(ours, question, pair, choices, key.seed) | of_study)
     for row, adjusted in zip(rows, holm([row["p"] for row in rows]), strict=True):
         row["p_holm"] = adjusted
-        row["finding"] = NONE if adjusted >= 1 - CONFIDENCE else BETTER if row["net"] > 0 else WORSE
+        row["finding"] = INCONCLUSIVE if adjusted >= 1 - CONFIDENCE else BETTER if row["net"] > 0 else WORSE
     return pd.DataFrame(rows, columns=list(RATE_COLUMNS)).astype(RATE_COLUMNS)
 
 

@@ -8,10 +8,11 @@ import numpy as np
 import pandas as pd
 
 from emudrift.errors import InputError
+from emudrift.evaluation.findings import BETTER, INCONCLUSIVE, WORSE
 from emudrift.evaluation.intervals import CONFIDENCE, Estimate, holm
 from emudrift.evaluation.metrics.record import MetricRecord, interval_of
 from emudrift.evaluation.pairing import pairs_with_baseline
-from emudrift.evaluation.tables import BETTER, DIFFERENCE_COLUMNS, METRIC_COLUMNS, NONE, WORSE, frame
+from emudrift.evaluation.tables import DIFFERENCE_COLUMNS, METRIC_COLUMNS, frame
 
 
 def metric_table(records: Sequence[MetricRecord], note: str = "") -> pd.DataFrame:
@@ -81,7 +82,7 @@ def _difference(a: MetricRecord, b: MetricRecord) -> dict[str, Any]:
         "confidence": CONFIDENCE,
         "p": _p(found),
         "p_holm": math.nan,
-        "finding": NONE,
+        "finding": INCONCLUSIVE,
     }
 
 

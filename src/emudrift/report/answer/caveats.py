@@ -7,9 +7,18 @@ import pandas as pd
 
 from emudrift.config.experiment import SELECTIONS
 from emudrift.config.extractors import distance_name
+from emudrift.evaluation.findings import BETTER, INCONCLUSIVE, WORSE
 from emudrift.evaluation.intervals import MIN_N_PER_DIMENSION
-from emudrift.evaluation.tables import BETTER, NONE, WORSE, rows_of
-from emudrift.report.answer.scope import DIMENSIONS, differ_across, guidance, percent, places_of, view_of
+from emudrift.evaluation.tables import rows_of
+from emudrift.report.answer.scope import (
+    DIMENSIONS,
+    differ_across,
+    extractor_label,
+    guidance,
+    percent,
+    places_of,
+    view_of,
+)
 from emudrift.report.elements.wording import decimals, listing, number, p_text
 
 # Ratios of half-sampling to jackknife standard errors outside this range raise a warning; chance moves them by some 20 %.
@@ -42,7 +51,11 @@ def signs(rows: list[Any]) -> list[str]:
             )
             if {WORSE, BETTER} <= {row.finding for row in ours}:
                 text += " The conclusion depends on these choices; no single comparison settles the question."
-        if found and {row.finding for row in ours} & {NONE} and not {WORSE, BETTER} <= {row.finding for row in ours}:
+        if (
+            found
+            and {row.finding for row in ours} & {INCONCLUSIVE}
+            and not {WORSE, BETTER} <= {row.finding for row in ours}
+        ):
             text += " One interval excluding 0 while another includes it is not evidence that the two differ."
         sentences.append(text)
     return sentences
@@ -78,8 +91,9 @@ def references(rows: list[Any], fid: pd.DataFrame) -> list[str]:
             continue
         moved = (sides["same"]["fid_jackknife"] - sides["full"]["fid_jackknife"]).dropna()
         width = float((table["high"] - table["low"]).min())
+        name = extractor_label(str(extractor), fid["extractor"])
         text = (
-            f"Choice of reference ({extractor}): using the {int(table['n'].iloc[0]):,} real images of the same captions "
+            f"Choice of reference ({name}): using the {int(table['n'].iloc[0]):,} real images of the same captions "
             f"instead of all real images changes the bias-corrected {distance_name(str(extractor))} by "
             f"{_span(moved.tolist(), width)}"
         )
@@ -107,9 +121,9 @@ def about_floors(fid: pd.DataFrame) -> list[str]:
     return [
         f"{row.model} (real images encoded and decoded by the model's VQ): {distance_name(row.extractor)} "
         f"{number(row.fid_jackknife, places)} [{percent(row)} interval {number(row.low, places)} to {number(row.high, places)}] "
-        f"({row.extractor}, reference: {SELECTIONS[row.reference_selection]}); this is a lower bound for this tokenizer."
+        f"({name}, reference: {SELECTIONS[row.reference_selection]}); this is a lower bound for this tokenizer."
         for row in rows_of(fid[fid["n"] == fid["n"].max()])
-        for places in [decimals(row.high - row.low)]
+        for places, name in [(decimals(row.high - row.low), extractor_label(row.extractor, fid["extractor"]))]
     ]
 
 
@@ -146,7 +160,7 @@ def _adjusted(rows: list[Any]) -> str:
         f" Findings are based on intervals that hold together for all {len(rows)} comparisons at this N; intervals not labelled "
         "as adjusted are per comparison."
     )
-    fallen = [row for row in rows if row.finding == NONE and row.p <= 1 - row.confidence]
+    fallen = [row for row in rows if row.finding == INCONCLUSIVE and row.p <= 1 - row.confidence]
     if not fallen:
         return text
     names = [f"{_place(row, rows)} (p {p_text(row.p)}, adjusted {p_text(row.p_adjusted)})" for row in fallen]
@@ -181,6 +195,7 @@ def about_fids(fid: pd.DataFrame) -> list[str]:
     for extractor, table in fid.groupby("extractor", sort=False):
         unreliable = sorted(set(table.loc[~table["reliable"], "n"]))
         dims, random = int(table["dims"].iloc[0]), table["weights"].iloc[0] == "random"
+        name = extractor_label(str(extractor), fid["extractor"])
         if unreliable:
             largest = (
                 " This includes the largest N, on which the verdict is based."
@@ -193,12 +208,12 @@ def about_fids(fid: pd.DataFrame) -> list[str]:
                 else f"N up to {unreliable[-1]:,}"
             )
             caveats.append(
-                f"At {which}, fewer images than {MIN_N_PER_DIMENSION:g} times the {dims:,} feature dimensions of {extractor}, "
+                f"At {which}, fewer images than {MIN_N_PER_DIMENSION:g} times the {dims:,} feature dimensions of {name}, "
                 f"absolute FIDs are unreliable and no difference is claimed.{largest}"
             )
         if random:
             caveats.append(
-                f"{extractor} has random weights: its values are meaningful only within this experiment and are not "
+                f"{name} has random weights: its values are meaningful only within this experiment and are not "
                 "comparable to published FIDs."
             )
     return caveats

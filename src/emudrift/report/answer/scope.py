@@ -1,7 +1,8 @@
 """The scope of a finding: the guidance scales, extractors and references it holds for."""
 
 import math
-from collections.abc import Callable
+import re
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from emudrift.config.experiment import SELECTIONS
@@ -27,12 +28,30 @@ def scales_of(rows: list[Any]) -> list[float]:
     return sorted({row.guidance_scale for row in rows if not math.isnan(row.guidance_scale)})
 
 
+def extractor_label(extractor: str, extractors: Iterable[str]) -> str:
+    """An extractor's full name for a sentence: without its fingerprint; numbered where several have the same name."""
+    alike = [name for name in dict.fromkeys(extractors) if _plain(name) == _plain(extractor)]
+    return _plain(extractor) + (f" ({alike.index(extractor) + 1})" if len(alike) > 1 else "")
+
+
+def _plain(extractor: str) -> str:
+    return re.sub(r"-[0-9a-f]{12}$", "", extractor)
+
+
 def view_of(row: Any, rows: list[Any]) -> str:
     """Extractor and reference of a comparison, each only if it varies between the rows."""
-    names = [f"under {row.extractor}"] if len({each.extractor for each in rows}) > 1 else []
+    extractors = [each.extractor for each in rows]
+    names = [f"under {extractor_label(row.extractor, extractors)}"] if len(set(extractors)) > 1 else []
     several = len({each.reference_selection for each in rows if each.extractor == row.extractor}) > 1
     names += [f"with {SELECTIONS[row.reference_selection]} as reference"] if several else []
     return " ".join(names)
+
+
+def place_of(row: Any, rows: list[Any]) -> str:
+    """The conditions of one comparison that tell it from the others: `under inception at guidance 3`."""
+    view = view_of(row, rows)
+    alone = math.isnan(row.guidance_scale) or (view and len(scales_of(rows)) < 2)
+    return " ".join(filter(None, [view, "" if alone else f"at {guidance(row.guidance_scale)}"]))
 
 
 def places_of(found: list[Any], rows: list[Any]) -> str:

@@ -31,9 +31,11 @@ SHADED_CAPTION = (
 DIFFERENCE_CAPTION = (
     "FID difference from {baseline} at N = {n}: bias-corrected estimates. Thick lines: {confidence} intervals ({method}; "
     "paired by prompt); thin lines: simultaneous intervals, which hold together for all comparisons shown. Values right of 0: "
-    "worse than {baseline}. Filled markers: the simultaneous interval excludes 0; hollow markers: it does not. Grey, below each: "
+    "worse than {baseline}. Filled markers: worse or better; hollow markers: any other finding. Grey, below each: "
     "difference in FID∞ with its interval."
 )
+
+MARGIN_CAPTION = " Shaded: differences within the margin, which would not matter."
 
 
 def fid_caption(fid: pd.DataFrame, floors: Sequence[str] = ()) -> str:
@@ -52,7 +54,8 @@ def comparison_caption(comparison: pd.DataFrame) -> str:
         "baseline": comparison["baseline"].iloc[0],
         "n": f"{comparison['n'].max():,}",
     }
-    return DIFFERENCE_CAPTION.format(**words) + random_words(comparison)
+    margin = MARGIN_CAPTION if comparison["margin"].notna().any() else ""
+    return DIFFERENCE_CAPTION.format(**words) + margin + random_words(comparison)
 
 
 def panels_of(table: pd.DataFrame) -> list[tuple[str, pd.DataFrame]]:

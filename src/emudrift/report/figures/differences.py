@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from emudrift.config.extractors import distance_name
-from emudrift.evaluation.tables import BETTER, WORSE
+from emudrift.evaluation.findings import BETTER, WORSE
 from emudrift.report.figures.captions import has_random, panels_of
 from emudrift.report.figures.style import (
     COLUMN,
@@ -63,6 +63,9 @@ def comparison_figure(comparison: pd.DataFrame, path: str | Path, *, width: floa
 
 def _draw_forest(axes: Any, table: pd.DataFrame, models: list[str], colours: dict[str, Any]) -> None:
     axes.axvline(0, color="0.2", linewidth=0.8, zorder=1)
+    margin = float(table["margin"].iloc[0])
+    if not math.isnan(margin):
+        axes.axvspan(-margin, margin, color="0.93", linewidth=0, zorder=0)
     names = []
     for place, row in enumerate(forest_rows(table)):
         label = scale_label(row.guidance_scale)
@@ -91,8 +94,9 @@ def _draw_forest(axes: Any, table: pd.DataFrame, models: list[str], colours: dic
     axes.xaxis.set_major_formatter(tick_label)
     axes.xaxis.set_major_locator(MaxNLocator(4, steps=STEPS))
     # Leaves room for "better" and "worse" on both sides of 0.
-    low = min(table[["low_simultaneous", "infinity_low"]].min().min(), 0.0)
-    high = max(table[["high_simultaneous", "infinity_high"]].max().max(), 0.0)
+    edge = 0.0 if math.isnan(margin) else margin
+    low = min(table[["low_simultaneous", "infinity_low"]].min().min(), -edge)
+    high = max(table[["high_simultaneous", "infinity_high"]].max().max(), edge)
     room = 0.3 * ((high - low) or 1.0)
     axes.set_xlim(min(low - 0.04 * (high - low), -room), max(high + 0.04 * (high - low), room))
     for text, side, offset in (("← better", "right", -4), ("worse →", "left", 4)):

@@ -50,6 +50,7 @@ def comparison_tables(comparison: pd.DataFrame) -> list[Table]:
             "adjusted p",
             "simultaneous interval",
         ]
+        head += ["in the means", "in the covariances"]
         head += ["difference extrapolated to infinite N [interval]", "plain difference"]
         tables.append(Table(_title(title, table), head, rows, csv_of(table), f"comparison-{_file(title)}.csv"))
     return tables
@@ -67,6 +68,8 @@ def _difference_row(row: Any) -> list[Cell]:
         Cell(_p(row.p), value=row.p),
         Cell(_p(row.p_adjusted), value=row.p_adjusted),
         Cell(interval_text(row, "_simultaneous")[1], value=row.low_simultaneous),
+        Cell(number(row.difference_means, places, signed=True)),
+        Cell(number(row.difference_covariances, places, signed=True)),
         _estimate(row.difference_infinity, row.infinity_low, row.infinity_high, places, signed=True),
         Cell(number(row.difference, places, signed=True)),
     ]
