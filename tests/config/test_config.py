@@ -1,5 +1,6 @@
 """The config: what is refused and how it is said, what the schema knows, where paths lead, what a fingerprint covers."""
 
+import datetime
 import json
 from pathlib import Path
 
@@ -43,6 +44,27 @@ def with_model(**changes) -> dict:
             {"margin": 1, "extractors": [{"name": "inception"}, {"name": "dinov2"}]},
             "margin: distances of inception, dinov2 have different units; give one for each by name",
         ),
+        ({"generation": {"width": 8_000_000_000}}, "generation: width: Input should be less than or equal to 8192"),
+        ({"name": 2024}, "c.yaml: name: YAML reads this as a number (2024), but text is needed; put it in quotes"),
+        ({"name": True}, "name: YAML reads this as yes or no (True), but text is needed; put it in quotes"),
+        ({"name": datetime.date(2024, 1, 2)}, "name: YAML reads this as a date (2024-01-02)"),
+        (with_model(name=7), "models: [0]: name: YAML reads this as a number (7)"),
+        ({"name": None}, "name: has no value; write text after the colon"),
+        (
+            {"name": "my exp"},
+            "name: 'my exp' is used in file names: it must be letters, digits, - and _, and begin with",
+        ),
+        ({"name": "my exp"}, "; try my-exp"),
+        ({"models": ["base"]}, "models: [0]: expected keys and values, such as {name: ..., ...}, found 'base'"),
+        ({"models": {"name": "base"}}, "models: expected a list, each entry on a line that begins with '- ', found {"),
+        (
+            {
+                "models": [
+                    model | {"name": name} for model, name in zip(small_config()["models"], ("m", "M"), strict=True)
+                ]
+            },
+            "models: name: m and M differ in upper and lower case only",
+        ),
         ({"sample_sizes": [5]}, "sample_sizes: [0]: Input should be greater than or equal to 10 (found 5)"),
         ({"baseline": "bose"}, "baseline: 'bose' is none of the models"),
         (with_model(checkpoint={"hub": "BAAI/Emu3-Gen-hf"}), "needs a revision"),
@@ -77,6 +99,13 @@ def test_a_missing_key_is_named():
     del config["sample_sizes"]
     with pytest.raises(InputError, match=r"^c\.yaml: sample_sizes: this key is missing$"):
         parse_config(config, "c.yaml")
+
+
+def test_an_unclosed_quote_is_named_by_the_line_where_it_begins(tmp_path):
+    path = tmp_path / "config.yaml"
+    path.write_text('seed: 1\nname: "small\nnote: x\n')
+    with pytest.raises(InputError, match="the quote that begins at line 2 column 7 is never closed"):
+        load_config(path)
 
 
 @pytest.mark.parametrize("content", ["a: [1", "- 1", "", "\xff", "name: a\nname: b"])

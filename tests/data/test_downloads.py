@@ -21,6 +21,11 @@ class Handler(http.server.BaseHTTPRequestHandler):
 
     def do_GET(self):
         self.server.asked.append(self.headers.get("Range"))
+        if self.path.startswith("/length/"):
+            self.send_response(200)
+            self.send_header("Content-Length", self.path.rpartition("/")[2])
+            self.end_headers()
+            return
         if self.path == "/missing":
             self.send_error(404)
             return
@@ -109,3 +114,17 @@ def test_of_a_pipeline_one_variant_is_fetched_and_code_only_where_it_is_trusted(
     monkeypatch.setattr(huggingface_hub, "snapshot_download", lambda hub, **options: asked.update(options))
     download_model("some/sd", "main", tmp_path, ["fp16"], code)
     assert asked["allow_patterns"] == ["model_index.json", *python, "unet/a.fp16.safetensors"]
+
+
+@pytest.mark.parametrize(
+    "url", ["example.org/file.zip", "file:///etc/hosts", "http:///file", "http://exa mple.org/file"]
+)
+def test_what_is_no_address_is_refused_before_anything_is_asked(tmp_path, url):
+    with pytest.raises(InputError, match="is not an address; expected one such as https://example.org/file.zip"):
+        download(url, SHA256, tmp_path / "file")
+
+
+@pytest.mark.parametrize("length", ["abc", "-5", "3.5"])
+def test_a_length_that_is_no_number_of_bytes_is_refused(server, tmp_path, length):
+    with pytest.raises(InputError, match=f"the server states the length '{length}', not a number of bytes"):
+        download(server.url.replace("file", f"length/{length}"), SHA256, tmp_path / "file")

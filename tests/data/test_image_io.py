@@ -138,8 +138,9 @@ REFUSED = {
     "half a WebP": (WEBP[: len(WEBP) // 2], "truncated"),
     "half a GIF": (GIF[: len(GIF) // 2], "truncated"),
     "AVIF that does not say where its data are": (AVIF.replace(b"iloc", b"xxxx"), "damaged"),
-    "bomb": (png(NOISE, 8, 2, size=(10_000, 9_000)), "10000 x 9000 pixels"),
-    "larger bomb": (png(NOISE, 8, 2, size=(60_000, 60_000)), "decompression bomb"),
+    "wrong checksum": (PNG.replace(b"IDATx", b"IDATy", 1), "a checksum of its PNG does not match its content"),
+    "bomb": (png(NOISE, 8, 2, size=(10_000, 9_000)), "more than 89,478,485 pixels.*make it smaller"),
+    "larger bomb": (png(NOISE, 8, 2, size=(60_000, 60_000)), "more than 89,478,485 pixels.*make it smaller"),
     "float": (saved(Image.fromarray(np.ones((4, 4), np.float32)), "TIFF"), "32-bit"),
     "32-bit integers": (saved(Image.fromarray(np.full((4, 4), 70_000, np.int32)), "TIFF"), "32-bit"),
 }

@@ -196,7 +196,14 @@ SIGMA, MU = np.eye(4), np.zeros(4)
         ({"mu": MU, "sigma": SIGMA + np.inf}, "sigma contains NaN or Inf"),
         ({"mu": MU, "sigma": np.triu(SIGMA + 1)}, "sigma is not symmetric"),
         ({"mu": MU, "sigma": -SIGMA}, "negative variance"),
-        ({"mu": np.array(["a"] * 4), "sigma": SIGMA}, "not a numeric .npz file"),
+        ({"mu": np.array(["a"] * 4), "sigma": SIGMA}, "mu has values of type <U1; expected real numbers"),
+        ({"mu": MU + 1j, "sigma": SIGMA}, "mu has values of type complex128"),
+        ({"mu": MU, "sigma": SIGMA * (1 + 1j)}, "sigma has values of type complex128"),
+        ({"mu": MU > 1, "sigma": SIGMA}, "mu has values of type bool"),
+        *(
+            ({"mu": MU, "sigma": SIGMA, "n": n}, "n is .*; expected the number of images")
+            for n in (np.nan, 2.5, -4, [9, 9])
+        ),
         ({"mu": np.array([None] * 4), "sigma": SIGMA}, "not a numeric .npz file"),
     ],
 )

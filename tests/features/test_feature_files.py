@@ -50,7 +50,7 @@ def test_too_few_rows_nan_other_dimensions_and_broken_files_are_refused(shards, 
     np.save(paths[1], bad)
     with pytest.raises(InputError, match=r"4\.npy: row 1 contains NaN or Inf"):
         load_features(paths)
-    np.save(paths[1], colours[4:, :2])
+    np.save(paths[1], colours[4:, :2].astype(np.float32))
     with pytest.raises(InputError, match=r"4\.npy: features of shape \(3, 2\) do not match"):
         load_features(paths)
     paths[1].write_bytes(paths[1].read_bytes()[:100])
@@ -58,6 +58,23 @@ def test_too_few_rows_nan_other_dimensions_and_broken_files_are_refused(shards, 
         load_features(paths)
     with pytest.raises(InputError, match="cannot read the features"):
         load_features([tmp_path / "none.npy"])
+
+
+@pytest.mark.parametrize(
+    ("features", "kind"),
+    [
+        (np.array([["a", "b"]] * 4), "<U1"),
+        (np.ones((4, 2), complex), "complex128"),
+        (np.ones((4, 2), int), "int64"),
+        (np.ones((4, 2), bool), "bool"),
+    ],
+)
+def test_features_that_are_no_real_numbers_are_refused(tmp_path, features, kind):
+    np.save(tmp_path / "a.npy", features)
+    with pytest.raises(
+        InputError, match=rf"a\.npy: features of type {kind}, not float32; remove the file and run again"
+    ):
+        load_features([tmp_path / "a.npy"])
 
 
 def test_the_result_is_labelled_with_its_n_dimensions_interval_and_reliability():

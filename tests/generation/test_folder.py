@@ -1,5 +1,7 @@
 """The folder generator: images that exist already find their prompts, and missing ones are listed."""
 
+import os
+
 import numpy as np
 import pytest
 from PIL import Image
@@ -52,15 +54,33 @@ def test_the_digest_changes_with_an_image(folder):
     ("table", "said"),
     [
         ("prompt_id,file\np0,p0.png\n", "needs the columns prompt_id and file_name"),
-        ("prompt_id,file_name\np0,../p0.png\n", "line 2: '../p0.png' is outside"),
-        ("prompt_id,file_name\np0,p0.png\np0,p0.png\n", "line 3: prompt_id 'p0' appears twice"),
-        ("prompt_id,file_name\np0,none.png\n", "line 2: 'none.png' is not a file"),
+        ("prompt_id,file_name\np0,../p0.png\n", "line 2.: the file name '../p0.png' must be relative"),
+        ("prompt_id,file_name\np0,p0.png\np0,p0.png\n", "line 3.: prompt_id 'p0' appears twice"),
+        ("prompt_id,file_name\np0,none.png\n", "line 2.: 'none.png' is not a file"),
+        ("prompt_id,file_name\np0,p\0.png\n", r"line 2.: the file name 'p.x00\.png' must be .* no control characters"),
+        ("prompt_id,file_name\np0," + 140_000 * "p", "line 2 is not CSV: a value has more than 131,072 characters"),
+        ('prompt_id,file_name\np0,p0.png\np1,"p1.png\n', 'line 3 is not CSV: a quote .". in this row is never closed'),
+        ("prompt_id;file_name\np0;p0.png\n", "has semicolons between its columns: save it as CSV with commas"),
+        ("prompt_id,file_name\np0\n", "line 2. has 1 values for 2 columns"),
+        ("", "is empty: its first line must name the columns"),
     ],
 )
 def test_a_faulty_table_is_refused_with_its_line(folder, table, said):
     (folder / "table.csv").write_text(table)
     with pytest.raises(InputError, match=said):
         FolderGenerator(folder, folder / "table.csv")
+
+
+def test_a_table_saved_by_a_spreadsheet_with_a_byte_order_mark_is_read(folder):
+    (folder / "table.csv").write_bytes(b"\xef\xbb\xbfprompt_id,file_name\r\np3,other.png\r\n")
+    assert values(FolderGenerator(folder, folder / "table.csv"), [PROMPTS[3]]) == [3]
+
+
+def test_a_fifo_in_the_place_of_an_image_is_refused_and_not_waited_for(folder):
+    (folder / "p0.png").unlink()
+    os.mkfifo(folder / "p0.png")
+    with pytest.raises(InputError, match=r"p0\.png: it is a folder, FIFO or device, not a file"):
+        check_folder(folder, None, PROMPTS[:1])
 
 
 def test_two_images_of_one_name_and_a_missing_folder_are_refused(folder):

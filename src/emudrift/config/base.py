@@ -8,10 +8,11 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from emudrift.config.paths import REPOSITORY
 
+NAME = r"^[A-Za-z0-9][A-Za-z0-9_-]*$"
 Text = Annotated[str, Field(min_length=1)]
 Name = Annotated[
     str,
-    Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]*$", max_length=60, description="Its name in paths, tables and figures."),
+    Field(pattern=NAME, max_length=60, description="Its name in paths, tables and figures."),
 ]
 GuidanceScale = Annotated[float, Field(ge=1, le=100, allow_inf_nan=False)]
 

@@ -1,5 +1,6 @@
 """The settings of one experiment: pydantic models of `config.yaml`."""
 
+import itertools
 from types import GenericAlias
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, TypeAlias
 
@@ -57,8 +58,8 @@ class Prompts(Settings):
 class Generation(Settings):
     """What images are generated with. Every key here can change a pixel."""
 
-    width: Annotated[int, Field(ge=8)] = Field(512, description="Pixels; a multiple of 8.")
-    height: Annotated[int, Field(ge=8)] = Field(512, description="Pixels; a multiple of 8.")
+    width: Annotated[int, Field(ge=8, le=8192)] = Field(512, description="Pixels; a multiple of 8.")
+    height: Annotated[int, Field(ge=8, le=8192)] = Field(512, description="Pixels; a multiple of 8.")
     dtype: Literal["float32", "bfloat16", "float16"] = Field(
         "bfloat16", description="Of the model's networks; the VQ stays in float32."
     )
@@ -210,6 +211,13 @@ class Config(Settings):
             twice = sorted({str(v) for v in values if values.count(v) > 1})
             if twice:
                 raise ValueError(f"{key} {', '.join(twice)} is given more than once; each must be unique")
+        names = sorted((model.name for model in self.models), key=str.lower)
+        for first, second in itertools.pairwise(names):
+            if first.lower() == second.lower():
+                raise ValueError(
+                    f"models: name: {first} and {second} differ in upper and lower case only, which are the same folder on some "
+                    "file systems; choose another name"
+                )
         for model in self.models:
             model.check_config(self)
         compared = [model for model in self.models if model.generates]

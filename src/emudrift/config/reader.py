@@ -1,6 +1,8 @@
 """Reads a config file, with errors that name the key and say what would be right."""
 
+import datetime
 import difflib
+import re
 import typing
 from pathlib import Path
 from typing import Any
@@ -8,7 +10,7 @@ from typing import Any
 import yaml
 from pydantic import ValidationError
 
-from emudrift.config.base import Settings, locate
+from emudrift.config.base import NAME, Settings, locate
 from emudrift.config.experiment_config import Config, config_class
 from emudrift.config.extractors import EXTRACTORS
 from emudrift.config.models import MODELS
@@ -27,6 +29,11 @@ def load_config(path: Path) -> Config:
         data = yaml.load(path.read_text(encoding="utf-8"), _UniqueKeys)
     except OSError as error:
         raise InputError(f"{path}: cannot read the config file: {error.strerror}") from error
+    except yaml.scanner.ScannerError as error:
+        said, mark = " ".join(str(error).split()), error.context_mark
+        if error.context == "while scanning a quoted scalar" and mark is not None:
+            said = f"the quote that begins at line {mark.line + 1} column {mark.column + 1} is never closed"
+        raise InputError(f"{path}: not valid YAML: {said}") from error
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise InputError(f"{path}: not valid YAML: {' '.join(str(error).split())}") from error
     if not isinstance(data, dict):
@@ -97,9 +104,32 @@ def _describe(fault: Any, where: str, model: type[Config]) -> str:
         if location[0] == "extractors":
             return f"{where}: name: {said}; one of {', '.join(extractors)}"
         return f"{where}: generator: {said}; one of {', '.join(generators)}"
+    if (plain := _plainly(fault)) is not None:
+        return f"{where}: {plain}"
     message = fault["msg"].removeprefix("Value error, ")
     given = "" if fault["type"] == "value_error" else f" (found {fault['input']!r})"
     return f"{where}: {message}{given}"
+
+
+def _plainly(fault: Any) -> str | None:
+    """What is wrong in the words of YAML, where pydantic's are those of Python; None for other faults."""
+    kind, given = fault["type"], fault["input"]
+    if kind == "string_type" and given is None:
+        return "has no value; write text after the colon"
+    if kind == "string_type" and isinstance(given, int | float | datetime.date):
+        kinds = {bool: "yes or no", datetime.date: "a date", datetime.datetime: "a time"}
+        return (
+            f"YAML reads this as {kinds.get(type(given), 'a number')} ({given}), but text is needed; put it in quotes"
+        )
+    if kind == "string_pattern_mismatch" and fault["ctx"]["pattern"] == NAME:
+        suggested = re.sub(r"[^A-Za-z0-9_-]+", "-", given).strip("-_")
+        hint = f"; try {suggested}" if suggested else ""
+        return f"{given!r} is used in file names: it must be letters, digits, - and _, and begin with a letter or digit{hint}"
+    if kind in ("model_attributes_type", "model_type"):
+        return f"expected keys and values, such as {{name: ..., ...}}, found {given!r}"
+    if kind == "list_type":
+        return f"expected a list, each entry on a line that begins with '- ', found {given!r}"
+    return None
 
 
 def _keys_at(location: tuple[int | str, ...], model: type[Config]) -> list[str]:

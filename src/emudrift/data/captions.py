@@ -1,7 +1,6 @@
 """Loading and validating the captions of a dataset: COCO JSON, Karpathy's JSON, or a table."""
 
 import contextlib
-import csv
 import difflib
 import io
 import json
@@ -14,6 +13,7 @@ from typing import Any
 
 from pycocotools.coco import COCO
 
+from emudrift.data.csv_files import Rows, read_csv, read_text, refuse_repeated
 from emudrift.data.input_files import inside, read_parquet, refuse_no_file
 from emudrift.errors import InputError
 
@@ -91,7 +91,7 @@ def load_karpathy(path: Path, splits: Sequence[str]) -> Iterable[Captioned]:
 
 def load_table(path: Path, caption_column: str, image_id_column: str, file_name_column: str) -> Iterable[Captioned]:
     """The images of a CSV, JSONL or parquet file with one caption per row."""
-    readers = {".csv": _read_csv, ".jsonl": _read_jsonl, ".parquet": _read_parquet_rows}
+    readers = {".csv": read_csv, ".jsonl": _read_jsonl, ".parquet": _read_parquet_rows}
     if path.suffix.lower() not in readers:
         raise InputError(
             f"{path}: a table of captions must be .csv, .jsonl or .parquet, not {path.suffix or 'without suffix'}"
@@ -188,22 +188,6 @@ def _prompt_id(record: dict[str, Any], where: str) -> str:
 # --- files ---
 
 
-def _read_text(path: Path) -> str:
-    """The text of a UTF-8 file, without a byte order mark and with unchanged line endings."""
-    try:
-        data = path.read_bytes()
-    except OSError as error:
-        raise InputError(f"cannot read {path}: {(error.strerror or str(error)).lower()}") from error
-    try:
-        return data.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        line = data.count(b"\n", 0, error.start) + 1
-        raise InputError(
-            f"{path} is not UTF-8: byte 0x{data[error.start]:02x} at position {error.start} (line {line}):"
-            " save it as UTF-8 text, not compressed"
-        ) from error
-
-
 def _parse_json(text: str, where: str) -> Any:
     try:
         return json.loads(text)
@@ -219,7 +203,7 @@ def _parse_json(text: str, where: str) -> Any:
 
 def _load_json(path: Path) -> dict[str, Any]:
     refuse_no_file(path, "a JSON file with captions is needed")
-    data = _parse_json(_read_text(path), str(path))
+    data = _parse_json(read_text(path), str(path))
     if not isinstance(data, dict):
         raise InputError(
             f"{path} contains {type(data).__name__}, not an object with 'images': is it another kind of file?"
@@ -240,36 +224,10 @@ def _list_of_objects(
     return value
 
 
-_Rows = tuple[list[str], list[tuple[str, dict[str, Any]]]]  # columns; for each row its name in errors and its values
-
-
-def _read_csv(path: Path) -> _Rows:
-    reader = csv.reader(io.StringIO(_read_text(path), newline=""), strict=True)
-    columns: list[str] = []
-    rows: list[tuple[str, dict[str, Any]]] = []
-    try:
-        for values in reader:
-            where = f"{path}: row {len(rows) + 1} (line {reader.line_num})"
-            if not values:  # a blank line
-                continue
-            if not columns:
-                columns = values
-                _refuse_repeated(columns, path)
-            elif len(values) != len(columns):
-                raise InputError(
-                    f"{where} has {len(values)} values for {len(columns)} columns: put captions with commas in quotes"
-                )
-            else:
-                rows.append((where, dict(zip(columns, values, strict=True))))
-    except csv.Error as error:
-        raise InputError(f"{path}: line {reader.line_num} is not CSV: {error}") from error
-    return columns, rows
-
-
-def _read_jsonl(path: Path) -> _Rows:
+def _read_jsonl(path: Path) -> Rows:
     rows = []
     # Not splitlines(), which also splits at U+2028 and similar characters that may occur in a caption.
-    for number, line in enumerate(_read_text(path).split("\n"), start=1):
+    for number, line in enumerate(read_text(path).split("\n"), start=1):
         if line.strip():
             where = f"{path}: line {number}"
             record = _parse_json(line, where)
@@ -279,14 +237,8 @@ def _read_jsonl(path: Path) -> _Rows:
     return list(dict.fromkeys(key for _, record in rows for key in record)), rows
 
 
-def _read_parquet_rows(path: Path) -> _Rows:
+def _read_parquet_rows(path: Path) -> Rows:
     table = read_parquet(path)
-    _refuse_repeated(table.column_names, path)
+    refuse_repeated(table.column_names, path)
     rows = [(f"{path}: row {number}", record) for number, record in enumerate(table.to_pylist(), start=1)]
     return table.column_names, rows
-
-
-def _refuse_repeated(columns: Sequence[str], path: Path) -> None:
-    for column in columns:
-        if columns.count(column) > 1:
-            raise InputError(f"{path} has the column {column!r} more than once")

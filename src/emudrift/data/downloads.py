@@ -3,7 +3,9 @@
 import hashlib
 import http.client
 import os
+import re
 import urllib.error
+import urllib.parse
 import urllib.request
 import zipfile
 from collections.abc import Collection
@@ -24,7 +26,7 @@ def download(url: str, checksum: str, path: str | Path) -> None:
         checksum: algorithm and hexadecimal digest, such as `sha256:6726825d...`.
 
     Raises:
-        InputError: no network, a server error, or a wrong checksum (the file is then removed).
+        InputError: not an address, no network, a server error, or a wrong checksum (the file is then removed).
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -32,6 +34,9 @@ def download(url: str, checksum: str, path: str | Path) -> None:
     algorithm, _, expected = checksum.partition(":")
     if algorithm not in ("sha256", "sha1") or not expected:
         raise InputError(f"{checksum!r} is not a checksum such as sha256:6726825d...")
+    address = urllib.parse.urlsplit(url)
+    if address.scheme not in ("http", "https") or not address.netloc or re.search(r"[\s\x00-\x1f\x7f]", url):
+        raise InputError(f"{url!r} is not an address; expected one such as https://example.org/file.zip")
     try:
         _fetch(url, part)
     except urllib.error.HTTPError as error:
@@ -55,7 +60,12 @@ def _fetch(url: str, part: Path) -> None:
     request = urllib.request.Request(url, headers={"Range": f"bytes={have}-"} if have else {})
     with urllib.request.urlopen(request, timeout=60) as response:
         resumed = response.status == 206
-        total = int(response.headers.get("Content-Length", 0)) + (have if resumed else 0)
+        length = response.headers.get("Content-Length", "0").strip()
+        if not (length.isascii() and length.isdigit()):
+            raise InputError(
+                f"{url}: the server states the length {length!r}, not a number of bytes; use another server"
+            )
+        total = int(length) + (have if resumed else 0)
         with part.open("ab" if resumed else "wb") as file, Progress(part.stem, total, "B") as progress:
             progress.skip(have if resumed else 0)
             while chunk := response.read(CHUNK):

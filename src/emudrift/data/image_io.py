@@ -1,6 +1,8 @@
 """Image input and output: decodes any image file to 8-bit RGB or raises a clear error; encodes arrays to reproducible PNGs."""
 
 import io
+import os
+import stat
 import struct
 import zlib
 from pathlib import Path
@@ -23,7 +25,7 @@ _PNG_END = b"\0\0\0\0IEND\xaeB`\x82"
 # Exceptions of Pillow's decoders for damaged files (UnidentifiedImageError is an OSError; AVIF raises RuntimeError).
 _DECODER_ERRORS = (
     OSError, SyntaxError, ValueError, EOFError, IndexError, KeyError, TypeError, struct.error, zlib.error,
-    OverflowError, MemoryError, RuntimeError, Image.DecompressionBombError,
+    OverflowError, MemoryError, RuntimeError,
 )  # fmt: skip
 
 
@@ -44,6 +46,9 @@ def load_image(path_or_file: str | Path | BinaryIO, *, name: str | None = None) 
     if isinstance(path_or_file, str | Path):
         name = name or str(path_or_file)
         try:
+            # Reading a FIFO or a device would wait for ever.
+            if not stat.S_ISREG(os.stat(path_or_file).st_mode):
+                raise InputError(f"cannot read the image {name}: it is a folder, FIFO or device, not a file")
             data = Path(path_or_file).read_bytes()
         except OSError as error:
             raise InputError(f"cannot read the image {name}: {(error.strerror or str(error)).lower()}") from error
@@ -57,10 +62,7 @@ def load_image(path_or_file: str | Path | BinaryIO, *, name: str | None = None) 
     try:
         image = Image.open(io.BytesIO(data), formats=_FORMATS)
         if image.width * image.height > MAX_PIXELS:
-            raise InputError(
-                f"the image {name} has {image.width} x {image.height} pixels; at most {MAX_PIXELS:,} are read,"
-                " since a small file can claim any size (decompression bomb): make it smaller"
-            )
+            raise Image.DecompressionBombError
         if image.format == "PNG":
             # Decoding stops after the last pixel; only these two checks detect wrong checksums and a missing end.
             image.verify()
@@ -74,7 +76,17 @@ def load_image(path_or_file: str | Path | BinaryIO, *, name: str | None = None) 
             f"{name} is not an image, or only the beginning of one (it starts with {data[:8]!r}): supported formats are JPEG,"
             " PNG, WebP, GIF, BMP, TIFF, PNM, JPEG 2000 and AVIF"
         ) from error
+    except Image.DecompressionBombError as error:
+        raise InputError(
+            f"the image {name} has more than {MAX_PIXELS:,} pixels, which are not read, since a small file can claim any size"
+            " (decompression bomb): make it smaller"
+        ) from error
     except _DECODER_ERRORS as error:
+        if "bad header checksum" in str(error):
+            raise InputError(
+                f"the image {name} is damaged: a checksum of its PNG does not match its content, so bits changed after it was "
+                "written; download or create it again"
+            ) from error
         raise InputError(f"the image {name} is truncated or damaged ({error}): download or create it again") from error
 
 

@@ -56,6 +56,8 @@ def load_features(paths: Sequence[Path], n: int | None = None) -> np.ndarray:
             part = np.load(path, mmap_mode="r", allow_pickle=False)
         except (OSError, ValueError, EOFError) as error:
             raise InputError(f"{path}: cannot read the features ({error}); remove the file and run again") from error
+        if part.dtype.kind != "f":
+            raise InputError(f"{path}: features of type {part.dtype}, not float32; remove the file and run again")
         if part.ndim != 2 or (parts and part.shape[1] != parts[0].shape[1]):
             raise InputError(f"{path}: features of shape {part.shape} do not match those of {paths[0]}")
         parts.append(part)

@@ -163,8 +163,13 @@ def _load_arrays(path: Path) -> tuple[Array, Array, int | None]:
             missing = [key for key in ("mu", "sigma") if key not in archive]
             if missing:
                 raise InputError(f"{path}: has no {' and no '.join(missing)}; it has {', '.join(archive) or 'nothing'}")
-            n = int(archive["n"]) if "n" in archive else None
-            return archive["mu"].astype(np.float64), archive["sigma"].astype(np.float64), n
+            for key in ("mu", "sigma"):
+                if archive[key].dtype.kind not in "fiu":
+                    raise InputError(f"{path}: {key} has values of type {archive[key].dtype}; expected real numbers")
+            n = archive.get("n")
+            if n is not None and (n.ndim or n.dtype.kind not in "iuf" or not np.isfinite(n) or n < 2 or n != int(n)):
+                raise InputError(f"{path}: n is {n}; expected the number of images, a whole number of at least 2")
+            return archive["mu"].astype(np.float64), archive["sigma"].astype(np.float64), n if n is None else int(n)
     except OSError as error:
         raise InputError(f"{path}: cannot read the statistics: {(error.strerror or str(error)).lower()}") from error
     except (zipfile.BadZipFile, ValueError, TypeError, EOFError) as error:

@@ -1,6 +1,5 @@
 """Existing images, for example from a closed model or another team, matched to prompts by file name."""
 
-import csv
 import hashlib
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -11,8 +10,10 @@ import numpy as np
 from emudrift.config.arm import Arm
 from emudrift.config.experiment import Experiment
 from emudrift.config.models import FolderModel
+from emudrift.data.csv_files import read_csv
 from emudrift.data.image_io import load_image
 from emudrift.data.image_sources import IMAGE_ENDINGS
+from emudrift.data.input_files import inside, refuse_no_file
 from emudrift.data.prompts import Prompt
 from emudrift.errors import InputError
 from emudrift.generation.interface import GeneratedImage
@@ -83,23 +84,19 @@ def _by_name(folder: Path) -> dict[str, Path]:
 
 
 def _by_table(folder: Path, table: Path) -> dict[str, Path]:
-    try:
-        with table.open(newline="", encoding="utf-8") as file:
-            reader = csv.DictReader(file)
-            if not {"prompt_id", "file_name"} <= set(reader.fieldnames or []):
-                raise InputError(f"{table}: needs the columns prompt_id and file_name; it has {reader.fieldnames}")
-            rows = list(reader)
-    except (OSError, UnicodeDecodeError) as error:
-        raise InputError(f"{table}: cannot read the table of images: {error}") from error
+    refuse_no_file(table, "models: table needs a CSV file with prompt_id and file_name")
+    columns, rows = read_csv(table)
+    if not {"prompt_id", "file_name"} <= set(columns):
+        raise InputError(f"{table}: needs the columns prompt_id and file_name; it has {', '.join(map(repr, columns))}")
     files: dict[str, Path] = {}
-    for number, row in enumerate(rows, start=2):
-        path = Path(folder, row["file_name"] or "").resolve()
+    for where, row in rows:
+        path = Path(folder, inside(row["file_name"], where)).resolve()
         if not path.is_relative_to(folder.resolve()):
-            raise InputError(f"{table}: line {number}: {row['file_name']!r} is outside {folder}")
+            raise InputError(f"{where}: {row['file_name']!r} is a link to a file outside {folder}")
         if not path.is_file():
-            raise InputError(f"{table}: line {number}: {row['file_name']!r} is not a file in {folder}")
+            raise InputError(f"{where}: {row['file_name']!r} is not a file in {folder}")
         if row["prompt_id"] in files:
-            raise InputError(f"{table}: line {number}: prompt_id {row['prompt_id']!r} appears twice")
+            raise InputError(f"{where}: prompt_id {row['prompt_id']!r} appears twice")
         files[row["prompt_id"]] = path
     return files
 

@@ -39,7 +39,7 @@ VOTE_COLUMNS: dict[str, Any] = {
 
 
 class Vote(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
 
     item: int
     question: Question
@@ -49,7 +49,7 @@ class Vote(BaseModel):
 class VoteFile(BaseModel):
     """The file that a rater downloads from the page; `item` is the 0-based index into that rater's items in key.json."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
 
     format: Literal[1]
     experiment: str
