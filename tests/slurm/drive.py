@@ -9,19 +9,20 @@ import sys
 import time
 from collections.abc import Set
 from pathlib import Path
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from cluster import Cluster, wait_until
 from conftest import Workflow, small_config
 
+IMPATIENT = Path(__file__).with_name("impatient.py")
 ROWS = ("000000-000010", "000010-000020")
 
 
-def prepare(workflow: Workflow) -> Workflow:
+def prepare(workflow: Workflow, **changes: Any) -> Workflow:
     """Gives a copy the small experiment at one scale: images drawn one at a time (the same bytes, since float32), so that
     there are more moments to be disturbed at."""
     resources = {"generation_batch_size": 1, "feature_batch_size": 16}
-    workflow.write_config(small_config(resources=resources, guidance_scales=[3]))
+    workflow.write_config(small_config(resources=resources, guidance_scales=[3], **changes))
     workflow.results = workflow.folder / "results/small"
     return workflow
 
@@ -34,9 +35,9 @@ class Driver:
     def __init__(self, workflow: Workflow, *arguments: str) -> None:
         self.log = workflow.folder / f"driver-{time.monotonic_ns()}.log"
         command = [
-            sys.executable, "-m", "snakemake", "--profile", "slurm", "--configfile", "test.yaml",
-            # Looks at its jobs every 3 s, where a real cluster is asked every 40 s and no more than once in ten.
-            "--slurm-init-seconds-before-status-checks", "3", "--max-status-checks-per-second", "1",
+            sys.executable, str(IMPATIENT), "--profile", "slurm", "--configfile", "test.yaml",
+            # Where a real cluster is asked no more than once in ten seconds.
+            "--max-status-checks-per-second", "1",
             "--latency-wait", "10", *arguments,
         ]  # fmt: skip
         with open(self.log, "w") as log:
@@ -55,7 +56,7 @@ class Driver:
         return self.log.read_text()
 
     def kill(self, sign: signal.Signals) -> int:
-        """Sends a signal; returns how the driver ended. It may first sit out the plugin's pause between two questions."""
+        """Sends a signal; returns how the driver ended."""
         self.process.send_signal(sign)
         return self.process.wait(200)
 

@@ -139,17 +139,17 @@ def controller(scene: Scene) -> Driver:
 
 def preempt_cancel(scene: Scene) -> Driver:
     """Preempted on a cluster that cancels preempted jobs instead of queuing them again."""
-    throwaway.run("scontrol", "update", "PartitionName=gpu", "PreemptMode=CANCEL")
+    scene.cluster.run("scontrol", "update", "PartitionName=gpu", "PreemptMode=CANCEL")
     driver = scene.drive()
     scene.mid_work()
-    throwaway.run("sbatch", "-p", "urgent", "--gpus=a100:4", "-N2", "-o", "/dev/null", "--wrap", "sleep 2")
+    scene.cluster.run("sbatch", "-p", "urgent", "--gpus=a100:4", "-N2", "-o", "/dev/null", "--wrap", "sleep 2")
     return driver
 
 
 def sacct_cancel(scene: Scene) -> Driver:
     """scancel where sacct is asked, which says "CANCELLED by 0"."""
     driver = scene.drive()
-    throwaway.run("scancel", scene.mid_work()["JobId"])
+    scene.cluster.run("scancel", scene.mid_work()["JobId"])
     return driver
 
 
@@ -172,10 +172,8 @@ def main() -> None:
     accounting = arguments.fault == "sacct-cancel"
     if reason := throwaway.why_not(accounting):
         sys.exit(f"error: no throw-away SLURM cluster here: {reason}")
-    with throwaway.alone():
+    with throwaway.own_cluster(accounting) as cluster:
         try:
-            cluster = Cluster(accounting)
-            cluster.start()
             scene = Scene(cluster, arguments)
             began = time.monotonic()
             driver = FAULTS[arguments.fault](scene)
@@ -197,7 +195,6 @@ def main() -> None:
         finally:
             while Driver.running:
                 Driver.running.pop().kill()
-            throwaway.stop()
 
 
 if __name__ == "__main__":
