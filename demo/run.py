@@ -38,10 +38,6 @@ def main() -> None:
 def run(cores: int, log: Path) -> int:
     """Runs Snakemake, writing its output to the log; returns its exit status."""
     command = [sys.executable, "-m", "snakemake", "--configfile", "demo/config.yaml", "--cores", str(cores)]
-    command += [
-        "--scheduler",
-        "greedy",
-    ]  # Just as good for so few jobs; the default solves an integer program for each.
     # One thread per job: two concurrent jobs are faster than two threads in each.
     environment = os.environ | {"PYTHONUNBUFFERED": "1", "OMP_NUM_THREADS": "1"}
     rule = ""

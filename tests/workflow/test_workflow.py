@@ -237,6 +237,29 @@ def test_a_shard_killed_in_mid_work_gives_the_same_bytes(finished, new_workflow)
     assert json.loads(paths.manifest(arm, rows).read_text())["attempts"][0]["reason"] == KILLED
 
 
+def test_after_a_kill_of_snakemake_itself_the_documented_recovery_works_without_a_profile(finished, new_workflow):
+    """Its job ends after it, so that there is an output that nobody has looked at."""
+    workflow = new_workflow("unlock")
+    workflow.take_over(finished.folder)
+    table, started = workflow.folder / "results/small/fid.csv", workflow.folder / "started"
+    table.unlink()
+    script = workflow.folder / "scripts/collect.py"
+    script.write_text(f"open({str(started)!r}, 'w'); import time; time.sleep(1)\n" + script.read_text())
+    call = [sys.executable, "-m", "snakemake", "--configfile", str(finished.config), "-c", "1", "results/small/fid.csv"]
+    driver = subprocess.Popen(call, cwd=workflow.folder, stderr=subprocess.DEVNULL)
+    while not started.exists() and driver.poll() is None:
+        time.sleep(0.01)
+    driver.kill()
+    assert driver.wait() == -signal.SIGKILL, "it ended before it was killed: the test proves nothing"
+    while not table.exists():
+        time.sleep(0.01)
+    locked = workflow.snakemake("results/small/fid.csv", config=finished.config, check=False)
+    assert "Directory cannot be locked" in locked.stdout
+    workflow.snakemake("--unlock", config=finished.config)
+    assert "1 of 1 steps (100%) done" in workflow.snakemake("results/small/fid.csv", config=finished.config).stdout
+    assert table.read_bytes() == (finished.results / "fid.csv").read_bytes()
+
+
 # -- what a user can get wrong, through the front door ---------------------------------------------------------------
 
 
