@@ -21,7 +21,9 @@ from emudrift.report.gallery import row_blocks
 from emudrift.runtime.terminal import fail
 
 if len(workflow.configfiles) > 1:
-    fail("give one --configfile; settings of several files are not merged")
+    fail(
+        "give one --configfile; settings of several files are not merged, and a target comes before it: snakemake plan --configfile X"
+    )
 CONFIG = str(workflow.configfiles[0] if workflow.configfiles else os.path.join(workflow.basedir, "config.yaml"))
 os.environ.update(
     # The scripts find the config here, not in their arguments: another file name, or a setting that does not concern a

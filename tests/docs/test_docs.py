@@ -21,7 +21,7 @@ LINK = re.compile(r"\[(?:[^\[\]]|\[[^\]]*\])*\]\(([^()\s]+)\)")
 FOREIGN = (
     "Error: Directory cannot be locked", "The given account", "SLURM sbatch failed", "Batch job submission failed",
     "Unable to guess SLURM account", "Slurm accounting storage is disabled", "The 'sacctmgr' reported", "SLURM status is",
-    "MissingOutputException",
+    "MissingOutputException", "FileNotFoundError: …",
 )  # fmt: skip
 
 
