@@ -145,7 +145,7 @@ HALF = "(output / (prompts[2]['prompt_id'] + '.png')).write_bytes(b'\\x89PNG\\r\
 FAULTS = {
     "missing": ("for prompt in prompts[2:]: draw(prompt)", r"status 0, but 2 of 6 images are missing.*: 0{12}, 0{11}1\."),
     "extra": (ALL + "draw(prompts[0], name='0')", r"unexpected images: 0\.png\. Each must be named <prompt_id>"),
-    "size": ("for prompt in prompts: draw(prompt, size=(8, 8))", r"has 8 x 8 pixels, expected \(16, 8\)"),
+    "size": ("for prompt in prompts: draw(prompt, size=(8, 8))", r"its command wrote 0+\.png with 8 x 8 .* asks for 16 x 8"),
     "half": (ALL.replace("prompts:", "prompts[:2]:") + HALF, "wrote a damaged image"),
     "removed": ("import shutil; shutil.rmtree(output)", r"its command removed \{output\}"),
     "again": (ALL + "time.sleep(1)\n" + ALL + "time.sleep(1)", "rewrote images that were already complete"),
@@ -337,7 +337,7 @@ MODEL = {"name": "mine", "generator": "command", "command": ["draw", "{prompts}"
 @pytest.mark.parametrize(
     ("changes", "said"),
     [
-        ({"command": "draw {prompts} {output}"}, "models: [0]: command: Input should be a valid list"),
+        ({"command": "draw {prompts} {output}"}, "models: [0]: command: expected a list, each entry on a line"),
         ({"command": ["draw", "{prompts}"]}, "command: needs {output} among its words"),
         ({"command": ["draw", "{prompt}", "{output}"]}, "{prompt} is none of the placeholders {prompts}, {output}, "),
         (

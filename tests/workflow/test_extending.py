@@ -146,7 +146,7 @@ def test_a_plugin_that_cannot_be_used_is_one_clear_error(tmp_path, code, said):
 def test_a_missing_plugin_and_a_key_that_is_no_list_are_refused(tmp_path):
     with pytest.raises(InputError, match=r"plugins: .*none\.py: cannot be read: no such file"):
         parse_config(small_config(plugins=["./none.py"]), str(tmp_path / "c.yaml"))
-    with pytest.raises(InputError, match="plugins: Input should be a valid list"):
+    with pytest.raises(InputError, match="plugins: expected a list, each entry on a line"):
         parse_config(small_config(plugins="./none.py"), str(tmp_path / "c.yaml"))
 
 

@@ -3,6 +3,7 @@
 import json
 import logging
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -29,6 +30,7 @@ from emudrift.generation.interface import GeneratedImage
 from emudrift.generation.model_files import are_unchanged, digest_of, hash_files
 from emudrift.runtime.devices import visible_devices
 from emudrift.runtime.jobs import Stopped
+from emudrift.runtime.terminal import duration
 
 logger = logging.getLogger(__name__)
 
@@ -37,8 +39,13 @@ LOOK = 0.5
 """Seconds between two scans for new images."""
 GRACE = 10.0
 """Seconds between SIGTERM and SIGKILL."""
+SILENCE = 300.0
+"""Seconds without an image after which the log says that the program is waited for, and again after as long."""
 LAST_LINES = 20
 """Lines of the program's output shown in error messages."""
+
+SCRIPT = re.compile(r"[^-{}\s][^{}\s]*\.(py|sh|R|r|jl|js|pl|rb|lua)")
+"""A word of a command that names a script, which must exist."""
 
 _LAUNCHER = """
 import ctypes, os, sys
@@ -85,7 +92,7 @@ class CommandGenerator:
             lines, images = Path(name, "prompts.jsonl"), Path(name, "images")
             images.mkdir()
             lines.write_text("".join(self._line(prompt) for prompt in prompts), encoding="utf-8")
-            inbox = _Inbox(images, prompts, self.model)
+            inbox, silence = _Inbox(images, prompts, self.model, self.size), _Silence(self.model)
             with _running(self._words(lines, images), self.folder, self._environment()) as program:
                 stopped = None
                 while program.process.poll() is None:
@@ -96,6 +103,7 @@ class CommandGenerator:
                         stopped = reason
                         _end(program.process)
                     yield from inbox.take()
+                    silence.report(inbox.taken, len(prompts))
                 status = program.finish()
                 yield from inbox.take(ended=True, well=stopped is None and status == 0)
             if stopped is not None:
@@ -136,11 +144,34 @@ class CommandGenerator:
         return os.environ | {"CUDA_VISIBLE_DEVICES": self.visible, "PYTHONUNBUFFERED": "1"}
 
 
+class _Silence:
+    """Logs how long a program has written no image: it may be loading its model, or hang."""
+
+    def __init__(self, model: str) -> None:
+        self.model, self.taken = model, 0
+        self.began = self.last_image = self.last_line = time.monotonic()
+
+    def report(self, taken: int, asked: int) -> None:
+        now = time.monotonic()
+        if taken > self.taken:
+            self.taken, self.last_image, self.last_line = taken, now, now
+        elif now - self.last_line >= SILENCE:
+            self.last_line = now
+            logger.warning(
+                "models: %s: waiting for its command, which has written no image for %s (%d of %d images, running for %s)",
+                self.model,
+                duration(now - self.last_image),
+                taken,
+                asked,
+                duration(now - self.began),
+            )
+
+
 class _Inbox:
     """The folder to which a program writes its images."""
 
-    def __init__(self, folder: Path, prompts: Sequence[Prompt], model: str) -> None:
-        self.folder, self.model = folder, model
+    def __init__(self, folder: Path, prompts: Sequence[Prompt], model: str, size: tuple[int, int]) -> None:
+        self.folder, self.model, self.size = folder, model, size
         self._waiting = {prompt.prompt_id: prompt for prompt in prompts}
         self._asked = frozenset(self._waiting)
         self._seen: dict[Path, tuple[int, int]] = {}
@@ -158,7 +189,7 @@ class _Inbox:
             well: it ended with status 0, so that every file should be complete.
 
         Raises:
-            InputError: an image is unexpected or was written twice; or, if `well`, one is damaged.
+            InputError: an image is unexpected, was written twice or has another size; or, if `well`, one is damaged.
         """
         if not self.folder.is_dir():
             raise InputError(f"models: {self.model}: its command removed {{output}}, the folder for its images")
@@ -175,6 +206,12 @@ class _Inbox:
                 if well:
                     raise InputError(f"models: {self.model}: its command wrote a damaged image: {error}") from error
                 continue
+            if image.shape[1::-1] != self.size:
+                raise InputError(
+                    f"models: {self.model}: its command wrote {path.name} with {image.shape[1]} x {image.shape[0]} pixels, "
+                    f"but generation asks for {self.size[0]} x {self.size[1]}; use {{width}} and {{height}} in the command, or "
+                    "change generation"
+                )
             yield self._waiting.pop(path.stem), GeneratedImage(image)
             path.unlink()
 
@@ -309,6 +346,11 @@ def check_command(words: Sequence[str], files: Sequence[Path], folder: Path = RE
     program = words[0]
     if shutil.which(program if os.sep not in program else str(folder / program)) is None:
         raise InputError(f"models: command: {program!r} is not an executable program; give its path, or fix PATH")
+    for word in words[1:]:
+        if SCRIPT.fullmatch(word) and not (folder / word).is_file():
+            raise InputError(
+                f"models: command: there is no script {folder / word}; paths are relative to the repository"
+            )
     hashed = hash_files(command_files(words, files, folder))
     return {"digest": digest_of(hashed), "files": {"command": hashed}, "revisions": {}}
 

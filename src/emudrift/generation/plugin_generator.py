@@ -41,6 +41,11 @@ class PluginGenerator:
                     f"plugins: {self.name}: image of prompt {prompt.prompt_id} has shape {array.shape} and type {array.dtype}; "
                     "expected (height, width, 3) of type uint8"
                 )
+            if self.size is not None and array.shape[1::-1] != tuple(self.size):
+                raise InputError(
+                    f"plugins: {self.name}: image of prompt {prompt.prompt_id} has {array.shape[1]} x {array.shape[0]} pixels, "
+                    f"but its size is {self.size[0]} x {self.size[1]}; return images of that size, or change size"
+                )
             yield GeneratedImage(array)
 
     def device(self) -> str:

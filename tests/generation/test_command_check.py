@@ -1,0 +1,50 @@
+"""The command generator: what is refused before a program runs, and a program that does not answer."""
+
+import pytest
+from test_command import Shard
+
+from emudrift.errors import InputError
+from emudrift.generation import command
+from emudrift.generation.command import check_command
+
+
+@pytest.mark.parametrize("word", ["scripts/drawn.py", "./draw.sh", "/opt/draw.R", "models/draw.jl"])
+def test_a_script_that_is_missing_is_found_before_anything_is_generated(tmp_path, word):
+    with pytest.raises(
+        InputError, match=r"models: command: there is no script .*draw.*; paths are relative to the rep"
+    ):
+        check_command(["python3", "-u", word, "{prompts}", "{output}"], [], tmp_path)
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["draw.py", "{prompts}"],
+        ["-m", "draw"],
+        ["-c", "import draw; draw.main('a.py')"],
+        ["--script=none.py"],
+        ["{output}/draw.py"],
+        ["photo.png"],
+    ],
+)
+def test_words_that_are_no_missing_script_are_left_alone(tmp_path, words):
+    (tmp_path / "draw.py").touch()
+    check_command(["python3", *words], [], tmp_path)
+
+
+def test_a_program_that_writes_nothing_is_said_to_be_waited_for(tmp_path, monkeypatch, caplog):
+    monkeypatch.setattr(command, "LOOK", 0.01)
+    monkeypatch.setattr(command, "SILENCE", 0.0)
+    shard = Shard(tmp_path)
+    with pytest.raises(InputError, match="status 3 after 0 of 6"):
+        shard.draw("time.sleep(0.3); sys.exit(3)")
+    said = [record.getMessage() for record in caplog.records if "waiting for its command" in record.getMessage()]
+    assert said
+    assert (
+        "models: mine: waiting for its command, which has written no image for 0 s (0 of 6 images, running" in said[0]
+    )
+    caplog.clear()
+    monkeypatch.setattr(command, "SILENCE", 300.0)
+    with pytest.raises(InputError, match="status 3"):
+        shard.draw("time.sleep(0.3); sys.exit(3)")
+    assert "waiting for its command" not in caplog.text
