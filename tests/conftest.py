@@ -6,6 +6,7 @@ import functools
 import json
 import os
 import shutil
+import socket
 import subprocess
 import sys
 import tempfile
@@ -54,8 +55,8 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def pytest_unconfigure() -> None:
-    if forked_snakemake.cache_info().currsize:
-        forked_snakemake().stop()
+    if forked.cache_info().currsize:
+        forked().stop()
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -112,32 +113,42 @@ def write_few(folder: Path, number: int = 130) -> None:
         shutil.copy2(ROOT / "demo/data/images" / image["file_name"], folder / "images")
 
 
-class Snakemake:
-    """Runs Snakemake in processes that were forked after its import (forked_snakemake.py)."""
+class Forked:
+    """Runs Snakemake, and its jobs, in processes that were forked after their imports (forked.py)."""
 
     def __init__(self) -> None:
-        self.room = tempfile.TemporaryDirectory(prefix="emudrift-snakemake-")
-        command = [sys.executable, str(ROOT / "tests/forked_snakemake.py")]
-        self.server = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        self.room = tempfile.TemporaryDirectory(prefix="emudrift-forked-")
+        self.address = os.path.join(self.room.name, "socket")
+        command = [sys.executable, str(ROOT / "tests/forked.py"), self.address]
+        self.server = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True)
+        assert self.server.stdout.readline() == "ready\n"
 
-    def run(self, folder: Path, arguments: list[str], environment: dict[str, str]) -> subprocess.CompletedProcess[str]:
+    def snakemake(
+        self, folder: Path, arguments: list[str], environment: dict[str, str]
+    ) -> subprocess.CompletedProcess[str]:
         """What `python -m snakemake` does and says; all that it says in `stdout`."""
-        output = Path(self.room.name) / "output"
-        call = {"folder": str(folder), "arguments": arguments, "environment": environment, "output": str(output)}
-        self.server.stdin.write(json.dumps(call) + "\n")
-        self.server.stdin.flush()
-        status = int(self.server.stdout.readline())
-        return subprocess.CompletedProcess(arguments, status, output.read_text())
+        call = {"folder": str(folder), "arguments": ["snakemake", *arguments], "environment": environment}
+        with (
+            open(os.devnull) as nothing,
+            tempfile.TemporaryFile() as output,
+            socket.socket(socket.AF_UNIX) as server,
+        ):
+            server.connect(self.address)
+            socket.send_fds(server, [b"."], [nothing.fileno(), output.fileno(), output.fileno()])
+            server.sendall(json.dumps(call).encode() + b"\n")
+            status = int(server.makefile().readline())
+            output.seek(0)
+            return subprocess.CompletedProcess(arguments, status, output.read().decode())
 
     def stop(self) -> None:
-        self.server.stdin.close()
+        self.server.kill()
         self.server.wait()
 
 
 @functools.cache
-def forked_snakemake() -> Snakemake:
+def forked() -> Forked:
     """One for each test process."""
-    return Snakemake()
+    return Forked()
 
 
 class Workflow:
@@ -175,7 +186,7 @@ class Workflow:
         """Runs Snakemake as a user does; its output in `stdout`."""
         environment = os.environ | {"OMP_NUM_THREADS": "1"} | (environment or {})
         arguments = ("--configfile", str(config), "--cores", "2", *arguments)
-        result = forked_snakemake().run(self.folder, list(arguments), dict(environment))
+        result = forked().snakemake(self.folder, list(arguments), dict(environment))
         if check and result.returncode:
             pytest.fail(f"snakemake ended with {result.returncode}:\n{result.stdout[-6000:]}")
         return result
