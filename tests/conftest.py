@@ -3,6 +3,7 @@
 import compileall
 import fcntl
 import functools
+import gc
 import json
 import os
 import shutil
@@ -52,6 +53,12 @@ def pytest_configure(config: pytest.Config) -> None:
     if not hasattr(config, "workerinput"):
         for name in ("src", "scripts"):
             compileall.compile_dir(ROOT / name, quiet=2)
+
+
+def pytest_collection_finish() -> None:
+    """What the tests have imported is no garbage: looking through torch again and again costs as much as some tests."""
+    gc.collect()
+    gc.freeze()
 
 
 def pytest_unconfigure() -> None:

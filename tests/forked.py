@@ -9,6 +9,9 @@ standard streams as file descriptors; the answer is the exit status. The file `p
 interpreter: it asks for scripts here, and becomes the real interpreter for everything else.
 """
 
+import atexit
+import gc
+import importlib
 import importlib.util
 import json
 import os
@@ -16,7 +19,10 @@ import runpy
 import signal
 import socket
 import sys
+import threading
+import traceback
 from pathlib import Path
+from typing import NoReturn
 
 SECONDS = 900
 PYTHON = """#!{python} -IS
@@ -33,36 +39,29 @@ sys.exit(status if status >= 0 else 128 - status)
 """
 
 
-def load() -> None:
-    """What Snakemake and the scripts import of other people's code."""
-    import docutils.parsers.rst.directives.images
-    import jinja2
-    import pandas
-    import PIL.Image
-    import pydantic
-    import pyarrow.parquet
-    import rich.console
-    import rich.progress
-    import scipy.linalg
-    import scipy.stats
-    import snakemake.cli
-    import snakemake.report
-    import torch
+MODULES = """
+docutils.parsers.rst.directives.images jinja2 matplotlib.figure pandas peft PIL.Image pyarrow.parquet pydantic
+pytorch_fid.inception rich.console rich.progress scipy.linalg scipy.stats seaborn snakemake.cli snakemake.report
+transformers.models.emu3.modeling_emu3 transformers.models.emu3.processing_emu3
+transformers.models.gpt2.tokenization_gpt2 transformers.models.clip.modeling_clip
+"""
 
+
+def load() -> None:
+    """What Snakemake and the scripts import of other people's code; torchvision first, by the package's own way."""
     path = Path(__file__).parents[1] / "src/emudrift/runtime/torchvision_fix.py"
     spec = importlib.util.spec_from_file_location("torchvision_fix", path)
     sys.modules["torchvision_fix"] = module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
-
-    import matplotlib.figure
-    import peft
-    import pytorch_fid.inception
-    import seaborn
-    from transformers import AutoTokenizer, Emu3ForConditionalGeneration, PreTrainedTokenizerFast  # noqa: F401
+    for name in MODULES.split():
+        importlib.import_module(name)
+    # What is loaded is no garbage: collecting it would cost every child more than its work.
+    gc.collect()
+    gc.freeze()
 
 
 def run(folder: str, arguments: list[str], environment: dict[str, str], python: str) -> None:
-    """In a process of its own: what the interpreter does with these arguments. Ends it."""
+    """In a process of its own: what the interpreter does with these arguments."""
     signal.alarm(SECONDS)
     os.environ.clear()
     os.environ.update(environment)
@@ -80,6 +79,23 @@ def run(folder: str, arguments: list[str], environment: dict[str, str], python: 
         runpy.run_path(arguments[0], run_name="__main__")
 
 
+def end(error: BaseException | None) -> NoReturn:
+    """Ends a process as the interpreter does, but leaves it to the kernel to free what was loaded."""
+    status = 0
+    if isinstance(error, SystemExit):
+        status = error.code if isinstance(error.code, int) else 0 if error.code is None else 1
+        if isinstance(error.code, str):
+            print(error.code, file=sys.stderr)
+    elif error is not None:
+        traceback.print_exception(error)
+        status = 1
+    threading._shutdown()
+    atexit._run_exitfuncs()
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(status)
+
+
 def answer(connection: socket.socket, python: str) -> None:
     """In a process of its own: one request, and its status when it is over."""
     _, streams, _, _ = socket.recv_fds(connection, 1, 3)
@@ -91,8 +107,11 @@ def answer(connection: socket.socket, python: str) -> None:
         for number, stream in enumerate(streams):
             os.dup2(stream, number)
             os.close(stream)
-        run(**call, python=python)
-        sys.exit()
+        try:
+            run(**call, python=python)
+        except BaseException as error:  # noqa: BLE001
+            end(error)
+        end(None)
     for stream in streams:
         os.close(stream)
     _, status = os.waitpid(child, 0)
