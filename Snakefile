@@ -22,6 +22,7 @@ include: "rules/metrics.smk"
 include: "rules/human_evaluation.smk"
 include: "rules/report.smk"
 include: "rules/manage.smk"
+include: "rules/predecessor.smk"
 
 
 rule all:

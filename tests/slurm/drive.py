@@ -60,6 +60,24 @@ class Driver:
         self.process.send_signal(sign)
         return self.process.wait(200)
 
+    def interrupt(self) -> int:
+        """Ctrl-C between two questions: interrupted in the middle of one, the plugin (2.8.0) does not cancel its jobs."""
+        wait_until(self._asks, 60, "a question of the plugin")
+        quiet_since = time.monotonic()
+        while time.monotonic() < quiet_since + 0.5:
+            if self._asks():
+                quiet_since = time.monotonic()
+            time.sleep(0.02)
+        return self.kill(signal.SIGINT)
+
+    def _asks(self) -> bool:
+        """Whether it has a child process, such as squeue."""
+        for process in Path("/proc").glob("[0-9]*"):
+            with contextlib.suppress(OSError):  # it ended meanwhile
+                if (process / "stat").read_text().rpartition(")")[2].split()[1] == str(self.process.pid):
+                    return True
+        return False
+
     def finish(self, seconds: float) -> None:
         """Waits for the end, which must be a good one."""
         try:

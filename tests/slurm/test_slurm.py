@@ -184,23 +184,36 @@ def test_with_accounting_the_account_of_the_profile_pays_and_an_absent_scheduler
     assert_same_bytes(workflow, archives_)
 
 
-def test_a_killed_driver_can_be_started_again(cluster, new_run, finished, assert_same_bytes):
-    """SIGINT cancels the jobs. SIGKILL leaves them running and the folder locked; the next run submits them once more."""
+def test_the_next_driver_takes_over_from_a_killed_one(cluster, new_run, finished, assert_same_bytes):
+    """SIGINT cancels the jobs. SIGKILL leaves them, here one that runs and one that waits, and the folder locked."""
     workflow = new_run("driver")
-    shard = targets(workflow, arm_name(finished, "finetuned-cfg3"))[:1]
-    driver = Driver(workflow, *shard)
+    shards = targets(workflow, arm_name(finished, "finetuned-cfg3"))
+    driver = Driver(workflow, shards[0])
     job, _ = freeze_in_mid_work(cluster, workflow)
-    assert driver.kill(signal.SIGINT) != 0
+    assert driver.interrupt() != 0
     wait_until(
         lambda: state(cluster, job)["JobState"] == "CANCELLED", 30, "the interrupted driver's jobs to be cancelled"
     )
     wait_until(lambda: not payloads(workflow), 30, "their processes to end")
 
-    driver = Driver(workflow, *shard)
-    _, orphan = freeze_in_mid_work(cluster, workflow)
+    def of_shards(name: str) -> list[dict[str, str]]:
+        return [each for each in cluster.jobs() if shard_of(each) and each["JobState"] == name]
+
+    others = ("sbatch", "-p", "gpu", "-N2", "--gpus=a100:3", "-J", "others", "-o", "/dev/null", "--wrap", "sleep 600")
+    cluster.run(*others)
+    driver = Driver(workflow, *shards)
+    running, orphan = freeze_in_mid_work(cluster, workflow)
+    wait_until(lambda: of_shards("PENDING"), 30, "a shard that waits for a device")
+    (waiting,) = of_shards("PENDING")
     assert driver.kill(signal.SIGKILL) == -signal.SIGKILL
-    assert is_alive(orphan)
     workflow.snakemake("--unlock", config="test.yaml")
+    driver = Driver(workflow, *shards)
+    wait_until(lambda: state(cluster, waiting)["JobState"] == "CANCELLED", 60, "the shard that waited to be cancelled")
+    assert is_alive(orphan)
+    cluster.run("scancel", "--name", "others")
     os.kill(orphan, signal.SIGCONT)
-    Driver(workflow, *shard).finish(250)
-    assert_same_bytes(workflow, shard)
+    driver.finish(250)
+    completed = {each["JobId"]: shard_of(each) for each in of_shards("COMPLETED")}
+    assert completed.pop(running["JobId"]) == shard_of(running)
+    assert [*completed.values()] == [shard_of(waiting)], "what ran to its end was drawn once more"
+    assert_same_bytes(workflow, shards)

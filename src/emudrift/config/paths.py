@@ -205,6 +205,11 @@ class ExperimentPaths:
     def benchmarks(self) -> Path:
         return self.results / "benchmarks"
 
+    @property
+    def runs(self) -> Path:
+        """Runs of Snakemake on a cluster: emudrift.runtime.slurm_runs."""
+        return self.results / ".runs"
+
     def benchmark_files(self) -> list[tuple[str, Path]]:
         """Rule and file of every job that was measured."""
         files = sorted(self.benchmarks.rglob("*.tsv"))
