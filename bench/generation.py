@@ -26,11 +26,10 @@ from transformers import Emu3Config, Emu3ForConditionalGeneration
 from transformers.utils import logging
 
 from emudrift.generation.emu3.generate_engine import ReferenceEngine
-from emudrift.generation.emu3.generator import SPARE, equal_batches
 from emudrift.generation.emu3.grid_engine import GridEngine
 from emudrift.generation.emu3.language_model import LanguageModel
+from emudrift.generation.emu3.memory import even_batch
 from emudrift.generation.emu3.recipe import Recipe
-from emudrift.generation.emu3.vq import BYTES_PER_PIXEL, TOGETHER
 
 MINIATURE = Path(__file__).resolve().parents[1] / "demo" / "models" / "base"
 WORDS = [
@@ -115,6 +114,7 @@ def on_gpu(arguments: argparse.Namespace) -> dict[str, Any]:
     model = random_model(LARGE, VISUAL_TOKENS, device, torch.bfloat16)
     side = arguments.side or 64
     recipe = new_recipe(model, side, side, top_k=2048)
+    weights = torch.cuda.memory_allocated()
     print(f"{parameters(model) / 1e9:.2f} B parameters on {torch.cuda.get_device_name(device)}")
     reached = bandwidth(device)
     print(f"bandwidth of a large copy: {reached / 1e9:,.0f} GB/s")
@@ -130,9 +130,8 @@ def on_gpu(arguments: argparse.Namespace) -> dict[str, Any]:
     engine = new_engine(model, recipe, arguments.attention)
     engine.prompt_length = max(len(ids) for ids in recipe.positive(new_captions(64))["input_ids"])
     torch.cuda.empty_cache()
-    free = torch.cuda.mem_get_info(device)[0] - engine.language.prefill_bytes(engine.prompt_length)
-    free -= TOGETHER * BYTES_PER_PIXEL * (8 * side) ** 2  # For the decoder, as in a real run.
-    batch = arguments.batch or equal_batches(free - SPARE, engine.bytes_per_image(), SHARD)[1]
+    plan = engine.memory(engine.prompt_length)
+    batch = arguments.batch or even_batch(plan.images(torch.cuda.mem_get_info(device)[0]), SHARD)
     captions, seeds = new_captions(batch), list(range(batch))
     torch.cuda.reset_peak_memory_stats()
     measured("engine, including graph capture", batch, lambda: engine.codes(captions, seeds))
@@ -146,6 +145,7 @@ def on_gpu(arguments: argparse.Namespace) -> dict[str, Any]:
         "fraction_of_roofline": round(roofline(engine, batch, reached) / seconds, 3),
         "bandwidth_gb_per_s": round(reached / 1e9),
         "peak_memory_gb": round(torch.cuda.max_memory_allocated() / 1e9, 1),
+        "planned_memory_gb": round((weights + batch * plan.per_image + plan.prefill) / 1e9, 1),
         "tokens_independent_of_neighbours": bool(torch.equal(drawn, turned)),
         "attention": arguments.attention,
         "device": torch.cuda.get_device_name(device),

@@ -88,3 +88,17 @@ def test_arms_of_one_model_share_one_load_and_another_model_takes_its_place():
     assert first.weights is second.weights
     assert other.weights is not first.weights
     assert second.weights.language is first.weights.language
+
+
+def test_images_are_decoded_one_at_a_time_without_tf32(monkeypatch):
+    """Neither how many images are decoded together nor a GPU's shortened mantissa may move a pixel."""
+    seen = []
+
+    def first_frame(model, codes):
+        cudnn = torch.backends.cudnn
+        seen.append((len(codes), cudnn.allow_tf32, cudnn.deterministic, cudnn.benchmark))
+        return torch.zeros(len(codes), 3, 64, 64)
+
+    monkeypatch.setattr(vq, "first_frame", first_frame)
+    vq.decode_codes(new_generator().weights.model.model.vqmodel, torch.zeros(3, 8, 8, dtype=torch.long))
+    assert seen == [(1, False, True, False)] * 3

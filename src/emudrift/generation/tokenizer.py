@@ -57,14 +57,14 @@ class TokenizerGenerator:
         try:
             return vq.encode_pixels(self.vq, torch.from_numpy(pixels)).numpy().astype(np.uint16)
         except torch.OutOfMemoryError as error:
-            raise InputError(f"not enough device memory to encode {vq.TOGETHER} images of this size") from error
+            raise InputError("not enough device memory to encode one image of this size") from error
 
     def decode(self, codes: np.ndarray) -> np.ndarray:
         """Decodes codes (batch, h, w) to images (batch, height, width, 3) uint8."""
         try:
             return vq.decode_codes(self.vq, torch.from_numpy(codes.astype(np.int64))).numpy()
         except torch.OutOfMemoryError as error:
-            raise InputError(f"not enough device memory to decode {vq.TOGETHER} images of this size") from error
+            raise InputError("not enough device memory to decode one image of this size") from error
 
     def device(self) -> str:
         device = self.vq.device

@@ -1,9 +1,16 @@
 """CUDA graphs of in-place functions: captured at the first call, then replayed with a single launch."""
 
 from collections.abc import Callable, Hashable, Sequence
+from functools import cache
 
 import torch
 from torch import Tensor
+
+
+@cache
+def side_stream(device: torch.device) -> torch.cuda.Stream:
+    """The process's one stream for captures: cuBLAS allocates a workspace for every stream it is used on, and keeps it."""
+    return torch.cuda.Stream(device)
 
 
 class Graphs:
@@ -20,8 +27,7 @@ class Graphs:
         self.device, self.counters = device, counters
         self.recorded: dict[Hashable, torch.cuda.CUDAGraph] = {}
         self.pool = torch.cuda.graph_pool_handle() if device.type == "cuda" else None
-        # One side stream for all captures: cuBLAS allocates a workspace for every stream it is used on.
-        self.side = torch.cuda.Stream(device) if device.type == "cuda" else None
+        self.side = side_stream(device) if device.type == "cuda" else None
 
     def run(self, key: Hashable, function: Callable[[], None]) -> None:
         if self.pool is None:

@@ -22,10 +22,14 @@ class SampleByImage(LogitsProcessor):
         uniforms: (batch, h * w) float64.
         top_k: see `sample_top_k`.
         width: visual tokens per line.
+
+    Attributes:
+        broken: (batch,) whether an image's logits were not finite.
     """
 
     def __init__(self, prompt_length: int, uniforms: torch.Tensor, top_k: int, width: int) -> None:
         self.prompt_length, self.uniforms, self.top_k, self.width = prompt_length, uniforms, top_k, width
+        self.broken = torch.zeros(len(uniforms), dtype=torch.bool, device=uniforms.device)
 
     def __call__(self, input_ids: torch.Tensor, scores: torch.Tensor) -> torch.Tensor:
         row, column = divmod(input_ids.shape[1] - self.prompt_length, self.width + 1)
@@ -33,7 +37,8 @@ class SampleByImage(LogitsProcessor):
         if column == self.width or index >= self.uniforms.shape[1]:
             return scores  # A structure token, the only one that the grid allows here.
         token = sample_top_k(scores.float(), self.uniforms[:, index], self.top_k)
-        return torch.full_like(scores, -torch.inf).scatter_(1, token.unsqueeze(1), 0.0)
+        self.broken |= token < 0
+        return torch.full_like(scores, -torch.inf).scatter_(1, token.clamp(min=0).unsqueeze(1), 0.0)
 
 
 class ReferenceEngine:
@@ -51,7 +56,7 @@ class ReferenceEngine:
             seeds: one per caption; an image's tokens depend on its caption and seed only.
 
         Returns:
-            (batch, h, w) int64 codebook indices.
+            (batch, h, w) int64 codebook indices; -1 for an image whose logits were not finite.
         """
         recipe = self.recipe
         inputs = recipe.positive(captions)
@@ -74,7 +79,10 @@ class ReferenceEngine:
             prefix_allowed_tokens_fn=self.grid(prompt_length),
             logits_processor=LogitsProcessorList([sampler]),
         )
-        return self.codes_of(output[:, prompt_length:])
+        whole = ~sampler.broken
+        codes = torch.full((len(captions), recipe.h, recipe.w), -1, device=output.device)
+        codes[whole] = self.codes_of(output[whole, prompt_length:])
+        return codes
 
     def grid(self, prompt_length: int) -> Callable[[int, torch.Tensor], list[int]]:
         """The prefix function of the token grid: the allowed tokens, which depend on the position only."""

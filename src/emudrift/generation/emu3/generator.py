@@ -19,6 +19,7 @@ from emudrift.generation.emu3.checkpoint import load_emu3
 from emudrift.generation.emu3.generate_engine import ReferenceEngine
 from emudrift.generation.emu3.grid_engine import GridEngine
 from emudrift.generation.emu3.language_model import LanguageModel
+from emudrift.generation.emu3.memory import even_batch, is_out_of_memory
 from emudrift.generation.emu3.recipe import Recipe
 from emudrift.generation.emu3.vocabulary import check_vocabulary
 from emudrift.generation.interface import Batching
@@ -27,10 +28,6 @@ from emudrift.runtime.devices import torch_device
 logger = logging.getLogger(__name__)
 
 BATCH_ON_CPU = 16
-LARGEST_BATCH = 256
-"""Larger batches bring no further speed-up, even for small images."""
-SPARE = 1.5 * 2**30
-"""Bytes of GPU memory reserved for CUDA graphs and library workspaces."""
 
 
 class Emu3Weights:
@@ -121,38 +118,39 @@ class Emu3Generator:
 
     def _largest_batch(self, prompt_length: int, shard_size: int) -> int:
         if self.weights.device.type != "cuda":
-            return equal_batches(BATCH_ON_CPU, 1, shard_size)[1]
+            return even_batch(BATCH_ON_CPU, shard_size)
         if not isinstance(self.engine, GridEngine):
             raise InputError(
                 "resources: generation_batch_size: auto is supported for engine: grid only; give a number for "
                 "engine: reference (the published study used 20)"
             )
-        self.engine.prompt_length = prompt_length
         torch.cuda.empty_cache()
-        free = torch.cuda.mem_get_info(self.weights.device)[0]
-        decoding = vq.TOGETHER * vq.BYTES_PER_PIXEL * self.size[0] * self.size[1]
-        prefill = self.weights.language.prefill_bytes(prompt_length)
-        fits, batch_size = equal_batches(free - SPARE - decoding - prefill, self.engine.bytes_per_image(), shard_size)
+        free, plan = torch.cuda.mem_get_info(self.weights.device)[0], self.engine.memory(prompt_length)
+        fits = plan.images(free)
         logger.info(
-            "batch size %d: %d images of %.2f GB each fit into %.1f GB of free memory, and shards have %d images",
-            batch_size,
+            "batch size %d: %d images of %.2f GB each fit into %.1f GB of free memory beside %.1f GB for prompts, decoding and "
+            "libraries, and shards have %d images",
+            even_batch(fits, shard_size),
             fits,
-            self.engine.bytes_per_image() / 1e9,
+            plan.per_image / 1e9,
             free / 1e9,
+            plan.reserved / 1e9,
             shard_size,
         )
-        return batch_size
+        return even_batch(fits, shard_size)
 
     def codes(self, prompts: Sequence[Prompt]) -> np.ndarray:
         """Samples visual tokens: codebook indices, (batch, h, w) uint16. Halves the batch size when memory runs out.
 
         Raises:
-            InputError: there is not enough memory for a single image.
+            InputError: there is not enough memory for a single image, or the model's output is not finite.
         """
         while True:
             try:
                 return self._codes(prompts)
-            except torch.OutOfMemoryError as error:
+            except RuntimeError as error:
+                if not is_out_of_memory(error):
+                    raise
                 if self.effective_batch_size == 1:
                     raise InputError(
                         f"not enough device memory to generate one image of {self.size[0]} x {self.size[1]} with this "
@@ -172,8 +170,25 @@ class Emu3Generator:
             if self.fills:
                 rows += [rows[-1]] * (self.effective_batch_size - real)
             codes = self.engine.codes([row.caption for row in rows], [row.seed for row in rows])[:real]
-            parts.append(codes.to(torch.int32).cpu().numpy().astype(np.uint16))
+            found = codes.to(torch.int32).cpu().numpy()
+            self._check_finite(rows[:real], found)
+            parts.append(found.astype(np.uint16))
         return np.concatenate(parts)
+
+    def _check_finite(self, rows: list[Prompt], codes: np.ndarray) -> None:
+        """Ends the shard if a model computed NaN or infinity: its images would be of arbitrary tokens."""
+        broken = [row.prompt_id for row, image in zip(rows, codes, strict=True) if (image < 0).any()]
+        if broken:
+            dtype = self.settings["dtype"]
+            cause = (
+                "float16 overflows in this model; set generation: dtype: bfloat16"
+                if dtype == "float16"
+                else f"the weights or the adapter are damaged, or their values are too large for {dtype}"
+            )
+            raise InputError(
+                f"the model's output is NaN or infinite for {len(broken)} of {len(rows)} images, the first that of prompt "
+                f"{broken[0]}: {cause}"
+            )
 
     def decode(self, codes: np.ndarray) -> np.ndarray:
         """Decodes codes (batch, h, w) to images (batch, height, width, 3) uint8.
@@ -184,31 +199,25 @@ class Emu3Generator:
         decoder, tokens = self.weights.model.model.vqmodel, torch.from_numpy(codes.astype(np.int64))
         try:
             return vq.decode_codes(decoder, tokens).numpy()
-        except torch.OutOfMemoryError:
+        except RuntimeError as error:
+            if not is_out_of_memory(error):
+                raise
             logger.warning("out of memory while decoding; freeing the language model's cache")
         if isinstance(self.engine, GridEngine):
             self.engine.release()
         try:
             return vq.decode_codes(decoder, tokens).numpy()
-        except torch.OutOfMemoryError as error:
+        except RuntimeError as error:
+            if not is_out_of_memory(error):
+                raise
             raise InputError(
-                f"not enough device memory to decode {vq.TOGETHER} images of {self.size[0]} x {self.size[1]}; use a larger "
-                "device, or check that nothing else runs on it (nvidia-smi)"
+                f"not enough device memory to decode one image of {self.size[0]} x {self.size[1]}; use a larger device, or "
+                "check that nothing else runs on it (nvidia-smi)"
             ) from error
 
     def device(self) -> str:
         device = self.weights.device
         return torch.cuda.get_device_name(device) if device.type == "cuda" else "cpu"
-
-
-def equal_batches(free: float, bytes_per_image: int, shard_size: int) -> tuple[int, int]:
-    """The number of images that fit into `free` bytes, and a batch size close to it that splits a shard evenly.
-
-    For example, if 97 fit and shards have 500 images: six batches of 84, instead of five of 97 and one of 15.
-    """
-    fits = max(1, min(int(free // bytes_per_image), LARGEST_BATCH))
-    batches = -(-shard_size // fits)
-    return fits, -(-shard_size // batches)
 
 
 _loaded: list[Emu3Weights] = []

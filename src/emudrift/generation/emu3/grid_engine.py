@@ -6,6 +6,8 @@ CUDA graph launch. The language model itself is in `language_model.py`.
 The sampled tokens equal those of `ReferenceEngine` (tests/generation/test_grid_engine.py).
 """
 
+from dataclasses import replace
+
 import emudrift.runtime.torchvision_fix  # noqa: F401  (before transformers)
 
 import numpy as np
@@ -16,6 +18,7 @@ from transformers import BatchFeature, Emu3ForConditionalGeneration
 
 from emudrift.generation.emu3.cuda_graphs import Graphs
 from emudrift.generation.emu3.language_model import LanguageModel
+from emudrift.generation.emu3.memory import Grid, MemoryPlan, plan_memory
 from emudrift.generation.emu3.recipe import Recipe
 from emudrift.generation.emu3.sampling import image_uniforms, sample_top_k
 
@@ -49,21 +52,26 @@ class GridEngine:
         self._batch: _Batch | None = None
 
     @property
+    def grid(self) -> Grid:
+        """The visual tokens of an image and the length of its prompt."""
+        recipe = self.recipe
+        guided = recipe.guidance_scale != 1
+        return Grid(recipe.h, recipe.w, guided, self.prompt_length, self.kv_bucket, recipe.top_k)
+
+    @property
     def capacity(self) -> int:
         """Positions per row of the cache: the prompt plus h lines of w visual tokens and an end of line, rounded up."""
-        length = self.prompt_length + self.recipe.h * (self.recipe.w + 1)
-        return -(-length // self.kv_bucket) * self.kv_bucket
+        return self.grid.capacity
 
     @property
     def rows_per_image(self) -> int:
-        return 1 if self.recipe.guidance_scale == 1 else 2
+        return self.grid.rows_per_image
 
-    def bytes_per_image(self) -> int:
-        """Device memory per image of a batch: KV cache, logits, and buffers for sampling."""
-        vocabulary = self.recipe.structure.n_visual
-        # Per row float32 logits and a copy for guidance; per image the sort's values, 64-bit indices and probabilities.
-        scoring = vocabulary * (self.rows_per_image * 8 + 4 + 8) + min(self.recipe.top_k, vocabulary) * 48
-        return self.rows_per_image * self.capacity * self.language.bytes_per_token + scoring
+    def memory(self, prompt_length: int) -> MemoryPlan:
+        """Device memory of a batch with prompts of this length, and of decoding its images."""
+        shape = self.language.shape(self.recipe.structure.n_visual)
+        size = (self.recipe.width, self.recipe.height)
+        return plan_memory(shape, replace(self.grid, prompt_length=prompt_length), size)
 
     def release(self) -> None:
         """Frees the cache and the graphs; the next batch allocates new ones."""
@@ -80,7 +88,7 @@ class GridEngine:
             seeds: one per caption; an image's tokens depend on its caption and seed only.
 
         Returns:
-            (batch, h, w) int64 codebook indices, on the device.
+            (batch, h, w) int64 codebook indices, on the device; -1 from where an image's logits were not finite.
 
         Raises:
             torch.OutOfMemoryError: the batch is too large for the device; `release` and use a smaller batch.

@@ -16,11 +16,10 @@ from torch.utils.mkldnn import to_mkldnn
 from transformers import Emu3TextModel
 from transformers.models.emu3.modeling_emu3 import Emu3DecoderLayer, Emu3RMSNorm
 
+from emudrift.generation.emu3.memory import PREFILL_ROWS, ModelShape
+
 Attend = Callable[[Tensor, Tensor, Tensor], Tensor]
 """(query, new keys and values, the layer's cache) to the attention output; also writes the new keys and values to the cache."""
-
-PREFILL_ROWS = 16
-"""Rows per prefill step; bounds its memory."""
 
 
 class LanguageModel:
@@ -43,16 +42,18 @@ class LanguageModel:
         self.heads = text.config.num_attention_heads
         self.device, self.dtype = weight.device, weight.dtype
 
-    @property
-    def bytes_per_token(self) -> int:
-        """Size of the keys and values of one token in all layers."""
-        return 2 * len(self.layers) * self.kv_heads * self.head_dim * self.dtype.itemsize
-
-    def prefill_bytes(self, prompt_length: int) -> int:
-        """Peak activation memory of a prefill step with `PREFILL_ROWS` prompts, that of one layer."""
+    def shape(self, n_visual: int) -> ModelShape:
+        """What decides the memory that generation needs."""
         config = self.text.config
-        return (
-            PREFILL_ROWS * prompt_length * (4 * config.intermediate_size + 8 * config.hidden_size) * self.dtype.itemsize
+        return ModelShape(
+            layers=len(self.layers),
+            hidden=config.hidden_size,
+            intermediate=config.intermediate_size,
+            heads=self.heads,
+            kv_heads=self.kv_heads,
+            head_dim=self.head_dim,
+            n_visual=n_visual,
+            itemsize=self.dtype.itemsize,
         )
 
     def new_cache(self, rows: int, capacity: int) -> Tensor:

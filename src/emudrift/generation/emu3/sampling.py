@@ -29,10 +29,13 @@ def sample_top_k(logits: torch.Tensor, uniforms: torch.Tensor, top_k: int) -> to
         top_k: number of most likely entries to sample from.
 
     Returns:
-        (batch,) int64 indices into the vocabulary.
+        (batch,) int64 indices into the vocabulary; -1 where the largest logit is NaN or infinite, so that a broken model is
+        noticed without waiting for the device at every token.
     """
     values, indices = logits.topk(min(top_k, logits.shape[-1]), dim=-1)
     cumulative = torch.softmax(values.double(), dim=-1).cumsum(-1)
     # Scaled by the last entry, which may differ slightly from 1 due to rounding.
     place = torch.searchsorted(cumulative, (uniforms * cumulative[:, -1]).unsqueeze(-1), right=True)
-    return indices.gather(-1, place.clamp_(max=values.shape[-1] - 1)).squeeze(-1)
+    sampled = indices.gather(-1, place.clamp_(max=values.shape[-1] - 1)).squeeze(-1)
+    # topk puts NaN first, so the first value tells whether any is NaN or +inf.
+    return sampled.masked_fill(~values[:, 0].isfinite(), -1)

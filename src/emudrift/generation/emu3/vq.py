@@ -1,17 +1,14 @@
-"""Emu3's VQ tokenizer: encoding pixels to visual tokens and decoding them, in float32."""
+"""Emu3's VQ tokenizer: encoding pixels to visual tokens and decoding them, in float32.
+
+One image at a time: the number of images in a batch affects the rounding of convolutions, and a single image of 512 x 512
+already takes 2.7 GB (`memory.DECODER_BYTES_PER_PIXEL`) and keeps a GPU busy.
+"""
 
 import emudrift.runtime.torchvision_fix  # noqa: F401  (before transformers)
 
 import torch
 from torch import Tensor
 from transformers import Emu3VQVAE
-
-TOGETHER = 4
-"""Images per batch. The last batch is padded with copies, because the batch size affects the rounding of convolutions, and
-occasionally a pixel."""
-
-BYTES_PER_PIXEL = 1024
-"""Device memory for activations per pixel of one image (measured): 2 GB for four images of 720 x 720."""
 
 
 @torch.inference_mode()
@@ -30,10 +27,8 @@ def decode_codes(vq: Emu3VQVAE, codes: Tensor) -> Tensor:
     images = []
     # TF32, torch's default for convolutions on a GPU, would keep only 10 of float32's 23 mantissa bits.
     with torch.backends.cudnn.flags(enabled=True, benchmark=False, deterministic=True, allow_tf32=False):
-        for start in range(0, len(codes), TOGETHER):
-            part = codes[start : start + TOGETHER].to(vq.device).long()
-            filled = torch.cat([part, part[-1:].expand(TOGETHER - len(part), -1, -1)])
-            pixels = first_frame(vq, filled)[: len(part)]
+        for code in codes.to(vq.device).long():
+            pixels = first_frame(vq, code[None])
             # Emu3's image processor normalises with mean 0.5 and standard deviation 0.5: [0, 255] is [-1, 1].
             scaled = ((pixels.clamp(-1, 1) + 1) * 127.5).round().to(torch.uint8)
             images.append(scaled.permute(0, 2, 3, 1).cpu())
@@ -42,7 +37,7 @@ def decode_codes(vq: Emu3VQVAE, codes: Tensor) -> Tensor:
 
 @torch.inference_mode()
 def encode_pixels(vq: Emu3VQVAE, pixels: Tensor) -> Tensor:
-    """Encodes images to visual tokens, in batches of `TOGETHER` as for decoding.
+    """Encodes images to visual tokens.
 
     Args:
         vq: `Emu3VQVAE` in float32.
@@ -53,11 +48,9 @@ def encode_pixels(vq: Emu3VQVAE, pixels: Tensor) -> Tensor:
     """
     codes = []
     with torch.backends.cudnn.flags(enabled=True, benchmark=False, deterministic=True, allow_tf32=False):
-        for start in range(0, len(pixels), TOGETHER):
-            part = pixels[start : start + TOGETHER].to(vq.device).permute(0, 3, 1, 2).float() / 127.5 - 1
-            filled = torch.cat([part, part[-1:].expand(TOGETHER - len(part), -1, -1, -1)])
-            sizes = torch.tensor([filled.shape[-2:]] * TOGETHER)
-            codes += [tokens.cpu() for tokens in vq.encode(filled, sizes).image_tokens[: len(part)]]
+        for image in pixels:
+            scaled = image[None].to(vq.device).permute(0, 3, 1, 2).float() / 127.5 - 1
+            codes += [tokens.cpu() for tokens in vq.encode(scaled, torch.tensor([scaled.shape[-2:]])).image_tokens]
     return torch.stack(codes)
 
 
