@@ -113,6 +113,27 @@ def test_every_rule_lands_where_it_belongs_and_the_images_are_those_of_a_local_r
     assert_same_bytes(workflow, [f"images/{arm_name(workflow, name)}/{ROWS[0]}.tar" for name in ARMS])
 
 
+def test_the_check_says_what_the_cluster_would_refuse_and_nothing_is_queued(cluster, new_run):
+    workflow, before = new_run("refused"), len(cluster.jobs())
+    profile = workflow.folder / "profiles/slurm/config.yaml"
+    shipped = profile.read_text()
+    for old, new in (("cpu_limit = 24 * 60", "cpu_limit = 90 * 60"), ('gpu_model="a100"', 'gpu_model="h100"')):
+        assert old in shipped
+        profile.write_text(profile.read_text().replace(old, new))
+    profile.write_text(profile.read_text().replace("cpu_time(10)", "cpu_time(10 * 60)"))
+    driver = Driver(workflow, "check")
+    assert driver.process.wait(100) != 0
+    errors = [line for line in driver.said().splitlines() if line.startswith("error: ")]
+    assert any(
+        "extract_features" in line and "Requested node configuration is not available" in line for line in errors
+    )
+    assert any("plot" in line and "partition cpu allows 1440 minutes, and they ask for 2400" in line for line in errors)
+    assert not any("gallery" in line for line in errors), "what the cluster accepts is not an error"
+    profile.write_text(shipped)
+    Driver(workflow, "check").finish(100)
+    assert len(cluster.jobs()) == before
+
+
 def test_shards_on_four_devices_cancelled_killed_requeued_and_preempted_end_as_the_same_bytes(
     cluster, new_run, finished, assert_same_bytes
 ):
