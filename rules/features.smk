@@ -1,13 +1,12 @@
 """Feature vectors of the generated images, once per shard and extractor.
 
-Inputs: archives, extractor weights.
+Inputs: manifests (each next to its archive), extractor weights.
 Outputs: results/<name>/features/<extractor>/<arm>/<rows>.npy.
 """
 
 
 rule extract_features:
     input:
-        archive=rules.generate_shard.output.archive,
         manifest=rules.generate_shard.output.manifest,
         weights=weights_of_extractor,
     output:

@@ -85,7 +85,7 @@ rule compare:
 
 rule tokenizer_quality:
     input:
-        archives=lambda wildcards: [paths.archive(wildcards.arm, rows) for rows in rows_of()],
+        manifests=lambda wildcards: [paths.manifest(wildcards.arm, rows) for rows in rows_of()],
         prompts=rules.extract_prompts.output.prompts,
     output:
         table=paths.tokenizer_quality("{arm}"),

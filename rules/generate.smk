@@ -1,8 +1,11 @@
 """Images, in shards: one GPU job each.
 
 Inputs: prompts, the validated model.
-Outputs: results/<name>/images/<arm>/<rows>.tar and .json. Work in progress is kept in .partial/ next to them, declared by no
-rule, because Snakemake deletes the declared outputs of a job that failed.
+Outputs: results/<name>/images/<arm>/<rows>.json, the manifest, with the archive <rows>.tar next to it.
+
+Snakemake deletes the declared outputs of a job that failed, and of every job that it runs again, for whatever reason: copied
+files without their times, `-R`, a late duplicate. So the archive is declared by no rule, nor is the work in progress in .partial/.
+A job that finds its archive verifies it and writes the manifest again; it generates only what is missing or damaged.
 """
 
 
@@ -11,7 +14,6 @@ rule generate_shard:
         prompts=rules.extract_prompts.output.prompts,
         model=lambda wildcards: paths.model_record(experiment.arm(wildcards.arm).model),
     output:
-        archive=paths.archive("{arm}", "{rows}"),
         manifest=paths.manifest("{arm}", "{rows}"),
     log:
         paths.log("generate_shard", "{arm}", "{rows}"),

@@ -22,8 +22,8 @@ localrules:
 rule human_evaluation_pages:
     input:
         prompts=rules.extract_prompts.output.prompts,
-        archives=lambda wildcards: [
-            paths.archive(arm, rows)
+        manifests=lambda wildcards: [
+            paths.manifest(arm, rows)
             for design in [design_study(experiment)]
             for arm in design.arms
             for rows in rows_of(design.prompts)

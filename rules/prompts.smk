@@ -1,7 +1,7 @@
 """The prompt table.
 
 Inputs: the captions file of the config, and its images (only their names).
-Outputs: results/<name>/prompts.parquet.
+Outputs: results/<name>/prompts-<key>.parquet, one for each choice of these settings.
 """
 
 
@@ -32,7 +32,6 @@ rule extract_prompts:
         mem_mb=8000,
         runtime=30,
     params:
-        settings=experiment.config.prompts.model_dump_json(exclude={"captions", "images"}),
-        seed=experiment.config.seed,
+        settings=experiment.prompt_settings(),  # The key in the table's name is made of them.
     shell:
         "python scripts/extract_prompts.py --log {log:q}"

@@ -1,7 +1,7 @@
 """Figures, the gallery's thumbnails and the page.
 
 Inputs: fid.csv, comparison.csv, the tables of metrics (where there are metrics beyond FID), the tables of imported votes (where
-there are any), prompts, archives and features (for the gallery), all manifests.
+there are any), prompts, features (for the gallery), all manifests (each next to its archive).
 Outputs: results/<name>/figures/, results/<name>/gallery/<rows>/ with <rows>.json, results/<name>/report.html.
 """
 
@@ -14,7 +14,7 @@ rule plot:
         fid=rules.collect.output.table,
         comparison=rules.compare.output.table,
         prompts=rules.extract_prompts.output.prompts,
-        archives=[paths.archive(arm, rows_of()[0]) for arm in ARMS],
+        manifests=[paths.manifest(arm, rows_of()[0]) for arm in ARMS],
     output:
         report(
             str(paths.figure("fid", ".svg")),
@@ -55,7 +55,7 @@ rule plot:
 rule gallery:
     input:
         prompts=rules.extract_prompts.output.prompts,
-        archives=lambda wildcards: row_blocks.archive_files(experiment, RowRange.parse(wildcards.rows)),
+        manifests=lambda wildcards: row_blocks.manifest_files(experiment, RowRange.parse(wildcards.rows)),
         features=lambda wildcards: [
             path
             for arm in experiment.generated_arms()

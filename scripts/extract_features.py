@@ -5,10 +5,11 @@ import argparse
 import door
 
 from emudrift.config.experiment import Experiment
-from emudrift.errors import InputError
+from emudrift.config.row_range import RowRange
+from emudrift.data.prompts import load_prompts
 from emudrift.features.feature_files import write_features
 from emudrift.features.registry import load_extractor
-from emudrift.generation.archives import archive_ids, read_archive
+from emudrift.generation.archives import read_images
 from emudrift.generation.manifest import load_manifest
 
 
@@ -25,16 +26,13 @@ def extract(arguments: argparse.Namespace) -> None:
     experiment = Experiment.load(arguments.config)
     names = experiment.arm(arguments.arm).name, arguments.rows
     archive, manifest = experiment.paths.archive(*names), experiment.paths.manifest(*names)
-    expected, found = list(load_manifest(manifest).sha256), archive_ids(archive)
-    if sorted(found) != sorted(expected):
-        raise InputError(
-            f"{archive}: holds {len(found)} images, its manifest {len(expected)}; remove both and run its shard again"
-        )
+    rows = RowRange.parse(arguments.rows)
+    prompts = [prompt.prompt_id for prompt in load_prompts(experiment.paths.prompts)[rows.start : rows.stop]]
+    images = read_images(archive, prompts, load_manifest(manifest).sha256)
     extractor = load_extractor(experiment, arguments.extractor)
-    images = (image for _, image in read_archive(archive))
     label = " ".join((*names, arguments.extractor))
     path = experiment.paths.features(arguments.extractor, *names)
-    write_features(path, images, len(found), extractor, arguments.batch_size, label)
+    write_features(path, images, len(prompts), extractor, arguments.batch_size, label)
 
 
 if __name__ == "__main__":

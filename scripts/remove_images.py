@@ -5,7 +5,7 @@ import argparse
 import door
 
 from emudrift.config.experiment import Experiment
-from emudrift.generation.remove_images import remove_images
+from emudrift.generation.remove_images import remove_images, same_images_elsewhere
 
 
 def main() -> None:
@@ -18,8 +18,15 @@ def main() -> None:
 
 
 def remove(arguments: argparse.Namespace) -> None:
-    removed = remove_images(Experiment.load(arguments.config), arguments.arm, arguments.rows)
+    experiment = Experiment.load(arguments.config)
+    elsewhere = same_images_elsewhere(experiment, arguments.arm, arguments.rows)
+    removed = remove_images(experiment, arguments.arm, arguments.rows)
     print(f"removed {len(removed)} shards of {arguments.arm}: {', '.join(removed) or 'none was there'}")
+    if elsewhere:
+        named = "".join(f"\n  {path}" for path in elsewhere)
+        print(
+            f"the same images are also here, and the next run takes them unless you remove these archives, too:{named}"
+        )
 
 
 if __name__ == "__main__":

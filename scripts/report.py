@@ -5,7 +5,6 @@ import argparse
 import door
 
 from emudrift.config.experiment import Experiment
-from emudrift.generation.shards import forget_finished
 from emudrift.report.gallery.row_blocks import blocks
 from emudrift.report.gallery.strips import remove_other_blocks
 from emudrift.report.load_content import load_content
@@ -22,8 +21,6 @@ def report(arguments: argparse.Namespace) -> None:
     paths = experiment.paths
     write_bytes_atomically(paths.page, build_report(experiment, load_content(experiment)).encode())
     remove_other_blocks(paths.gallery, [block.name for block in blocks(experiment)])
-    # The experiment is at its end: no job of a killed run can come back to its shards any more.
-    forget_finished(paths)
 
 
 if __name__ == "__main__":

@@ -1,6 +1,11 @@
 """FID records whose truth is known, for the tests of tables, words, figures and the page."""
 
+import hashlib
+import io
+import json
 import math
+import tarfile
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -106,3 +111,15 @@ def study(
 
 def answer(records: list[FidRecord], baseline: str = "base", margins: dict[str, float] | None = None) -> Verdict:
     return verdict(compare(records, baseline, margins=margins), fid_table(records), baseline)
+
+
+def write_tar(path: Path, images: dict[str, bytes]) -> None:
+    """An archive as shards write them, of encoded images by prompt_id, with as little in their records as can be read."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with tarfile.open(path, "w") as tar:
+        for prompt_id, data in images.items():
+            record = json.dumps({"sha256": {".png": hashlib.sha256(data).hexdigest()}}).encode()
+            for ending, content in ((".png", data), (".json", record)):
+                header = tarfile.TarInfo(f"{prompt_id}{ending}")
+                header.size = len(content)
+                tar.addfile(header, io.BytesIO(content))

@@ -54,7 +54,7 @@ def test_no_two_files_lie_in_one_place():
 
 def test_the_workflow_sees_short_paths_and_nothing_is_cut_that_lies_elsewhere():
     seen = ExperimentPaths(Path("/home/r"), Path("/data/s")).seen_from("/home")
-    assert (seen.prompts, seen.coco("a.zip")) == (Path("r/prompts.parquet"), Path("/data/s/coco/a.zip"))
+    assert (seen.prompts, seen.coco("a.zip")) == (Path("r/prompts-unknown.parquet"), Path("/data/s/coco/a.zip"))
     assert shortened("/homes/r", "/home") == Path("/homes/r")
 
 

@@ -126,3 +126,19 @@ def test_a_damaged_member_of_a_zip_is_named(tmp_path):
     source.write_bytes(bytes(data))
     with pytest.raises(InputError, match=r"cannot read b/c/deep\.png"):
         list(iterate_images(source, NAMES))
+
+
+@pytest.mark.parametrize("kept", [1, 2])
+def test_a_tar_that_was_cut_off_between_two_members_is_refused(tmp_path, kept):
+    whole, cut = tmp_path / "whole.tar", tmp_path / "cut.tar"
+    with tarfile.open(whole, "w") as tar:
+        for number in range(3):
+            header = tarfile.TarInfo(f"{number}.png")
+            header.size = 700
+            tar.addfile(header, io.BytesIO(b"x" * 700))
+    assert len(scan_reference_images(whole)) == 3
+    cut.write_bytes(whole.read_bytes()[: kept * (512 + 1024)])
+    with tarfile.open(cut) as tar:
+        assert len(tar.getmembers()) == kept, "tarfile itself sees nothing wrong"
+    with pytest.raises(InputError, match=r"cut\.tar: cannot be read \(it ends without its end mark"):
+        scan_reference_images(cut)

@@ -15,6 +15,7 @@ from emudrift.evaluation.fid.record import FidRecord, load_records
 from emudrift.evaluation.intervals import MIN_N_PER_DIMENSION
 from emudrift.evaluation.tables import COMPARISON_COLUMNS, FID_COLUMNS, load_table, write_table
 from emudrift.report.answer.verdict import verdict
+from emudrift.runtime.atomic_files import checksum_file
 
 # --- tables ---
 
@@ -68,6 +69,9 @@ def test_a_file_that_is_no_table_is_refused(tmp_path: Path, text: str | None) ->
 def test_a_cell_that_is_neither_true_nor_false_is_refused(tmp_path: Path) -> None:
     write_table(fid_table([record()]), tmp_path / "fid.csv")
     (tmp_path / "fid.csv").write_text((tmp_path / "fid.csv").read_text().replace(",True,", ",Tru,"))
+    with pytest.raises(InputError, match=r"fid\.csv: is not what was written"):
+        load_table(tmp_path / "fid.csv", FID_COLUMNS)
+    checksum_file(tmp_path / "fid.csv").unlink()
     with pytest.raises(InputError, match=r"fid\.csv: column reliable: "):
         load_table(tmp_path / "fid.csv", FID_COLUMNS)
 

@@ -18,6 +18,7 @@ from emudrift.evaluation.intervals import block_edges, jackknife
 from emudrift.evaluation.metrics.comparison import difference_table, metric_table
 from emudrift.evaluation.metrics.record import MetricRecord, load_metric_files
 from emudrift.evaluation.tables import DIFFERENCE_COLUMNS, METRIC_COLUMNS, load_table, write_table
+from emudrift.runtime.atomic_files import checksum_file
 
 N = 400
 
@@ -118,6 +119,7 @@ def test_records_and_tables_survive_the_disk_and_faults_are_named(tmp_path: Path
     with pytest.raises(InputError, match=r"metrics\.csv: its columns are metric, arm"):
         load_table(tmp_path / "metrics.csv", DIFFERENCE_COLUMNS)
     (tmp_path / "metrics.csv").write_text((tmp_path / "metrics.csv").read_text().replace(",400,", ",many,"))
+    checksum_file(tmp_path / "metrics.csv").unlink()
     with pytest.raises(InputError, match=r"metrics\.csv: column n: "):
         load_table(tmp_path / "metrics.csv", METRIC_COLUMNS)
     with pytest.raises(InputError, match="cannot read .*none.csv: no such file"):

@@ -2,9 +2,7 @@
 
 import functools
 import http.server
-import io
 import json
-import tarfile
 import threading
 from collections import Counter
 from dataclasses import replace
@@ -14,6 +12,7 @@ import numpy as np
 import pytest
 from PIL import Image
 from ratings import experiment_of, key_of
+from records import write_tar
 
 from emudrift.data.image_io import encode_png
 from emudrift.data.prompts import Prompt
@@ -309,14 +308,11 @@ def archives(experiment, prompts: int, skip: str = "") -> None:
     """One archive for each arm, as shards write them: one colour for each image."""
     for place, arm in enumerate(experiment.arms()):
         path = experiment.paths.archive(arm.name, experiment.shards()[0].name)
-        path.parent.mkdir(parents=True)
-        with tarfile.open(path, "w") as tar:
-            for number in range(prompts):
-                data = encode_png(np.full((8, 8, 3), (place, number, 0), dtype=np.uint8))
-                member = tarfile.TarInfo(f"{number:03d}.png")
-                member.size = len(data)
-                if f"{number:03d}" != skip:
-                    tar.addfile(member, io.BytesIO(data))
+        images = {
+            f"{number:03d}": encode_png(np.full((8, 8, 3), (place, number, 0), dtype=np.uint8))
+            for number in range(prompts)
+        }
+        write_tar(path, {name: data for name, data in images.items() if name != skip})
 
 
 def prompts_of(n: int) -> list[Prompt]:

@@ -8,8 +8,9 @@ from emudrift.data.prompts import Prompt
 from emudrift.data.reference_list import ListedImage, load_image_list, match_members, write_image_list
 from emudrift.errors import InputError
 from emudrift.evaluation.fid.fid import compute_fid, features_of_same_images
-from emudrift.features.feature_files import load_features, write_features
+from emudrift.features.feature_files import load_features, write_array, write_features
 from emudrift.features.statistics import reference_root, statistics
+from emudrift.runtime.atomic_files import checksum_file
 
 
 class Mean:
@@ -47,6 +48,7 @@ def test_too_few_rows_nan_other_dimensions_and_broken_files_are_refused(shards, 
         load_features(paths, 8)
     bad = colours[4:].astype(np.float32)
     bad[1, 2] = np.nan
+    checksum_file(paths[1]).unlink()  # As of a file that an earlier version wrote.
     np.save(paths[1], bad)
     with pytest.raises(InputError, match=r"4\.npy: row 1 contains NaN or Inf"):
         load_features(paths)
@@ -125,3 +127,24 @@ def test_a_reader_that_ends_early_writes_nothing(tmp_path):
     with pytest.raises(InputError, match="3 images were read, but 4 expected"):
         write_features(tmp_path / "a.npy", iter(images), 4, Mean(), 2, "test")
     assert list(tmp_path.iterdir()) == []
+
+
+def test_one_flipped_bit_in_features_is_refused(tmp_path):
+    path = tmp_path / "000000-000004.npy"
+    write_array(path, np.random.default_rng(0).normal(size=(4, 3)).astype(np.float32))
+    data = bytearray(path.read_bytes())
+    data[-2] ^= 1
+    path.write_bytes(data)
+    assert np.isfinite(np.load(path)).all(), "nothing else would have found it"
+    with pytest.raises(InputError, match=r"000000-000004\.npy: is not what was written"):
+        load_features([path])
+
+
+def test_a_shard_that_lacks_rows_is_refused_unless_it_is_the_last(tmp_path):
+    """A first shard five rows short, and the rest moved up: there were enough rows for N, of the wrong prompts."""
+    paths = [tmp_path / "000000-000010.npy", tmp_path / "000010-000020.npy"]
+    for path, rows in zip(paths, (5, 10), strict=True):
+        write_array(path, np.zeros((rows, 2), np.float32))
+    with pytest.raises(InputError, match=r"000000-000010\.npy: has 5 of its 10 rows"):
+        load_features(paths, 12)
+    assert len(load_features([paths[1], paths[0]])) == 15, "the last shard of a dataset may be shorter"

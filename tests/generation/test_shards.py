@@ -10,24 +10,20 @@ import sys
 import tarfile
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 from conftest import ROOT
 
-from emudrift.config.paths import ExperimentPaths
 from emudrift.data.prompts import Prompt
 from emudrift.errors import InputError
 from emudrift.generation.archives import check_archive, read_archive, write_archive
 from emudrift.generation.batching import fixed_batching
 from emudrift.generation.draw_shard import draw_shard
 from emudrift.generation.interface import Batching, GeneratedImage
-from emudrift.generation.shards import Identity, PartialShard, forget_finished
-from emudrift.runtime import atomic_files, jobs
-from emudrift.runtime.jobs import this_job
-from emudrift.runtime.locks import Lock
+from emudrift.generation.shards import Identity, PartialShard
+from emudrift.runtime import atomic_files
 
 IDENTITY = Identity("0123456789ab", "d" * 64)
 PROMPTS = [Prompt(row, f"{row:012d}", row, f"{row}.png", 8, 8, f"caption {row} é", 7 * row + 1) for row in range(10)]
@@ -171,33 +167,6 @@ def test_an_image_of_the_wrong_size_is_refused(tmp_path):
     partial = PartialShard(tmp_path / "partial", IDENTITY, (8, 8))
     with pytest.raises(InputError, match=r"has 8 x 16 pixels, expected \(8, 8\)"):
         partial.write(PROMPTS[0], next(Painter().generate(PROMPTS)))
-
-
-def test_what_a_finished_shard_left_goes_unless_a_living_job_holds_it(tmp_path):
-    """Locks of real processes: one lives, one was killed and will never give its lock back."""
-    paths = ExperimentPaths(tmp_path, tmp_path / "resources")
-    a, b, c = shards = [("arm", f"0000{number}0-0000{number + 1}0") for number in range(3)]
-    for shard in shards:
-        (paths.partial(*shard) / "tokens").mkdir(parents=True)
-        paths.archive(*shard).write_bytes(b"x")
-    for shard in (a, b):
-        paths.manifest(*shard).write_bytes(b"x")
-
-    def left() -> list[tuple[str, str]]:
-        return [shard for shard in shards if paths.partial(*shard).exists()]
-
-    dead = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"])
-    job = replace(this_job(), pid=dead.pid, started=jobs._start_of(dead.pid))
-    Path(f"{paths.lock(*a)}.1").write_text(json.dumps(asdict(job)))
-    with Lock(paths.lock(*b), "b"):
-        forget_finished(paths)
-        assert left() == [a, b, c]
-        dead.kill()
-        dead.wait()
-        forget_finished(paths)
-        assert left() == [b, c]
-    forget_finished(paths)
-    assert left() == [c]
 
 
 def test_a_killed_packer_leaves_no_litter_behind_the_next(tmp_path, undisturbed):

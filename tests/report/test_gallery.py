@@ -3,7 +3,6 @@
 import io
 import json
 import shutil
-import tarfile
 import threading
 import time
 from dataclasses import replace
@@ -14,6 +13,7 @@ import numpy as np
 import pytest
 from conftest import small_config
 from PIL import Image
+from records import write_tar
 
 from emudrift.config.experiment import Experiment
 from emudrift.config.reader import parse_config
@@ -22,7 +22,7 @@ from emudrift.data.image_io import encode_png
 from emudrift.data.prompts import Prompt
 from emudrift.errors import InputError
 from emudrift.report.gallery.grid_rows import side_by_side
-from emudrift.report.gallery.row_blocks import MOST_PROMPTS, archive_files, blocks, ranking_extractor, shards_of
+from emudrift.report.gallery.row_blocks import MOST_PROMPTS, blocks, manifest_files, ranking_extractor, shards_of
 from emudrift.report.gallery.section import LOW_FLAG, ONE_COLOUR_FLAG, build_gallery
 from emudrift.report.gallery.strips import (
     THUMBNAIL,
@@ -63,7 +63,7 @@ def test_blocks_are_whole_shards_without_gap_or_overlap(n: int, shard_size: int)
     assert len(found) <= max(11, -(-n // shard_size)) <= 4_000
     shards = [shard for block in found for shard in shards_of(made, block)]
     assert shards == [shard for shard in made.shards() if shard.start < MOST_PROMPTS]
-    assert len(archive_files(made, found[0])) == 4 * len(shards_of(made, found[0]))
+    assert len(manifest_files(made, found[0])) == 4 * len(shards_of(made, found[0]))
 
 
 def test_small_shards_share_a_job() -> None:
@@ -156,13 +156,7 @@ class Made:
 
     def write_archive(self, arm: str, shard: RowRange, prompts: list[Prompt]) -> Path:
         path = self.experiment.paths.archive(arm, shard.name)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with tarfile.open(path, "w") as tar:
-            for prompt in prompts:
-                data = encode_png(flat(self.colour(arm, prompt)))
-                header = tarfile.TarInfo(f"{prompt.prompt_id}.png")
-                header.size = len(data)
-                tar.addfile(header, io.BytesIO(data))
+        write_tar(path, {prompt.prompt_id: encode_png(flat(self.colour(arm, prompt))) for prompt in prompts})
         return path
 
     def write(self) -> Block:
@@ -225,16 +219,25 @@ def test_what_a_killed_job_left_is_removed_and_a_living_one_is_waited_for(made: 
     order.append("second")
     thread.join()
     assert order == ["first", "second"]
-    assert sorted(path.name for path in made.folder.parent.iterdir()) == ["000000-000020", "000000-000020.json"]
+    assert sorted(path.name for path in made.folder.parent.iterdir()) == [
+        "000000-000020",
+        "000000-000020.json",
+        "000000-000020.json.sha256",
+    ]
 
 
 def test_blocks_of_another_n_go(made: Made) -> None:
     made.write()
     folder = made.folder.parent
     shutil.copytree(made.folder, folder / "000000-000010")
-    shutil.copy(made.index, folder / "000000-000010.json")
+    for name in ("000000-000010.json", "000000-000010.json.sha256"):
+        shutil.copy(made.index, folder / name)
     remove_other_blocks(folder, ["000000-000020"])
-    assert sorted(path.name for path in folder.iterdir()) == ["000000-000020", "000000-000020.json"]
+    assert sorted(path.name for path in folder.iterdir()) == [
+        "000000-000020",
+        "000000-000020.json",
+        "000000-000020.json.sha256",
+    ]
 
 
 def test_a_hundred_arms_fit_into_a_strip() -> None:

@@ -162,4 +162,4 @@ def state(cluster: Cluster, job: dict[str, str]) -> dict[str, str]:
 
 
 def targets(workflow: Workflow, arm: str) -> list[str]:
-    return [f"results/small/images/{arm}/{rows}.tar" for rows in ROWS]
+    return [f"results/small/images/{arm}/{rows}.json" for rows in ROWS]

@@ -50,7 +50,7 @@ def asked(caption: str) -> scenes.Scene:
 
 def share_right(workflow, model: str) -> float:
     """Share of a model's pictures that show all that their captions ask for."""
-    prompts = pd.read_parquet(workflow.results / "prompts.parquet").set_index("prompt_id")["caption"]
+    prompts = pd.read_parquet(next(workflow.results.glob("prompts-*.parquet"))).set_index("prompt_id")["caption"]
     archives = sorted((workflow.results / "images" / arm_name(workflow, f"{model}-cfg3")).glob("*.tar"))
     right = [
         scenes.check(np.asarray(image), asked(prompts[prompt_id]))["all"]

@@ -21,11 +21,12 @@ from emudrift.generation.attempts import KILLED
 
 
 def test_the_experiment_makes_every_output(finished):
-    names = {"fid.csv", "comparison.csv", "report.html", "prompts.parquet", "checked.json"}
+    names = {"fid.csv", "comparison.csv", "report.html", "checked.json"}
     endings = (".svg", ".pdf", ".png", "-data.csv")
     names |= {f"figures/{name}{ending}" for name in ("fid", "difference", "grid") for ending in endings}
     names |= {"gallery/000000-000020.json", "gallery/000000-000020/000019.webp"}
     assert [name for name in names if not (finished.results / name).stat().st_size] == []
+    assert len(list(finished.results.glob("prompts-*.parquet"))) == 1
     assert len(archives(finished.results)) == 8
     table = pd.read_csv(finished.results / "fid.csv")
     assert len(table) == 8
@@ -52,7 +53,7 @@ def test_a_shard_that_is_started_over_is_drawn_again_with_what_follows(finished,
     plan = workflow.planned(config=config)
     assert set(plan) == {"generate_shard", "extract_features", "compute_fid", "gallery"} | AFTERWARDS
     assert {rule: len(plan[rule]) for rule in ("generate_shard", "compute_fid")} == {
-        "generate_shard": 2,
+        "generate_shard": 1,
         "compute_fid": 1,
     }
     workflow.snakemake("--quiet", "rules", config=config)
@@ -213,8 +214,9 @@ def test_images_do_not_depend_on_batch_size_or_shard_size(finished, new_workflow
 def test_a_shard_killed_in_mid_work_gives_the_same_bytes(finished, new_workflow):
     """The shard's own program, the real miniature, SIGKILL after its first image, then again."""
     workflow, arm, rows = new_workflow("killed"), arm_name(finished, "finetuned-cfg3"), "000000-000010"
-    paths = ExperimentPaths(workflow.folder / "results/small", workflow.folder / "resources")
-    before = ExperimentPaths(finished.results, finished.folder / "resources")
+    key = next(finished.results.glob("prompts-*.parquet")).stem.removeprefix("prompts-")
+    paths = ExperimentPaths(workflow.folder / "results/small", workflow.folder / "resources", key)
+    before = ExperimentPaths(finished.results, finished.folder / "resources", key)
     for ours, theirs in (
         (paths.prompts, before.prompts),
         (paths.model_record("finetuned"), before.model_record("finetuned")),
@@ -307,9 +309,7 @@ def test_single_settings_on_the_command_line_are_refused_not_ignored(new_workflo
 def test_the_published_experiment_is_planned_without_network_gpu_or_dataset(new_workflow):
     workflow = new_workflow()
     plan = workflow.planned(config=workflow.folder / "config.yaml")
-    assert (
-        len(plan["generate_shard"]) == (2 * 3 + 1) * 20 * 2
-    )  # archive and manifest each; the tokenizer is one arm more
+    assert len(plan["generate_shard"]) == (2 * 3 + 1) * 20  # the tokenizer is one arm more
     assert len(plan["compute_fid"]) == (2 * 3 + 1) * 20
     assert {"download_coco", "download_model", "download_inception_weights"} <= set(plan)
 

@@ -27,7 +27,7 @@ class Experiment:
     def __init__(self, config: Config, config_path: Path) -> None:
         self.config = config
         self.config_path = config_path.resolve()
-        self.paths = ExperimentPaths.in_repository(config.name)
+        self.paths = ExperimentPaths.in_repository(config.name, fingerprint(self.prompt_settings()))
         twice = {name for name in self.extractor_names if self.extractor_names.count(name) > 1}
         if twice:
             raise InputError(
@@ -48,6 +48,12 @@ class Experiment:
         """The same text for the same file on every machine if it is inside the repository."""
         path = self.path(text)
         return path.relative_to(REPOSITORY).as_posix() if path.is_relative_to(REPOSITORY) else path.as_posix()
+
+    def prompt_settings(self) -> dict[str, Any]:
+        """Everything that decides about the prompt table, apart from what the captions file contains."""
+        prompts = self.config.prompts
+        settings = prompts.model_dump(mode="json", exclude={"captions", "images"})
+        return settings | {"captions": self.identity(prompts.captions), "seed": self.config.seed}
 
     # -- arms and shards ------------------------------------------------------------------------------------------
 

@@ -32,6 +32,9 @@ class ModelSettings(Settings):
     """Whether all its models generate images of a size at about the same speed."""
     batch_changes_pixels: ClassVar[bool] = False
     """Whether the batch size can change a pixel also in float32."""
+    labels: ClassVar[frozenset[str]] = frozenset()
+    """Keys of `arm_settings` that only say where something comes from, when prompts and model digest are the same: images that
+    differ in nothing else are the same."""
     plugin: ClassVar[str] = ""
     """sha256 of the user's file that it comes from; "" for built-in ones."""
     checker: ClassVar[str] = ""
@@ -68,6 +71,10 @@ class ModelSettings(Settings):
     def visual_tokens(self, settings: dict[str, Any]) -> int:
         """Visual tokens that are sampled for an image of an arm; 0 for a model without."""
         return 0
+
+    def image_settings(self, settings: dict[str, Any]) -> dict[str, Any]:
+        """What decides about an arm's images apart from prompts and model digest."""
+        return {key: value for key, value in settings.items() if key not in self.labels}
 
     def is_fast(self) -> bool:
         """Whether nothing is generated, so that its arms take no time to speak of."""

@@ -19,12 +19,15 @@ if TYPE_CHECKING:
 PLACEHOLDERS = ("prompts", "output", "guidance_scale", "width", "height")
 TRAINED_AREA = "720 × 720"
 OFF_DISTRIBUTION = (512, 512)
+# What chose the prompts: a sample's record holds its caption and its seed themselves.
+_OF_PROMPTS = frozenset({"seed", "caption"})
 
 
 class Emu3Model(ModelSettings):
     """An Emu3 checkpoint in transformers' format, optionally with a PEFT adapter that is merged into it."""
 
     same_speed: ClassVar[bool] = True
+    labels: ClassVar[frozenset[str]] = _OF_PROMPTS | {"checkpoint", "adapter", "vq"}
     checker: ClassVar[str] = "emudrift.generation.emu3.check:check_model"
     recogniser: ClassVar[str] = "emudrift.generation.emu3.check:model_is_unchanged"
     loader: ClassVar[str] = "emudrift.generation.emu3.generator:load_model"
@@ -150,6 +153,7 @@ class DiffusersModel(ModelSettings):
     """A text-to-image pipeline in diffusers' format: Stable Diffusion, SDXL, or one that brings its own code."""
 
     batch_changes_pixels: ClassVar[bool] = True
+    labels: ClassVar[frozenset[str]] = _OF_PROMPTS | {"checkpoint"}
     checker: ClassVar[str] = "emudrift.generation.diffusers.check:check_model"
     recogniser: ClassVar[str] = "emudrift.generation.diffusers.check:model_is_unchanged"
     loader: ClassVar[str] = "emudrift.generation.diffusers.generator:load_model"
@@ -225,6 +229,7 @@ class DiffusersModel(ModelSettings):
 class CommandModel(ModelSettings):
     """Any program that takes prompts as JSON Lines and writes images: a model with a separate environment."""
 
+    labels: ClassVar[frozenset[str]] = _OF_PROMPTS
     checker: ClassVar[str] = "emudrift.generation.command:check_model"
     recogniser: ClassVar[str] = "emudrift.generation.command:model_is_unchanged"
     loader: ClassVar[str] = "emudrift.generation.command:load_model"

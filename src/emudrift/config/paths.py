@@ -6,7 +6,7 @@ rule of the workflow has as its output, and that `existing` looks for.
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import takewhile
 from pathlib import Path
 
@@ -20,24 +20,30 @@ class ExperimentPaths:
     Attributes:
         results: folder of the experiment.
         resources: folder of what experiments share: weights, models, datasets, and what is made of the real images.
+        prompt_key: names the prompt table by the settings that it is made with.
     """
 
     results: Path
     resources: Path
+    prompt_key: str = "unknown"
 
     @classmethod
-    def in_repository(cls, experiment: str) -> "ExperimentPaths":
-        return cls(REPOSITORY / "results" / experiment, REPOSITORY / "resources")
+    def in_repository(cls, experiment: str, prompt_key: str) -> "ExperimentPaths":
+        return cls(REPOSITORY / "results" / experiment, REPOSITORY / "resources", prompt_key)
 
     def seen_from(self, folder: str | Path) -> "ExperimentPaths":
         """The same as relative paths if they are inside `folder`, for the workflow, which runs there."""
-        return ExperimentPaths(shortened(self.results, folder), shortened(self.resources, folder))
+        return replace(self, results=shortened(self.results, folder), resources=shortened(self.resources, folder))
 
     # -- prompts and models ---------------------------------------------------------------------------------------
 
     @property
     def prompts(self) -> Path:
-        return self.results / "prompts.parquet"
+        """One for each choice of settings: what another choice made stays, and nothing that reads it is out of date."""
+        return self.prompt_table(self.prompt_key)
+
+    def prompt_table(self, key: str) -> Path:
+        return self.results / f"prompts-{key}.parquet"
 
     def model_record(self, model: str) -> Path:
         """What check_model found."""
@@ -53,10 +59,20 @@ class ExperimentPaths:
         return self.results / "images" / arm
 
     def archive(self, arm: str, rows: str) -> Path:
+        """Declared by no rule, so that Snakemake never deletes finished images."""
         return self.images(arm) / f"{rows}.tar"
 
     def manifest(self, arm: str, rows: str) -> Path:
+        """What generate_shard declares."""
         return self.images(arm) / f"{rows}.json"
+
+    def kept_manifest(self, arm: str, rows: str) -> Path:
+        """A copy of the manifest that no rule declares: Snakemake deletes the other one before it runs a job again."""
+        return self.images(arm) / ".manifests" / f"{rows}.json"
+
+    def set_aside(self, arm: str, rows: str, key: str) -> Path:
+        """An archive whose rows now have other prompts or weights; its manifest ends in .json."""
+        return self.images(arm) / ".set-aside" / f"{rows}-{key}.tar"
 
     def attempts(self, arm: str, rows: str) -> Path:
         return self.images(arm) / f"{rows}.attempts.jsonl"
@@ -219,7 +235,17 @@ class ExperimentPaths:
 
     def of_shard(self, arm: str, rows: str) -> list[Path]:
         """What generate_shard makes of a shard, finished or not; the first is what it is for."""
-        return [getattr(self, what)(arm, rows) for what in ("archive", "manifest", "attempts", "partial")]
+        return [getattr(self, what)(arm, rows) for what in _OF_SHARD]
+
+    def set_aside_files(self, arm: str, rows: str) -> list[Path]:
+        """Patterns of a shard's archives that were set aside, and of their manifests."""
+        archive = self.set_aside(arm, rows, "{key}")
+        return [archive, archive.with_suffix(".json")]
+
+    def folders_of_images(self, arm: str) -> list[Path]:
+        """An arm's folders of images, the inner ones first."""
+        inner = (self.kept_manifest(arm, "-").parent, self.set_aside(arm, "", "").parent, self.partial(arm, "-").parent)
+        return [*inner, self.images(arm)]
 
     def made_of_images(self, arm: str) -> list[Path]:
         """Patterns of what is made of an arm's images: {rows} or {n} says of which, and the others are of all."""
@@ -235,6 +261,9 @@ class ExperimentPaths:
     def made_of_all_arms(self) -> list[Path]:
         """The tables, and the page."""
         return [self.fid_table, self.comparison_table, self.metric_table, self.metric_differences, self.page]
+
+
+_OF_SHARD = ("archive", "manifest", "kept_manifest", "attempts", "partial")
 
 
 def download_record(folder: Path) -> Path:

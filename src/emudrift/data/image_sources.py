@@ -13,6 +13,7 @@ from PIL import Image
 
 from emudrift.data.image_io import load_image
 from emudrift.data.input_files import inside
+from emudrift.data.tar_files import is_whole
 from emudrift.errors import InputError
 
 IMAGE_ENDINGS = (
@@ -121,6 +122,8 @@ class _Tar:
         self.file = tarfile.open(path, "r:")  # noqa: SIM115
         # A dict, since tarfile searches its list linearly. Links and devices are not images.
         self._members = {member.name: member for member in self.file.getmembers() if member.isreg()}
+        if not is_whole(self.file):
+            raise tarfile.ReadError("it ends without its end mark: it was cut off")
         self.names = set(self._members)
 
     def read(self, name: str) -> bytes:

@@ -130,7 +130,7 @@ def write_prompts(table: pd.DataFrame, path: str | Path) -> None:
     """
     # Without pandas' metadata, which contains its version.
     arrow = pa.Table.from_pandas(table, schema=SCHEMA, preserve_index=False).replace_schema_metadata(None)
-    with atomic_path(path) as temporary:
+    with atomic_path(path, checksum=True) as temporary:
         pq.write_table(arrow, temporary)
 
 

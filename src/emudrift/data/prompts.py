@@ -7,6 +7,7 @@ import pyarrow as pa
 
 from emudrift.data.input_files import read_parquet, refuse_no_file
 from emudrift.errors import InputError
+from emudrift.runtime.atomic_files import check_sha256
 
 SCHEMA = pa.schema(
     [
@@ -43,6 +44,7 @@ def load_prompts(path: str | Path) -> list[Prompt]:
     """
     path = Path(path)
     refuse_no_file(path, "it is created by the rule extract_prompts")
+    check_sha256(path)
     table = read_parquet(path)
     if not table.schema.remove_metadata().equals(SCHEMA):
         found, wanted = (

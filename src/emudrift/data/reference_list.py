@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from emudrift.errors import InputError
-from emudrift.runtime.atomic_files import write_bytes_atomically
+from emudrift.runtime.atomic_files import check_sha256, write_bytes_atomically
 
 
 @dataclass(frozen=True)
@@ -49,11 +49,12 @@ def write_image_list(path: str | Path, listed: Sequence[ListedImage]) -> None:
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(["file_name", "member"])
     writer.writerows([image.file_name, image.member] for image in listed)
-    write_bytes_atomically(path, text.getvalue().encode())
+    write_bytes_atomically(path, text.getvalue().encode(), checksum=True)
 
 
 def load_image_list(path: str | Path) -> list[ListedImage]:
     """Loads a list of reference images. Raises InputError if the file is missing or invalid."""
+    check_sha256(path)
     try:
         with open(path, newline="", encoding="utf-8") as file:
             return [ListedImage(row["file_name"], row["member"]) for row in csv.DictReader(file)]

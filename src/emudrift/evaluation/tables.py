@@ -6,7 +6,7 @@ from typing import Any
 import pandas as pd
 
 from emudrift.errors import InputError
-from emudrift.runtime.atomic_files import atomic_path
+from emudrift.runtime.atomic_files import atomic_path, check_sha256
 
 # Columns of fid.csv and comparison.csv with their types; text is never guessed (a model may be called "null" or "007").
 FID_COLUMNS: dict[str, Any] = {
@@ -184,7 +184,7 @@ CLIP_SCORE_COLUMNS: dict[str, Any] = {"row": "int64", "prompt_id": "str", "clip_
 
 def write_table(table: pd.DataFrame, path: str | Path) -> None:
     """Writes a table of results, completely or not at all; equal tables give equal bytes."""
-    with atomic_path(path) as temporary:
+    with atomic_path(path, checksum=True) as temporary:
         table.to_csv(temporary, index=False, float_format="%.10g", lineterminator="\n", encoding="utf-8")
 
 
@@ -198,6 +198,7 @@ def load_table(path: str | Path, columns: dict[str, Any]) -> pd.DataFrame:
         InputError: the file is missing, or is no such table.
     """
     remedy = "remove the file and run again"
+    check_sha256(path)
     try:
         table = pd.read_csv(path, dtype="str", keep_default_na=False, encoding="utf-8")
     except OSError as error:

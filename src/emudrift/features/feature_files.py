@@ -1,5 +1,6 @@
 """Features on disk: computed once per shard or reference, stored as float32 .npy, and loaded for any N."""
 
+import re
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -8,7 +9,7 @@ import numpy as np
 from PIL import Image
 
 from emudrift.errors import InputError
-from emudrift.runtime.atomic_files import atomic_path
+from emudrift.runtime.atomic_files import atomic_path, check_sha256
 from emudrift.runtime.progress import Progress
 
 if TYPE_CHECKING:
@@ -39,7 +40,7 @@ def write_features(
 def write_array(path: Path, features: np.ndarray) -> None:
     """Atomically writes an array as .npy."""
     # Via bytes, because np.save hides the reason of a failed write.
-    with atomic_path(path) as temporary, temporary.open("wb") as file:
+    with atomic_path(path, checksum=True) as temporary, temporary.open("wb") as file:
         np.lib.format.write_array_header_1_0(file, np.lib.format.header_data_from_array_1_0(features))
         file.write(np.ascontiguousarray(features).tobytes())
 
@@ -48,10 +49,12 @@ def load_features(paths: Sequence[Path], n: int | None = None) -> np.ndarray:
     """Loads the first n rows (default: all) of the features in several files, in order: (n, dims), float32.
 
     Raises:
-        InputError: a file is missing, damaged or of other dimensions; there are fewer than n rows; a value is not finite.
+        InputError: a file is missing, damaged, of other dimensions, or shorter than the rows that it is named by (which only the
+            last one may be); there are fewer than n rows; a value is not finite.
     """
     parts: list[np.ndarray] = []
     for path in paths:
+        check_sha256(path)
         try:
             part = np.load(path, mmap_mode="r", allow_pickle=False)
         except (OSError, ValueError, EOFError) as error:
@@ -60,6 +63,8 @@ def load_features(paths: Sequence[Path], n: int | None = None) -> np.ndarray:
             raise InputError(f"{path}: features of type {part.dtype}, not float32; remove the file and run again")
         if part.ndim != 2 or (parts and part.shape[1] != parts[0].shape[1]):
             raise InputError(f"{path}: features of shape {part.shape} do not match those of {paths[0]}")
+        if path != paths[-1] and len(part) != (rows := _rows_by_name(path, len(part))):
+            raise InputError(f"{path}: has {len(part):,} of its {rows:,} rows; remove the file and run again")
         parts.append(part)
     rows = sum(len(part) for part in parts)
     if n is not None and rows < n:
@@ -73,3 +78,9 @@ def load_features(paths: Sequence[Path], n: int | None = None) -> np.ndarray:
             f"{paths[part]}: row {int(bad[0] - start[part])} contains NaN or Inf; remove the file and run again"
         )
     return features
+
+
+def _rows_by_name(path: Path, otherwise: int) -> int:
+    """How many rows a file has that is named like a shard; the others, such as the reference's, have any number."""
+    named = re.fullmatch(r"(\d{6,})-(\d{6,})", path.stem)
+    return int(named[2]) - int(named[1]) if named else otherwise

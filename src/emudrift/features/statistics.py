@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from emudrift.errors import InputError
-from emudrift.runtime.atomic_files import atomic_path
+from emudrift.runtime.atomic_files import atomic_path, check_sha256
 
 Array = np.ndarray
 
@@ -106,7 +106,7 @@ def write_statistics(path: str | Path, stats: Statistics, source: dict[str, Any]
     arrays["source"] = np.array(json.dumps(source, sort_keys=True, ensure_ascii=False))
     arrays["root"] = reference_root(stats).root
     # NumPy dates the zip members 1980, so the bytes do not depend on the time of the run.
-    with atomic_path(path) as temporary, temporary.open("wb") as file:
+    with atomic_path(path, checksum=True) as temporary, temporary.open("wb") as file:
         np.savez(file, **arrays)
 
 
@@ -156,6 +156,7 @@ def load_statistics(path: str | Path, d: int | None = None) -> Statistics:
 
 
 def _load_arrays(path: Path) -> tuple[Array, Array, int | None]:
+    check_sha256(path)
     try:
         with np.load(path, allow_pickle=False) as archive:
             if not isinstance(archive, np.lib.npyio.NpzFile):

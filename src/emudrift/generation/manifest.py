@@ -10,6 +10,16 @@ from emudrift.generation.attempts import Attempt
 from emudrift.runtime.json_files import load_record, write_json
 
 
+class Taken(BaseModel):
+    """Images that were taken from an existing archive: how many, and with what they had been generated."""
+
+    model_config = ConfigDict(frozen=True)
+
+    images: int
+    devices: list[str]
+    versions: dict[str, str]
+
+
 class Manifest(BaseModel):
     """The contents of an archive, and how it was generated.
 
@@ -25,6 +35,8 @@ class Manifest(BaseModel):
         flagged: prompt_ids of images that were replaced by a safety checker.
         images_per_hour: 0 if no attempt generated an image.
         sha256: of each image, by prompt_id.
+        archive_sha256: of the archive; None in manifests of version 0.3 and older.
+        taken: images that were not generated for this archive.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -44,11 +56,14 @@ class Manifest(BaseModel):
     images_per_hour: float
     attempts: list[Attempt]
     sha256: dict[str, str]
+    archive_sha256: str | None = None
+    taken: list[Taken] = []
 
     @property
     def devices(self) -> list[str]:
         """The devices on which images were generated."""
-        return [attempt.device for attempt in self.attempts if attempt.images and attempt.device]
+        own = [attempt.device for attempt in self.attempts if attempt.images and attempt.device]
+        return own + [device for each in self.taken for device in each.devices if device not in own]
 
     @property
     def forced(self) -> int:
@@ -62,7 +77,7 @@ def write_manifest(path: Path, manifest: Manifest) -> None:
 
 def load_manifest(path: str | Path) -> Manifest:
     """Loads a manifest. Raises InputError, naming file and key, if it is invalid."""
-    return load_record(path, Manifest, "remove it with its archive and run again")
+    return load_record(path, Manifest, "remove it and run again: the images next to it are kept")
 
 
 def load_manifests(paths: Iterable[str | Path]) -> list[Manifest]:

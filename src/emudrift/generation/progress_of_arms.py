@@ -106,5 +106,5 @@ def _error(attempts: Sequence[Attempt]) -> str | None:
     if not attempts:
         return None
     if attempts[-1].reason == FINISHED:
-        return "finished, but its archive or manifest is missing; the next run recreates them"
+        return "finished, but its archive or manifest is missing; if the archive is, remove the manifest as well and run again"
     return KILLED if attempts[-1].reason == RUNNING else attempts[-1].reason

@@ -9,6 +9,9 @@ from emudrift.config.paths import existing
 from emudrift.config.row_range import RowRange
 from emudrift.errors import InputError
 from emudrift.generation.archives import remove_leftovers
+from emudrift.generation.existing_samples import scan_sources
+from emudrift.generation.manifest import load_manifest
+from emudrift.runtime.atomic_files import checksum_file
 from emudrift.runtime.locks import living_holder_of
 
 
@@ -16,10 +19,10 @@ def remove_images(experiment: Experiment, arm: str, rows: str | None) -> list[st
     """Removes the images of an arm, or of one of its shards, finished or not, and everything computed from them.
 
     The next run regenerates them. Features, distances and tables must go as well, since Snakemake would not notice a missing
-    archive as long as they exist.
+    archive as long as they exist. Of an arm that the config no longer names, nothing is regenerated.
 
     Args:
-        arm: its name, with or without its fingerprint.
+        arm: its name, with or without its fingerprint; or any folder of the experiment's images.
         rows: name of a shard, or None for all.
 
     Returns:
@@ -28,13 +31,8 @@ def remove_images(experiment: Experiment, arm: str, rows: str | None) -> list[st
     Raises:
         InputError: there is no such arm or shard, or a job is running on it.
     """
-    names = [
-        each.name for each in experiment.arms() if arm in (each.name, each.name.removesuffix(f"-{each.fingerprint}"))
-    ]
-    if not names:
-        raise InputError(f"there is no arm {arm!r}; the arms are {', '.join(a.name for a in experiment.arms())}")
-    name, paths = names[0], experiment.paths
-    there = {found["rows"] for pattern in paths.of_shard(name, "{rows}") for _, found in existing(pattern)}
+    name, paths = _arm_name(experiment, arm), experiment.paths
+    there = _shards_of(experiment, name)
     chosen = sorted(there) if rows is None else [rows]
     if rows is not None and rows not in there:
         raise InputError(
@@ -47,12 +45,64 @@ def remove_images(experiment: Experiment, arm: str, rows: str | None) -> list[st
     for shard in chosen:
         remove_leftovers(paths.archive(name, shard))
         _remove(paths.of_shard(name, shard))
+        for pattern in paths.set_aside_files(name, shard):
+            _remove(path for path, _ in existing(pattern))
         for pattern in paths.made_of_images(name):
             _remove(path for path, found in existing(pattern) if _needs(found, shard))
     _remove(paths.made_of_all_arms())
     if rows is None:
         _remove([paths.batching(name)])
+    for folder in paths.folders_of_images(name):
+        if folder.is_dir() and not any(folder.iterdir()):
+            folder.rmdir()
     return chosen
+
+
+def same_images_elsewhere(experiment: Experiment, arm: str, rows: str | None) -> list[Path]:
+    """Archives, other than those that `remove_images` removes, from which the next run would take the same images.
+
+    Empty for an arm that the config does not name. Raises InputError if there is no such arm.
+    """
+    name, paths = _arm_name(experiment, arm), experiment.paths
+    if name not in [each.name for each in experiment.arms()]:
+        return []
+    chosen = [each for each in _shards_of(experiment, name) if rows in (None, each)]
+    removed = {
+        path.with_suffix(".tar")
+        for shard in chosen
+        for pattern in (paths.manifest(name, shard), paths.set_aside(name, shard, "{key}").with_suffix(".json"))
+        for path, _ in existing(pattern)
+    }
+    manifests = [load_manifest(archive.with_suffix(".json")) for archive in sorted(removed)]
+    images = {prompt_id for manifest in manifests for prompt_id in manifest.sha256}
+    return [
+        source.archive
+        for digest in {manifest.model_digest for manifest in manifests}
+        for source in scan_sources(experiment, experiment.arm(name), digest)
+        if source.archive not in removed and source.manifest.sha256.keys() & images
+    ]
+
+
+def _arm_name(experiment: Experiment, arm: str) -> str:
+    names = [
+        each.name for each in experiment.arms() if arm in (each.name, each.name.removesuffix(f"-{each.fingerprint}"))
+    ]
+    there = [found["arm"] for _, found in existing(experiment.paths.images("{arm}"))]
+    if not names and arm in there:
+        return arm
+    if not names:
+        left = sorted(set(there) - {each.name for each in experiment.arms()})
+        others = f"; no longer in the config: {', '.join(left)}" if left else ""
+        raise InputError(
+            f"there is no arm {arm!r}; the arms are {', '.join(a.name for a in experiment.arms())}{others}"
+        )
+    return names[0]
+
+
+def _shards_of(experiment: Experiment, name: str) -> set[str]:
+    paths = experiment.paths
+    patterns = [*paths.of_shard(name, "{rows}"), *paths.set_aside_files(name, "{rows}")]
+    return {found["rows"] for pattern in patterns for _, found in existing(pattern)}
 
 
 def _needs(found: dict[str, str], shard: str) -> bool:
@@ -64,6 +114,7 @@ def _needs(found: dict[str, str], shard: str) -> bool:
 
 def _remove(paths: Iterable[Path]) -> None:
     for path in paths:
+        checksum_file(path).unlink(missing_ok=True)
         if path.is_dir():
             shutil.rmtree(path, ignore_errors=True)
         else:

@@ -2,6 +2,7 @@
 
 import logging
 import platform
+from functools import cached_property
 from importlib.metadata import version
 from typing import Any
 
@@ -10,14 +11,23 @@ from emudrift.config.experiment import Experiment
 from emudrift.config.row_range import RowRange
 from emudrift.data.prompts import Prompt, load_prompts
 from emudrift.errors import InputError
-from emudrift.generation.archives import is_finished, remove_leftovers, write_archive
+from emudrift.generation.archives import check_archive, remove_leftovers, write_archive
 from emudrift.generation.attempts import History, Recording, images_per_hour
 from emudrift.generation.batching import chosen_batching, fixed_batching
 from emudrift.generation.draw_shard import draw_shard
-from emudrift.generation.interface import AnyGenerator, BatchedGenerator
-from emudrift.generation.manifest import Manifest, write_manifest
+from emudrift.generation.existing_samples import (
+    Source,
+    batchings_of,
+    scan_sources,
+    set_aside,
+    take_intact,
+    take_samples,
+)
+from emudrift.generation.interface import AnyGenerator, BatchedGenerator, Batching
+from emudrift.generation.manifest import Manifest, Taken, load_manifest, write_manifest
 from emudrift.generation.registry import fixes_batch, is_unchanged, load_generator
 from emudrift.generation.shards import Identity, PartialShard
+from emudrift.runtime.atomic_files import write_bytes_atomically
 from emudrift.runtime.jobs import Stopping, Walltime, end_of_job, stoppable
 from emudrift.runtime.json_files import load_json
 from emudrift.runtime.locks import Lock
@@ -59,25 +69,55 @@ class ShardRun:
                 f"{paths.prompts}: has no row {shard.start:,}; sample_sizes require more images than there are prompts"
             )
         self.label = f"{arm.name} {shard.name}"
+        self.kept = paths.kept_manifest(arm.name, shard.name)
+        self.identity = Identity(arm.fingerprint, self.model["digest"])
+        self.is_fast = experiment.model(arm.model).is_fast()
+        self.batching, self.fixes_batch = paths.batching(arm.name), fixes_batch(experiment, arm)
 
     def run(self) -> None:
         paths, arm, rows = self.experiment.paths, self.arm.name, self.shard.name
         with stoppable() as stopping, Lock(paths.lock(arm, rows), self.label) as lock:
             remove_leftovers(self.archive)
-            identity = Identity(self.arm.fingerprint, self.model["digest"])
-            partial = PartialShard(paths.partial(arm, rows), identity, None)
-            if is_finished(self.archive, self.manifest, self.prompts, identity):
-                logger.info("%s: already finished by another job", self.label)
+            if self._is_finished():
+                logger.info("%s: complete; every image is verified, nothing is generated", self.label)
                 return
+            partial = PartialShard(paths.partial(arm, rows), self.identity, None)
             history = History(paths.attempts(arm, rows))
             packed = self._generate(partial, history, stopping, lock)
-            write_manifest(self.manifest, self._manifest(packed, history))
+            manifest = self._manifest(packed, history)
+            write_manifest(self.kept, manifest)
+            write_manifest(self.manifest, manifest)
             stopping.ignore = True  # The shard is complete; if the job failed now, Snakemake would delete it.
             partial.tidy()
             logger.info("%s: %d images packed", self.label, len(self.prompts))
 
+    def _is_finished(self) -> bool:
+        """Whether the archive is there, undamaged, and has this identity: then its manifest is written again, the same bytes.
+
+        Snakemake deletes the manifest of every job that it runs again, for whatever reason; hence the copy.
+        """
+        if not self.archive.exists():
+            return False
+        for path in (self.kept, self.manifest):
+            if not path.exists():
+                continue
+            try:
+                found = load_manifest(path)
+                contents = check_archive(self.archive, self.prompts, self.identity)
+            except InputError as error:
+                logger.warning("%s", error)
+                continue
+            own = (found.fingerprint, found.model_digest, found.sha256)
+            if own == (self.identity.fingerprint, self.identity.digest, contents.sha256):
+                data = path.read_bytes()
+                for copy in (self.kept, self.manifest):
+                    if not copy.exists() or copy.read_bytes() != data:
+                        write_bytes_atomically(copy, data, checksum=True)
+                return True
+        return False
+
     def _generate(self, partial: PartialShard, history: History, stopping: Stopping, lock: Lock) -> dict[str, Any]:
-        """Generates missing images and packs all of them; returns the corresponding fields of the manifest."""
+        """Takes or generates missing images and packs all of them; returns the corresponding fields of the manifest."""
         progress = Progress(self.label, len(self.prompts), "image")
         walltime = Walltime(end_of_job())
         with progress, Recording(history, lock.job, progress) as recording:
@@ -87,27 +127,56 @@ class ShardRun:
                 progress.skip(done)
 
             def loaded() -> AnyGenerator:
-                generator = self._load()
-                recording.device = generator.device()
-                return generator
+                recording.device = self.generator.device()
+                return self.generator
 
             def before_batch() -> None:
                 stopping.check()
                 lock.check()
                 walltime.check()
 
+            taken = self._take(partial)
             draw_shard(self.prompts, partial, loaded, started, progress.update, before_batch)
             lock.check()
-            batching = self.experiment.paths.batching(self.arm.name)
             batch_sizes = partial.effective_batch_sizes(self.prompts)
+            if not self.is_fast:
+                set_aside(self.experiment.paths, self.arm.name, self.shard.name, self.prompts, self.identity)
+            packed = write_archive(self.archive, self.prompts, partial)
             return {
-                "batch_size": chosen_batching(batching).batch_size if fixes_batch(self.experiment, self.arm) else None,
+                "batch_size": chosen_batching(self.batching).batch_size if self.fixes_batch else None,
                 "drawn_together": dict(batch_sizes),
-                "flagged": partial.flagged(self.prompts),
-                "sha256": write_archive(self.archive, self.prompts, partial),
+                "flagged": packed.flagged,
+                "sha256": packed.sha256,
+                "archive_sha256": packed.archive_sha256,
+                "taken": taken,
             }
 
-    def _load(self) -> AnyGenerator:
+    def _take(self, partial: PartialShard) -> list[Taken]:
+        """Takes what exists already: from this shard's own archive, where it is damaged or has other rows, and from others."""
+        if self.is_fast:
+            return []  # Nothing is generated: it is made again as fast as it is found.
+        others = [source for source in self.sources if source.archive != self.archive]
+        if self.fixes_batch and others and not self.batching.exists():
+            _ = self.generator  # Fixes the batching.
+        if self.fixes_batch and not self.batching.exists():
+            return []
+        batching = chosen_batching(self.batching) if self.fixes_batch else None
+        take_intact(self.archive, self.prompts, partial, self._own_batch_size())
+        return take_samples(others, self.prompts, partial, batching)
+
+    def _own_batch_size(self) -> int | None:
+        """Batch size of the images in this shard's archive, if it can change a pixel; the smallest one if memory ran out."""
+        if not self.fixes_batch:
+            return None
+        found = load_manifest(self.kept).drawn_together if self.kept.exists() else {}
+        return min(found, default=chosen_batching(self.batching).batch_size)
+
+    @cached_property
+    def sources(self) -> list[Source]:
+        return list(scan_sources(self.experiment, self.arm, self.identity.digest))
+
+    @cached_property
+    def generator(self) -> AnyGenerator:
         if not is_unchanged(self.experiment, self.model, self.table):
             raise InputError(
                 f"models: {self.arm.model}: its files have changed since check_model validated them. If this is intended, remove "
@@ -117,10 +186,17 @@ class ShardRun:
         if isinstance(generator, BatchedGenerator):
             captions = [prompt.caption for prompt in self.table]
             batching = generator.plan(captions, self.experiment.config.shard_size, self.batch_size)
-            if fixes_batch(self.experiment, self.arm):
-                batching = fixed_batching(self.experiment.paths.batching(self.arm.name), batching)
+            if self.fixes_batch:
+                batching = fixed_batching(self.batching, self._as_existing(batching))
             generator.batching = batching
         return generator
+
+    def _as_existing(self, planned: Batching) -> Batching:
+        """Where the batch size is open, that of existing images with the same padding, so that they can be taken."""
+        if self.batch_size is not None or self.batching.exists():
+            return planned
+        same = [each for each in batchings_of(self.sources) if each.prompt_length == planned.prompt_length]
+        return same[0] if same else planned
 
     def _manifest(self, packed: dict[str, Any], history: History) -> Manifest:
         attempts = history.attempts()

@@ -1,6 +1,5 @@
 """Shards in progress: resumable folders of finished samples."""
 
-import contextlib
 import hashlib
 import io
 import json
@@ -8,20 +7,18 @@ import logging
 import shutil
 import zipfile
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from emudrift.config.paths import ExperimentPaths, existing
 from emudrift.data.image_io import encode_png
 from emudrift.data.prompts import Prompt
 from emudrift.errors import InputError
 from emudrift.generation.interface import GeneratedImage
-from emudrift.runtime.atomic_files import TEMPORARY_PREFIX, write_bytes_atomically
-from emudrift.runtime.locks import living_holder_of
+from emudrift.runtime.atomic_files import write_bytes_atomically
 
 logger = logging.getLogger(__name__)
 
@@ -50,6 +47,11 @@ class Identity:
             "fingerprint": self.fingerprint,
             "model_digest": self.digest,
         }
+
+    def matches(self, record: Mapping[str, Any], prompt: Prompt) -> bool:
+        """Whether a sample's whole record is of this identity and prompt."""
+        varying = ("sha256", "flagged", "drawn_together")
+        return {key: value for key, value in record.items() if key not in varying} == self.record(prompt)
 
 
 @dataclass(frozen=True)
@@ -82,14 +84,19 @@ class PartialShard:
         members = {IMAGE: encode_png(generated.image)}
         if generated.tokens is not None:
             members[TOKENS] = _npy(generated.tokens)
+        self.write_members(prompt, members, generated.flagged, generated.effective_batch_size)
+
+    def write_members(
+        self, prompt: Prompt, members: Mapping[str, bytes], flagged: bool, effective_batch_size: int | None
+    ) -> None:
+        """Writes a sample from its encoded members (image, tokens). Raises InputError if the disk is full."""
         record = self.identity.record(prompt)
         record["sha256"] = {ending: hashlib.sha256(data).hexdigest() for ending, data in members.items()}
-        if generated.flagged:
+        if flagged:
             record["flagged"] = True
-        if generated.effective_batch_size is not None:
-            record["drawn_together"] = generated.effective_batch_size
-        members[RECORD] = _record_bytes(record)
-        for ending, data in members.items():
+        if effective_batch_size is not None:
+            record["drawn_together"] = effective_batch_size
+        for ending, data in {**members, RECORD: _record_bytes(record)}.items():
             write_bytes_atomically(self.folder / f"{prompt.prompt_id}{ending}", data)
 
     def read(self, prompt: Prompt) -> dict[str, bytes] | None:
@@ -97,9 +104,8 @@ class PartialShard:
         try:
             record = self._read_record(prompt)
             record.pop("drawn_together", None)  # Depends on the available memory, so it is not part of the archive.
-            data, sums = _record_bytes(record), record.pop("sha256")
-            record.pop("flagged", None)
-            if record != self.identity.record(prompt):
+            data, sums = _record_bytes(record), record["sha256"]
+            if not self.identity.matches(record, prompt):
                 return None
             members = {ending: (self.folder / f"{prompt.prompt_id}{ending}").read_bytes() for ending in sums}
         except (FileNotFoundError, json.JSONDecodeError, UnicodeDecodeError, KeyError, AttributeError):
@@ -162,18 +168,9 @@ class PartialShard:
         return max((path.stat().st_mtime for path in self.folder.glob(f"[!.]*{RECORD}")), default=None)
 
     def tidy(self) -> None:
-        """Removes the samples of a finished shard. Its tokens are kept until the experiment's report is written.
-
-        If Snakemake is killed, it does not register jobs that finish afterwards, so the next run repeats such a shard; with the
-        tokens, it only needs to be decoded.
-        """
+        """Removes everything: the shard is packed."""
         # A file that cannot be removed (e.g. still held open by a file server) must not fail a finished shard.
-        with contextlib.suppress(OSError):
-            for path in [*self.folder.iterdir(), *self.folder.glob(f"{_TOKEN_FOLDER}/{TEMPORARY_PREFIX}*")]:
-                if path.name != _TOKEN_FOLDER:
-                    path.unlink()
-            if not (self.folder / _TOKEN_FOLDER).is_dir():
-                self.folder.rmdir()
+        shutil.rmtree(self.folder, ignore_errors=True)
 
     def _check_size(self, prompt: Prompt, size: tuple[int, ...]) -> None:
         if self.size is not None and tuple(size) != self.size:
@@ -183,17 +180,6 @@ class PartialShard:
 def count_samples(partial: Path) -> int:
     """Number of finished samples in a shard's folder, by file names only."""
     return sum(1 for _ in partial.glob(f"[!.]*{RECORD}"))
-
-
-def forget_finished(paths: ExperimentPaths) -> None:
-    """Removes what `PartialShard.tidy` kept, for every shard with archive and manifest."""
-    for folder, shard in existing(paths.partial("{arm}", "{rows}")):
-        if (
-            paths.archive(**shard).exists()
-            and paths.manifest(**shard).exists()
-            and living_holder_of(paths.lock(**shard)) is None
-        ):
-            shutil.rmtree(folder)
 
 
 def _record_bytes(record: dict[str, Any]) -> bytes:

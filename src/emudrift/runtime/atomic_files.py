@@ -1,6 +1,7 @@
 """Atomic file writes: to a temporary file in the same folder, flushed to disk, then renamed."""
 
 import errno
+import hashlib
 import os
 import uuid
 from collections.abc import Iterator
@@ -20,13 +21,52 @@ _HINTS = {
 }
 
 
+def checksum_file(path: Path) -> Path:
+    """Next to a file: its sha256, in the format of `sha256sum`."""
+    return path.with_name(f"{path.name}.sha256")
+
+
+def check_sha256(path: str | Path) -> None:
+    """Compares a file with the sha256 next to it; passes where there is none (files of version 0.2 and older).
+
+    Raises InputError if the file is not the one that was written, or cannot be read.
+    """
+    path = Path(path)
+    try:
+        said = checksum_file(path).read_bytes()
+    except FileNotFoundError:
+        return
+    except OSError as error:
+        raise InputError(f"cannot read {checksum_file(path)}: {(error.strerror or str(error)).lower()}") from error
+    if path.exists() and said != _checksum_line(path, path.name):
+        raise InputError(
+            f"{path}: is not what was written, by the sha256 next to it: damaged or edited; remove it and run again"
+        )
+
+
+def sha256_of(path: Path) -> str:
+    """Raises InputError if the file cannot be read."""
+    try:
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError as error:
+        raise InputError(f"cannot read {path}: {(error.strerror or str(error)).lower()}") from error
+
+
+def _checksum_line(path: Path, name: str) -> bytes:
+    return f"{sha256_of(path)}  {name}\n".encode()
+
+
 @contextmanager
-def atomic_path(path: str | Path) -> Iterator[Path]:
+def atomic_path(path: str | Path, checksum: bool = False) -> Iterator[Path]:
     """Yields a temporary path that is renamed to `path` when the `with` block ends, or removed if the block fails.
 
     The temporary name starts with `.tmp-`, keeps the suffix (which np.save and matplotlib depend on) and is in the same
     folder, since renames are atomic only within one file system. The folder is created if necessary. A killed process leaves
     at most the temporary file; an existing file at `path` is untouched until the rename.
+
+    Args:
+        checksum: also writes the file's sha256 next to it, before the rename, for `check_sha256`.
 
     Raises InputError, naming `path` and the reason, if the file cannot be written (disk full, no permission, ...).
     """
@@ -38,6 +78,8 @@ def atomic_path(path: str | Path) -> Iterator[Path]:
         yield temporary
         with open(temporary, "rb+") as file:
             os.fsync(file.fileno())
+        if checksum:
+            write_bytes_atomically(checksum_file(path), _checksum_line(temporary, path.name))
         os.replace(temporary, path)
     except OSError as error:
         # An OSError about another file (e.g. an input read inside the block) is passed on unchanged.
@@ -53,12 +95,12 @@ def atomic_path(path: str | Path) -> Iterator[Path]:
             temporary.unlink()
 
 
-def write_bytes_atomically(path: str | Path, data: bytes) -> None:
-    """Atomically writes `data` to `path`, replacing an existing file.
+def write_bytes_atomically(path: str | Path, data: bytes, checksum: bool = False) -> None:
+    """Atomically writes `data` to `path`, replacing an existing file; `checksum` as for `atomic_path`.
 
     Raises InputError, naming `path` and the reason, if the file cannot be written.
     """
-    with atomic_path(path) as temporary:
+    with atomic_path(path, checksum) as temporary:
         temporary.write_bytes(data)
 
 

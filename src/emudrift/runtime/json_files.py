@@ -7,7 +7,7 @@ from typing import Any, TypeVar
 from pydantic import TypeAdapter, ValidationError
 
 from emudrift.errors import InputError
-from emudrift.runtime.atomic_files import write_bytes_atomically
+from emudrift.runtime.atomic_files import check_sha256, write_bytes_atomically
 
 Record = TypeVar("Record")
 
@@ -22,6 +22,7 @@ def load_record(path: str | Path, kind: type[Record], remedy: str) -> Record:
     Raises:
         InputError: names the file, the key and what is wrong.
     """
+    check_sha256(Path(path))
     try:
         return TypeAdapter(kind).validate_python(json.loads(Path(path).read_text(encoding="utf-8")))
     except OSError as error:
@@ -40,6 +41,7 @@ def first_fault(error: ValidationError) -> str:
 
 def load_json(path: Path) -> Any:
     """Loads JSON written by another job. Raises InputError if it is missing or invalid."""
+    check_sha256(path)
     try:
         return json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
@@ -47,5 +49,6 @@ def load_json(path: Path) -> Any:
 
 
 def write_json(path: str | Path, content: dict[str, Any]) -> None:
-    """Atomically writes JSON with sorted keys."""
-    write_bytes_atomically(path, (json.dumps(content, indent=1, ensure_ascii=False, sort_keys=True) + "\n").encode())
+    """Atomically writes JSON with sorted keys, and its sha256 next to it."""
+    text = json.dumps(content, indent=1, ensure_ascii=False, sort_keys=True) + "\n"
+    write_bytes_atomically(path, text.encode(), checksum=True)

@@ -30,10 +30,10 @@ def ranking_extractor(experiment: Experiment) -> str:
     return next(experiment.extractor_name(each) for each in experiment.config.extractors if each.distance is not None)
 
 
-def archive_files(experiment: Experiment, block: RowRange) -> list[Path]:
-    """The archives of all arms that contain a block."""
+def manifest_files(experiment: Experiment, block: RowRange) -> list[Path]:
+    """The manifests of all arms' shards that contain a block."""
     shards = shards_of(experiment, block)
-    return [experiment.paths.archive(arm.name, shard.name) for arm in experiment.arms() for shard in shards]
+    return [experiment.paths.manifest(arm.name, shard.name) for arm in experiment.arms() for shard in shards]
 
 
 def feature_files(experiment: Experiment, arm: Arm, block: RowRange) -> list[Path]:

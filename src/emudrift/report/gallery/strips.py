@@ -22,7 +22,7 @@ from emudrift.features.feature_files import load_features
 from emudrift.generation.archives import read_archive
 from emudrift.report.gallery.grid_rows import GridRow, side_by_side
 from emudrift.report.gallery.row_blocks import feature_files, ranking_extractor, shards_of
-from emudrift.runtime.atomic_files import TEMPORARY_PREFIX, write_bytes_atomically
+from emudrift.runtime.atomic_files import TEMPORARY_PREFIX, checksum_file, write_bytes_atomically
 from emudrift.runtime.json_files import load_record
 from emudrift.runtime.locks import Lock
 
@@ -140,6 +140,7 @@ def remove_other_blocks(folder: Path, rows: Sequence[str]) -> None:
     for index in folder.glob("*.json"):
         if index.stem not in rows:
             index.unlink()
+            checksum_file(index).unlink(missing_ok=True)
             shutil.rmtree(index.with_suffix(""), ignore_errors=True)
 
 
@@ -173,7 +174,7 @@ def _write_block(experiment: Experiment, prompts: Sequence[Prompt], block: RowRa
     found = Block(
         rows=block.name, extractor=ranking_extractor(experiment), arms=[arm.name for arm in arms], prompts=shown
     )
-    write_bytes_atomically(index, (found.model_dump_json(indent=1) + "\n").encode())
+    write_bytes_atomically(index, (found.model_dump_json(indent=1) + "\n").encode(), checksum=True)
 
 
 def load_block(path: Path) -> Block:
