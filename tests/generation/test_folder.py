@@ -1,14 +1,19 @@
 """The folder generator: images that exist already find their prompts, and missing ones are listed."""
 
 import os
+from pathlib import Path
 
 import numpy as np
 import pytest
+from conftest import experiment
 from PIL import Image
 
+from emudrift.data.image_io import load_image
 from emudrift.data.prompts import Prompt
 from emudrift.errors import InputError
+from emudrift.generation import folder as module
 from emudrift.generation.folder import FolderGenerator, check_folder
+from emudrift.generation.registry import check_model, is_unchanged
 
 PROMPTS = [Prompt(row, f"p{row}", 100 + row, f"photos/COCO_{row}.jpg", 8, 8, "x", row) for row in range(4)]
 
@@ -89,3 +94,17 @@ def test_two_images_of_one_name_and_a_missing_folder_are_refused(folder):
         FolderGenerator(folder, None)
     with pytest.raises(InputError, match="is not a folder"):
         FolderGenerator(folder / "none", None)
+
+
+def test_images_are_hashed_once_and_then_known_by_size_and_time(tmp_path, folder, monkeypatch):
+    made = experiment(tmp_path, models=[{"name": "others", "generator": "folder", "images": str(folder)}])
+    recorded = check_model(made, "others", PROMPTS[:3])
+    read: list[Path] = []
+    monkeypatch.setattr(module, "load_image", lambda path: read.append(path) or load_image(path))
+    assert is_unchanged(made, recorded, PROMPTS)
+    assert read == []
+    os.utime(folder / "p0.png", (1, 1))
+    assert is_unchanged(made, recorded, PROMPTS), "a copy with another time is hashed again, and the same"
+    assert len(read) == 3
+    Image.new("RGB", (4, 6), (9, 0, 0)).save(folder / "p0.png")
+    assert not is_unchanged(made, recorded, PROMPTS)

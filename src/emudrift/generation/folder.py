@@ -55,6 +55,14 @@ class FolderGenerator:
             )
         return [path for _, path in found if path is not None]
 
+    def listing(self) -> str:
+        """sha256 over which file belongs to which name, with the size and modification time of each, without reading them."""
+        digest = hashlib.sha256()
+        for name, path in sorted(self._files.items()):
+            stat = path.stat()
+            digest.update(f"{name} {path.name} {stat.st_size} {stat.st_mtime_ns}\n".encode())
+        return digest.hexdigest()
+
     def generate(self, prompts: Sequence[Prompt]) -> Iterator[GeneratedImage]:
         for path in self.find_all(prompts):
             yield GeneratedImage(np.asarray(load_image(path)))
@@ -65,11 +73,13 @@ class FolderGenerator:
 
 def check_folder(images: Path, table: Path | None, prompts: Sequence[Prompt]) -> dict[str, Any]:
     """Finds, decodes and hashes the image of every prompt. Raises InputError if one is missing or damaged."""
-    digest = hashlib.sha256()
-    for path, prompt in zip(FolderGenerator(images, table).find_all(prompts), prompts, strict=True):
+    digest, folder = hashlib.sha256(), FolderGenerator(images, table)
+    listing = folder.listing()
+    for path, prompt in zip(folder.find_all(prompts), prompts, strict=True):
         load_image(path)
         digest.update(f"{prompt.prompt_id} {hashlib.sha256(path.read_bytes()).hexdigest()}\n".encode())
-    return {"digest": digest.hexdigest(), "files": {"images": len(prompts)}, "revisions": {}}
+    files = {"images": len(prompts), "listing": listing}
+    return {"digest": digest.hexdigest(), "files": files, "revisions": {}}
 
 
 def _by_name(folder: Path) -> dict[str, Path]:
@@ -109,8 +119,7 @@ def check_model(experiment: Experiment, model: FolderModel, prompts: Sequence[Pr
 
 
 def model_is_unchanged(experiment: Experiment, model: FolderModel, files: dict[str, Any]) -> bool:
-    """Always False: the images have to be matched and hashed again."""
-    return False
+    return FolderGenerator(*_places(experiment, model)).listing() == files.get("listing")
 
 
 def load_model(experiment: Experiment, model: FolderModel, arm: Arm) -> FolderGenerator:
