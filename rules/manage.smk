@@ -3,6 +3,8 @@ which Snakemake takes for an output: with one they would run once and never agai
 
 snakemake plan -c 1                                     shards, images, GPU-hours and disk space per arm; runs nothing
 snakemake status -c 1                                   during a run: rate, time left, the last error of each shard that stopped
+snakemake verify -c 4                                   reads all that is finished, and says what is damaged
+snakemake leftovers -c 1                                what the config no longer names, with sizes; removes nothing
 ARM=base-cfg3 ROWS=000000-000500 snakemake remove_images -c 1     start over: without ROWS the whole arm
 """
 
@@ -10,6 +12,8 @@ ARM=base-cfg3 ROWS=000000-000500 snakemake remove_images -c 1     start over: wi
 localrules:
     plan,
     status,
+    leftovers,
+    verify,
     remove_images,
 
 
@@ -31,6 +35,27 @@ rule status:
         "../envs/emudrift.yaml"
     shell:
         "python scripts/status.py --log {log:q}"
+
+
+rule leftovers:
+    log:
+        paths.log("leftovers"),
+    retries: 0
+    conda:
+        "../envs/emudrift.yaml"
+    shell:
+        "python scripts/leftovers.py --log {log:q}"
+
+
+rule verify:
+    log:
+        paths.log("verify"),
+    retries: 0
+    conda:
+        "../envs/emudrift.yaml"
+    threads: ALL_CORES
+    shell:
+        "python scripts/verify.py --threads {threads} --log {log:q}"
 
 
 rule remove_images:

@@ -11,7 +11,7 @@ from emudrift.generation.remove_images import remove_images, same_images_elsewhe
 def main() -> None:
     parser = door.parser(__doc__)
     parser.add_argument(
-        "--arm", required=True, help="its name in results/<name>/images, with or without the fingerprint"
+        "--arm", required=True, help="its name, with or without the fingerprint; or what snakemake leftovers lists"
     )
     parser.add_argument("--rows", help="one shard, such as 000000-000500; default: all")
     door.enter(remove, parser.parse_args())

@@ -1,6 +1,5 @@
 """What is finished stays finished: no forced, late or repeated job, and no change of a label, generates an image again."""
 
-import json
 import shutil
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
@@ -22,6 +21,7 @@ from emudrift.generation.interface import Batching, GeneratedImage
 from emudrift.generation.manifest import load_manifest
 from emudrift.generation.remove_images import remove_images, same_images_elsewhere
 from emudrift.generation.run_shard import run_shard
+from emudrift.runtime.json_files import write_json
 
 DIGEST = "d" * 64
 
@@ -74,8 +74,7 @@ class Group:
         made.paths = replace(made.paths, results=self.folder / "results" / made.config.name)
         write_prompts(prompt_table_of(made), made.paths.prompts)
         for model in made.model_names:
-            made.paths.model_record(model).parent.mkdir(parents=True, exist_ok=True)
-            made.paths.model_record(model).write_text(json.dumps({"digest": digest, "revisions": {}, "model": model}))
+            write_json(made.paths.model_record(model), {"digest": digest, "revisions": {}, "model": model})
         return made
 
     def run(self, experiment: Experiment, shard: int | str = 0, arm: int = 0, batch_size: int | None = None) -> int:
@@ -271,7 +270,7 @@ def test_an_arm_that_the_config_no_longer_names_can_be_removed(group):
     group.run(made)
     folder = archive_of(made).parent
     other = group.experiment(guidance_scales=[2])
-    with pytest.raises(InputError, match=f"no longer in the config: {folder.name}"):
+    with pytest.raises(InputError, match=f"; left over .*: {folder.name}"):
         remove_images(other, "base", None)
     assert remove_images(other, folder.name, None) == [made.shards()[0].name]
     assert not folder.exists()

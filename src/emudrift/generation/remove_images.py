@@ -5,11 +5,12 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from emudrift.config.experiment import Experiment
-from emudrift.config.paths import existing
+from emudrift.config.paths import ExperimentPaths, existing
 from emudrift.config.row_range import RowRange
 from emudrift.errors import InputError
 from emudrift.generation.archives import remove_leftovers
 from emudrift.generation.existing_samples import scan_sources
+from emudrift.generation.leftovers import ARM, SHARD, Leftover, scan_leftovers
 from emudrift.generation.manifest import load_manifest
 from emudrift.runtime.atomic_files import checksum_file
 from emudrift.runtime.locks import living_holder_of
@@ -19,10 +20,10 @@ def remove_images(experiment: Experiment, arm: str, rows: str | None) -> list[st
     """Removes the images of an arm, or of one of its shards, finished or not, and everything computed from them.
 
     The next run regenerates them. Features, distances and tables must go as well, since Snakemake would not notice a missing
-    archive as long as they exist. Of an arm that the config no longer names, nothing is regenerated.
+    archive as long as they exist. What `scan_leftovers` finds is removed by itself, since nothing is made of it any more.
 
     Args:
-        arm: its name, with or without its fingerprint; or any folder of the experiment's images.
+        arm: its name, with or without its fingerprint; or what a leftover is called.
         rows: name of a shard, or None for all.
 
     Returns:
@@ -31,6 +32,9 @@ def remove_images(experiment: Experiment, arm: str, rows: str | None) -> list[st
     Raises:
         InputError: there is no such arm or shard, or a job is running on it.
     """
+    for leftover in scan_leftovers(experiment):
+        if (arm, rows or "") == (leftover.arm, leftover.rows):
+            return _remove_leftover(experiment, leftover)
     name, paths = _arm_name(experiment, arm), experiment.paths
     there = _shards_of(experiment, name)
     chosen = sorted(there) if rows is None else [rows]
@@ -38,10 +42,7 @@ def remove_images(experiment: Experiment, arm: str, rows: str | None) -> list[st
         raise InputError(
             f"{paths.images(name)}: has no shard {rows!r}; its shards are {', '.join(sorted(there)) or 'none'}"
         )
-    for shard in chosen:
-        holder = living_holder_of(paths.lock(name, shard))
-        if holder is not None:
-            raise InputError(f"{paths.images(name) / shard}: {holder} is working on it; stop that job first")
+    _refuse_living(paths, name, chosen)
     for shard in chosen:
         remove_leftovers(paths.archive(name, shard))
         _remove(paths.of_shard(name, shard))
@@ -52,20 +53,18 @@ def remove_images(experiment: Experiment, arm: str, rows: str | None) -> list[st
     _remove(paths.made_of_all_arms())
     if rows is None:
         _remove([paths.batching(name)])
-    for folder in paths.folders_of_images(name):
-        if folder.is_dir() and not any(folder.iterdir()):
-            folder.rmdir()
+    _remove_empty(paths, name)
     return chosen
 
 
 def same_images_elsewhere(experiment: Experiment, arm: str, rows: str | None) -> list[Path]:
     """Archives, other than those that `remove_images` removes, from which the next run would take the same images.
 
-    Empty for an arm that the config does not name. Raises InputError if there is no such arm.
+    None for what is left over. Raises InputError if there is no such arm.
     """
-    name, paths = _arm_name(experiment, arm), experiment.paths
-    if name not in [each.name for each in experiment.arms()]:
+    if (arm, rows or "") in [(leftover.arm, leftover.rows) for leftover in scan_leftovers(experiment)]:
         return []
+    name, paths = _arm_name(experiment, arm), experiment.paths
     chosen = [each for each in _shards_of(experiment, name) if rows in (None, each)]
     removed = {
         path.with_suffix(".tar")
@@ -83,20 +82,39 @@ def same_images_elsewhere(experiment: Experiment, arm: str, rows: str | None) ->
     ]
 
 
+def _remove_leftover(experiment: Experiment, leftover: Leftover) -> list[str]:
+    paths = experiment.paths
+    shards = sorted(_shards_of(experiment, leftover.arm)) if leftover.what == ARM else [leftover.rows or leftover.arm]
+    if leftover.what in (ARM, SHARD):
+        _refuse_living(paths, leftover.arm, shards)
+    _remove(leftover.files)
+    _remove_empty(paths, leftover.arm)
+    for folder in {folder for path in leftover.files for folder in path.parents if paths.results in folder.parents}:
+        if folder.is_dir() and not any(path.is_file() for path in folder.rglob("*")):
+            shutil.rmtree(folder)
+    return shards
+
+
+def _refuse_living(paths: ExperimentPaths, arm: str, shards: Iterable[str]) -> None:
+    for shard in shards:
+        holder = living_holder_of(paths.lock(arm, shard))
+        if holder is not None:
+            raise InputError(f"{paths.images(arm) / shard}: {holder} is working on it; stop that job first")
+
+
+def _remove_empty(paths: ExperimentPaths, arm: str) -> None:
+    for folder in paths.folders_of_images(arm):
+        if folder.is_dir() and not any(folder.iterdir()):
+            folder.rmdir()
+
+
 def _arm_name(experiment: Experiment, arm: str) -> str:
-    names = [
-        each.name for each in experiment.arms() if arm in (each.name, each.name.removesuffix(f"-{each.fingerprint}"))
-    ]
-    there = [found["arm"] for _, found in existing(experiment.paths.images("{arm}"))]
-    if not names and arm in there:
-        return arm
-    if not names:
-        left = sorted(set(there) - {each.name for each in experiment.arms()})
-        others = f"; no longer in the config: {', '.join(left)}" if left else ""
-        raise InputError(
-            f"there is no arm {arm!r}; the arms are {', '.join(a.name for a in experiment.arms())}{others}"
-        )
-    return names[0]
+    for each in experiment.arms():
+        if arm in (each.name, each.name.removesuffix(f"-{each.fingerprint}")):
+            return each.name
+    others = sorted({leftover.arm for leftover in scan_leftovers(experiment)})
+    left = f"; left over (snakemake leftovers -c 1): {', '.join(others)}" if others else ""
+    raise InputError(f"there is no arm {arm!r}; the arms are {', '.join(a.name for a in experiment.arms())}{left}")
 
 
 def _shards_of(experiment: Experiment, name: str) -> set[str]:

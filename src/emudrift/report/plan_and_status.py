@@ -12,6 +12,7 @@ from rich.text import Text
 from emudrift.config.arm import Arm
 from emudrift.config.experiment import SELECTIONS, Experiment
 from emudrift.errors import InputError
+from emudrift.generation.leftovers import Leftover
 from emudrift.generation.progress_of_arms import ArmState
 from emudrift.runtime.terminal import duration, table
 
@@ -158,6 +159,21 @@ def status_view(experiment: Experiment, states: Sequence[ArmState]) -> list[Rend
     view += ["", f"stopped before completion, not running now ({len(failed)}):", *failed] if failed else []
     view += ["", Text(f"logs: {experiment.paths.logs}", style="dim")] if failed else []
     return view
+
+
+def leftovers_view(experiment: Experiment, found: Sequence[Leftover]) -> list[RenderableType]:
+    """The output of `snakemake leftovers`."""
+    if not found:
+        return [f"nothing is left over in {experiment.paths.results}: the config names all of it"]
+    rows = [{"command": each.command, "what": each.what, "MB": f"{each.size / 1e6:,.1f}"} for each in found]
+    total = sum(each.size for each in found)
+    return [
+        f"in {experiment.paths.results}, not named by {experiment.config_path.name}; each is removed by:",
+        "",
+        table(rows),
+        "",
+        f"{total / 1e9:,.2f} GB in all; images that another setting asks for again are taken from here, not generated",
+    ]
 
 
 def _counts(state: ArmState) -> dict[str, object]:

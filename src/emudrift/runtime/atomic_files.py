@@ -11,6 +11,7 @@ from pathlib import Path
 from emudrift.errors import InputError
 
 TEMPORARY_PREFIX = ".tmp-"
+CHECKSUM_ENDING = ".sha256"
 
 _HINTS = {
     errno.ENOSPC: "free some space and run again",
@@ -23,7 +24,7 @@ _HINTS = {
 
 def checksum_file(path: Path) -> Path:
     """Next to a file: its sha256, in the format of `sha256sum`."""
-    return path.with_name(f"{path.name}.sha256")
+    return path.with_name(f"{path.name}{CHECKSUM_ENDING}")
 
 
 def check_sha256(path: str | Path) -> None:

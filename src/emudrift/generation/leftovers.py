@@ -1,0 +1,94 @@
+"""What earlier settings made and the config no longer names, found by the patterns of `config.paths`: nothing else is touched."""
+
+from collections import defaultdict
+from dataclasses import dataclass
+from pathlib import Path
+
+from emudrift.config.experiment import Experiment
+from emudrift.config.paths import existing
+from emudrift.runtime.atomic_files import checksum_file
+
+ARM, SHARD = "arm", "shard"
+
+
+@dataclass(frozen=True)
+class Leftover:
+    """Files that belong together, and what `remove_images` calls them.
+
+    Attributes:
+        arm: as in ARM=...: a folder of images, or a path inside the results.
+        rows: as in ROWS=...: a shard; "" for all.
+        what: for people.
+    """
+
+    arm: str
+    rows: str
+    what: str
+    files: tuple[Path, ...]
+
+    @property
+    def size(self) -> int:
+        """Bytes."""
+        return sum(_size(path) for path in self.files)
+
+    @property
+    def command(self) -> str:
+        return f"ARM={self.arm} " + (f"ROWS={self.rows} " if self.rows else "") + "snakemake remove_images -c 1"
+
+
+def scan_leftovers(experiment: Experiment) -> list[Leftover]:
+    """Arms, shards, features, measurements, prompt tables, models and tables that the config does not name, in this order."""
+    paths = experiment.paths
+    arms, extractors = {arm.name for arm in experiment.arms()}, set(experiment.extractor_names)
+    shards, sizes = {shard.name for shard in experiment.shards()}, {str(n) for n in experiment.config.sample_sizes}
+    metrics = {metric for metric, _ in experiment.metric_jobs()}
+    groups: dict[tuple[int, str, str, str], set[Path]] = defaultdict(set)
+
+    def add(order: int, arm: str, rows: str, what: str, path: Path) -> None:
+        groups[order, arm, rows, what] |= {each for each in (path, checksum_file(path)) if each.exists()}
+
+    for path, names in existing(paths.images("{arm}")):
+        if names["arm"] not in arms:
+            add(0, names["arm"], "", ARM, path)
+    for pattern in paths.of_shard("{arm}", "{rows}"):
+        for path, names in existing(pattern):
+            if names["arm"] in arms and names["rows"] not in shards:
+                add(1, names["arm"], names["rows"], SHARD, path)
+    for pattern in paths.set_aside_files("{arm}", "{rows}"):
+        for path, names in existing(pattern):
+            if names["arm"] in arms:
+                add(2, _inside(path.parent, paths.results), "", "images of other prompts or weights", path)
+    for pattern in [*paths.made_of_images("{arm}"), paths.captions("{extractor}", "{rows}")]:
+        for path, names in existing(pattern):
+            if names.get("arm") not in arms | {None}:
+                add(0, names["arm"], "", ARM, path)
+            elif names.get("extractor") not in extractors | {None} or names.get("metric") not in metrics | {None}:
+                # features/<extractor>, metrics/<metric>, ...
+                add(3, "/".join(path.relative_to(paths.results).parts[:2]), "", "of an extractor or a metric", path)
+            elif names.get("rows") not in shards | {None}:
+                where = (
+                    (1, names["arm"], names["rows"], SHARD) if "arm" in names else (4, "captions", "", "other shards")
+                )
+                add(*where, path)
+            elif names.get("n") not in sizes | {None}:
+                add(4, f"n-{names['n']}", "", "of another N", path)
+    for pattern in (paths.prompt_table("{key}"), paths.results / "prompts.parquet"):
+        for path, _ in existing(pattern):
+            if path != paths.prompts:
+                add(5, path.name, "", "prompts of other settings", path)
+    for path, names in existing(paths.model_record("{model}")):
+        if names["model"] not in experiment.model_names:
+            add(5, _inside(path, paths.results), "", "model", path)
+    for path in (paths.metric_table, paths.metric_differences):
+        if path.exists() and not metrics:
+            add(5, path.name, "", "table", path)
+    return [Leftover(*key[1:], tuple(sorted(groups[key]))) for key in sorted(groups)]
+
+
+def _inside(path: Path, folder: Path) -> str:
+    return path.relative_to(folder).as_posix()
+
+
+def _size(path: Path) -> int:
+    files = path.rglob("*") if path.is_dir() else [path]
+    return sum(file.stat().st_size for file in files if file.is_file())
