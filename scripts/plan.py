@@ -6,6 +6,7 @@ import door
 
 from emudrift.config.experiment import Experiment
 from emudrift.report.plan_and_status import plan_view
+from emudrift.report.snakemake_plan import agreement_view, shards_of_dry_run
 from emudrift.generation.progress_of_arms import survey
 from emudrift.runtime.terminal import show
 
@@ -16,7 +17,11 @@ def main() -> None:
 
 def plan(arguments: argparse.Namespace) -> None:
     experiment = Experiment.load(arguments.config)
-    show(*plan_view(experiment, survey(experiment)))
+    states = survey(experiment)
+    show(*plan_view(experiment, states))
+    # Without images there is nothing to disagree about.
+    if any(state.images for state in states):
+        show(*agreement_view(states, shards_of_dry_run(experiment)))
 
 
 if __name__ == "__main__":

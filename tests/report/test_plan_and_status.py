@@ -23,6 +23,7 @@ from emudrift.generation.progress_of_arms import survey
 from emudrift.generation.remove_images import remove_images
 from emudrift.report import plan_and_status as module
 from emudrift.report.plan_and_status import expected_rate, plan_view, power_view, status_view
+from emudrift.report.snakemake_plan import agreement_view
 from emudrift.runtime.jobs import this_job
 from emudrift.runtime.locks import Lock
 from emudrift.runtime.progress import Progress
@@ -159,14 +160,33 @@ def test_status_names_who_works_and_the_last_error_of_what_stopped(experiment):
     assert "finetuned, guidance 1, 000000-000010: killed: ended without a record" in after
 
 
-def test_a_finished_shard_whose_archive_or_manifest_was_lost_is_named(experiment):
+def test_a_finished_shard_whose_archive_was_lost_is_named(experiment):
+    """One whose manifest was lost still has its images: its job verifies them and writes the manifest again."""
     for shard, lost in ((0, experiment.paths.archive), (1, experiment.paths.manifest)):
         finish(experiment, 0, shard)
         lost(*names(experiment, 0, shard)).unlink()
     text = plain(*status_view(experiment, survey(experiment)))
-    assert "stopped before completion, not running now (2):" in text
-    for rows in ("000000-000010", "000010-000020"):
-        assert f"base, guidance 1, {rows}: finished, but its archive or manifest is missing" in text
+    assert "stopped before completion, not running now (1):" in text
+    assert "base, guidance 1, 000000-000010: finished, but its archive is missing; snakemake -c 1 -f" in text
+    assert row(text, "base, guidance 1")[:2] == ["1", "0"]
+
+
+def test_a_plan_says_where_snakemake_plans_otherwise(experiment):
+    for shard in (0, 1, 2):
+        finish(experiment, 0, shard)
+    archive = experiment.paths.archive(*names(experiment, 0, 2))
+    archive.unlink()
+    states = survey(experiment)
+    everything = {(state.arm.name, each.shard.name) for state in states for each in state.shards}
+    done = {names(experiment, 0, 0), names(experiment, 0, 1)}
+    assert agreement_view(states, everything - done) == []
+    text = plain(*agreement_view(states, everything - {names(experiment, 0, 1)}))
+    assert "snakemake -n also lists 1 finished shards" in text
+    assert "not there" not in text
+    text = plain(*agreement_view(states, everything - done - {names(experiment, 0, 2)}))
+    assert f"{names(experiment, 0, 2)[0]} 000020-000030: finished, but its archive is missing" in text
+    assert "also lists" not in text
+    assert "snakemake -n fails: no such" in plain(*agreement_view(states, "no such"))
 
 
 def test_starting_over_removes_one_shard_or_one_arm_and_nothing_else(experiment):

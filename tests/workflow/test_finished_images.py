@@ -88,6 +88,7 @@ def test_results_copied_without_their_times_generate_nothing(shards, new_workflo
     for path in [*copy.results.glob("prompts*"), *copy.results.glob("models/*")]:
         os.utime(path, (later, later))
     assert len(copy.planned()["generate_shard"]) == 2
+    assert "also lists 2 finished shards" in copy.workflow.snakemake("plan", config=copy.config).stdout
     assert copy.run() == 0
     assert copy.state() == shards.before
     assert copy.planned() == {}

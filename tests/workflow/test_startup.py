@@ -108,6 +108,7 @@ def test_no_job_on_real_input_loads_more_than_it_computes_with(study, tmp_path):
         ("check_experiment", [], NOTHING),
         ("plan", [], TABLES),  # It reads the comparison of the run before.
         ("status", [], NOTHING),
+        ("leftovers", [], NOTHING),
         ("generate_shard", [*arm, *shard, "--batch-size", "8"], LANGUAGE_MODEL),
         ("extract_features", [*arm, *shard, *features], NETWORK),
         ("compute_fid", [*arm, "--extractor", extractor, "--selection", "full", "--n", "10"], NOTHING),
@@ -127,6 +128,7 @@ def test_no_job_on_real_input_loads_more_than_it_computes_with(study, tmp_path):
         ("report", [], TABLES),
         ("write_rating_pages", [], NOTHING),
         ("generate_shard", [*arm, *shard, "--batch-size", "8"], NOTHING),  # It finds it finished.
+        ("verify", [], NOTHING),
         ("remove_images", [*arm, *shard], NOTHING),
         ("plan", [], NOTHING),
     ]

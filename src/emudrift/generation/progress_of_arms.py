@@ -3,14 +3,18 @@
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 import pyarrow.parquet as pq
 
 from emudrift.config.arm import Arm
 from emudrift.config.experiment import Experiment
 from emudrift.config.row_range import RowRange
+from emudrift.data.prompts import load_prompts
 from emudrift.generation.attempts import FINISHED, KILLED, RUNNING, Attempt, History, images_per_hour
+from emudrift.generation.existing_samples import scan_sources
 from emudrift.generation.shards import count_samples
+from emudrift.runtime.json_files import load_json
 from emudrift.runtime.locks import living_holder_of
 
 
@@ -21,7 +25,7 @@ class ShardState:
     Attributes:
         total: number of images when complete.
         images: number of finished images.
-        done: its archive and manifest exist.
+        done: its archive exists.
         rate: images per hour in the attempt that generated most of it; None if there are no images.
         worker: description of the job that holds its lock; None if there is none.
         error: how its last attempt ended, if that left it unfinished.
@@ -71,11 +75,12 @@ def survey(experiment: Experiment) -> list[ArmState]:
 
 def _shard_state(experiment: Experiment, arm: Arm, shard: RowRange, rows: int | None) -> ShardState:
     paths = experiment.paths
-    archive, manifest = paths.archive(arm.name, shard.name), paths.manifest(arm.name, shard.name)
+    archive = paths.archive(arm.name, shard.name)
     total = shard.stop - shard.start if rows is None else max(0, min(shard.stop, rows) - shard.start)
     attempts = History(paths.attempts(arm.name, shard.name)).attempts()
     try:
-        size = archive.stat().st_size if manifest.exists() else 0
+        # Snakemake deletes the manifest of a job that it runs again; the archive and the copy of its manifest stay.
+        size = archive.stat().st_size
     except FileNotFoundError:
         size = 0
     done = size > 0
@@ -88,7 +93,7 @@ def _shard_state(experiment: Experiment, arm: Arm, shard: RowRange, rows: int | 
         done,
         _rate(attempts, images),
         None if holder is None else str(holder),
-        None if done or holder is not None else _error(attempts),
+        None if done or holder is not None else _error(attempts, paths.manifest(arm.name, shard.name)),
         size,
     )
 
@@ -101,10 +106,29 @@ def _rate(attempts: Sequence[Attempt], images: int) -> float | None:
     return images_per_hour(attempts)
 
 
-def _error(attempts: Sequence[Attempt]) -> str | None:
+def _error(attempts: Sequence[Attempt], manifest: Path) -> str | None:
     """How the last attempt at an unfinished shard ended; None if there was none."""
     if not attempts:
         return None
     if attempts[-1].reason == FINISHED:
-        return "finished, but its archive or manifest is missing; if the archive is, remove the manifest as well and run again"
+        again = f"; snakemake -c 1 -f {manifest} generates its images again" if manifest.exists() else ""
+        return f"finished, but its archive is missing{again}"
     return KILLED if attempts[-1].reason == RUNNING else attempts[-1].reason
+
+
+def count_existing(experiment: Experiment, state: ArmState) -> int:
+    """How many of an arm's missing images exist in other archives, from where they are taken; at most, since captions and seeds
+    are compared when they are taken. 0 as long as the prompt table or the model's record is missing."""
+    paths, model = experiment.paths, experiment.model(state.arm.model)
+    missing = [shard for shard in state.shards if not shard.done]
+    record = paths.model_record(state.arm.model)
+    if not missing or model.is_fast() or not paths.prompts.exists() or not record.exists():
+        return 0
+    sources = scan_sources(experiment, state.arm, load_json(record)["digest"])
+    images = {prompt_id for source in sources if source.archive.exists() for prompt_id in source.manifest.sha256}
+    ids = [prompt.prompt_id for prompt in load_prompts(paths.prompts)] if images else []
+    found = 0
+    for shard in missing:
+        there = sum(prompt_id in images for prompt_id in ids[shard.shard.start : shard.shard.stop])
+        found += max(0, there - shard.images)
+    return found

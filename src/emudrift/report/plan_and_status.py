@@ -13,7 +13,7 @@ from emudrift.config.arm import Arm
 from emudrift.config.experiment import SELECTIONS, Experiment
 from emudrift.errors import InputError
 from emudrift.generation.leftovers import Leftover
-from emudrift.generation.progress_of_arms import ArmState
+from emudrift.generation.progress_of_arms import ArmState, count_existing
 from emudrift.runtime.terminal import duration, table
 
 ASSUMED_RATE = 400.0
@@ -71,11 +71,13 @@ def expected_bytes(arm: Arm, states: Sequence[ArmState]) -> float:
 def plan_view(experiment: Experiment, states: Sequence[ArmState]) -> list[RenderableType]:
     """The output of `snakemake plan`."""
     rows, hours, needed = [], 0.0, 0.0
+    existing = {state.arm.name: count_existing(experiment, state) for state in states}
     for state in states:
-        rate, left = expected_rate(experiment, state.arm, states), state.total - state.images
+        rate = expected_rate(experiment, state.arm, states)
+        left = state.total - state.images - existing[state.arm.name]
         known = math.isfinite(rate.images_per_hour)
         hours += left / rate.images_per_hour
-        needed += left * expected_bytes(state.arm, states)
+        needed += (state.total - state.images) * expected_bytes(state.arm, states)
         rows.append(
             _counts(state)
             | {
@@ -94,6 +96,8 @@ def plan_view(experiment: Experiment, states: Sequence[ArmState]) -> list[Render
         f"{_device_hours(experiment)} left for generation: {hours:,.1f}{unsaid}",
         f"disk space still needed: {needed / 1e9:,.1f} GB of {free / 1e9:,.1f} GB free in {folder}",
     ]
+    if copied := sum(existing.values()):
+        view.append(f"{copied:,} images exist in other archives and are taken from there, not generated")
     if needed > free:
         warning = "not enough disk space; shards stop when the disk is full and can be resumed once there is space"
         view.append(Text(f"WARNING: {warning}", style="yellow"))
