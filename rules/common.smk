@@ -18,6 +18,7 @@ from emudrift.config.row_range import RowRange
 from emudrift.errors import InputError
 from emudrift.evaluation.human.study import design_study, imported_tables
 from emudrift.report.gallery import row_blocks
+from emudrift.runtime.permissions import refuse_read_only
 from emudrift.runtime.terminal import fail
 
 if len(workflow.configfiles) > 1:
@@ -50,6 +51,11 @@ with open(CONFIG, encoding="utf-8") as file:
 
 # As short as they can be: Snakemake runs in the repository.
 paths = experiment.paths = experiment.paths.seen_from(workflow.basedir)
+if workflow.is_main_process and not workflow.dryrun:
+    try:
+        refuse_read_only(paths.results)
+    except InputError as error:
+        fail(str(error))
 CHECKS_FIRST = 10
 ALL_CORES = 1000  # Snakemake gives a local job as many as there are.
 GPUS = 1 if experiment.config.device == "cuda" else 0

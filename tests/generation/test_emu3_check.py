@@ -10,13 +10,15 @@ import emudrift.runtime.torchvision_fix  # noqa: F401
 
 import pytest
 import torch
-from conftest import MINIATURE, experiment
+from conftest import MINIATURE, experiment, small_config
 from safetensors.torch import load_file, save_file
+from test_emu3 import new_generator
 
 from emudrift.errors import InputError
 from emudrift.features.check import check_experiment
 from emudrift.generation.emu3.check import check_emu3, have_same_times
 from emudrift.generation.emu3.checkpoint import load_emu3
+from emudrift.generation.registry import check_model
 from emudrift.generation.weight_files import hash_weights
 
 BASE = MINIATURE / "base"
@@ -300,3 +302,30 @@ def test_models_that_split_captions_differently_are_not_compared(tmp_path):
         other = models[1] | {"vocabulary": models[1]["vocabulary"] | change}
         with pytest.raises(InputError, match=f"models: finetuned: its tokenizer is not that of base .{said}"):
             check_experiment(ours, prompts, [models[0], other])
+
+
+@pytest.mark.parametrize(("width", "height", "tokens"), [(720, 720, "8,193"), (64, 240, "273")])
+def test_an_image_with_more_tokens_than_positions_is_refused_by_the_check(tmp_path, width, height, tokens):
+    size = small_config()["generation"] | {"width": width, "height": height}
+    ours = experiment(tmp_path, generation=size)
+    with pytest.raises(
+        InputError, match=f"height {height}: an image has {tokens} tokens, but the model has 256 positions"
+    ):
+        check_model(ours, "base", [])
+
+
+def test_a_prompt_that_leaves_too_few_positions_is_refused_before_the_first_image():
+    generator = new_generator(engine="grid")
+    generator.plan(["a red circle"], 10, 8)
+    with pytest.raises(
+        InputError, match="an image has 75 tokens and its prompt [0-9]+, but the model has 256 positions"
+    ):
+        generator.plan(["a red circle, " * 60], 10, 8)
+
+
+def test_a_caption_without_tokens_is_refused(monkeypatch):
+    generator = new_generator(engine="grid")
+    tokenizer = generator.recipe.processor.tokenizer
+    monkeypatch.setattr(type(tokenizer), "__call__", lambda self, texts, **_: {"input_ids": [[] for _ in texts]})
+    with pytest.raises(InputError, match="the tokenizer has no tokens for the caption 'a red circle'"):
+        generator.plan(["a red circle"], 10, 8)

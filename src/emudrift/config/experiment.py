@@ -185,6 +185,12 @@ class Experiment:
             settings["list"] = self.reference_list_settings()
         return f"{extractor.name}-{fingerprint(settings)}"
 
+    def reference_files(self) -> list[Path]:
+        """The list, features and statistics of the reference, which all experiments of this folder share."""
+        keys = [self.reference_key(extractor) for extractor in self.config.extractors]
+        made = [each(key) for key in keys for each in (self.paths.reference_features, self.paths.reference_statistics)]
+        return ([self.reference_list] if self.needs_reference_images else []) + made
+
     def describe_reference(self, extractor: ExtractorSettings, selection: Selection) -> dict[str, Any]:
         """The reference in words and its key, for results."""
         ready = extractor.ready_statistics

@@ -13,11 +13,13 @@ from transformers import Emu3Config, Emu3ForConditionalGeneration
 
 from emudrift.config.experiment import Experiment
 from emudrift.config.model_settings import ModelSettings
+from emudrift.config.models import Emu3Model
 from emudrift.data.prompts import Prompt
 from emudrift.errors import InputError
 from emudrift.generation.emu3.adapters import compare_adapter
 from emudrift.generation.emu3.checkpoint import vq_weights
 from emudrift.generation.emu3.checkpoint_files import read_json, renamed, weight_files
+from emudrift.generation.emu3.recipe import check_positions
 from emudrift.generation.emu3.vocabulary import check_vocabulary, load_processor
 from emudrift.generation.model_files import Files, are_unchanged, hash_files, hub_commit
 from emudrift.generation.weight_files import FLOATS, Tensor, scan_tensors
@@ -146,7 +148,13 @@ def _relevant_files(folder: Path) -> dict[str, Path]:
 
 
 def check_model(experiment: Experiment, model: ModelSettings, prompts: Sequence[Prompt]) -> dict[str, Any]:
-    return check_emu3(**experiment.checkpoint_folders(model))
+    folders = experiment.checkpoint_folders(model)
+    found = check_emu3(**folders)
+    if isinstance(model, Emu3Model):
+        generation = experiment.config.generation
+        positions = _meta_model(folders["checkpoint"]).config.text_config.max_position_embeddings
+        check_positions(generation.width, generation.height, positions, 0)
+    return found
 
 
 def model_is_unchanged(experiment: Experiment, model: ModelSettings, files: dict[str, Any]) -> bool:

@@ -20,7 +20,7 @@ from emudrift.generation.emu3.generate_engine import ReferenceEngine
 from emudrift.generation.emu3.grid_engine import GridEngine
 from emudrift.generation.emu3.language_model import LanguageModel
 from emudrift.generation.emu3.memory import even_batch, is_out_of_memory
-from emudrift.generation.emu3.recipe import Recipe
+from emudrift.generation.emu3.recipe import Recipe, check_positions
 from emudrift.generation.emu3.vocabulary import check_vocabulary
 from emudrift.generation.interface import Batching
 from emudrift.runtime.devices import torch_device
@@ -110,8 +110,12 @@ class Emu3Generator:
             captions: of the whole prompt table; the longest of them, or the negative prompt, determines the padding.
             shard_size: images per shard; it is split into batches of equal size.
             batch_size: the requested size, or None: as large as the device's free memory allows.
+
+        Raises:
+            InputError: the longest prompt leaves too few positions for an image.
         """
         length = self.recipe.longest(list(captions))
+        check_positions(*self.size, self.weights.model.config.text_config.max_position_embeddings, length)
         if batch_size is None:
             batch_size = self._largest_batch(length, shard_size)
         return Batching(batch_size, length)

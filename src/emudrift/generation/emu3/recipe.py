@@ -18,6 +18,22 @@ SPATIAL_FACTOR = 8
 """Pixels per visual token along each side, fixed by Emu3's VQ."""
 
 
+def check_positions(width: int, height: int, positions: int, prompt_length: int) -> None:
+    """Raises InputError if an image of this size and its prompt have more tokens than the language model has positions."""
+    tokens = new_tokens(height // SPATIAL_FACTOR, width // SPATIAL_FACTOR)
+    if tokens + prompt_length > positions:
+        prompt = f" and its prompt {prompt_length:,}" if prompt_length else ""
+        raise InputError(
+            f"generation: width {width}, height {height}: an image has {tokens:,} tokens{prompt}, but the model has "
+            f"{positions:,} positions (max_position_embeddings), beyond which it was not trained; choose a smaller size"
+        )
+
+
+def new_tokens(h: int, w: int) -> int:
+    """Tokens of an image: h lines of w visual tokens and an end of line, then end of frame, end of image and end of sequence."""
+    return h * (w + 1) + 3
+
+
 class Recipe:
     """Builds the language model's inputs from captions, for one arm.
 
@@ -41,8 +57,7 @@ class Recipe:
 
     @property
     def new_tokens(self) -> int:
-        """h lines of w visual tokens and an end of line, then end of frame, end of image and end of sequence."""
-        return self.h * (self.w + 1) + 3
+        return new_tokens(self.h, self.w)
 
     def longest(self, captions: list[str]) -> int:
         """Tokens of the longest prompt among all captions and, with guidance, the negative prompt."""
