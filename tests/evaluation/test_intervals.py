@@ -17,7 +17,6 @@ from emudrift.evaluation.intervals import (
     holm,
     jackknife,
     paired_difference,
-    required_n,
     simultaneous,
 )
 from emudrift.features.statistics import Statistics, reference_root, statistics
@@ -220,19 +219,6 @@ def test_holm_keeps_the_chance_of_any_false_finding():
     assert np.mean((p < 0.05).any(axis=1)) > 0.2
     with pytest.raises(ValueError, match="0 to 1"):
         holm([0.2, float("nan")])
-
-
-def test_the_required_n_has_the_power_that_was_asked_for():
-    # A pilot of 100 images with standard error 1; blocks of the study are means of n / 20 images.
-    n = required_n(1.0, 100, -1.5, power=0.9)
-    sd_of_block_mean = np.sqrt(100 / n) * np.sqrt(20)
-    blocks = np.random.default_rng(0).normal(1.5, sd_of_block_mean, size=(20_000, 20))
-    assert np.mean(stats.ttest_1samp(blocks, 0, axis=1).pvalue < 0.05) == pytest.approx(0.9, abs=0.01)
-    assert required_n(2.0, 100, 1.5, power=0.9) == pytest.approx(4 * n, rel=0.01)
-    assert required_n(0.0, 100, 1.5) == 1
-    for wrong in ({"difference": 0}, {"power": 1.2}, {"standard_error": -1}, {"n": 0}, {"alpha": 0}):
-        with pytest.raises(InputError, match="required_n"):
-            required_n(**({"standard_error": 1.0, "n": 100, "difference": 1.0} | wrong))
 
 
 def test_the_half_sampling_error_of_a_mean_is_its_textbook_standard_error():

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shutil
 import time
 from dataclasses import replace
@@ -14,9 +15,11 @@ from records import record
 
 from emudrift.config.experiment import Experiment
 from emudrift.config.reader import parse_config
+from emudrift.data.dataset import prompt_table_of
+from emudrift.data.prompt_table import write_prompts
 from emudrift.errors import InputError
 from emudrift.evaluation.fid.comparison import compare
-from emudrift.evaluation.intervals import required_n
+from emudrift.evaluation.planning import required_n
 from emudrift.evaluation.tables import write_table
 from emudrift.generation.attempts import FINISHED, History, Recording
 from emudrift.generation.progress_of_arms import survey
@@ -112,22 +115,41 @@ def test_without_a_finished_shard_the_rate_is_said_to_be_assumed(experiment):
     assert "assumed: 400 images of 512 x 512 per hour" in plain(*plan_view(experiment, states))
 
 
-def test_a_plan_after_a_pilot_says_how_many_images_are_enough(experiment):
-    """A pilot's interval four times as wide needs sixteen times the images; its own N finds what its error allows."""
+def planned(experiment: Experiment, n: int, errors: tuple[float, float] = (1.0, 4.0)) -> tuple[list[list[str]], str]:
+    """What a plan says after a pilot with these standard errors at guidance 1 and 3: the cells of N per pair, and all of it."""
     records = []
-    for model, error in (("base", 1.0), ("finetuned", 1.0)):
-        for scale in (1.0, 3.0):
-            records.append(record(model, scale, 40, 20.0, error=error * (4 if scale == 3 else 1)))
-    table = compare(records, "base")
-    write_table(table, experiment.paths.comparison_table)
-    lines = [line.split() for line in plain(*power_view(experiment)).splitlines() if "finetuned − base" in line]
-    narrow, wide = ([int(word.replace(",", "")) for word in line[-3:]] for line in lines)
-    low, high = table.loc[table["guidance_scale"] == 1, ["low", "high"]].iloc[0]
-    error = (high - low) / 2 / scipy.stats.t.ppf(0.975, 19)
-    assert narrow[1] == required_n(error, 40, 1.0)
-    assert narrow[0] == pytest.approx(4 * narrow[1], rel=0.02)
-    assert wide[1] / narrow[1] > 8
-    assert "80 % power, from the standard errors at N = 40" in plain(*plan_view(experiment, survey(experiment)))
+    for scale, error in zip((1.0, 3.0), errors, strict=True):
+        records += [record(model, scale, n, 20.0, error=error) for model in ("base", "finetuned")]
+    write_table(compare(records, "base"), experiment.paths.comparison_table)
+    text = plain(*power_view(experiment))
+    lines = [re.split(r"  +", line.strip()) for line in text.splitlines() if "finetuned − base" in line]
+    return [line[-3:] for line in lines], " ".join(text.split())
+
+
+def test_a_plan_after_a_pilot_says_how_many_images_are_enough(experiment):
+    """By the test of the findings, both comparisons counted, and never less than the limit of 160 for 64 dimensions."""
+    (narrow, wide), text = planned(experiment, 160)
+    row = compare([record("base", 1.0, 160), record("finetuned", 1.0, 160)], "base").iloc[0]
+    error = (row["high"] - row["low"]) / 2 / scipy.stats.t.ppf(0.975, 19)
+    assert int(narrow[1].replace(",", "")) == required_n(error, 160, 1.0, comparisons=2)
+    assert int(wide[1].replace(",", "")) > 8 * int(narrow[1].replace(",", ""))
+    assert "in 80 % of experiments" in text
+    assert "all 2 comparisons counted, from the standard errors at N = 160:" in text
+    assert "range" not in text
+    (sure, _), _ = planned(experiment, 160, (0.01, 1.0))
+    assert sure == ["160"] * 3
+
+
+def test_a_pilot_below_the_limit_gives_a_range_and_too_few_prompts_a_warning(experiment):
+    (narrow, _), text = planned(experiment, 159)
+    low, high = (int(end.replace(",", "")) for end in narrow[1].split(" to "))
+    assert 160 <= low < high
+    assert "a range: N is below the limit for a finding" in text
+    assert "WARNING" not in text
+    write_prompts(prompt_table_of(experiment), experiment.paths.prompts)
+    (_, wide), text = planned(experiment, 160)
+    assert f"WARNING: {wide[0]} images are more than the 600 prompts there are" in text
+    assert "WARNING" not in planned(experiment, 160, (0.01, 0.02))[1]
 
 
 def test_a_disk_that_will_not_suffice_is_warned_of(experiment, monkeypatch):

@@ -26,7 +26,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.special import nctdtrinc, stdtr, stdtrit
+from scipy.special import stdtr, stdtrit
 
 from emudrift.errors import InputError
 
@@ -258,37 +258,6 @@ def simultaneous(estimates: Sequence[Estimate]) -> list[tuple[Estimate, float]]:
         )
         for each in estimates
     ]
-
-
-def required_n(
-    standard_error: float,
-    n: int,
-    difference: float,
-    power: float = 0.8,
-    alpha: float = 0.05,
-    degrees: int = BLOCKS - 1,
-) -> int:
-    """Images per arm needed to detect a true `difference`, from the standard error in a pilot with n images.
-
-    Standard errors fall as 1 / √n, so n (δ · standard_error / difference)² images are enough, where δ is the noncentrality at
-    which the two-sided t test of level alpha has the requested power (Cohen 1988, Statistical Power Analysis, ch. 2). If the
-    pilot is small compared with the feature dimension, its standard error is inflated and the result is conservative.
-
-    Args:
-        standard_error: of the paired difference (`Estimate.standard_error`).
-        difference: in units of FID, of either sign; the smallest difference of interest.
-        degrees: degrees of freedom of the test, the number of blocks minus one.
-
-    Raises:
-        InputError: difference is 0, standard_error is negative, n < 1, or power or alpha is out of range.
-    """
-    if not (difference and np.isfinite(difference) and standard_error >= 0 and n >= 1 and 0 < alpha < power < 1):
-        raise InputError(
-            f"required_n: found standard error {standard_error}, n {n}, difference {difference}, power {power}, alpha "
-            f"{alpha}; expected an error of at least 0, n >= 1, a difference other than 0, and 0 < alpha < power < 1"
-        )
-    noncentrality = float(nctdtrinc(degrees, 1 - power, stdtrit(degrees, 1 - alpha / 2)))
-    return max(int(np.ceil(n * (noncentrality * standard_error / difference) ** 2)), 1)
 
 
 def block_interval(value: float, leave_one_out: Sequence[float], n: int, corrected: bool) -> Estimate:

@@ -117,24 +117,55 @@ def power_view(experiment: Experiment) -> list[RenderableType]:
     if not path.exists():
         return []
     # Here: status, and a plan without a comparison, take a third of the time without pandas and SciPy.
-    from emudrift.evaluation.intervals import required_n
+    from emudrift.evaluation.planning import enough
     from emudrift.evaluation.tables import COMPARISON_COLUMNS, load_table, rows_of
 
     try:
         found = load_table(path, COMPARISON_COLUMNS)
+        prompts = _prompts(experiment)
     except InputError as error:
         return ["", Text(f"cannot estimate the required N yet: {error}", style="yellow")]
     if found.empty:
         return []
     found = found[found["n"] == found["n"].max()]
-    rows = []
+    rows, most = [], 0
     for pair in rows_of(found):
         scale = "" if math.isnan(pair.guidance_scale) else f", guidance {pair.guidance_scale:g}"
-        needed = {f"{size:g} FID": f"{required_n(pair.standard_error, pair.n, size):,}" for size in DIFFERENCES}
+        cells = {}
+        for size in DIFFERENCES:
+            low, high = enough(
+                pair.standard_error, pair.half_sampling_error, pair.n, pair.dims, size, comparisons=len(found)
+            )
+            most = max(most, low)
+            cells[f"{size:g} FID"] = f"{low:,}" if low == high else f"{low:,} to {high:,}"
         seen = {"extractor": pair.extractor, "reference": SELECTIONS[pair.reference_selection]}
-        rows.append({"pair": f"{pair.model} − {pair.baseline}{scale}"} | seen | needed)
-    said = "N per arm to detect a true difference of this size with 80 % power, from the standard errors at N ="
-    return ["", f"{said} {int(found['n'].iloc[0]):,}:", table(rows)]
+        rows.append({"pair": f"{pair.model} − {pair.baseline}{scale}"} | seen | cells)
+    n, counted = int(found["n"].iloc[0]), f" all {len(found)} comparisons counted," if len(found) > 1 else ""
+    view: list[RenderableType] = [
+        "",
+        "N per arm with which a true difference of this size becomes a finding in 80 % of experiments (or, with a margin of "
+        f"this size, no difference is found to be no worse),{counted} from the standard errors at N = {n:,}:",
+        table(rows),
+    ]
+    if not found["reliable"].all():
+        view.append(
+            Text("a range: N is below the limit for a finding, so its standard errors are uncertain", style="dim")
+        )
+    if prompts is not None and most > prompts:
+        warning = (
+            f"{most:,} images are more than the {prompts:,} prompts there are; a larger difference, or a larger dataset"
+        )
+        view.append(Text(f"WARNING: {warning}", style="yellow"))
+    return view
+
+
+def _prompts(experiment: Experiment) -> int | None:
+    """How many prompts the dataset has; None before the table of prompts exists. Raises InputError where it is broken."""
+    if not experiment.paths.prompts.exists():
+        return None
+    from emudrift.data.prompts import load_prompts
+
+    return len(load_prompts(experiment.paths.prompts))
 
 
 def status_view(experiment: Experiment, states: Sequence[ArmState]) -> list[RenderableType]:
