@@ -1,7 +1,7 @@
 """The real images: their list, features and statistics, cached in resources/ and shared by experiments.
 
 Inputs: the dataset's captions or a folder or archive of images; or ready statistics.
-Outputs: resources/reference/<key>.images.csv, <key>.npy, <key>.npz. No input here belongs to one experiment alone, else
+Outputs: resources/reference/<key>.images.csv, <key>.npy, <key>.npz, <key>.ladder.json. No input here belongs to one experiment alone, else
 another experiment would recompute them.
 """
 
@@ -99,3 +99,31 @@ rule reference_statistics:
         extractor=lambda wildcards: experiment.extractor_name(REFERENCES[wildcards.reference]),
     shell:
         "python scripts/reference_statistics.py" " --extractor {params.extractor:q}" " --log {log:q}"
+
+
+rule reference_ladder:
+    input:
+        images=REFERENCE_LIST,
+        features=paths.reference_features("{reference}"),
+        statistics=paths.reference_statistics("{reference}"),
+        weights=lambda wildcards: weights_file(REFERENCES[wildcards.reference]),
+    output:
+        ladder=paths.ladder("{reference}"),
+    log:
+        paths.shared_log("reference_ladder", "{reference}"),
+    benchmark:
+        paths.shared_benchmark("reference_ladder", "{reference}")
+    conda:
+        "../envs/emudrift.yaml"
+    threads: 4 if GPUS else 1
+    resources:
+        mem_mb=16000 if GPUS else 4000,
+        runtime=480,
+        batch_size=experiment.config.resources.feature_batch_size,
+    params:
+        extractor=lambda wildcards: experiment.extractor_name(REFERENCES[wildcards.reference]),
+    shell:
+        "python scripts/reference_ladder.py"
+        " --extractor {params.extractor:q}"
+        " --batch-size {resources.batch_size}"
+        " --log {log:q}"

@@ -6,6 +6,7 @@ Outputs: results/<name>/figures/, results/<name>/gallery/<rows>/ with <rows>.jso
 """
 
 ARMS = [arm.name for arm in experiment.arms()]
+LADDERS = [*experiment.ladders().values()]
 GALLERY_ROWS = [block.name for block in row_blocks.blocks(experiment)]
 
 
@@ -15,6 +16,7 @@ rule plot:
         comparison=rules.compare.output.table,
         prompts=rules.extract_prompts.output.prompts,
         manifests=[paths.manifest(arm, rows_of()[0]) for arm in ARMS],
+        ladders=LADDERS,
     output:
         report(
             str(paths.figure("fid", ".svg")),
@@ -37,6 +39,7 @@ rule plot:
         multiext(str(paths.figure("fid")), ".pdf", ".png", "-data.csv"),
         multiext(str(paths.figure("difference")), ".pdf", ".png", "-data.csv"),
         multiext(str(paths.figure("grid")), ".svg", ".pdf", "-data.csv"),
+        multiext(str(paths.figure("ladder")), ".svg", ".pdf", ".png", "-data.csv") if LADDERS else [],
     log:
         paths.log("plot"),
     benchmark:
@@ -93,6 +96,7 @@ rule report:
         clip_scores=[*row_blocks.clip_score_files(experiment).values()],
         tokenizers=TOKENIZER_TABLES,
         human=HUMAN_TABLES,
+        ladders=LADDERS,
     output:
         page=report(
             str(paths.page),

@@ -284,6 +284,7 @@ def small_config(**changes: Any) -> dict[str, Any]:
         "sample_sizes": [10, 20],
         "shard_size": 10,
         "extractors": [{"name": "inception-random", "dims": 64, "preprocessing": {"crop": "none", "size": None}}],
+        "ladder": False,
         "reference": {"images": "few/images"},
         "device": "cpu",
         "resources": {"generation_batch_size": 8, "feature_batch_size": 16},

@@ -13,6 +13,8 @@ import numpy as np
 from emudrift.evaluation.fid.comparison import compare, fid_table
 from emudrift.evaluation.fid.record import FidRecord
 from emudrift.evaluation.intervals import FIXED, INFINITY_METHOD, METHOD, enough_images
+from emudrift.evaluation.ladder import LadderRecord, Rung
+from emudrift.features.degradations import Degradation
 from emudrift.report.answer.verdict import Verdict, verdict
 
 BLOCKS = 20
@@ -109,8 +111,33 @@ def study(
     return records
 
 
-def answer(records: list[FidRecord], baseline: str = "base", margins: dict[str, float] | None = None) -> Verdict:
-    return verdict(compare(records, baseline, margins=margins), fid_table(records), baseline)
+def answer(
+    records: list[FidRecord], baseline: str = "base", margins: dict[str, float] | None = None, **more: Any
+) -> Verdict:
+    return verdict(compare(records, baseline, margins=margins), fid_table(records), baseline, **more)
+
+
+def ladder_of(**changes: Any) -> LadderRecord:
+    """A ladder of round numbers; each interval is 10 % of its distance wide on both sides."""
+    steps = [
+        ("jpeg", 75, 0.5), ("jpeg", 35, 2.0), ("jpeg", 15, 8.0),
+        ("blur", 1, 1.0), ("blur", 2, 4.0), ("blur", 4, 30.0),
+        ("diversity", 32, 20.0), ("diversity", 8, 60.0), ("real", 160, 0.1),
+    ]  # fmt: skip
+    words = {"diversity": "only {:g} different photographs", "real": "{:g} other photographs"}
+    rungs = [
+        Rung(
+            kind=kind,
+            level=level,
+            label=words[kind].format(level) if kind in words else Degradation(kind, level).label,
+            distance=size,
+            low=0.9 * size,
+            high=1.1 * size,
+        )
+        for kind, level, size in steps
+    ]
+    found = {"n": 160, "reference_n": 600, "dims": 64, "reliable": True, "confidence": 0.95, "rungs": rungs} | changes
+    return LadderRecord.model_validate(found)
 
 
 def write_tar(path: Path, images: dict[str, bytes]) -> None:

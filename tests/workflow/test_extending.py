@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+import yaml
 from conftest import ROOT, Workflow, small_config
 from PIL import Image
 
@@ -14,6 +15,7 @@ from emudrift.config.experiment import Experiment
 from emudrift.config.reader import parse_config
 from emudrift.data.prompts import Prompt
 from emudrift.errors import InputError
+from emudrift.evaluation.ladder import LadderRecord
 from emudrift.features.registry import load_extractor
 from emudrift.generation.registry import load_generator
 
@@ -39,6 +41,7 @@ def config_of(workflow: Workflow, **changes) -> Path:
         "extractors": [{"name": "resnet18", "weights": "./resnet18.pth"}],
         "reference": {"images": "./images"},
         "sample_sizes": [20],
+        "ladder": True,
         "shard_size": 20,
     }
     return workflow.write_config(small_config(**(settings | changes)))
@@ -66,6 +69,24 @@ def test_each_example_is_complete_in_under_thirty_lines():
     assert set(EXAMPLES) == {"vendi.py", "resnet18.py", "noise.py"}
     for name, code in EXAMPLES.items():
         assert len(code.splitlines()) < 30, name
+
+
+def test_the_ladder_is_measured_through_an_extractor_of_ones_own_and_reaches_the_page(extended):
+    (path,) = (extended.folder / "resources/reference").glob("*.ladder.json")
+    found = LadderRecord.model_validate_json(path.read_text())
+    assert (found.n, found.reference_n, found.dims, found.reliable) == (24, 24, 512, False)
+    sizes = {rung.label: rung.distance for rung in found.rungs}
+    assert 0 < sizes["JPEG quality 75"] < sizes["JPEG quality 35"] < sizes["JPEG quality 15"]
+    assert 0 < sizes["a blur of 1 px"] < sizes["a blur of 2 px"] < sizes["a blur of 4 px"]
+    page = (extended.results / "report.html").read_text()
+    assert "How large is that?" in page
+    assert "24 of 24 photographs were degraded. For 512 feature dimensions these are too few" in page
+    assert (extended.results / "figures/ladder.svg").exists()
+    # Another experiment with the same reference takes it from the cache.
+    smaller = yaml.safe_load(extended.config.read_text()) | {"sample_sizes": [10]}
+    plan = extended.planned(config=extended.write_config(smaller, "ten.yaml"))
+    assert "plot" in plan
+    assert "reference_ladder" not in plan
 
 
 def test_a_metric_of_ones_own_reaches_the_tables_with_its_interval(extended):

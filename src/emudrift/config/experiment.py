@@ -200,6 +200,20 @@ class Experiment:
             "selection": selection,
         }
 
+    def ladders(self) -> dict[str, Path]:
+        """The ladder of each extractor that has one, by full name: where there is a distance, and a reference of images."""
+        return {
+            name: self.paths.ladder(self.reference_key(extractor))
+            for name, extractor in self._extractors.items()
+            if self.config.ladder and extractor.distance is not None and self.config.reads_reference(extractor)
+        }
+
+    def on_device(self, device: Literal["cuda", "cpu"]) -> "Experiment":
+        """The same experiment with another device, for loading its networks there; its names and fingerprints are others."""
+        found = Experiment(self.config.model_copy(update={"device": device}), self.config_path)
+        found.paths = self.paths
+        return found
+
     # -- files of results -----------------------------------------------------------------------------------------
 
     def feature_files(self, extractor: str, arm: str, n: int | str) -> list[Path]:

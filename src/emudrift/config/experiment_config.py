@@ -168,6 +168,11 @@ class Config(Settings):
         description="A difference of FID that would not matter; with it, a model can be found to be no worse than the margin. "
         "Where distances have several units, one for each extractor: {inception: 1, dinov2: 20}.",
     )
+    ladder: bool = Field(
+        True,
+        description="Whether differences are put into proportion: reference images are degraded in known ways (JPEG, blur, fewer "
+        "different images), once for each reference and extractor, on a CPU (docs/statistics.md#the-ladder).",
+    )
     reference: Reference = Field(default_factory=lambda: Reference())
     human_evaluation: HumanEvaluation = Field(default_factory=lambda: HumanEvaluation())
     device: Literal["cuda", "cpu"] = Field("cuda", description="Where images are generated and features are extracted.")

@@ -186,6 +186,10 @@ class ExperimentPaths:
     def reference_statistics(self, key: str) -> Path:
         return self.resources / "reference" / f"{key}.npz"
 
+    def ladder(self, key: str) -> Path:
+        """What known degradations cost, for a reference."""
+        return self.resources / "reference" / f"{key}.ladder.json"
+
     def inception_weights(self, sha: str) -> Path:
         """`sha`: the first 12 digits of their sha256."""
         return self.resources / "weights" / f"inception-{sha}.pth"

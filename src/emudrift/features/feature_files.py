@@ -24,6 +24,16 @@ def write_features(
     Raises:
         InputError: an image cannot be read, a feature is not finite, or the disk is full.
     """
+    features = compute_features(images, total, extractor, batch_size, label)
+    if len(features) != total:
+        raise InputError(f"{path}: {len(features)} images were read, but {total} expected; nothing was written")
+    write_array(path, features)
+
+
+def compute_features(
+    images: Iterable[Image.Image], total: int, extractor: "Extractor", batch_size: int, label: str
+) -> np.ndarray:
+    """Features (n, dims), float32, of `total` images, reporting progress. Raises InputError as `write_features` does."""
     with Progress(label, total, "image") as progress:
 
         def counted() -> Iterator[Image.Image]:
@@ -31,10 +41,7 @@ def write_features(
                 yield image
                 progress.update()
 
-        features = extractor.features(counted(), batch_size)
-    if len(features) != total:
-        raise InputError(f"{path}: {len(features)} images were read, but {total} expected; nothing was written")
-    write_array(path, features)
+        return extractor.features(counted(), batch_size)
 
 
 def write_array(path: Path, features: np.ndarray) -> None:

@@ -1,7 +1,7 @@
 """Loads the feature extractors of a config (`config.extractors`), and the interface that one has to provide."""
 
 from collections.abc import Iterable, Sequence
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
 
 import numpy as np
 from PIL import Image
@@ -25,13 +25,17 @@ class TextExtractor(Extractor, Protocol):
     def text_features(self, captions: Sequence[str], batch_size: int) -> np.ndarray: ...
 
 
-def load_extractor(experiment: Experiment, name: str) -> Extractor:
+def load_extractor(experiment: Experiment, name: str, device: Literal["cuda", "cpu"] | None = None) -> Extractor:
     """The extractor of that full name, as the config describes it.
+
+    Args:
+        device: another one than the config's.
 
     Raises:
         InputError: the config has no such extractor, its weights are wrong, or the device is not there.
     """
     settings = experiment.extractor(name)
+    experiment = experiment if device is None else experiment.on_device(device)
     if settings.plugin:
         return PluginExtractor(settings.name, settings.dims, call_plugin(settings.name, settings.load, experiment))
     # Here, since reading features needs no torch, whose import takes seconds in each of many short jobs.

@@ -7,6 +7,7 @@ import pandas as pd
 
 from emudrift.config.experiment import Experiment
 from emudrift.evaluation.human.study import imported_tables
+from emudrift.evaluation.ladder import load_ladders
 from emudrift.evaluation.tables import (
     CLIP_SCORE_COLUMNS,
     COMPARISON_COLUMNS,
@@ -36,6 +37,8 @@ def load_content(experiment: Experiment) -> Content:
     }
     metrics, human = bool(experiment.metric_files()), bool(imported_tables(paths))
 
+    ladders = load_ladders(experiment)
+
     def table(path: Path, columns: dict[str, Any], there: bool) -> pd.DataFrame | None:
         return load_table(path, columns) if there else None
 
@@ -52,4 +55,6 @@ def load_content(experiment: Experiment) -> Content:
         human=table(paths.win_rates, RATE_COLUMNS, human),
         raters=table(paths.rater_table, RATER_COLUMNS, human),
         costs=load_costs(paths),
+        ladders=ladders,
+        ladder_svg=paths.figure("ladder", ".svg").read_bytes() if ladders else b"",
     )

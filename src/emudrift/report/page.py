@@ -12,6 +12,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from emudrift.config.experiment import Experiment
 from emudrift.errors import InputError
 from emudrift.evaluation.intervals import MIN_N_PER_DIMENSION
+from emudrift.evaluation.ladder import LadderRecord
 from emudrift.generation.manifest import Manifest
 from emudrift.report.answer.verdict import verdict
 from emudrift.report.elements.blocks import Picture, Section, csv_of, data_uri
@@ -21,6 +22,7 @@ from emudrift.report.gallery.section import Gallery
 from emudrift.report.sections.benchmarks import Cost, cost_tables
 from emudrift.report.sections.fid_tables import comparison_tables, fid_tables
 from emudrift.report.sections.human_votes import human_section
+from emudrift.report.sections.ladder import CAPTION, LEAD, ladder_tables
 from emudrift.report.sections.methods import methods
 from emudrift.report.sections.metric_tables import metric_difference_tables, metric_tables, tokenizer_tables
 from emudrift.report.sections.provenance import caveats_of_run, experiment_facts, run_tables
@@ -40,6 +42,7 @@ class Content:
         metrics, metric_differences: metrics.csv and metric_differences.csv, where there are metrics beyond FID.
         tokenizers: what `tokenizer_quality` measured, by arm, where there are tokenizers.
         costs: CPU time and memory of each rule.
+        ladders: what known degradations cost, by extractor, with `ladder_svg` by `figures.ladder.ladder_figure`.
         human, raters: human_evaluation.csv and raters.csv, where votes were imported.
     """
 
@@ -55,6 +58,8 @@ class Content:
     human: pd.DataFrame | None = None
     raters: pd.DataFrame | None = None
     costs: Sequence[Cost] = ()
+    ladders: Mapping[str, LadderRecord] = field(default_factory=dict)
+    ladder_svg: bytes = b""
 
 
 def build_report(experiment: Experiment, content: Content) -> str:
@@ -81,7 +86,7 @@ def build_report(experiment: Experiment, content: Content) -> str:
             note=experiment.config.note,
             random=sorted(set(fid.loc[fid["weights"] == "random", "extractor"])),
             only_random=bool((fid["weights"] == "random").all()),
-            verdict=verdict(content.comparison, fid, experiment.baseline, experiment.floors),
+            verdict=verdict(content.comparison, fid, experiment.baseline, experiment.floors, content.ladders),
             run_caveats=caveats_of_run(experiment, arms, shards),
             sections=_sections(experiment, content, shards),
             gallery=content.gallery,
@@ -121,11 +126,24 @@ def _sections(experiment: Experiment, content: Content, shards: dict[str, list[M
         data_uri(csv_of(largest).encode(), "text/csv;charset=utf-8"),
         "difference",
     )
+    steps = Picture(
+        data_uri(content.ladder_svg, "image/svg+xml"),
+        "What known degradations cost, with the differences between models; the numbers are in the table below",
+        CAPTION,
+        file="ladder",
+    )
     return [
         section
         for section in (
             Section("curve", "FID against N", pictures=[curve]),
             Section("differences", "Differences", pictures=[] if comparison.empty else [forest]),
+            Section(
+                "size",
+                "How large is that?",
+                LEAD,
+                pictures=[steps] if content.ladders else [],
+                tables=ladder_tables(content.ladders, comparison, fid, experiment.floors),
+            ),
             Section("floor", "Tokenizer lower bound", _FLOOR, tables=floors),
             Section("metrics", "Further metrics", _METRICS, tables=metrics),
             Section(

@@ -1,7 +1,7 @@
 """The verdict in words: the outcome of the comparison, derived from the tables by fixed rules, with its caveats."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -9,6 +9,7 @@ import pandas as pd
 
 from emudrift.config.extractors import distance_name
 from emudrift.evaluation.findings import BETTER, INCONCLUSIVE, TOO_FEW, WORSE, Finding
+from emudrift.evaluation.ladder import LadderRecord
 from emudrift.evaluation.tables import rows_of
 from emudrift.report.answer.caveats import (
     about_differences,
@@ -20,6 +21,7 @@ from emudrift.report.answer.caveats import (
     signs_of_plain_differences,
 )
 from emudrift.report.answer.scope import extractor_label, guidance, percent
+from emudrift.report.answer.size import sizes
 from emudrift.report.answer.words import claim, missing_arms, needed, rounding_remark, sentence
 from emudrift.report.elements.wording import decimals, interval_text, number, p_text
 
@@ -54,10 +56,17 @@ class Verdict:
         )
 
 
-def verdict(comparison: pd.DataFrame, fid: pd.DataFrame, baseline: str, floors: Sequence[str] = ()) -> Verdict:
+def verdict(
+    comparison: pd.DataFrame,
+    fid: pd.DataFrame,
+    baseline: str,
+    floors: Sequence[str] = (),
+    ladders: Mapping[str, LadderRecord] | None = None,
+) -> Verdict:
     """Derives the verdict from the two tables.
 
     Args:
+        ladders: what known degradations cost, by extractor; differences that they enclose are put into these units.
         floors: models of fid.csv that generate nothing: real images encoded and decoded by a tokenizer.
     """
     below, fid = fid[fid["model"].isin(floors)], fid[~fid["model"].isin(floors)]
@@ -76,6 +85,7 @@ def verdict(comparison: pd.DataFrame, fid: pd.DataFrame, baseline: str, floors: 
         if ours:
             headlines.append(sentence(ours, len(rows), missing_arms(model, baseline, there)))
             headlines += list(dict.fromkeys(filter(None, map(rounding_remark, ours))))
+            headlines += filter(None, [sizes(ours, ladders or {})])
         else:
             headlines.append(f"{model} cannot be compared with {baseline}: they share no guidance scale.")
     if decisive[0].weights == "random":

@@ -1,0 +1,45 @@
+"""The steps of a ladder, and what they are compared with, as rows of its figure and table."""
+
+from dataclasses import dataclass
+
+import pandas as pd
+
+from emudrift.evaluation.ladder import LadderRecord
+from emudrift.evaluation.tables import rows_of
+
+KIND_NAMES = {"jpeg": "JPEG", "blur": "blur", "diversity": "diversity", "real": "real against real"}
+
+
+@dataclass(frozen=True)
+class Mark:
+    """A size with its interval: of a step, of a difference between models, or of a tokenizer's floor."""
+
+    kind: str
+    label: str
+    size: float
+    low: float
+    high: float
+
+
+def marks_of(
+    extractor: str, ladder: LadderRecord, comparison: pd.DataFrame, fid: pd.DataFrame, floors: list[str]
+) -> list[Mark]:
+    """The steps of an extractor's ladder, from mild to severe in each kind; then the differences and floors at the largest N.
+
+    A difference is shown by its size: the interval of a negative one is turned round.
+    """
+    marks = [Mark(step.kind, step.label, step.distance, step.low, step.high) for step in ladder.rungs]
+    ours = comparison[(comparison["extractor"] == extractor) & (comparison["n"] == comparison["n"].max())]
+    for row in rows_of(ours):
+        sign = 1 if row.difference_jackknife >= 0 else -1
+        ends = sorted((sign * row.low_simultaneous, sign * row.high_simultaneous))
+        scale = "" if pd.isna(row.guidance_scale) else f", guidance {row.guidance_scale:g}"
+        same = ", same images" if row.reference_selection == "same" else ""
+        marks.append(
+            Mark("difference", f"{row.model}{scale}{same}: {row.finding}", abs(row.difference_jackknife), *ends)
+        )
+    theirs = fid[(fid["extractor"] == extractor) & (fid["n"] == fid["n"].max()) & fid["model"].isin(floors)]
+    for row in rows_of(theirs):
+        same = ", same images" if row.reference_selection == "same" else ""
+        marks.append(Mark("floor", f"{row.model} (floor){same}", row.fid_jackknife, row.low, row.high))
+    return marks

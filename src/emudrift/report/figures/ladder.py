@@ -1,0 +1,70 @@
+"""Figure: the ladder of known degradations, with the differences between models beside it."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import matplotlib
+import pandas as pd
+import seaborn as sns
+from matplotlib.figure import Figure
+
+from emudrift.config.extractors import distance_name
+from emudrift.evaluation.ladder import LadderRecord
+from emudrift.report.elements.ladder import KIND_NAMES, marks_of
+from emudrift.report.figures.style import COLUMN, STYLE, panel_title, save_figure, shortened, tick_label
+
+COLOURS = {"jpeg": "#33638d", "blur": "#20a387", "diversity": "#7a5195", "real": "0.45"}
+
+
+def ladder_figure(
+    ladders: Mapping[str, LadderRecord],
+    comparison: pd.DataFrame,
+    fid: pd.DataFrame,
+    path: str | Path,
+    *,
+    floors: list[str],
+    width: float = COLUMN,
+) -> None:
+    """Plots each step of each ladder with its interval, one panel per extractor, on an axis that is linear near 0 and logarithmic
+    above; below them the sizes of the differences between models, and the tokenizers' floors, at the largest N.
+
+    Equal inputs give identical bytes.
+
+    Args:
+        comparison, fid: comparison.csv and fid.csv.
+        path: without suffix; writes .svg, .pdf, .png, and the plotted values as -data.csv.
+        floors: models that are a tokenizer's reconstructions.
+    """
+    with matplotlib.rc_context(STYLE):
+        marks = {name: marks_of(name, ladder, comparison, fid, floors) for name, ladder in ladders.items()}
+        heights = [0.75 + 0.17 * len(each) for each in marks.values()]
+        figure = Figure(figsize=(width, sum(heights)), layout="constrained")
+        places = figure.subfigures(len(marks), 1, squeeze=False, height_ratios=heights)[:, 0]
+        for place, (name, each) in zip(places, marks.items(), strict=True):
+            axes = place.subplots()
+            _draw(axes, each)
+            axes.set_xlabel(f"size in {distance_name(name)}", loc="right")
+            place.suptitle(panel_title(name, fid[fid["extractor"] == name]), x=0.01, ha="left", weight="bold")
+        rows = [{"extractor": name, **vars(mark)} for name, each in marks.items() for mark in each]
+        save_figure(figure, path, pd.DataFrame(rows))
+
+
+def _draw(axes: Any, marks: list[Any]) -> None:
+    sizes = [mark.size for mark in marks if mark.size > 0]
+    # Linear up to the mildest step, so that 0 has a place.
+    axes.set_xscale("symlog", linthresh=min(sizes), linscale=0.4)
+    for place, mark in enumerate(marks):
+        colour = COLOURS.get(mark.kind, "0.1")
+        axes.plot([max(mark.low, 0), max(mark.high, 0)], [place, place], color=colour, linewidth=1.2)
+        axes.plot(mark.size, place, color=colour, marker="D" if mark.kind in KIND_NAMES else "o", markersize=3.5)
+    first = next((place for place, mark in enumerate(marks) if mark.kind not in KIND_NAMES), None)
+    if first is not None:
+        axes.axhline(first - 0.5, color="0.7", linewidth=0.6)
+    axes.set_yticks(range(len(marks)), [shortened(mark.label, 36) for mark in marks])
+    axes.set_ylim(len(marks) - 0.4, -0.6)
+    axes.set_xlim(0, 1.6 * max([*sizes, *(mark.high for mark in marks)]))
+    axes.tick_params(axis="y", length=0)
+    axes.grid(visible=False, axis="y")
+    axes.xaxis.set_major_formatter(tick_label)
+    sns.despine(ax=axes, left=True)

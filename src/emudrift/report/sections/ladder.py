@@ -1,0 +1,44 @@
+"""The section on the size of differences: the ladder as a table."""
+
+from collections.abc import Mapping
+
+import pandas as pd
+
+from emudrift.config.extractors import distance_name
+from emudrift.evaluation.ladder import LadderRecord
+from emudrift.report.elements.blocks import Cell, Table
+from emudrift.report.elements.ladder import KIND_NAMES, marks_of
+from emudrift.report.elements.wording import decimals, number
+
+CAPTION = (
+    "What known degradations cost photographs of the reference (points with 95 % intervals; the axis is linear near 0 and "
+    "logarithmic above), and below the line the differences between models and the tokenizer's floor at the largest N. JPEG and "
+    "blur: photographs against the same photographs undegraded; blur in pixels of an image of 256. Diversity: so many different "
+    "photographs against the whole reference. Other photographs: what a set of that size has against the rest of the reference, "
+    "not corrected for its size."
+)
+LEAD = (
+    "How large a difference is. Exchanging captions between images is no step: it moves no image, so no distance between sets of "
+    "images sees it."
+)
+
+
+def ladder_tables(
+    ladders: Mapping[str, LadderRecord], comparison: pd.DataFrame, fid: pd.DataFrame, floors: list[str]
+) -> list[Table]:
+    """One table per extractor: each step, difference and floor with its size."""
+    tables = []
+    for name, ladder in ladders.items():
+        rows = []
+        for mark in marks_of(name, ladder, comparison, fid, floors):
+            places = decimals(mark.high - mark.low, mark.size)
+            low, high, size = (number(each, places) for each in (mark.low, mark.high, mark.size))
+            kind = KIND_NAMES.get(mark.kind, {"difference": "difference between models"}.get(mark.kind, "tokenizer"))
+            rows.append([Cell(mark.label), Cell(kind), Cell(f"{size} [{low} to {high}]", value=mark.size)])
+        note = f"{ladder.n:,} of {ladder.reference_n:,} photographs were degraded."
+        if not ladder.reliable:
+            note += (
+                f" For {ladder.dims:,} feature dimensions these are too few: no difference is expressed in these steps."
+            )
+        tables.append(Table(name, ["what", "kind", f"{distance_name(name)} [interval]"], rows, note=note))
+    return tables
