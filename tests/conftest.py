@@ -53,6 +53,8 @@ def pytest_configure(config: pytest.Config) -> None:
     if not hasattr(config, "workerinput"):
         for name in ("src", "scripts"):
             compileall.compile_dir(ROOT / name, quiet=2)
+        # xdist imports the class of every warning that a test process reports, peft's own among them.
+        import emudrift.runtime.torchvision_fix  # noqa: F401
 
 
 def pytest_collection_finish() -> None:
