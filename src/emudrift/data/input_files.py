@@ -7,6 +7,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from emudrift.errors import InputError
+from emudrift.runtime.permissions import refuse_unreadable
 
 
 def inside(file_name: str, where: str) -> str:
@@ -28,6 +29,7 @@ def refuse_no_file(path: Path, help_: str) -> None:
 
 
 def read_parquet(path: Path) -> pa.Table:
+    refuse_unreadable(path)
     try:
         # Not pq.read_table, which interprets folder names such as `split=test` as columns.
         with pq.ParquetFile(path) as file:

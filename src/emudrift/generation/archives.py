@@ -15,8 +15,9 @@ from PIL import Image
 from emudrift.data.prompts import Prompt
 from emudrift.data.tar_files import is_whole
 from emudrift.errors import InputError
-from emudrift.generation.shards import IMAGE, RECORD, TOKENS, Identity, PartialShard
+from emudrift.generation.shards import BROKEN, IMAGE, RECORD, TOKENS, Identity, PartialShard
 from emudrift.runtime.atomic_files import TEMPORARY_PREFIX, atomic_path, sha256_of
+from emudrift.runtime.permissions import refuse_unreadable
 
 logger = logging.getLogger(__name__)
 
@@ -55,7 +56,7 @@ def write_archive(path: Path, prompts: Sequence[Prompt], partial: PartialShard) 
     The bytes depend on prompts, settings and weights only: members in row order, headers without owner or time.
 
     Raises:
-        InputError: a sample is missing, or the disk is full; no incomplete archive is left behind.
+        InputError: a sample is missing, all images are equal, or the disk is full; no incomplete archive is left behind.
     """
     # A shard has a single writer, so no other process owns these files.
     remove_leftovers(path)
@@ -68,7 +69,20 @@ def write_archive(path: Path, prompts: Sequence[Prompt], partial: PartialShard) 
                         f"{path}: image {prompt.prompt_id} (row {prompt.row}) is missing; run the shard again"
                     )
                 _pack(tar, prompt.prompt_id, members)
-        return check_archive(temporary, prompts, partial.identity)
+        packed = check_archive(temporary, prompts, partial.identity)
+        _refuse_equal(path, prompts, packed)
+        return packed
+
+
+def _refuse_equal(path: Path, prompts: Sequence[Prompt], packed: Contents) -> None:
+    """Raises InputError if different captions all gave the same image, as damaged weights do; black images of a safety checker
+    may be equal."""
+    several = len({prompt.caption for prompt in prompts}) > 1
+    if several and len(set(packed.sha256.values())) == 1 and len(packed.flagged) < len(prompts):
+        raise InputError(
+            f"{path}: all {len(prompts)} images are equal, although their captions differ: the model, its adapter or its program "
+            f"does not work; correct it and start over with ARM={path.parent.name} snakemake remove_images -c 1"
+        )
 
 
 def remove_leftovers(archive: Path) -> None:
@@ -197,7 +211,7 @@ def _verified(path: Path, prompt_id: str, members: dict[str, bytes]) -> Sample:
     try:
         record = json.loads(members[RECORD])
         sums = dict(record["sha256"])
-    except (KeyError, TypeError, ValueError) as error:
+    except BROKEN as error:
         raise InputError(f"{path}: {prompt_id}{RECORD} is missing or damaged; {_remedy(path)}") from error
     wrong = [
         ending for ending in {*sums, *rest} if hashlib.sha256(rest.get(ending, b"")).hexdigest() != sums.get(ending)
@@ -210,6 +224,7 @@ def _verified(path: Path, prompt_id: str, members: dict[str, bytes]) -> Sample:
 
 def _members(path: Path, read: bool = True, salvage: bool = False) -> Iterator[tuple[str, bytes]]:
     """Names and contents. `salvage`: goes on behind damaged headers, and to wherever a truncated archive ends."""
+    refuse_unreadable(path)
     try:
         with tarfile.open(path, "r:", ignore_zeros=salvage) as tar:
             for member in tar:

@@ -15,6 +15,7 @@ from emudrift.errors import InputError
 from emudrift.runtime.atomic_files import write_bytes_atomically
 from emudrift.runtime.jobs import Job, Stopped
 from emudrift.runtime.json_files import first_fault
+from emudrift.runtime.permissions import refuse_unreadable
 from emudrift.runtime.progress import Progress
 
 logger = logging.getLogger(__name__)
@@ -76,8 +77,11 @@ class History:
     def attempts(self) -> list[Attempt]:
         if not self.path.exists():
             return []
+        refuse_unreadable(self.path)
         try:
             return [Attempt(**json.loads(line)) for line in self.path.read_text(encoding="utf-8").splitlines()]
+        except OSError as error:
+            raise InputError(f"cannot read {self.path}: {(error.strerror or str(error)).lower()}") from error
         except (ValueError, TypeError) as error:
             fault = first_fault(error) if isinstance(error, ValidationError) else error
             raise InputError(f"{self.path}: not a history of attempts ({fault}); remove it and run again") from error

@@ -24,6 +24,8 @@ logger = logging.getLogger(__name__)
 
 IMAGE, TOKENS, RECORD = ".png", ".tokens.npy", ".json"
 _TOKEN_FOLDER = "tokens"
+BROKEN = (ValueError, KeyError, TypeError, AttributeError, RecursionError)
+"""What reading a record raises that is no JSON, or not what was written."""
 
 
 @dataclass(frozen=True)
@@ -104,12 +106,12 @@ class PartialShard:
         try:
             record = self._read_record(prompt)
             record.pop("drawn_together", None)  # Depends on the available memory, so it is not part of the archive.
-            data, sums = _record_bytes(record), record["sha256"]
+            data, sums = _record_bytes(record), dict(record["sha256"])
             if not self.identity.matches(record, prompt):
                 return None
             members = {ending: (self.folder / f"{prompt.prompt_id}{ending}").read_bytes() for ending in sums}
-        except (FileNotFoundError, json.JSONDecodeError, UnicodeDecodeError, KeyError, AttributeError):
-            return None
+        except (FileNotFoundError, IsADirectoryError, NotADirectoryError, *BROKEN):
+            return None  # What is in the way is replaced; a folder cannot be, and is named when the sample is written.
         if any(hashlib.sha256(members[ending]).hexdigest() != sums[ending] for ending in sums) or IMAGE not in sums:
             return None
         return members | {RECORD: data}
@@ -156,11 +158,12 @@ class PartialShard:
                 with np.load(path, allow_pickle=False) as file:
                     codes, records = file["codes"], json.loads(str(file["records"]))
                     together = int(file["drawn_together"])
-            except (OSError, EOFError, KeyError, ValueError, zipfile.BadZipFile):
+                samples = {record["prompt_id"]: (record, code) for record, code in zip(records, codes, strict=True)}
+            except (OSError, EOFError, KeyError, ValueError, TypeError, zipfile.BadZipFile):
                 continue
-            for record, code in zip(records, codes, strict=True):
-                if record == wanted.get(record["prompt_id"]):
-                    found[record["prompt_id"]] = Tokens(code, together)
+            for prompt_id, (record, code) in samples.items():
+                if record == wanted.get(prompt_id):
+                    found[prompt_id] = Tokens(code, together)
         return found
 
     def newest(self) -> float | None:

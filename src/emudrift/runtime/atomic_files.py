@@ -9,6 +9,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from emudrift.errors import InputError
+from emudrift.runtime.permissions import refuse_unreadable
 
 TEMPORARY_PREFIX = ".tmp-"
 CHECKSUM_ENDING = ".sha256"
@@ -33,6 +34,7 @@ def check_sha256(path: str | Path) -> None:
     Raises InputError if the file is not the one that was written, or cannot be read.
     """
     path = Path(path)
+    refuse_unreadable(path)
     try:
         said = checksum_file(path).read_bytes()
     except FileNotFoundError:

@@ -18,12 +18,17 @@ def refuse_read_only(folder: Path) -> None:
         )
 
 
-def no_permission(path: str | Path) -> InputError:
-    """The error for a file that exists, but that this user may not read."""
-    return InputError(
-        f"{path}: you may not read this file, which belongs to {owner_of(Path(path))}: ask them for read permission (chmod g+r); "
-        "do not remove it, or it is computed again"
-    )
+def refuse_unreadable(path: str | Path) -> None:
+    """Raises InputError if a file exists that this user may not read; whatever else is wrong is left to whoever reads it."""
+    try:
+        Path(path).open("rb").close()
+    except PermissionError as error:
+        raise InputError(
+            f"{path}: you may not read this file, which belongs to {owner_of(Path(path))}: ask for read permission (chmod g+r); "
+            "do not remove it, or it is computed again"
+        ) from error
+    except OSError:
+        return
 
 
 def owner_of(path: Path) -> str:
