@@ -11,6 +11,7 @@ from rich.console import RenderableType
 from rich.padding import Padding
 from rich.text import Text
 
+from emudrift.config.experiment import Experiment
 from emudrift.config.paths import ExperimentPaths
 from emudrift.evaluation.tables import COMPARISON_COLUMNS, FID_COLUMNS, load_table
 from emudrift.report.answer.verdict import verdict
@@ -18,7 +19,7 @@ from emudrift.runtime.progress import Progress
 from emudrift.runtime.terminal import fail, show, start_logging
 
 ROOT = Path(__file__).resolve().parents[1]
-PATHS = ExperimentPaths.in_repository("demo")
+PATHS = Experiment.load(ROOT / "demo" / "config.yaml").paths
 STEPS = re.compile(r"(\d+) of (\d+) steps")
 
 
