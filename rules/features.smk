@@ -1,7 +1,8 @@
 """Feature vectors of the generated images, once per shard and extractor.
 
 Inputs: manifests (each next to its archive), extractor weights.
-Outputs: results/<name>/features/<extractor>/<arm>/<rows>.npy.
+Outputs: results/<name>/features/<extractor>/<arm>/<rows>.npy, with a second name in .kept/ that no rule declares: a job that runs
+again takes it, if images, weights, packages and code are the same.
 """
 
 

@@ -71,6 +71,11 @@ class ExtractorSettings(Settings):
         """The file whose presence shows that its weights are there; None where it needs no file."""
         return None
 
+    def weights_files(self, experiment: "Experiment") -> "list[Path]":
+        """All files that decide about its features."""
+        file = self.weights_file(experiment)
+        return [] if file is None else [file]
+
     def weights_key(self) -> str:
         """The key of the config that names that file."""
         return "weights"
@@ -200,6 +205,10 @@ class CheckpointExtractor(ExtractorSettings):
     def weights_file(self, experiment: "Experiment") -> "Path | None":
         folder = experiment.checkpoint_folder(self.checkpoint)
         return folder / "config.json" if self.checkpoint.hub is None else download_record(folder)
+
+    def weights_files(self, experiment: "Experiment") -> "list[Path]":
+        folder = experiment.checkpoint_folder(self.checkpoint)
+        return sorted(path for path in folder.glob("*") if path.is_file())
 
     def weights_key(self) -> str:
         return "checkpoint: path"

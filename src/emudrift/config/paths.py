@@ -93,6 +93,10 @@ class ExperimentPaths:
     def features(self, extractor: str, arm: str, rows: str) -> Path:
         return self.results / "features" / extractor / arm / f"{rows}.npy"
 
+    def kept_features(self, extractor: str, arm: str, rows: str) -> Path:
+        """A second name of the features that no rule declares, with a record (.json) of what they are made of."""
+        return self.results / "features" / extractor / arm / ".kept" / f"{rows}.npy"
+
     def captions(self, extractor: str, rows: str) -> Path:
         """Embedded captions."""
         return self.results / "captions" / extractor / f"{rows}.npy"
@@ -256,6 +260,8 @@ class ExperimentPaths:
         extractor, metric = "{extractor}", "{metric}"
         return [
             self.features(extractor, arm, "{rows}"),
+            self.kept_features(extractor, arm, "{rows}"),
+            self.kept_features(extractor, arm, "{rows}").with_suffix(".json"),
             self.fid(extractor, "{selection}", arm, "{n}"),
             self.metric(metric, extractor, arm, "{n}"),
             self.per_image(metric, extractor, arm, "{n}"),

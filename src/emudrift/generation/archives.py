@@ -131,7 +131,7 @@ def read_archive(path: Path) -> Iterator[tuple[str, Image.Image]]:
 
 
 def read_images(path: Path, prompt_ids: Sequence[str], sha256: Mapping[str, str]) -> Iterator[Image.Image]:
-    """Yields the RGB images of an archive after comparing them with the prompts and the manifest.
+    """The RGB images of an archive, loaded lazily; each is compared with the manifest, and their order with the prompts at once.
 
     Args:
         prompt_ids: of the shard's prompts, in row order.
@@ -142,10 +142,14 @@ def read_images(path: Path, prompt_ids: Sequence[str], sha256: Mapping[str, str]
     """
     if archive_ids(path) != list(prompt_ids) or sha256.keys() != set(prompt_ids):
         raise InputError(f"{path}: its images are not those of its rows' prompts, in their order; {_remedy(path)}")
-    for sample in read_samples(path):
-        if sample.record["sha256"][IMAGE] != sha256[sample.prompt_id]:
-            raise InputError(f"{path}: image {sample.prompt_id} is not the one of the manifest; {_remedy(path)}")
-        yield _decode(path, f"{sample.prompt_id}{IMAGE}", sample.members[IMAGE])
+
+    def images() -> Iterator[Image.Image]:
+        for sample in read_samples(path):
+            if sample.record["sha256"][IMAGE] != sha256[sample.prompt_id]:
+                raise InputError(f"{path}: image {sample.prompt_id} is not the one of the manifest; {_remedy(path)}")
+            yield _decode(path, f"{sample.prompt_id}{IMAGE}", sample.members[IMAGE])
+
+    return images()
 
 
 def read_samples(path: Path) -> Iterator[Sample]:
