@@ -1,5 +1,6 @@
 """What is finished stays finished: no forced, late or repeated job, and no change of a label, generates an image again."""
 
+import json
 import shutil
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
@@ -7,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from conftest import ROOT
 from conftest import experiment as small_experiment
 
 from emudrift.config.experiment import Experiment
@@ -274,3 +276,24 @@ def test_an_arm_that_the_config_no_longer_names_can_be_removed(group):
         remove_images(other, "base", None)
     assert remove_images(other, folder.name, None) == [made.shards()[0].name]
     assert not folder.exists()
+
+
+def test_two_configs_of_one_name_with_other_captions_take_their_images_back_from_each_other(group):
+    """The same arm and rows for both: whoever runs sets the other's archive aside, and none generates twice."""
+    captions = json.loads((ROOT / "demo/data/captions.json").read_text())
+    for each in captions["annotations"]:
+        each["caption"] += "!"
+    (group.folder / "others.json").write_text(json.dumps(captions))
+    ours = {"captions": "demo/data/captions.json", "images": "demo/data/images"}
+    theirs = ours | {"captions": str(group.folder / "others.json")}
+    made, archives = [], []
+    for prompts in (ours, theirs, ours, theirs):
+        each = group.experiment(prompts=prompts)
+        made.append(group.run(each))
+        archives.append(archive_of(each).read_bytes())
+    assert made == [10, 10, 0, 0]
+    assert archives[:2] == archives[2:]
+    assert archives[0] != archives[1]
+    copied = group.folder / "copied.json"
+    copied.write_bytes((ROOT / "demo/data/captions.json").read_bytes())
+    assert group.run(group.experiment(prompts=ours | {"captions": str(copied)})) == 0, "the same captions elsewhere"

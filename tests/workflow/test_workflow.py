@@ -202,6 +202,7 @@ def test_images_do_not_depend_on_batch_size_or_shard_size(finished, new_workflow
         small_config(shard_size=5, sample_sizes=[10], resources=resources, guidance_scales=[3])
     )
     arm = arm_name(finished, "base-cfg3")
+    shutil.rmtree(workflow.folder / "results/small/images")  # Else they would be taken from there.
     targets = [f"results/small/images/{arm}/{rows}.json" for rows in ("000000-000005", "000005-000010")]
     workflow.snakemake(*targets, "--quiet", "rules", config=config)
     split = {}
