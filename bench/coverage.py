@@ -1,23 +1,24 @@
-"""Coverage of nominal 95 % intervals on synthetic features with a known FID.
+"""Coverage and false findings of nominal 95 % intervals on synthetic features with a known FID.
 
-32 dimensions with a steep spectrum; the reference is known exactly. Two arms share each prompt's difficulty (correlation
-0.6) and have the same true FID, in two cases: equally diverse, or the second with half the variance of the first. Features
-are Gaussian, or heavy-tailed (a log-normal scale per image). From N/d = 0.5 to 10, over many repetitions:
+Gaussian and heavy-tailed features in 32 dimensions with a steep spectrum, and rectified sparse features as Inception's (three
+quarters zeros, a log-normal scale per image) in 64 and 256. Two arms share each prompt's difficulty (correlation 0.6): equal;
+or the second less diverse; or, for rectified features, with lighter tails. The reference is known exactly (`full`), or a
+sample of M images. Everything goes through `compute_fid`, as in the workflow.
 
-plain     bias of the plain FID (mean of both arms, in units of FID) and of the plain difference
-jackknife bias, coverage and (stated error) / (true error) of the bias-corrected FID and of its paired difference
-FID inf   bias and coverage for the linear extrapolation in 1/N through N/2 and N
-halves    coverage of the jackknife difference with the half-sampling error instead of its own, as a cross-check
+false_finding_rate_finite_reference   share of findings where there is no difference, M/d = 2.4 and 19.8, N/d = 5 and 10; largest
+lowest_coverage_above_limit           of a paired difference, over all cases with N/d at or above MIN_N_PER_DIMENSION
+simultaneous_coverage                 all of m = 2, 6, 12 comparisons with one baseline are covered; smallest
+clustered_false_finding_rate          five prompts per group, intra-class correlation .5 and a model-by-group interaction
 
-`paired_difference_coverage` is over all cases and tails with N/d of at least 2.5, the range stated as valid in
-docs/statistics.md. The last line of output is JSON.
+Without arguments under 10 minutes on two cores; `--full` gives the tables of docs/statistics.md. The last line of output is JSON.
 """
 
 import argparse
 import json
 import os
 import time
-from dataclasses import fields
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass
 from typing import Any
 
 # Before NumPy is imported.
@@ -26,151 +27,242 @@ for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
 
 import numpy as np
 
-from emudrift.evaluation.fid.frechet import frechet_distance, project
-from emudrift.evaluation.fid.resampling import HALVINGS, Part, Resampled, resample
+from emudrift.evaluation.blocks import prompt_blocks, reference_blocks
+from emudrift.evaluation.fid.estimate import compute_fid
+from emudrift.evaluation.fid.frechet import frechet_distance
+from emudrift.evaluation.fid.two_sample import Sample
 from emudrift.evaluation.intervals import (
+    MIN_N_PER_DIMENSION,
     Estimate,
-    block_edges,
-    fid_infinity,
-    half_sampling_error,
     jackknife,
-    paired_difference,
-    t_interval,
+    of_pseudo_values,
+    simultaneous,
 )
-from emudrift.features.statistics import ReferenceRoot, Statistics, reference_root
+from emudrift.features.statistics import Statistics, reference_root
 
-DIMS, RATIOS, VALID_FROM = 32, (0.5, 1, 2.5, 5, 10), 2.5
 DISTANCE = 12.0
+"""True FID of the Gaussian and heavy-tailed arms."""
+
+
+@dataclass(frozen=True)
+class Case:
+    """`tails`: gaussian, heavy, rectified. `arm`: the second arm. `reference`: M/d, 0 for known exactly. `n`: N/d."""
+
+    tails: str
+    arm: str
+    dims: int
+    reference: float
+    n: float
+    repeats: int
+    arms: int = 2
+    group: int = 1
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--repeats", type=int, default=600, help="repetitions of each case")
+    parser.add_argument(
+        "--full", action="store_true", help="more repetitions and cases: the tables of the documentation"
+    )
+    parser.add_argument(
+        "--repeats", type=int, help="repetitions of each case in 32 dimensions; a third in 64, a tenth in 256"
+    )
+    parser.add_argument("--workers", type=int, default=2)
     arguments = parser.parse_args()
-    started, rows = time.perf_counter(), []
-    print(
-        "            |  plain bias  |     jackknife, FID    |      its difference      |  FID inf   |  difference|  halves"
-    )
-    print(
-        "case   N/d  |   FID  diff. |   bias  width coverage|   bias  width  coverage |  bias cov. |  bias cov.| width cov.",
-        flush=True,
-    )
-    for tails in ("gaussian", "heavy"):
-        for case in ("equal", "less diverse"):
-            for ratio in RATIOS:
-                rows.append(row := study(tails, case, ratio, arguments.repeats))
-                one, two, inf, inf2 = row["fid"], row["difference"], row["fid_infinity"], row["fid_infinity_difference"]
-                halves = row["half_sampling_difference"]
-                print(
-                    f"{tails[:5]} {case[:4]} {ratio:4g}|{row['plain_bias']:7.2f}{row['plain_difference_bias']:7.2f} |"
-                    f"{one['bias']:7.2f}{one['width']:7.2f}{one['coverage']:8.3f} |"
-                    f"{two['bias']:7.2f}{two['width']:7.2f}{two['coverage']:8.3f}   |"
-                    f"{inf['bias']:6.2f}{inf['coverage']:6.3f}|{inf2['bias']:6.2f}{inf2['coverage']:6.3f}|"
-                    f"{halves['width']:6.2f}{halves['coverage']:6.3f}",
-                    flush=True,
-                )
-    valid = [row for row in rows if row["n_per_dim"] >= VALID_FROM]
-
-    def pooled(kind: str, chosen: list[dict[str, Any]]) -> float:
-        return round(float(np.mean([row[kind]["coverage"] for row in chosen])), 4)
-
+    repeats = arguments.repeats or (1000 if arguments.full else 300)
+    started = time.perf_counter()
+    with ProcessPoolExecutor(arguments.workers) as pool:
+        rows = []
+        for row in pool.map(study, cases(repeats, arguments.full)):
+            rows.append(row)
+            print(json.dumps({key: value for key, value in row.items() if key != "kind"}), flush=True)
+    pairs = [row for row in rows if row["kind"] == "pair"]
+    above = [row for row in pairs if row["n_per_dim"] >= MIN_N_PER_DIMENSION]
+    finite = [
+        row for row in pairs if row["tails"] == "gaussian" and row["reference_per_dim"] > 0 and row["n_per_dim"] >= 5
+    ]
     figures = {
-        "paired_difference_coverage": pooled("difference", valid),
-        "paired_difference_coverage_equal": pooled("difference", [r for r in valid if r["case"] == "equal"]),
-        "paired_difference_coverage_less_diverse": pooled("difference", [r for r in valid if r["case"] != "equal"]),
-        "paired_difference_coverage_range": [f([r["difference"]["coverage"] for r in valid]) for f in (min, max)],
-        "fid_infinity_difference_coverage": pooled("fid_infinity_difference", valid),
-        "half_sampling_difference_coverage": pooled("half_sampling_difference", valid),
-        "fid_coverage": pooled("fid", valid),
-        "fid_infinity_coverage": pooled("fid_infinity", valid),
+        "false_finding_rate_finite_reference": max(row["findings"] for row in finite),
+        "lowest_coverage_above_limit": min(row["coverage"] for row in above),
+        "paired_difference_coverage": round(float(np.mean([row["coverage"] for row in above])), 4),
+        "paired_difference_coverage_classical_jackknife_lowest": min(row["coverage_classical"] for row in above),
+        "simultaneous_coverage": min(row["coverage"] for row in rows if row["kind"] == "several"),
+        "clustered_false_finding_rate": next(row["findings"] for row in rows if row["kind"] == "groups"),
+        "scattered_false_finding_rate": next(row["findings_scattered"] for row in rows if row["kind"] == "groups"),
+        "limit": MIN_N_PER_DIMENSION,
         "seconds": round(time.perf_counter() - started),
-        "repeats": arguments.repeats,
-        "cases": rows,
+        "repeats": repeats,
     }
     print(json.dumps(figures))
 
 
-def study(tails: str, case: str, ratio: float, repeats: int) -> dict[str, Any]:
-    """Bias and coverage in one case."""
-    n, rng = int(DIMS * ratio), np.random.default_rng([int(10 * ratio), len(tails), len(case)])
-    reference, means, roots = arms(0.5 if case == "less diverse" else 1.0)
-    edges = block_edges(n)
-    kinds = ("fid", "difference", "fid_infinity", "fid_infinity_difference", "half_sampling_difference")
-    found: dict[str, list[Estimate]] = {kind: [] for kind in kinds}
-    plain = np.empty((repeats, 2))
-    for repeat in range(repeats):
-        a, b = (
-            resample(Part(project(features, reference), slice(0, n)), edges)
-            for features in draw(n, means, roots, tails, rng)
-        )
-        plain[repeat] = a.full, b.full
-        found["fid"] += [jackknife(arm.full, arm.without, edges) for arm in (a, b)]
-        found["difference"].append(paired_difference(a.full, a.without, b.full, b.without, edges))
-        error = half_sampling_error(a.random_halves, b.random_halves)
-        centre = found["difference"][-1].estimate
-        found["half_sampling_difference"].append(t_interval(centre, error, HALVINGS, 0.95, ""))
-        found["fid_infinity"] += [infinity(arm, edges) for arm in (a, b)]
-        found["fid_infinity_difference"].append(infinity(minus(b, a), edges))
-    truths = {kind: 0.0 if kind.endswith("difference") else DISTANCE for kind in kinds}
-    return {
-        "tails": tails,
-        "case": case,
-        "n_per_dim": ratio,
-        "plain_bias": round(float(plain.mean()) - DISTANCE, 3),
-        "plain_difference_bias": round(float(np.diff(plain).mean()), 3),
-        **{kind: summary(estimates, truths[kind]) for kind, estimates in found.items()},
-    }
+def cases(repeats: int, full: bool) -> list[Case]:
+    """The slow ones first, so that all workers end together."""
+    found = []
+    for dims, share, ratios in ((256, 10, (2.5, 5) if full else (2.5,)), (64, 3, (2.5, 5))):
+        for arm in ("equal", "less diverse", "lighter tails"):
+            found += [Case("rectified", arm, dims, 19.8, n, max(repeats // share, 1)) for n in ratios]
+    found += [Case("gaussian", "equal", 16, 20, 5, repeats, arms=1 + m) for m in (12, 6, 2)]
+    found.append(Case("gaussian", "groups", 32, 20, 10, repeats, group=5))
+    for tails in ("gaussian", "heavy") if full else ("gaussian",):
+        for arm in ("equal", "less diverse"):
+            found += [Case(tails, arm, 32, m, n, repeats) for m in (2.44, 19.8) for n in (5, 10)]
+    for tails in ("gaussian", "heavy"):
+        for arm in ("equal", "less diverse"):
+            found += [Case(tails, arm, 32, m, 2.5, repeats) for m in ((0, 2.44, 19.8) if full else (19.8,))]
+    return found
+
+
+def study(case: Case) -> dict[str, Any]:
+    """One case: how often intervals of the difference cover the truth, and how often a difference is found."""
+    seed = [int(10 * case.n), int(10 * case.reference), case.dims, case.arms, len(case.tails), len(case.arm)]
+    rng, n, features = np.random.default_rng(seed), int(case.dims * case.n), KINDS[case.tails](case)
+    found: dict[str, list[Any]] = {"own": [], "classical": [], "scattered": [], "together": []}
+    for _ in range(case.repeats):
+        arms = features.draw(n, rng)
+        real = features.real(round(case.dims * case.reference), rng) if case.reference else None
+        groups = np.arange(n) // case.group
+        order = rng.permutation(n)
+        pairs, classical = differences([arm[order] for arm in arms], real, features.known, groups[order].tolist())
+        found["own"].append(pairs[0])
+        found["classical"].append(classical)
+        found["together"].append([wide for wide, _ in simultaneous(pairs)])
+        if case.group > 1:
+            found["scattered"].append(differences([arm[order] for arm in arms], real, features.known, None)[0][0])
+    row = {"kind": "pair", "tails": case.tails, "arm": case.arm, "dims": case.dims}
+    row |= {"reference_per_dim": case.reference, "n_per_dim": case.n, "repeats": case.repeats}
+    truth = features.truth
+    if case.arms > 2:
+        covered = [all(each.low <= truth <= each.high for each in together) for together in found["together"]]
+        return row | {"kind": "several", "comparisons": case.arms - 1, "coverage": float(np.mean(covered))}
+    row |= summary(found["own"], truth) | {"coverage_classical": summary(found["classical"], truth)["coverage"]}
+    if case.group > 1:
+        row |= {"kind": "groups", "findings_scattered": summary(found["scattered"], truth)["findings"]}
+    return row
+
+
+def differences(
+    arms: list[np.ndarray], real: np.ndarray | None, known: Statistics, groups: list[int] | None
+) -> tuple[list[Estimate], Estimate]:
+    """Every other arm less the first; and the first of them by the classical jackknife, of order 1 / n."""
+    blocks = prompt_blocks(len(arms[0]), groups)
+    reference = reference_root(known) if real is None else Sample(real, reference_blocks(len(real), blocks))
+    fids = [compute_fid(arm, reference, blocks) for arm in arms]
+    pairs = [of_pseudo_values(np.subtract(b.pseudo_values, fids[0].pseudo_values), blocks.edges) for b in fids[1:]]
+    full, without = fids[1].fid - fids[0].fid, np.subtract(fids[1].leave_one_out, fids[0].leave_one_out)
+    return pairs, jackknife(full, without, blocks.edges)
 
 
 def summary(estimates: list[Estimate], truth: float) -> dict[str, float]:
-    """Bias, coverage, and the root mean square of the stated standard error relative to the true standard deviation."""
+    """Bias, coverage, findings (0 is excluded), and the stated standard error relative to the true standard deviation."""
     centres = np.array([each.estimate for each in estimates])
     errors = np.array([each.standard_error for each in estimates])
     return {
-        "bias": round(float(centres.mean()) - truth, 3),
-        "coverage": float(np.mean([each.low <= truth <= each.high for each in estimates])),
-        "width": round(float(np.sqrt((errors**2).mean()) / centres.std()), 3),
+        "truth": round(truth, 4),
+        "bias": round(float(centres.mean()) - truth, 4),
+        "coverage": round(float(np.mean([each.low <= truth <= each.high for each in estimates])), 4),
+        "findings": round(float(np.mean([each.low > 0 or each.high < 0 for each in estimates])), 4),
+        "width": round(float(np.sqrt((errors**2).mean()) / max(centres.std(), 1e-9)), 3),
     }
 
 
-def infinity(arm: Resampled, edges: np.ndarray) -> Estimate:
-    assert arm.halves is not None
-    assert arm.halves_without is not None
-    return fid_infinity(arm.full, arm.without, arm.halves, arm.halves_without, edges)
+class Elliptical:
+    """Gaussian or heavy-tailed features; all arms at the same distance from the reference."""
+
+    truth = 0.0
+
+    def __init__(self, case: Case) -> None:
+        rng, self.case = np.random.default_rng(5), case
+        d = case.dims
+        axes = np.linalg.qr(rng.standard_normal((d, d)))[0]
+        spread = 20.0 / np.arange(1, d + 1)
+        self.known = Statistics(np.zeros(d), (axes * spread) @ axes.T)
+        self.root = np.linalg.cholesky(self.known.sigma)
+        self.means, self.roots = [], []
+        for number in range(case.arms):
+            scale = 0.5 if case.arm == "less diverse" and number else 1.0
+            turned = np.linalg.qr(axes + 0.04 * rng.standard_normal((d, d)))[0]
+            sigma = (turned * spread * scale) @ turned.T
+            direction = rng.standard_normal(d)
+            rest = DISTANCE - frechet_distance(Statistics(np.zeros(d), sigma), self.known)
+            self.means.append(direction / np.linalg.norm(direction) * np.sqrt(rest))
+            self.roots.append(np.linalg.cholesky(sigma))
+            assert abs(frechet_distance(Statistics(self.means[-1], sigma), self.known) - DISTANCE) < 1e-6
+
+    def scale(self, n: int, rng: np.random.Generator) -> Any:
+        # exp(z/2 - 1/4) has mean square 1, so the covariances do not change.
+        return np.exp(0.5 * rng.standard_normal((n, 1)) - 0.25) if self.case.tails == "heavy" else 1.0
+
+    def real(self, m: int, rng: np.random.Generator) -> np.ndarray:
+        return self.scale(m, rng) * rng.standard_normal((m, self.case.dims)) @ self.root.T
+
+    def draw(self, n: int, rng: np.random.Generator) -> list[np.ndarray]:
+        """Features (n, d) of all arms; row i of each belongs to the same prompt."""
+        shared, scale = rng.standard_normal((n, self.case.dims)), self.scale(n, rng)
+        scores = [0.6 * shared + 0.8 * self.own(n, rng) for _ in self.means]
+        return [mean + scale * score @ root.T for mean, score, root in zip(self.means, scores, self.roots, strict=True)]
+
+    def own(self, n: int, rng: np.random.Generator) -> np.ndarray:
+        """What an arm does not share: of single images; or half of its variance of groups, which is the interaction."""
+        d, size = self.case.dims, self.case.group
+        if size == 1:
+            return rng.standard_normal((n, d))
+        of_groups = np.repeat(rng.standard_normal((-(-n // size), d)), size, axis=0)[:n]
+        return np.sqrt(0.5) * of_groups + np.sqrt(0.5) * rng.standard_normal((n, d))
 
 
-def minus(b: Resampled, a: Resampled) -> Resampled:
-    return Resampled(*(np.subtract(getattr(b, each.name), getattr(a, each.name)) for each in fields(Resampled)))
+class Rectified:
+    """Three quarters zeros, λ_k ~ 1 / k before that, and a log-normal scale per image."""
+
+    TAIL, POPULATION = 0.5, 200_000
+
+    def __init__(self, case: Case) -> None:
+        rng, d = np.random.default_rng(0), case.dims
+        self.axes = np.linalg.qr(rng.standard_normal((d, d)))[0]
+        self.spread = np.sqrt(5.0 / np.arange(1, d + 1))
+        self.threshold = 0.55 * np.linalg.norm(self.axes * self.spread, axis=1)
+        turned = np.linalg.qr(self.axes + 0.15 / np.sqrt(d) * rng.standard_normal((d, d)))[0]
+        self.turned = turned * np.sign((turned * self.axes).sum(axis=0))
+        # Gain and tail of each arm.
+        other = {"equal": (0.95, 0.5), "less diverse": (0.75, 0.5), "lighter tails": (0.95, 0.3)}
+        self.arms = [(0.95, 0.5), other[case.arm]]
+        self.truth = 0.0
+        if case.arm != "equal":
+            real, a, b = self.population()
+            self.known = real
+            self.truth = frechet_distance(b, real) - frechet_distance(a, real)
+        else:
+            self.known = Statistics(np.zeros(d), np.eye(d))
+
+    def features(self, scores: np.ndarray, scale: np.ndarray, axes: np.ndarray) -> np.ndarray:
+        return np.maximum((scores * self.spread * scale) @ axes.T - self.threshold, 0)
+
+    def real(self, m: int, rng: np.random.Generator) -> np.ndarray:
+        scores, scale = rng.standard_normal((m, len(self.axes))), np.exp(self.TAIL * rng.standard_normal((m, 1)))
+        return self.features(scores, scale, self.axes)
+
+    def draw(self, n: int, rng: np.random.Generator) -> list[np.ndarray]:
+        shared, own = rng.standard_normal((2, n, len(self.axes)))
+        z, scores = rng.standard_normal((n, 1)), (shared, 0.6 * shared + 0.8 * own)
+        return [
+            self.features(score, gain * np.exp(tail * z + self.TAIL**2 - tail**2), self.turned)
+            for score, (gain, tail) in zip(scores, self.arms, strict=True)
+        ]
+
+    def population(self) -> list[Statistics]:
+        """Of the reference and both arms, from so many images that their bias is below a hundredth of any interval."""
+        rng, chunk = np.random.default_rng(77), 5000
+        total: list[list[Any]] = [[0.0, 0.0] for _ in range(3)]
+        for _ in range(self.POPULATION // chunk):
+            for sums, x in zip(total, [self.real(chunk, rng), *self.draw(chunk, rng)], strict=True):
+                sums[0], sums[1] = sums[0] + x.sum(axis=0), sums[1] + x.T @ x
+        means = [first / self.POPULATION for first, _ in total]
+        return [
+            Statistics(mean, second / self.POPULATION - np.outer(mean, mean))
+            for mean, (_, second) in zip(means, total, strict=True)
+        ]
 
 
-def arms(gain: float) -> tuple[ReferenceRoot, list[np.ndarray], list[np.ndarray]]:
-    """The reference, and means (d,) and covariance roots (d, d) of two arms at the same distance from it."""
-    rng = np.random.default_rng(5)
-    axes = np.linalg.qr(rng.standard_normal((DIMS, DIMS)))[0]
-    spread = 20.0 / np.arange(1, DIMS + 1)
-    reference = Statistics(np.zeros(DIMS), (axes * spread) @ axes.T)
-    means, roots = [], []
-    for scale in (1.0, gain):
-        turned = np.linalg.qr(axes + 0.04 * rng.standard_normal((DIMS, DIMS)))[0]
-        sigma = (turned * spread * scale) @ turned.T
-        direction = rng.standard_normal(DIMS)
-        rest = DISTANCE - frechet_distance(Statistics(np.zeros(DIMS), sigma), reference)
-        means.append(direction / np.linalg.norm(direction) * np.sqrt(rest))
-        roots.append(np.linalg.cholesky(sigma))
-        assert abs(frechet_distance(Statistics(means[-1], sigma), reference) - DISTANCE) < 1e-6
-    return reference_root(reference), means, roots
-
-
-def draw(
-    n: int, means: list[np.ndarray], roots: list[np.ndarray], tails: str, rng: np.random.Generator
-) -> list[np.ndarray]:
-    """Samples features (n, d) of both arms; row i of both belongs to the same prompt."""
-    shared, own = rng.standard_normal((2, n, DIMS))
-    scores = [shared, 0.6 * shared + 0.8 * own]
-    # exp(z/2 - 1/4) has mean square 1, so the covariances do not change.
-    scale = np.exp(0.5 * rng.standard_normal((n, 1)) - 0.25) if tails == "heavy" else 1.0
-    return [mean + scale * score @ root.T for mean, score, root in zip(means, scores, roots, strict=True)]
-
+KINDS: dict[str, Any] = {"gaussian": Elliptical, "heavy": Elliptical, "rectified": Rectified}
 
 if __name__ == "__main__":
     main()

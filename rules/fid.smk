@@ -1,6 +1,6 @@
 """FID per arm, extractor and N; then all of them in one table, and the differences between models.
 
-Inputs: features, reference statistics (for reference: same the reference's features, its list and the prompts).
+Inputs: features, the prompts, and the reference's features with their list (or ready statistics).
 Outputs: results/<name>/fid/<extractor>/<full or same>/<arm>/<n>.json, fid.csv, comparison.csv.
 """
 
@@ -8,14 +8,18 @@ FIDS = experiment.fid_files()
 TOKENIZER_TABLES = [paths.tokenizer_quality(arm) for arm in experiment.floor_arms()]
 
 
+def real_images(wildcards):
+    """Ready statistics; else the images' features, and with them their statistics, which are there for other programs."""
+    key = key_of(wildcards)
+    statistics = paths.reference_statistics(key)
+    return statistics if key in READY else [paths.reference_features(key), experiment.reference_list, statistics]
+
+
 rule compute_fid:
     input:
         features=lambda wildcards: experiment.feature_files(wildcards.extractor, wildcards.arm, wildcards.n),
-        reference=lambda wildcards: (
-            [paths.reference_features(key_of(wildcards)), experiment.reference_list, paths.prompts]
-            if wildcards.selection == "same"
-            else paths.reference_statistics(key_of(wildcards))
-        ),
+        reference=real_images,
+        prompts=rules.extract_prompts.output.prompts,
     output:
         fid=paths.fid("{extractor}", "{selection}", "{arm}", "{n}"),
     log:

@@ -12,7 +12,7 @@ import numpy as np
 
 from emudrift.evaluation.fid.comparison import compare, fid_table
 from emudrift.evaluation.fid.record import FidRecord
-from emudrift.evaluation.intervals import FIXED, INFINITY_METHOD, METHOD, enough_images
+from emudrift.evaluation.intervals import FIXED, INFINITY_METHOD, METHOD, enough_images, pseudo_values
 from emudrift.evaluation.ladder import LadderRecord, Rung
 from emudrift.features.degradations import Degradation
 from emudrift.report.answer.verdict import Verdict, verdict
@@ -79,16 +79,23 @@ def record(
         "confidence": 0.95,
         "method": f"{METHOD.format(20)}; {FIXED}",
         "leave_one_out": list(fid + bias / (BLOCKS - 1) + error * wobble(seed)),
-        "halves": [of(half[0]), of(half[1])],
-        "halves_leave_one_out": [of([b for b in blocks if b != g]) for blocks in half for g in blocks],
+        "halves": [(of(half[0]) + of(half[1])) / 2] * 3,
+        "quarters": [corrected + 4 * bias] * 3,
+        "block_sizes": [n // BLOCKS + (block < n % BLOCKS) for block in range(BLOCKS)],
+        "bias_order": 1.0,
         "random_halves": [(fid + bias + error * z, fid + bias - error * z) for z in halvings(seed)],
         "fid_infinity": corrected,
         "fid_infinity_low": corrected - 1.1 * width,
         "fid_infinity_high": corrected + 1.1 * width,
-        "fid_infinity_method": INFINITY_METHOD.format(20),
+        "fid_infinity_method": INFINITY_METHOD,
+        "depends_on_reference": False,
+        "reference_bias": 0.0,
         "reliable": enough_images(n, changes.get("dims", 64)),
     }
     data |= changes
+    sizes = np.append(0, np.cumsum(data["block_sizes"]))
+    if len(data["leave_one_out"]) == len(data["block_sizes"]):
+        data.setdefault("pseudo_values", list(pseudo_values(data["fid"], data["leave_one_out"], sizes)))
     return FidRecord.model_validate(data)
 
 

@@ -14,7 +14,7 @@ import pandas as pd
 import pytest
 
 from emudrift.data.prompt_table import check_images_exist, normalise_caption, prompt_table, write_prompts
-from emudrift.data.prompts import Prompt, load_prompts
+from emudrift.data.prompts import Prompt, groups_of, load_prompts
 from emudrift.errors import InputError
 
 COCO = Path(__file__).parents[3] / "shared/data/coco"
@@ -307,3 +307,23 @@ def test_images_are_looked_for_in_the_rows_asked_for_and_never_outside_the_folde
     }.items():
         with pytest.raises(InputError, match=f"row 0 .*{message}"):
             check_images_exist([Prompt(0, "a", 1, name, 0, 0, "a cat", 1)], folder, follow_links=True)
+
+
+def test_prompts_of_a_table_keep_the_group_that_a_column_names(tmp_path):
+    rows = [f"{number},a picture of {number},theme {number // 5}" for number in range(10)]
+    (tmp_path / "t.csv").write_text("\n".join(["image_id,caption,theme", *rows]))
+    table = prompt_table("table", tmp_path / "t.csv", caption="first", seed=0, group_column="theme")
+    write_prompts(table, tmp_path / "p.parquet")
+    prompts = load_prompts(tmp_path / "p.parquet")
+    assert all(prompt.group == f"theme {prompt.image_id // 5}" for prompt in prompts)
+    assert groups_of(prompts) == [prompt.group for prompt in prompts]
+    write_prompts(prompt_table("table", tmp_path / "t.csv", caption="first", seed=0), tmp_path / "q.parquet")
+    assert groups_of(load_prompts(tmp_path / "q.parquet")) == [prompt.image_id for prompt in prompts]
+    with pytest.raises(InputError, match=r"has no column 'thema'; it has .*; did you mean 'theme'\?"):
+        prompt_table("table", tmp_path / "t.csv", caption="first", seed=0, group_column="thema")
+    (tmp_path / "t.csv").write_text("image_id,caption,theme\n1,a dog,\n")
+    with pytest.raises(InputError, match="'theme' is empty: every prompt needs a group"):
+        prompt_table("table", tmp_path / "t.csv", caption="first", seed=0, group_column="theme")
+    (tmp_path / "t.csv").write_text("image_id,caption,theme\n1,a dog,x\n1,a cat,y\n")
+    with pytest.raises(InputError, match="another row with image id 1 has a different theme"):
+        prompt_table("table", tmp_path / "t.csv", caption="first", seed=0, group_column="theme")

@@ -192,7 +192,7 @@ def test_other_faults_of_the_records_are_refused() -> None:
     with pytest.raises(InputError, match="no FID of a model 'absent'; there are base"):
         compare([record()], "absent")
     with pytest.raises(InputError, match="dimensions, weights or jackknife blocks differ"):
-        compare([record("base"), record("finetuned", leave_one_out=[1.0] * 10)], "base")
+        compare([record("base"), record("finetuned", leave_one_out=[1.0] * 10, block_sizes=[40] * 10)], "base")
 
 
 # --- several comparisons, and N to infinity ---
@@ -237,8 +237,8 @@ def test_the_difference_at_infinite_n_has_no_bias_and_an_interval() -> None:
 
 
 def test_too_few_images_for_halves_leave_the_columns_empty(tmp_path: Path) -> None:
-    none = dict.fromkeys(("halves", "halves_leave_one_out", *(f"fid_infinity{x}" for x in ("", "_low", "_high"))))
-    records = pair(3.0, 1, n=6, leave_one_out=[20.0, 21, 22], **none)
+    none = dict.fromkeys(("halves", "quarters", *(f"fid_infinity{x}" for x in ("", "_low", "_high"))))
+    records = pair(3.0, 1, n=6, leave_one_out=[20.0, 21, 22], block_sizes=[2, 2, 2], **none)
     for table, columns, column in (
         (compare(records, "base"), COMPARISON_COLUMNS, "difference_infinity"),
         (fid_table(records), FID_COLUMNS, "fid_infinity"),

@@ -5,10 +5,11 @@ import math
 import numpy as np
 import pytest
 
+from emudrift.evaluation.blocks import prompt_blocks
 from emudrift.evaluation.fid.frechet import fid
 from emudrift.evaluation.fid.parts import mean_part
+from emudrift.evaluation.fid.two_sample import Sample
 from emudrift.evaluation.findings import finding_of
-from emudrift.evaluation.intervals import block_edges
 from emudrift.features.statistics import reference_root, statistics
 
 
@@ -43,27 +44,29 @@ def test_equal_arms_are_rarely_called_different_and_a_loss_of_the_margin_rarely_
 
 
 def test_the_part_of_the_means_is_that_of_the_truth_whatever_n():
-    """Of 2,000 draws with n = 40 in 8 dimensions, whose plain part is 8 / 40 too large for each unit of variance."""
+    """Of 600 draws with n = 40 in 8 dimensions, whose plain part is 8 / 40 too large for each unit of variance."""
     rng, shift = np.random.default_rng(1), np.full(8, 0.5)
     reference = reference_root(statistics(np.eye(8).repeat(4, axis=0)))
     found = [
-        mean_part(rng.standard_normal((40, 8)) + reference.mu + shift, reference, block_edges(40)) for _ in range(2000)
+        mean_part(Sample(rng.standard_normal((40, 8)) + reference.mu + shift, prompt_blocks(40)), reference)
+        for _ in range(600)
     ]
-    error = np.std(found) / math.sqrt(2000)
+    error = np.std(found) / math.sqrt(600)
     assert np.mean(found) == pytest.approx(2.0, abs=4 * error)
     assert 4 * error < 8 / 40
 
 
 def test_arms_that_differ_in_their_means_alone_differ_in_that_part_alone():
     rng = np.random.default_rng(2)
-    real, images, edges = rng.standard_normal((300, 6)), rng.standard_normal((200, 6)), block_edges(200)
+    real, images, blocks = rng.standard_normal((300, 6)), rng.standard_normal((200, 6)), prompt_blocks(200)
     reference, moved = reference_root(statistics(real)), images + 1.5
-    parts = mean_part(moved, reference, edges) - mean_part(images, reference, edges)
+    parts = mean_part(Sample(moved, blocks), reference) - mean_part(Sample(images, blocks), reference)
     assert parts == pytest.approx(fid(moved, reference) - fid(images, reference))
 
 
 def test_identical_images_of_the_same_captions_have_no_part():
     features = np.random.default_rng(3).standard_normal((60, 5))
-    assert mean_part(features, features, block_edges(60)) == 0
-    near = mean_part(features + 0.5, features, block_edges(60))
+    real = Sample(features, prompt_blocks(60))
+    assert mean_part(real, real) == 0
+    near = mean_part(Sample(features + 0.5, prompt_blocks(60)), real)
     assert near == pytest.approx(5 * 0.25)

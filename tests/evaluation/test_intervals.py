@@ -6,18 +6,25 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from emudrift.errors import InputError
-from emudrift.evaluation.fid.frechet import fid, frechet_distance, project
-from emudrift.evaluation.fid.resampling import Part, fids_without_blocks, random_halves, resample
+from emudrift.evaluation.blocks import block_edges, prompt_blocks, reference_blocks
+from emudrift.evaluation.fid.estimate import compute_fid
+from emudrift.evaluation.fid.frechet import frechet_distance
+from emudrift.evaluation.fid.two_sample import Sample
 from emudrift.evaluation.intervals import (
-    block_edges,
+    DAMPING,
+    ORDERS,
+    Estimate,
+    bias_order,
     extrapolate,
     fid_infinity,
     half_sampling_error,
     holm,
     jackknife,
-    paired_difference,
+    mean_interval,
+    of_pseudo_values,
+    pseudo_values,
     simultaneous,
+    t_interval,
 )
 from emudrift.features.statistics import Statistics, reference_root, statistics
 
@@ -27,21 +34,6 @@ def features_like(n: int, d: int, seed: int, dead: int = 0) -> np.ndarray:
     x = np.maximum(rng.standard_normal((n, d)) @ rng.standard_normal((d, d)) / np.sqrt(d) + 0.1 * seed, 0)
     x[:, :dead] = 0
     return x.astype(np.float32)
-
-
-@pytest.mark.parametrize(
-    ("n", "blocks", "expected"),
-    [(500, 20, [25] * 20), (10, 20, [2] * 5), (4, 20, [2, 2]), (47, 20, [2] * 13 + [3] * 7), (9, 2, [4, 5])],
-)
-def test_blocks_are_contiguous_near_equal_and_complete(n, blocks, expected):
-    edges = block_edges(n, blocks)
-    assert (edges[0], edges[-1]) == (0, n)
-    assert sorted(np.diff(edges)) == expected
-
-
-def test_too_few_images_have_no_interval():
-    with pytest.raises(InputError, match="at least 4 images, found 3"):
-        block_edges(3)
 
 
 def leave_one_out_means(values: np.ndarray, edges: np.ndarray) -> np.ndarray:
@@ -89,60 +81,81 @@ def test_unlike_shapes_are_refused():
 
 def test_an_arm_does_not_differ_from_itself():
     root = reference_root(statistics(features_like(100, 16, 1)))
-    features, edges = features_like(60, 16, 2), block_edges(60)
-    full, without = (
-        fid(features, root),
-        fids_without_blocks(Part(project(features, root), slice(0, len(features))), edges),
-    )
-    difference = paired_difference(full, without, full, without, edges)
-    assert (difference.estimate, difference.low, difference.high) == (0, 0, 0)
+    found = compute_fid(features_like(60, 16, 2), root)
+    edges = np.append(0, np.cumsum(found.block_sizes))
+    same = of_pseudo_values(np.subtract(found.pseudo_values, found.pseudo_values), edges)
+    assert (same.estimate, same.low, same.high) == (0, 0, 0)
 
 
-def test_a_paired_difference_is_the_jackknife_of_the_difference():
+def paired(a: np.ndarray, b: np.ndarray, edges: np.ndarray) -> Estimate:
+    """b − a of the means of two arms, by their pseudo-values."""
+    ours, theirs = (pseudo_values(each.mean(), leave_one_out_means(each, edges), edges) for each in (b, a))
+    return of_pseudo_values(ours - theirs, edges)
+
+
+def test_a_difference_of_pseudo_values_is_the_paired_t_test_of_block_means():
     edges, rng = block_edges(40), np.random.default_rng(0)
     a, b = rng.standard_normal((2, 40))
-    result = paired_difference(a.mean(), leave_one_out_means(a, edges), b.mean(), leave_one_out_means(b, edges), edges)
+    result = paired(a, b, edges)
     test = stats.ttest_rel(b.reshape(20, 2).mean(1), a.reshape(20, 2).mean(1)).confidence_interval()
     assert (result.low, result.high) == pytest.approx((test.low, test.high), rel=1e-9)
 
 
-PARTS = ("full", "without", "halves", "halves_without")
+@pytest.mark.parametrize("order", [0.5, 0.8, 1.0])
+def test_a_bias_of_any_order_is_measured_and_removed(order):
+    """A statistic 3 + 70 / n^order: the order is found from halves and quarters, and with it the correction is exact."""
+    edges = block_edges(400)
+    biased = lambda n: 3 + 70 / n**order  # noqa: E731
+    found = bias_order(biased(400), np.full(3, biased(200)), np.full(3, biased(100)))
+    assert found == pytest.approx(order**DAMPING)
+    assert jackknife(biased(400), np.full(20, biased(380)), edges, order=order).estimate == pytest.approx(3)
+    assert (jackknife(biased(400), np.full(20, biased(380)), edges).estimate == pytest.approx(3)) == (order == 1.0)
 
 
-def test_intervals_cover_a_known_fid_and_a_known_difference():
-    """200 times two arms that share the captions' difficulty; b is less diverse, where plain differences fail."""
-    d, n, rng = 8, 150, np.random.default_rng(1)
+def test_an_order_that_cannot_be_measured_is_1():
+    assert bias_order(5.0, None, None) == 1
+    assert bias_order(5.0, np.array([4.0]), np.array([6.0])) == 1
+    assert bias_order(5.0, np.array([6.0]), np.array([5.9])) == 1
+    assert bias_order(0.0, np.array([1.0]), np.array([1.01])) == ORDERS[0] ** DAMPING
+    assert bias_order(0.0, np.array([1.0]), np.array([4.0])) == 1
+
+
+def test_intervals_cover_a_known_fid_and_a_known_difference_with_a_reference_that_is_a_sample():
+    """60 times two arms that share the captions' difficulty, against 60 real images: b is less diverse, where plain
+    differences fail, and 60 real images are few."""
+    d, n, m, rng = 8, 120, 60, np.random.default_rng(1)
     spread = 4.0 / np.arange(1, d + 1)
     reference = Statistics(np.zeros(d), np.diag(spread))
-    root, edges = reference_root(reference), block_edges(n)
-    scales, shifts = np.array([[1.0], [0.7]]), np.array([0.3, 0.2])
+    blocks = prompt_blocks(n)
+    scales, shifts = np.array([[1.0], [0.6]]), np.array([0.3, 0.2])
     truths = [
-        frechet_distance(Statistics(np.full(d, m), np.diag(s * spread)), reference)
-        for s, m in zip(scales, shifts, strict=True)
+        frechet_distance(Statistics(np.full(d, s), np.diag(scale * spread)), reference)
+        for scale, s in zip(scales, shifts, strict=True)
     ]
-    assert truths[1] == pytest.approx(d * 0.2**2 + ((1 - np.sqrt(0.7)) ** 2 * spread).sum())
-    covered, plain, centre, end = np.zeros(6), 0.0, 0.0, 0.0
-    for _ in range(200):
+    truths.append(truths[1] - truths[0])
+    covered, plain, centre = np.zeros(5), np.zeros(3), np.zeros(3)
+    held_width = width = 0.0
+    for _ in range(60):
         shared = rng.standard_normal((n, d))
+        real = rng.standard_normal((m, d)) * np.sqrt(spread)
         arms = [
-            (0.6 * shared + 0.8 * rng.standard_normal((n, d))) * np.sqrt(s * spread) + m
-            for s, m in zip(scales, shifts, strict=True)
+            (0.6 * shared + 0.8 * rng.standard_normal((n, d))) * np.sqrt(scale * spread) + shift
+            for scale, shift in zip(scales, shifts, strict=True)
         ]
-        fids = [resample(Part(project(arm, root), slice(0, n)), edges) for arm in arms]
-        full, without = [each.full for each in fids], [each.without for each in fids]
-        results = [jackknife(f, w, edges) for f, w in zip(full, without, strict=True)]
-        results.append(paired_difference(full[0], without[0], full[1], without[1], edges))
-        differences = [getattr(fids[1], name) - getattr(fids[0], name) for name in PARTS]
-        results += [fid_infinity(*(getattr(each, name) for name in PARTS), edges) for each in fids]
-        results.append(fid_infinity(*differences, edges))
-        for i, (result, truth) in enumerate(zip(results, 2 * [*truths, truths[1] - truths[0]], strict=True)):
+        one = [compute_fid(arm, Sample(real, reference_blocks(m, blocks)), blocks) for arm in arms]
+        held = [compute_fid(arm, reference_root(statistics(real)), blocks) for arm in arms]
+        edges = blocks.edges
+        pairs = [of_pseudo_values(np.subtract(b.pseudo_values, a.pseudo_values), edges) for a, b in (one, held)]
+        infinity = fid_infinity(one[1].fid - one[0].fid, np.subtract(one[1].halves, one[0].halves), pairs[0])
+        for i, (result, truth) in enumerate(zip([*one, pairs[0], infinity], [*truths, truths[2]], strict=True)):
             covered[i] += result.low <= truth <= result.high
-        plain += (full[0] - truths[0]) / 200
-        centre += (results[0].estimate - truths[0]) / 200
-        end += (results[3].estimate - truths[0]) / 200
-    assert ((covered >= 0.88 * 200) & (covered <= 0.99 * 200)).all(), covered / 200
-    assert abs(centre) < plain / 4
-    assert abs(end) < plain / 4
+        held_width += pairs[1].standard_error
+        width += pairs[0].standard_error
+        plain += np.array([one[0].fid, one[1].fid, one[1].fid - one[0].fid]) / 60
+        centre += np.array([one[0].fid_jackknife, one[1].fid_jackknife, pairs[0].estimate]) / 60
+    assert (covered[:4] >= 0.86 * 60).all(), covered / 60
+    assert held_width < 0.9 * width, "held fixed, the reference's share is missing"
+    assert (np.abs(centre - truths) < np.abs(plain - truths) / 3).all()
 
 
 # --- N to infinity ---
@@ -162,29 +175,11 @@ def test_what_gives_no_line_is_refused(n, fids):
         extrapolate(n, fids)
 
 
-@pytest.mark.parametrize("n", [8, 43, 100])
-def test_fid_infinity_removes_a_bias_of_one_over_n_exactly(n):
-    edges, level = block_edges(n), 3.25
-    sizes, middle = np.diff(edges), (len(edges) - 1) // 2
-    curve = lambda k: level + 70 / np.asarray(k)  # noqa: E731
-    halves = edges[[middle]][0], n - edges[middle]
-    inside = np.where(np.arange(len(sizes)) < middle, halves[0] - sizes, halves[1] - sizes)
-    result = fid_infinity(curve(n), curve(n - sizes), curve(halves), curve(inside), edges)
-    assert (result.estimate, result.low, result.high) == pytest.approx((level, level, level), abs=1e-9)
-
-
-def test_fid_infinity_of_a_mean_has_the_errors_of_the_mean():
-    # A mean has no bias: both halves together say what all say, and the interval is that of the block means.
-    values, edges = np.random.default_rng(0).exponential(size=200), block_edges(200)
-    halves = [values[:100], values[100:]]
-    inside = np.concatenate([leave_one_out_means(half, block_edges(100, 10)) for half in halves])
-    without = leave_one_out_means(values, edges)
-    result = fid_infinity(values.mean(), without, np.array([half.mean() for half in halves]), inside, edges)
-    assert result.estimate == pytest.approx(values.mean())
-    plain = jackknife(values.mean(), without, edges)
-    assert result.standard_error == pytest.approx(plain.standard_error, rel=0.1)
-    with pytest.raises(ValueError, match="3 >= 4"):
-        fid_infinity(1.0, np.ones(3), np.ones(2), np.ones(3), np.array([0, 2, 4, 6]))
+def test_fid_infinity_removes_a_bias_of_one_over_n_exactly_and_has_the_errors_of_the_jackknife():
+    error = t_interval(3.0, 0.25, 19, 0.95, "")
+    found = fid_infinity(3.25 + 70 / 100, np.full(3, 3.25 + 70 / 50), error)
+    assert found.estimate == pytest.approx(3.25)
+    assert (found.standard_error, found.high - found.low) == pytest.approx((0.25, error.high - error.low))
 
 
 # --- several comparisons, and how many images ---
@@ -193,7 +188,7 @@ def test_fid_infinity_of_a_mean_has_the_errors_of_the_mean():
 def test_p_values_are_those_of_the_paired_t_test():
     edges, rng = block_edges(40), np.random.default_rng(0)
     a, b = rng.standard_normal((2, 40)) + np.array([[0], [0.5]])
-    result = paired_difference(a.mean(), leave_one_out_means(a, edges), b.mean(), leave_one_out_means(b, edges), edges)
+    result = paired(a, b, edges)
     assert result.p_value == pytest.approx(stats.ttest_rel(b.reshape(20, 2).mean(1), a.reshape(20, 2).mean(1)).pvalue)
     flat = jackknife(1.0, np.ones(20), edges)
     assert (flat.standard_error, flat.p_value) == pytest.approx((0, 0), abs=1e-12)
@@ -226,9 +221,7 @@ def test_the_half_sampling_error_of_a_mean_is_its_textbook_standard_error():
     rng = np.random.default_rng(4)
     a = rng.standard_normal(1000)
     b = a + 0.5 * rng.standard_normal(1000)
-    halves = list(random_halves(1000)) + [
-        (order[:500], order[500:]) for order in (rng.permutation(1000) for _ in range(2000))
-    ]
+    halves = [(order[:500], order[500:]) for order in (rng.permutation(1000) for _ in range(2000))]
 
     def means(values, chosen):
         return np.array([[values[one].mean() + 7, values[other].mean() + 7] for one, other in chosen])
@@ -248,3 +241,14 @@ def test_simultaneous_intervals_are_wider_and_agree_with_their_p_values():
     for one, (wide, p) in zip(single, simultaneous(single), strict=True):
         assert wide.low < one.low < one.high < wide.high
         assert (wide.low > 0) == (p < 0.05)
+
+
+def test_the_error_of_a_mean_over_groups_is_that_of_group_means():
+    rng = np.random.default_rng(3)
+    groups = np.repeat(np.arange(30), 4)
+    values = rng.standard_normal(30)[groups] + 0.1 * rng.standard_normal(120)
+    expected = stats.t.interval(0.95, 29, values.mean(), stats.sem(values.reshape(30, 4).mean(1)))
+    found = mean_interval(values, groups.tolist())
+    assert (found.low, found.high) == pytest.approx(expected)
+    alone = mean_interval(values)
+    assert alone.high - alone.low < 0.6 * (found.high - found.low)

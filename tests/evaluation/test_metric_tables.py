@@ -14,7 +14,8 @@ from scipy import stats
 from emudrift.config.experiment import Experiment
 from emudrift.config.reader import parse_config
 from emudrift.errors import InputError
-from emudrift.evaluation.intervals import block_edges, jackknife
+from emudrift.evaluation.blocks import block_edges
+from emudrift.evaluation.intervals import jackknife
 from emudrift.evaluation.metrics.comparison import difference_table, metric_table
 from emudrift.evaluation.metrics.record import MetricRecord, load_metric_files
 from emudrift.evaluation.tables import DIFFERENCE_COLUMNS, METRIC_COLUMNS, load_table, write_table
@@ -38,6 +39,8 @@ def record(metric: str = "kid", model: str = "base", scale: float | None = 3.0, 
         "leave_one_out": [] if per_image else list(value + 1e-5 * random.normal(size=20)),
         "per_image": per_image,
         "corrected": metric in ("kid", "cmmd"),
+        "block_sizes": [N // 20] * 20,
+        "groups": [],
         "higher_is_better": metric not in ("kid", "cmmd"),
         "bounds": (0, 1) if metric in ("recall", "coverage") else (None, None),
         "method": "the method",

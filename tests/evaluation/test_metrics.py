@@ -11,7 +11,8 @@ from torch_fidelity.metric_prc import calculate_precision_recall_full
 
 from emudrift.config.metrics import Metric, Value, built_in
 from emudrift.errors import InputError
-from emudrift.evaluation.intervals import block_edges, block_interval, mean_interval
+from emudrift.evaluation.blocks import block_edges, prompt_blocks
+from emudrift.evaluation.intervals import block_interval, mean_interval
 from emudrift.evaluation.metrics import compute, mmd, neighbours
 from emudrift.evaluation.metrics.clip_score import clip_scores
 from emudrift.evaluation.metrics.compute import Measured
@@ -37,6 +38,18 @@ def value(metric: str, generated: np.ndarray, real: np.ndarray, name: str = "") 
 
 
 # --- KID ---
+
+
+def test_kid_of_images_and_their_own_real_ones_has_mean_zero():
+    """Reference same: image i depends on real image i, half of whose features it has. 200 draws of equal distributions."""
+    rng, found, all_pairs = np.random.default_rng(7), [], []
+    for _ in range(200):
+        real = rng.standard_normal((40, 4))
+        images = 0.8 * real + 0.6 * rng.standard_normal((40, 4))
+        found.append(measured("kid", images, real, True)["kid"].value)
+        all_pairs.append(value("kid", images, real))
+    assert abs(np.mean(found)) < 3 * np.std(found) / np.sqrt(200)
+    assert np.mean(all_pairs) < -10 * np.std(all_pairs) / np.sqrt(200), "all pairs: not unbiased"
 
 
 def test_kid_equals_torch_fidelity_on_the_same_features():
@@ -146,12 +159,12 @@ def test_every_value_without_a_block_is_the_value_of_the_other_images(metric):
 @pytest.mark.parametrize("metric", ["kid", "cmmd"])
 def test_every_mmd_without_a_block_is_the_mmd_of_the_other_images(metric, paired):
     generated, real = draw(60, 4, 13, 0.5), draw(60, 4, 14)
-    edges = block_edges(60)
+    blocks = prompt_blocks(60)
     found = measured(metric, generated, real, paired)[metric]
-    for block in range(len(edges) - 1):
-        rows = np.s_[edges[block] : edges[block + 1]]
+    for block in range(len(blocks)):
+        rows = np.flatnonzero(blocks.labels == block)
         other = np.delete(real, rows, axis=0) if paired else real
-        expected = value(metric, np.delete(generated, rows, axis=0), other)
+        expected = measured(metric, np.delete(generated, rows, axis=0), other, paired)[metric].value
         assert found.leave_one_out[block] == pytest.approx(expected, rel=1e-9, abs=1e-12)
 
 
@@ -275,7 +288,7 @@ def test_standard_errors_are_those_of_drawing_again(metric, name):
     values, widths = [], []
     for seed in range(120):
         each = measured(metric, draw(200, 6, 100 + seed, 0.3), real)[name]
-        interval = block_interval(each.value, each.leave_one_out, 200, each.corrected)
+        interval = block_interval(each.value, each.leave_one_out, block_edges(200), each.corrected)
         values.append(interval.estimate)
         widths.append((interval.high - interval.low) / 2 / stats.t.ppf(0.975, 19))
     # The jackknife is known to err upwards for recall and coverage, which images do not enter one by one.
@@ -290,8 +303,8 @@ def test_standard_errors_are_those_of_drawing_again(metric, name):
 def test_the_fast_way_equals_calling_the_function_again_without_each_block(metric, paired):
     """What a metric of a user's own gets: its function alone, called again for each block."""
     registered, x, y = built_in(metric), draw(60, 4, 31, 0.4), draw(60, 4, 32)
-    if metric not in ("kid", "cmmd"):
-        paired = False  # Their real images are always held fixed.
+    if metric != "cmmd":
+        paired = False  # KID leaves pairs out that its function cannot know; the others hold their real images fixed.
     plain = Metric(
         name=metric, function=registered.function, values=registered.values, corrects_bias=registered.corrects_bias
     )

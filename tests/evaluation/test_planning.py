@@ -7,8 +7,9 @@ import pytest
 from scipy import stats
 
 from emudrift.errors import InputError
+from emudrift.evaluation.blocks import block_edges
 from emudrift.evaluation.findings import finding_of
-from emudrift.evaluation.intervals import MIN_N_PER_DIMENSION, block_edges, jackknife, simultaneous
+from emudrift.evaluation.intervals import MIN_N_PER_DIMENSION, jackknife, simultaneous
 from emudrift.evaluation.planning import enough, required_n
 
 

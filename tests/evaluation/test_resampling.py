@@ -1,22 +1,16 @@
-"""FIDs of parts of a set against the FID of the same rows alone."""
-
-from itertools import pairwise
+"""FIDs of subsets of blocks against the FID of the same rows alone, and which rows are a block."""
 
 import numpy as np
 import pytest
 
+from emudrift.errors import InputError
+from emudrift.evaluation.blocks import Blocks, prompt_blocks, reference_blocks
 from emudrift.evaluation.fid import resampling
+from emudrift.evaluation.fid.estimate import compute_fid
 from emudrift.evaluation.fid.frechet import fid, project
-from emudrift.evaluation.fid.resampling import (
-    Part,
-    fids_without_blocks,
-    nested_parts,
-    random_halves,
-    resample,
-    resample_pairs,
-)
-from emudrift.evaluation.intervals import block_edges
-from emudrift.features.statistics import ReferenceRoot, reference_root, statistics
+from emudrift.evaluation.fid.resampling import HALVINGS, SPLITS, Part, block_splits, fixed_distances, resample
+from emudrift.evaluation.fid.two_sample import Sample, distances, factor
+from emudrift.features.statistics import reference_root, statistics
 
 
 def features_like(n: int, d: int, seed: int, dead: int = 0) -> np.ndarray:
@@ -26,43 +20,56 @@ def features_like(n: int, d: int, seed: int, dead: int = 0) -> np.ndarray:
     return x.astype(np.float32)
 
 
-def without_blocks(features: np.ndarray, root: ReferenceRoot, edges: np.ndarray) -> np.ndarray:
-    return fids_without_blocks(Part(project(features, root), slice(0, len(features))), edges)
+def subsets(groups: int) -> list[np.ndarray]:
+    """All, all but one, a half, a quarter."""
+    place = np.arange(groups)
+    return [place >= 0, place != 0, place != groups - 1, place < (groups + 1) // 2, place % 4 == 0]
+
+
+def rows_alone(blocks: Blocks, kept: np.ndarray) -> np.ndarray:
+    return np.flatnonzero(kept[blocks.labels])
 
 
 # Eigenvalues are exact where no dimension is dead, good enough where some are, and replaced by an SVD on demand.
 @pytest.mark.parametrize(("dead", "tolerance", "exact_to"), [(0, 1e-8, 1e-9), (40, 1e-8, 1e-7), (40, 1e-12, 1e-9)])
-@pytest.mark.parametrize("n", [4, 13, 40, 61, 64, 66, 70, 301])
-def test_leave_one_out_equals_the_naive_loop(n, dead, tolerance, exact_to, monkeypatch):
+@pytest.mark.parametrize("n", [8, 13, 40, 61, 64, 66, 70, 301])
+def test_any_blocks_against_a_fixed_reference_are_the_fid_of_their_rows_alone(
+    n, dead, tolerance, exact_to, monkeypatch
+):
     monkeypatch.setattr(resampling, "TOLERANCE", tolerance)
-    # n = 61 to 70 crosses the rank of the reference, with and without the block.
+    # n = 61 to 70 crosses the rank of the reference, with and without a block.
     root = reference_root(statistics(features_like(200, 64, 1)))
-    features, edges = features_like(n, 64, 2, dead), block_edges(n)
-    naive = [fid(np.delete(features, slice(a, b), axis=0), root) for a, b in pairwise(edges)]
-    np.testing.assert_allclose(without_blocks(features, root, edges), naive, rtol=exact_to)
+    features, blocks = features_like(n, 64, 2, dead), prompt_blocks(n)
+    found = fixed_distances(features, root, blocks)
+    for kept in subsets(len(blocks)):
+        alone = fid(features[rows_alone(blocks, kept)], root)
+        assert found(kept) == pytest.approx(alone, rel=exact_to)
 
 
-def test_leave_one_out_of_a_memory_map(tmp_path):
-    root, features, edges = (
-        reference_root(statistics(features_like(50, 8, 1))),
-        features_like(30, 8, 2),
-        block_edges(30),
-    )
+@pytest.mark.parametrize("dead", [0, 5])
+@pytest.mark.parametrize(("n", "m"), [(40, 40), (40, 700), (300, 45), (700, 400), (300, 90), (301, 70)])
+def test_blocks_left_out_of_both_sides_give_the_fid_of_what_is_left(n, m, dead):
+    """Few or many rows on either side of d = 32, with dimensions that are always 0, where a covariance is singular."""
+    features, real, blocks = features_like(n, 32, 2, dead), features_like(m, 32, 1), prompt_blocks(n)
+    of_real = reference_blocks(m, blocks)
+    found = distances(Sample(features, blocks), Sample(real, of_real))
+    for kept in subsets(len(blocks)):
+        root = reference_root(statistics(real[rows_alone(of_real, kept)]))
+        assert found(kept) == pytest.approx(fid(features[rows_alone(blocks, kept)], root), rel=1e-7)
+
+
+def test_a_factor_of_a_singular_covariance_gives_it_back():
+    rows = np.random.default_rng(0).standard_normal((200, 6)) @ np.random.default_rng(1).standard_normal((6, 9))
+    for sigma in (np.cov(rows, rowvar=False), np.cov(rows[:, :6], rowvar=False)):
+        half = factor(sigma)
+        np.testing.assert_allclose(half.T @ half, sigma, atol=1e-10)
+
+
+def test_a_memory_map_gives_the_same(tmp_path):
+    root, features = reference_root(statistics(features_like(50, 8, 1))), features_like(30, 8, 2)
     np.save(tmp_path / "features.npy", features)
     mapped = np.load(tmp_path / "features.npy", mmap_mode="r")
-    np.testing.assert_array_equal(without_blocks(mapped, root, edges), without_blocks(features, root, edges))
-
-
-def test_nested_parts_equal_the_rows_alone_at_every_size():
-    features, root = features_like(400, 64, 2), reference_root(statistics(features_like(200, 64, 1)))
-    sizes = [300, 2, 63, 64, 65, 130, 400]
-    parts = list(nested_parts(project(features, root), sizes))
-    assert [len(part) for part in parts] == sorted(sizes)
-    for part in parts:
-        alone = features[: len(part)]
-        assert part.fid() == pytest.approx(fid(alone, root), rel=1e-10)
-        if len(part) > 10:
-            assert part.fid(without=slice(3, 9)) == pytest.approx(fid(np.delete(alone, slice(3, 9), 0), root), rel=1e-9)
+    assert compute_fid(mapped, root) == compute_fid(features, root)
 
 
 def test_a_part_far_from_the_mean_of_all_costs_no_digits():
@@ -74,47 +81,108 @@ def test_a_part_far_from_the_mean_of_all_costs_no_digits():
         assert Part(projection, rows).fid() == pytest.approx(fid(features[rows], root), rel=1e-8)
 
 
-@pytest.mark.parametrize("n", [13, 60, 140])
-def test_halves_and_their_parts_equal_the_rows_alone(n):
-    features, real, edges = features_like(n, 32, 2), features_like(n, 32, 1), block_edges(n)
-    root, middle = reference_root(statistics(real)), edges[(len(edges) - 1) // 2]
-    fixed = resample(Part(project(features, root), slice(0, n)), edges)
-    paired = resample_pairs(features, real, edges)
-    for result, of in (
-        (fixed, lambda kept: fid(features[kept], root)),
-        (paired, lambda kept: fid(features[kept], reference_root(statistics(real[kept])))),
-    ):
-        rows = np.arange(n)
-        assert result.full == pytest.approx(of(rows), rel=1e-10)
-        np.testing.assert_allclose(result.halves, [of(rows[:middle]), of(rows[middle:])], rtol=1e-8)
-        for g, (a, b) in enumerate(pairwise(edges)):
-            half = rows[:middle] if a < middle else rows[middle:]
-            assert result.without[g] == pytest.approx(of(np.delete(rows, slice(a, b))), rel=1e-7)
-            assert result.halves_without[g] == pytest.approx(of(half[(half < a) | (half >= b)]), rel=1e-7)
-        expected = [[of(one), of(other)] for one, other in random_halves(n)]
-        np.testing.assert_allclose(result.random_halves, expected, rtol=1e-7)
+def test_what_is_resampled_are_blocks_halves_quarters_and_random_halves():
+    asked = []
+
+    def share(kept: np.ndarray) -> float:
+        asked.append(kept)
+        return float(np.mean(kept))
+
+    found = resample(share, 20, random_halves=True)
+    assert (found.full, *found.without) == pytest.approx([1.0] + [0.95] * 20)
+    assert found.halves.tolist() == [0.5] * SPLITS
+    assert found.quarters.tolist() == [0.25] * SPLITS
+    assert found.random_halves.shape == (HALVINGS, 2)
+    assert len(asked) == 1 + 20 + SPLITS * 6 + HALVINGS * 2
+    assert resample(share, 20).random_halves is None
+    few = resample(share, 3)
+    assert (few.halves, few.quarters) == (None, None)
+    assert len(few.without) == 3
 
 
-def test_fewer_than_four_blocks_have_no_halves():
-    features, root = features_like(7, 8, 2), reference_root(statistics(features_like(50, 8, 1)))
-    result = resample(Part(project(features, root), slice(0, 7)), block_edges(7))
-    assert result.halves is None
-    assert result.halves_without is None
-    assert len(result.without) == 3
-    assert resample_pairs(features, features_like(7, 8, 1), block_edges(7)).halves is None
-
-
-def test_images_that_equal_their_references_are_at_distance_zero_however_few():
-    features = features_like(40, 8, 2)
-    result = resample_pairs(features, features, block_edges(40))
-    assert np.abs([result.full, *result.without, *result.halves, *result.halves_without]).max() < 1e-6
-
-
-def test_random_halves_hold_every_row_once_and_are_the_same_for_every_arm():
-    for n in (5, 40):
-        for one, other in random_halves(n):
-            assert sorted([*one, *other]) == list(range(n))
-            assert len(other) - len(one) == n % 2
-        assert len({tuple(one) for one, _ in random_halves(40)}) == 40
-        for (one, _), (again, _) in zip(random_halves(n), random_halves(n), strict=True):
+def test_splits_hold_every_block_once_and_are_the_same_for_every_arm():
+    for groups in (8, 13, 20):
+        for parts in block_splits(groups, 5, 4):
+            assert (np.sum(parts, axis=0) == 1).all()
+            assert max(map(np.sum, parts)) - min(map(np.sum, parts)) <= 1
+        for one, again in zip(block_splits(groups, 5, 2), block_splits(groups, 5, 2), strict=True):
             np.testing.assert_array_equal(one, again)
+    assert len({tuple(one) for one, _ in block_splits(20, 40, 2)}) == 40
+
+
+# --- images that depend on the reference ---
+
+
+def test_reconstructions_of_the_reference_are_at_their_distance_and_never_below_0():
+    """Of a quarter of the real images, each in the block of its own: 40 draws. Held fixed, the correction goes far below 0."""
+    d, m, n = 16, 800, 200
+    rng, far, low, high = np.random.default_rng(5), [], [], []
+    for _ in range(40):
+        real = rng.standard_normal((m, d)) * np.sqrt(4.0 / np.arange(1, d + 1))
+        places = rng.permutation(m)[:n]
+        features, blocks = real[places] + 0.02 * rng.standard_normal((n, d)), prompt_blocks(n)
+        found = compute_fid(features, Sample(real, reference_blocks(m, blocks, places)), blocks)
+        low.append(found.low)
+        high.append(found.high)
+        far.append(compute_fid(features, reference_root(statistics(real)), blocks))
+    assert min(low) >= 0
+    # The truth is about d x 0.02^4 / 4 of the variance: nothing.
+    assert np.mean(np.array(low) <= 1e-3) >= 0.9
+    assert np.mean(high) < np.mean([each.fid for each in far])
+    assert all(0 <= each.low <= each.fid_jackknife <= each.high for each in far)
+
+
+# --- which rows are a block ---
+
+
+@pytest.mark.parametrize(("n", "blocks"), [(500, 20), (47, 20), (10, 5), (4, 2), (5, 2)])
+def test_blocks_of_single_prompts_are_near_equal_and_stay_when_n_grows(n, blocks):
+    found = prompt_blocks(n)
+    sizes = np.bincount(found.labels)
+    assert (len(found), sizes.sum()) == (blocks, n)
+    assert np.ptp(sizes) <= 1
+    if n >= 40:
+        np.testing.assert_array_equal(prompt_blocks(2 * n).labels[:n], found.labels)
+    np.testing.assert_array_equal(np.sort(found.order), np.arange(n))
+    for block in range(blocks):
+        rows = found.order[found.edges[block] : found.edges[block + 1]]
+        assert set(found.labels[rows]) == {block}
+
+
+def test_prompts_of_a_group_are_in_one_block_whatever_their_order():
+    groups = [f"theme {number}" for number in np.random.default_rng(0).permutation(np.repeat(np.arange(60), 5))]
+    found = prompt_blocks(300, groups)
+    assert len(found) == 20
+    for group in set(groups):
+        assert len({found.labels[row] for row in range(300) if groups[row] == group}) == 1
+    # 60 groups in 20 blocks.
+    assert set(np.diff(found.edges)) == {15}
+    assert len(prompt_blocks(30, ["a", "b", "c"] * 10)) == 3
+
+
+def test_too_few_prompts_or_groups_are_refused():
+    with pytest.raises(InputError, match="at least 4 images, found 3"):
+        prompt_blocks(3)
+    with pytest.raises(InputError, match="all 9 prompts are in the group 'x'; an interval needs at least 2 groups"):
+        prompt_blocks(9, ["x"] * 9)
+    with pytest.raises(InputError, match="the reference has 39 images; expected at least 40, 2 for each of 20 blocks"):
+        reference_blocks(39, prompt_blocks(100))
+
+
+@pytest.mark.parametrize("m", [1000, 1013, 400])
+def test_a_real_image_is_in_the_block_of_its_prompt_and_the_others_fill_up(m):
+    prompts = prompt_blocks(300)
+    places = np.random.default_rng(1).permutation(m)[:300]
+    places[::7] = -1
+    found = reference_blocks(m, prompts, places)
+    assert len(found) == 20
+    assert np.ptp(np.diff(found.edges)) <= 1
+    there = places >= 0
+    np.testing.assert_array_equal(found.labels[places[there]], prompts.labels[there])
+    np.testing.assert_array_equal(found.labels, reference_blocks(m, prompts, places).labels)
+
+
+def test_a_reference_whose_images_all_belong_to_few_groups_keeps_them_together():
+    prompts = prompt_blocks(90, [row % 3 for row in range(90)])
+    found = reference_blocks(90, prompts, np.arange(90))
+    np.testing.assert_array_equal(found.labels, prompts.labels)

@@ -8,7 +8,10 @@ from PIL import Image
 from emudrift.data.prompts import Prompt
 from emudrift.data.reference_list import ListedImage, load_image_list, match_members, write_image_list
 from emudrift.errors import InputError
-from emudrift.evaluation.fid.fid import compute_fid, features_of_same_images
+from emudrift.evaluation.blocks import prompt_blocks
+from emudrift.evaluation.fid.estimate import compute_fid
+from emudrift.evaluation.fid.fid import features_of_same_images
+from emudrift.evaluation.fid.two_sample import Sample
 from emudrift.features.feature_files import load_features, write_array, write_features
 from emudrift.features.kept_features import keep, made_of, take_kept
 from emudrift.features.statistics import reference_root, statistics
@@ -116,11 +119,14 @@ def test_images_are_matched_to_archive_members_and_the_list_survives_the_disk(tm
 def test_a_set_against_itself_as_its_own_partners_is_at_distance_zero_with_no_spread():
     """Against a fixed reference, the same images' jackknife would lie below 0: an image leaves, its partner stays."""
     features = np.random.default_rng(2).normal(size=(60, 6))
-    paired = compute_fid(features, features)
+    blocks = prompt_blocks(60)
+    paired = compute_fid(features, Sample(features, blocks), blocks)
     assert max(abs(getattr(paired, key)) for key in ("fid", "fid_jackknife", "low", "high")) < 1e-6
     assert "left out with" in paired.method
     fixed = compute_fid(features, reference_root(statistics(features)))
-    assert fixed.high < 0
+    assert fixed.depends_on_reference
+    assert 0 <= fixed.low <= fixed.fid_jackknife < 1e-9
+    assert "not corrected" in fixed.method
     assert "held fixed" in fixed.method
 
 

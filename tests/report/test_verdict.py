@@ -8,7 +8,7 @@ from records import PUBLISHED, RANDOM, answer, pair, record
 
 from emudrift.evaluation.fid.comparison import compare
 from emudrift.evaluation.fid.record import FidRecord
-from emudrift.evaluation.intervals import MIN_N_PER_DIMENSION
+from emudrift.evaluation.intervals import METHOD, MIN_N_PER_DIMENSION, SAMPLED
 from emudrift.evaluation.tables import rows_of
 from emudrift.report.elements.wording import decimals, listing, number
 
@@ -295,6 +295,19 @@ def test_the_choice_of_the_reference_and_what_it_changes_are_told() -> None:
     assert "Choice of reference" not in answer(pair(3.0, 9)).text()
 
 
+def test_a_small_reference_and_one_that_is_held_fixed_are_said() -> None:
+    method = f"{METHOD.format(20)}; {SAMPLED}"
+    sampled = answer(pair(3.0, 9, method=method)).text()
+    assert "Uncertainty of the reference set" not in sampled
+    assert "The reference has 600 images, fewer than 10 for each of the 64 dimensions" in sampled
+    large = record().reference.model_dump() | {"n": 640}
+    assert "fewer than 10" not in answer(pair(3.0, 9, method=method, reference=large)).text()
+    held = answer(pair(3.0, 9, reference_bias=0.42)).text()
+    assert "Uncertainty of the reference set is excluded" in held
+    assert "adds about 0.42 to each distance" in held
+    assert "adds an unknown amount to each distance" in answer(pair(3.0, 9, reference_bias=None)).text()
+
+
 def test_errors_that_disagree_with_those_of_random_halves_are_told() -> None:
     assert "disagree" not in answer(pair(3.0, 9)).text()
     a, b = pair(3.0, 9)
@@ -347,7 +360,7 @@ def test_an_arm_that_is_missing_is_named_in_the_first_sentence() -> None:
 def test_an_extrapolation_of_the_other_sign_is_told() -> None:
     a, b = pair(3.0, 9)
     assert "opposite sign" not in answer([a, b]).text()
-    other = FidRecord.model_validate(b.model_dump() | {"halves": [60.0, 60.0]})
+    other = FidRecord.model_validate(b.model_dump() | {"halves": [60.0] * 3})
     text = answer([a, other]).statements[0].text
     assert "Extrapolated to infinite N: −" in text
     assert text.endswith(", which has the opposite sign: N is too small for either estimate.")

@@ -9,10 +9,11 @@ from pathlib import Path
 
 import numpy as np
 
+from emudrift.evaluation.blocks import prompt_blocks, reference_blocks
 from emudrift.evaluation.fid.comparison import compare, fid_table
-from emudrift.evaluation.fid.fid import compute_fid
+from emudrift.evaluation.fid.estimate import compute_fid
 from emudrift.evaluation.fid.record import FidRecord, ReferenceRecord
-from emudrift.features.statistics import reference_root, statistics
+from emudrift.evaluation.fid.two_sample import Sample
 from emudrift.report.answer.verdict import Verdict, verdict
 
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "verdicts.md"
@@ -110,7 +111,9 @@ def records(case: Case) -> list[FidRecord]:
         shared, own = drawn(case.n, arm.scale, arm.extractor), drawn(case.n, arm.scale, arm.extractor, arm.model)
         images = np.sqrt(case.likeness) * shared + np.sqrt(1 - case.likeness) * own
         images[:, 0] += np.sqrt(arm.distance)
-        reference = reference_root(statistics(real)) if arm.selection == "full" else same
+        blocks = prompt_blocks(case.n)
+        full = arm.selection == "full"
+        reference = Sample(real, reference_blocks(REAL, blocks)) if full else Sample(same, blocks)
         count = REAL if arm.selection == "full" else case.n
         found.append(
             FidRecord(
@@ -121,7 +124,7 @@ def records(case: Case) -> list[FidRecord]:
                 extractor_settings={},
                 weights="published",
                 reference=ReferenceRecord(key="k", images="val2014", selection=arm.selection, n=count),
-                **dict(compute_fid(images, reference)),
+                **dict(compute_fid(images, reference, blocks)),
             )
         )
     return found

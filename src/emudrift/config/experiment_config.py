@@ -47,11 +47,18 @@ class Prompts(Settings):
     caption_column: str = Field("caption", description="Column of the captions (source: table).")
     image_id_column: str = Field("image_id", description="Column of the image ids (source: table).")
     file_name_column: str = Field("file_name", description="Column of the images' file names (source: table).")
+    group_column: Text | None = Field(
+        None,
+        description="Column of what prompts share, such as a theme or a template (source: table): prompts of one group are left "
+        "out together, so that intervals count what they share. Default: those of one image.",
+    )
 
     @model_validator(mode="after")
     def _splits_belong_to_karpathy(self) -> "Prompts":
         if (self.source == "karpathy") != bool(self.splits):
             raise ValueError("splits are needed with source: karpathy, for example [test], and with no other source")
+        if self.group_column is not None and self.source != "table":
+            raise ValueError("group_column needs source: table; in other sources prompts of one image are a group")
         return self
 
 

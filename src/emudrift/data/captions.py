@@ -6,7 +6,7 @@ import io
 import json
 import re
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from reprlib import repr as short
 from typing import Any
@@ -29,6 +29,7 @@ class Captioned:
     width: int
     height: int
     captions: list[tuple[int, str]] = field(default_factory=list)
+    group: str | None = None
 
 
 def load_coco(path: Path) -> Iterable[Captioned]:
@@ -89,7 +90,9 @@ def load_karpathy(path: Path, splits: Sequence[str]) -> Iterable[Captioned]:
     return images
 
 
-def load_table(path: Path, caption_column: str, image_id_column: str, file_name_column: str) -> Iterable[Captioned]:
+def load_table(
+    path: Path, caption_column: str, image_id_column: str, file_name_column: str, group_column: str | None = None
+) -> Iterable[Captioned]:
     """The images of a CSV, JSONL or parquet file with one caption per row."""
     readers = {".csv": read_csv, ".jsonl": _read_jsonl, ".parquet": _read_parquet_rows}
     if path.suffix.lower() not in readers:
@@ -98,7 +101,9 @@ def load_table(path: Path, caption_column: str, image_id_column: str, file_name_
         )
     refuse_no_file(path, "a table of captions is needed")
     columns, rows = readers[path.suffix.lower()](path)
-    for column, optional in ((caption_column, None), (image_id_column, "image_id"), (file_name_column, "file_name")):
+    wanted = [(caption_column, None), (image_id_column, "image_id"), (file_name_column, "file_name")]
+    wanted += [(group_column, None)] if group_column else []
+    for column, optional in wanted:
         # Default column names may be absent; names set in the config may not.
         if column not in columns and column != optional:
             near = difflib.get_close_matches(column, columns, n=1)
@@ -112,6 +117,8 @@ def load_table(path: Path, caption_column: str, image_id_column: str, file_name_
         file_name = _text(record, file_name_column, where) if file_name_column in columns else None
         prompt_id = _prompt_id(record, where) if "prompt_id" in columns else None
         image = _captioned(record, where, image_id, file_name, prompt_id)
+        if group_column is not None:
+            image = replace(image, group=_group(record, group_column, where))
         known = images.setdefault(image.prompt_id, image)
         if known is not image and prompt_id is not None:
             raise InputError(f"{where}: an earlier row has the same prompt_id {prompt_id!r}; ids must be unique")
@@ -119,6 +126,8 @@ def load_table(path: Path, caption_column: str, image_id_column: str, file_name_
             raise InputError(
                 f"{where}: another row with image id {image_id} has a different file name, width or height"
             )
+        if known.group != image.group:
+            raise InputError(f"{where}: another row with image id {image_id} has a different {group_column}")
         known.captions.append((number, _text(record, caption_column, where)))
     return images.values()
 
@@ -172,6 +181,14 @@ def _text(record: dict[str, Any], key: str, where: str) -> str:
     if any("\ud800" <= character <= "\udfff" for character in value):
         raise InputError(f"{where}: {key!r} contains an unpaired surrogate (half a character), which no file can store")
     return value
+
+
+def _group(record: dict[str, Any], column: str, where: str) -> str:
+    value = _value(record, column, where)
+    text = str(value) if isinstance(value, int) and not isinstance(value, bool) else _text(record, column, where)
+    if not text.strip():
+        raise InputError(f"{where}: {column!r} is empty: every prompt needs a group, at least one of its own")
+    return text
 
 
 def _prompt_id(record: dict[str, Any], where: str) -> str:

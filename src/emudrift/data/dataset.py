@@ -20,6 +20,7 @@ def prompt_table_of(experiment: Experiment) -> pd.DataFrame:
         caption_column=settings.caption_column,
         image_id_column=settings.image_id_column,
         file_name_column=settings.file_name_column,
+        group_column=settings.group_column,
     )
 
 

@@ -15,7 +15,7 @@ import pyarrow.parquet as pq
 
 from emudrift.data.captions import Captioned, load_coco, load_karpathy, load_table
 from emudrift.data.input_files import inside
-from emudrift.data.prompts import SCHEMA, Prompt
+from emudrift.data.prompts import GROUP, SCHEMA, Prompt
 from emudrift.errors import InputError
 from emudrift.runtime.atomic_files import atomic_path
 
@@ -33,6 +33,7 @@ def prompt_table(
     caption_column: str = "caption",
     image_id_column: str = "image_id",
     file_name_column: str = "file_name",
+    group_column: str | None = None,
 ) -> pd.DataFrame:
     """Reads captions and returns one prompt per image, in a random order determined by the experiment's seed.
 
@@ -49,6 +50,8 @@ def prompt_table(
         longest: most characters, ties resolved by the lowest annotation id; first: lowest annotation id;
         random: number u("caption/{seed}/{image_id}") modulo their count, in order of annotation id,
     where u(text) is the first 8 bytes of sha256(text), big-endian.
+
+    With `group_column` (source: table), the column `group` holds that of each prompt's row, for statistics (`evaluation.blocks`).
 
     Columns: row (int64, 0..n-1), prompt_id (str), image_id (int64), file_name (str), width, height (int32, pixels, 0
     if unknown), caption (str), seed (uint64). prompt_id is the image id with 12 digits, unless the table has a column
@@ -68,13 +71,13 @@ def prompt_table(
     elif source == "karpathy":
         images = load_karpathy(path, splits)
     elif source == "table":
-        images = load_table(path, caption_column, image_id_column, file_name_column)
+        images = load_table(path, caption_column, image_id_column, file_name_column, group_column)
     else:
         raise InputError(f"unknown source of captions {source!r}: use coco, karpathy or table")
 
     captioned = [(image, _choose_caption(image, caption, seed)) for image in images]
     captioned.sort(key=lambda pair: _sha256(f"order/{seed}/{pair[0].prompt_id}"))
-    return pd.DataFrame(
+    table = pd.DataFrame(
         {
             "row": np.arange(len(captioned), dtype=np.int64),
             "prompt_id": pd.Series([image.prompt_id for image, _ in captioned], dtype="str"),
@@ -86,6 +89,9 @@ def prompt_table(
             "seed": np.array([_first_64_bits(f"{seed}/{image.prompt_id}") for image, _ in captioned], dtype=np.uint64),
         }
     )
+    if group_column is not None:
+        table[GROUP.name] = pd.Series([image.group for image, _ in captioned], dtype="str")
+    return table
 
 
 def normalise_caption(text: str) -> str:
@@ -129,7 +135,8 @@ def write_prompts(table: pd.DataFrame, path: str | Path) -> None:
     Raises InputError if the file cannot be written.
     """
     # Without pandas' metadata, which contains its version.
-    arrow = pa.Table.from_pandas(table, schema=SCHEMA, preserve_index=False).replace_schema_metadata(None)
+    schema = SCHEMA.append(GROUP) if GROUP.name in table else SCHEMA
+    arrow = pa.Table.from_pandas(table, schema=schema, preserve_index=False).replace_schema_metadata(None)
     with atomic_path(path, checksum=True) as temporary:
         pq.write_table(arrow, temporary)
 

@@ -1,5 +1,6 @@
 """The prompt table on disk: which caption is used for each image, the order of the prompts, and their seeds."""
 
+from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -25,7 +26,10 @@ SCHEMA = pa.schema(
 
 @dataclass(frozen=True)
 class Prompt:
-    """One row of the prompt table: the caption of one dataset image. Width and height in pixels, 0 if unknown."""
+    """One row of the prompt table: the caption of one dataset image.
+
+    Width and height in pixels, 0 if unknown; `group`: None without one.
+    """
 
     row: int
     prompt_id: str
@@ -35,6 +39,16 @@ class Prompt:
     height: int
     caption: str
     seed: int
+    group: str | None = None
+
+
+GROUP = pa.field("group", pa.string(), nullable=False)
+"""A further column where the config names one (prompts: group_column)."""
+
+
+def groups_of(prompts: Sequence[Prompt]) -> list[Hashable]:
+    """What each prompt shares with others: the group that the config names, else its image."""
+    return [prompt.image_id if prompt.group is None else prompt.group for prompt in prompts]
 
 
 def load_prompts(path: str | Path) -> list[Prompt]:
@@ -46,7 +60,7 @@ def load_prompts(path: str | Path) -> list[Prompt]:
     refuse_no_file(path, "it is created by the rule extract_prompts")
     check_sha256(path)
     table = read_parquet(path)
-    if not table.schema.remove_metadata().equals(SCHEMA):
+    if not table.schema.remove_metadata().equals(SCHEMA.append(GROUP) if GROUP.name in table.column_names else SCHEMA):
         found, wanted = (
             ", ".join(f"{column.name} {column.type}" for column in schema) for schema in (table.schema, SCHEMA)
         )

@@ -1,23 +1,10 @@
-"""Intervals for FIDs and their differences, FID at infinite N, multiple comparisons, and required sample sizes.
+"""Intervals for FIDs and their differences, FID at infinite N, simultaneous intervals, and required sample sizes.
 
 The plain FID is biased upwards, more so for smaller N, and by a model-dependent amount: the bias does not cancel at equal N,
-and plain differences favour the less diverse model. The delete-one-block jackknife removes most of the O(1/N) bias, and the
-spread of its pseudo-values gives the interval. Measured coverage of nominal 95 % intervals (`bench/coverage.py`: 32
-dimensions, known true FID, Gaussian and heavy-tailed features, 600 repetitions per case):
-
-    N/d                                    1           2.5         5           10
-    one FID, jackknife                .40 to .96  .93 to .98  .92 to .97  .96 to .98
-    paired difference, jackknife      .90 to .97  .94 to .98  .94 to .98  .94 to .96
-    paired difference, FID∞           .97 to .99  .95 to .99  .95 to .99  .95 to .98
-
-The jackknife's standard error is not too small: 1.0 to 1.25 times the true standard deviation of a paired difference for
-N/d >= 2.5, and up to 1.6 times that of a single FID with heavy tails. The delta method's is larger still with heavy tails, so
-neither it nor the maximum of the two is used.
-
-The reference is held fixed: intervals reflect variation over captions and over images from the same model, not over the
-choice of real images.
-Intervals are not valid for differences below N/d = 2.5, nor for a single FID that is small compared with its bias, since 2 to
-18 % of that bias remains. See docs/statistics.md for all figures.
+and plain differences favour the less diverse model. The delete-one-block jackknife removes most of it, and the spread of its
+pseudo-values gives the interval. The bias need not be of order 1 / n, which the classical jackknife takes for granted:
+`bias_order` measures it. The reference is a sample, too: its blocks are left out together with those of the generated images
+(`fid.two_sample`). All measured figures are in docs/statistics.md (`bench/coverage.py`).
 
 Sources: Busing, Meijer & van der Leeden 1999, Statistics and Computing 9, 3-8 (delete-m_j jackknife); Tukey 1958.
 """
@@ -28,11 +15,8 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.special import stdtr, stdtrit
 
-from emudrift.errors import InputError
-
 Array = np.ndarray
 
-BLOCKS = 20
 CONFIDENCE = 0.95
 """Confidence level of every interval."""
 MIN_N_PER_DIMENSION = 2.5
@@ -62,56 +46,87 @@ class Estimate:
         return float(2 * stdtr(self.degrees, -abs(self.estimate) / self.standard_error))
 
 
-def block_edges(n: int, blocks: int = BLOCKS) -> Array:
-    """Edges (G + 1,) of G = min(blocks, n // 2) contiguous blocks of n rows, whose sizes differ by at most one.
-
-    Rows are in random order (see `prompts`), so contiguous blocks are random subsets.
-
-    Raises:
-        InputError: fewer than 4 rows: a covariance could not be estimated after leaving out one of two blocks.
-    """
-    if n < 4:
-        raise InputError(f"an interval needs at least 4 images, found {n}; raise sample_sizes")
-    groups = min(blocks, n // 2)
-    return np.arange(groups + 1) * n // groups
-
-
-INFINITY_METHOD = "line in 1/N through N and N/2, delete-one-block jackknife, {} blocks, t interval"
+INFINITY_METHOD = "line in 1/N through N and N/2, with the standard error of the jackknife"
 
 METHOD = "delete-one-block jackknife, {} blocks, t interval"
+SMALL_REFERENCE = 10
+"""Real images per feature dimension below which a reference is called small."""
 FIXED = "the reference held fixed"
+SAMPLED = "real images left out in blocks as well"
 PAIRED = "real images left out with those drawn for their captions"
-"""What a jackknife does with the real images; ends the text of a method. They stand in tables, so they stay as they are."""
+"""What a jackknife does with the real images; ends the text of a method."""
 
 
-def jackknife(full: float, leave_one_out: Array, edges: Array, confidence: float = CONFIDENCE) -> Estimate:
-    """Bias-corrected estimate and t interval with G - 1 degrees of freedom.
-
-    Pseudo-values p_g = h full − (h − 1) loo_g with h = n / m_g for a block of m_g rows; estimate Σ p_g / h; variance
-    Σ (p_g − estimate)² / (h − 1) / G (Busing et al. 1999). With equal blocks these are the mean of the pseudo-values
-    and its squared standard error.
+def jackknife(
+    full: float, leave_one_out: Array, edges: Array, confidence: float = CONFIDENCE, order: float = 1.0
+) -> Estimate:
+    """Bias-corrected estimate and t interval with G − 1 degrees of freedom, of a statistic whose bias falls as 1 / n^order.
 
     Args:
-        full: the statistic of all n rows.
+        full: the statistic of all rows.
         leave_one_out: (G,) the statistic without each block.
-        edges: (G + 1,) from `block_edges`.
+        edges: (G + 1,) where the blocks begin and end (`blocks.Blocks`).
 
     Raises:
         ValueError: wrong shapes, or fewer than 2 blocks.
     """
-    leave_one_out = np.asarray(leave_one_out, dtype=np.float64)
-    groups = len(edges) - 1
+    return of_pseudo_values(pseudo_values(full, leave_one_out, edges, order), edges, confidence)
+
+
+def pseudo_values(full: float, leave_one_out: Array, edges: Array, order: float = 1.0) -> Array:
+    """(G,) pseudo-values p_g = full + k (h − 1) (full − loo_g), with h = n / m_g for a block of m_g rows (Busing et al. 1999).
+
+    Their mean removes a bias of order 1 / n^order: k = 1 / ((h − 1) ((h / (h − 1))^order − 1)), which is 1 for order 1.
+
+    Raises:
+        ValueError: as `jackknife`.
+    """
+    leave_one_out, sizes = np.asarray(leave_one_out, dtype=np.float64), np.diff(edges)
+    groups = len(sizes)
     if groups < 2 or leave_one_out.shape != (groups,):
         raise ValueError(
             f"leave_one_out has shape {leave_one_out.shape}; expected one value for each of {groups} >= 2 blocks"
         )
-    h = (edges[-1] - edges[0]) / np.diff(edges)
+    h = sizes.sum() / sizes
     # h full − (h − 1) loo, written without cancellation of large numbers for full ≈ loo.
-    pseudo_values = full + (h - 1) * (full - leave_one_out)
+    return np.asarray(full + (full - leave_one_out) / ((h / (h - 1)) ** order - 1))
+
+
+def of_pseudo_values(pseudo: Array, edges: Array, confidence: float = CONFIDENCE) -> Estimate:
+    """Estimate Σ p_g / h and variance Σ (p_g − estimate)² / (h − 1) / G; with equal blocks the mean and its squared error.
+
+    Differences between arms are those of their pseudo-values, so that variation which both share cancels.
+    """
+    sizes = np.diff(edges)
+    h = sizes.sum() / sizes
     # Weights 1 / h = m_g / n sum to 1.
-    estimate = float(np.sum(pseudo_values / h))
-    error = float(np.sqrt(np.mean((pseudo_values - estimate) ** 2 / (h - 1))))
-    return t_interval(estimate, error, groups - 1, confidence, METHOD.format(groups))
+    estimate = float(np.sum(pseudo / h))
+    error = float(np.sqrt(np.mean((pseudo - estimate) ** 2 / (h - 1))))
+    return t_interval(estimate, error, len(sizes) - 1, confidence, METHOD.format(len(sizes)))
+
+
+ORDERS = (0.5, 1.0)
+DAMPING = 0.4
+
+
+def bias_order(full: float, halves: Array | None, quarters: Array | None) -> float:
+    """The order of a FID's bias in 1 / n, from the values of all images, of halves and of quarters.
+
+    Between n / 4 and n the bias falls as 1 / n^α with 2^α = (quarters − halves) / (halves − full). Where images differ in
+    scale, as with rectified sparse features, α is 0.6 to 0.9 at n of a few times the dimensions, and it tends to 1: the
+    order that counts, of the bias that is left at n, lies between the two. α^0.4 was measured to be best
+    (docs/statistics.md). α is kept within ORDERS: it is noisy where there are few images, and above 1, as with Gaussian features
+    at a small n, where terms of higher order pass quickly, the classical jackknife covers better.
+
+    Args:
+        halves, quarters: (S,) means over the parts of S splits; None where there are too few blocks, which gives 1.
+    """
+    if halves is None or quarters is None:
+        return 1.0
+    half, quarter = float(np.mean(halves)), float(np.mean(quarters))
+    if half <= full or quarter <= half:
+        return 1.0
+    return float(np.clip(np.log2((quarter - half) / (half - full)), *ORDERS) ** DAMPING)
 
 
 def enough_images(n: int, dims: int) -> bool:
@@ -123,22 +138,6 @@ def t_interval(estimate: float, error: float, degrees: int, confidence: float, m
     """The Student's t interval of an estimate with a given standard error."""
     half_width = float(stdtrit(degrees, (1 + confidence) / 2)) * error
     return Estimate(estimate, estimate - half_width, estimate + half_width, confidence, method, error, degrees)
-
-
-def paired_difference(
-    full_a: float,
-    leave_one_out_a: Array,
-    full_b: float,
-    leave_one_out_b: Array,
-    edges: Array,
-    confidence: float = CONFIDENCE,
-) -> Estimate:
-    """Paired estimate of b − a: row i of both arms must belong to the same prompt, and both arms must use the same `edges`.
-
-    Variation that both arms share cancels; ignoring the pairing doubles the interval if captions vary in difficulty.
-    Arguments as in `jackknife`.
-    """
-    return jackknife(full_b - full_a, np.subtract(leave_one_out_b, leave_one_out_a), edges, confidence)
 
 
 def half_sampling_error(random_halves_a: Array, random_halves_b: Array) -> float:
@@ -179,52 +178,19 @@ def extrapolate(n: Sequence[float] | Array, fids: Sequence[float] | Array) -> tu
     return float(y.mean()) - slope * float(x.mean()), slope
 
 
-def fid_infinity(
-    full: float,
-    leave_one_out: Array,
-    halves: Array,
-    halves_leave_one_out: Array,
-    edges: Array,
-    confidence: float = CONFIDENCE,
-) -> Estimate:
-    """FID∞ from the FIDs of all n images and of their two halves, with a jackknife interval over the same blocks.
+def fid_infinity(full: float, halves: Array, error: Estimate) -> Estimate:
+    """FID∞ from the FIDs of all n images and of halves of them: the line in 1 / n through both.
 
-    Chong & Forsyth fit FIDs of random subsets of 15 sizes. Here all images have equal weight at both sizes: the line passes
-    through the full FID and the mean of the two halves. FIDs enter linearly, so differences between two arms may be passed
-    instead of FIDs.
+    Chong & Forsyth fit FIDs of random subsets of 15 sizes; here all images have equal weight at both sizes. FIDs enter linearly,
+    so differences between two arms may be passed instead. What single images add to it is the same as to the jackknife's
+    estimate, and so is its standard error: coverage with it is that of the jackknife (`bench/coverage.py`).
 
     Args:
-        full, leave_one_out, edges: as in `jackknife`, (G,) for G >= 4 blocks.
-        halves: (2,) FIDs of the blocks before G // 2, and of the rest.
-        halves_leave_one_out: (G,) FID of the half that contains block g, without this block.
-
-    Returns:
-        FID∞. Measured (`bench/coverage.py`): 3 to 15 % of the plain FID's bias remains at N/d = 2.5 to 10, slightly more than
-        for the jackknife; coverage of intervals for differences is .95 to .99.
-
-    Raises:
-        ValueError: wrong shapes, or fewer than 4 blocks.
+        halves: (S,) means over both halves of S splits.
+        error: the jackknife estimate of the same statistic.
     """
-    leave_one_out, halves_leave_one_out = np.asarray(leave_one_out), np.asarray(halves_leave_one_out)
-    groups, n = len(edges) - 1, int(edges[-1] - edges[0])
-    if groups < 4 or halves_leave_one_out.shape != (groups,) or np.shape(halves) != (2,):
-        raise ValueError(f"expected 2 halves and leave-one-out values of {groups} >= 4 blocks, found {np.shape(halves)} and "
-                         f"{halves_leave_one_out.shape}")  # fmt: skip
-    sizes, middle = np.diff(edges), groups // 2
-    first = int(edges[middle] - edges[0])
-
-    def line(n_all: int, value: float, n_halves: tuple[int, int], of_halves: tuple[float, float]) -> float:
-        # FID is linear in 1 / n, so the mean FID of halves of unequal size belongs to the mean of their 1 / n.
-        return extrapolate([n_all, 2 / sum(1 / k for k in n_halves)], [value, float(np.mean(of_halves))])[0]
-
-    without = np.array([
-        line(n - size, leave_one_out[g], (first - size, n - first), (halves_leave_one_out[g], halves[1])) if g < middle
-        else line(n - size, leave_one_out[g], (first, n - first - size), (halves[0], halves_leave_one_out[g]))
-        for g, size in enumerate(sizes)
-    ])  # fmt: skip
-    value = line(n, full, (first, n - first), (halves[0], halves[1]))
-    error = jackknife(value, without, edges, confidence).standard_error
-    return t_interval(value, error, groups - 1, confidence, INFINITY_METHOD.format(groups))
+    value = full - (float(np.mean(halves)) - full)
+    return t_interval(value, error.standard_error, error.degrees, error.confidence, INFINITY_METHOD)
 
 
 def holm(p_values: Sequence[float]) -> list[float]:
@@ -260,19 +226,28 @@ def simultaneous(estimates: Sequence[Estimate]) -> list[tuple[Estimate, float]]:
     ]
 
 
-def block_interval(value: float, leave_one_out: Sequence[float], n: int, corrected: bool) -> Estimate:
+def block_interval(value: float, leave_one_out: Sequence[float], edges: Array, corrected: bool) -> Estimate:
     """The t interval of a statistic of n images, or of a difference, from its leave-one-block-out values.
 
     Args:
+        edges: (G + 1,) where the blocks begin and end.
         corrected: centre the interval on the bias-corrected jackknife estimate instead of the value itself.
     """
-    found = jackknife(value, np.array(leave_one_out), block_edges(n, len(leave_one_out)))
+    found = jackknife(value, np.array(leave_one_out), edges)
     if corrected:
         return found
     return t_interval(value, found.standard_error, found.degrees, found.confidence, found.method)
 
 
-def mean_interval(values: Array) -> Estimate:
-    """The t interval of the mean of independent values (n,), one per image; for paired differences pass the differences."""
-    error = float(values.std(ddof=1) / np.sqrt(len(values)))
-    return t_interval(float(values.mean()), error, len(values) - 1, CONFIDENCE, "t interval over images")
+def mean_interval(values: Array, groups: Sequence[int] = ()) -> Estimate:
+    """The t interval of the mean of values (n,), one per image; for paired differences pass the differences.
+
+    Args:
+        groups: of each value, where values of one group depend on each other; () if all are independent. The error is then that
+            of the groups' sums (Liang & Zeger 1986, Biometrika 73, 13-22).
+    """
+    off = values - values.mean()
+    sums = np.bincount(groups, weights=off) if len(groups) else off
+    error = float(np.sqrt(np.sum(sums**2) * len(sums) / (len(sums) - 1)) / len(values))
+    method = "t interval over groups of images" if len(groups) else "t interval over images"
+    return t_interval(float(values.mean()), error, len(sums) - 1, CONFIDENCE, method)

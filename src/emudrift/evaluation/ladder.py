@@ -9,12 +9,12 @@ import numpy as np
 from pydantic import BaseModel, ConfigDict, FiniteFloat
 
 from emudrift.config.experiment import Experiment
+from emudrift.evaluation.blocks import block_edges
 from emudrift.evaluation.fid.frechet import fid
 from emudrift.evaluation.intervals import (
     CONFIDENCE,
     MIN_N_PER_DIMENSION,
     Estimate,
-    block_edges,
     enough_images,
     jackknife,
     mean_interval,

@@ -8,7 +8,8 @@ from scipy.optimize import brentq
 from scipy.special import chdtri, nctdtr, stdtrit
 
 from emudrift.errors import InputError
-from emudrift.evaluation.intervals import BLOCKS, CONFIDENCE, MIN_N_PER_DIMENSION, enough_images
+from emudrift.evaluation.blocks import BLOCKS
+from emudrift.evaluation.intervals import CONFIDENCE, MIN_N_PER_DIMENSION, enough_images
 
 POWER = 0.8
 RANGE = 0.8

@@ -26,6 +26,7 @@ FID_COLUMNS: dict[str, Any] = {
     "fid_infinity": "float64",
     "fid_infinity_low": "float64",
     "fid_infinity_high": "float64",
+    "reference_bias": "float64",
     "reliable": "bool",
     "reference": "str",
     "reference_selection": "str",

@@ -12,10 +12,10 @@ from emudrift.errors import InputError
 from emudrift.evaluation.fid.record import FidRecord, ReferenceRecord
 from emudrift.evaluation.findings import finding_of
 from emudrift.evaluation.intervals import (
-    block_edges,
+    Estimate,
     fid_infinity,
     half_sampling_error,
-    paired_difference,
+    of_pseudo_values,
     simultaneous,
 )
 from emudrift.evaluation.pairing import pairs_with_baseline
@@ -142,7 +142,7 @@ def _checked(a: FidRecord, b: FidRecord) -> tuple[FidRecord, FidRecord]:
             f"{a.label} and {b.label} cannot be compared by {a.extractor} at N = {a.n:,}: their references differ, "
             f"{_describe(a.reference)} and {_describe(b.reference)}; compute both with the same one"
         )
-    if (a.dims, a.weights, len(a.leave_one_out)) != (b.dims, b.weights, len(b.leave_one_out)):
+    if (a.dims, a.weights, a.block_sizes) != (b.dims, b.weights, b.block_sizes):
         raise InputError(
             f"{a.label} and {b.label} cannot be compared by {a.extractor} at N = {a.n:,}: their dimensions, weights "
             "or jackknife blocks differ; remove both files and run compute_fid again"
@@ -157,10 +157,8 @@ def _describe(reference: ReferenceRecord) -> str:
 
 def _difference(a: FidRecord, b: FidRecord) -> dict[str, Any]:
     """One row of the comparison: b, the model, against a, the baseline."""
-    edges = block_edges(a.n, len(a.leave_one_out))
-    estimate = paired_difference(
-        a.fid, np.array(a.leave_one_out), b.fid, np.array(b.leave_one_out), edges, confidence=a.confidence
-    )
+    edges = np.append(0, np.cumsum(a.block_sizes))
+    estimate = of_pseudo_values(np.subtract(b.pseudo_values, a.pseudo_values), edges, a.confidence)
     return {
         "baseline": a.model,
         "model": b.model,
@@ -178,11 +176,11 @@ def _difference(a: FidRecord, b: FidRecord) -> dict[str, Any]:
         "confidence": estimate.confidence,
         "method": b.method,
         "standard_error": estimate.standard_error,
-        "half_sampling_error": half_sampling_error(np.array(a.random_halves), np.array(b.random_halves)),
+        "half_sampling_error": _half_sampling_error(a, b),
         "p": estimate.p_value,
         "difference_means": b.means - a.means,
         "difference_covariances": estimate.estimate - (b.means - a.means),
-        **_difference_infinity(a, b, edges),
+        **_difference_infinity(a, b, estimate),
         "reliable": a.reliable and b.reliable,
         "interval": estimate,
         **b.reference_columns(),
@@ -196,15 +194,14 @@ def _adjust(rows: list[dict[str, Any]]) -> None:
         row |= {"p_adjusted": p, "low_simultaneous": wide.low, "high_simultaneous": wide.high}
 
 
-def _difference_infinity(a: FidRecord, b: FidRecord, edges: np.ndarray) -> dict[str, float | None]:
-    if a.halves is None or a.halves_leave_one_out is None or b.halves is None or b.halves_leave_one_out is None:
+def _half_sampling_error(a: FidRecord, b: FidRecord) -> float | None:
+    if a.random_halves is None or b.random_halves is None:
+        return None
+    return half_sampling_error(np.array(a.random_halves), np.array(b.random_halves))
+
+
+def _difference_infinity(a: FidRecord, b: FidRecord, error: Estimate) -> dict[str, float | None]:
+    if a.halves is None or b.halves is None:
         return {"difference_infinity": None, "infinity_low": None, "infinity_high": None}
-    estimate = fid_infinity(
-        b.fid - a.fid,
-        np.subtract(b.leave_one_out, a.leave_one_out),
-        np.subtract(b.halves, a.halves),
-        np.subtract(b.halves_leave_one_out, a.halves_leave_one_out),
-        edges,
-        a.confidence,
-    )
+    estimate = fid_infinity(b.fid - a.fid, np.subtract(b.halves, a.halves), error)
     return {"difference_infinity": estimate.estimate, "infinity_low": estimate.low, "infinity_high": estimate.high}

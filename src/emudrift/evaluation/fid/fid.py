@@ -1,83 +1,43 @@
-"""The FID of one arm at one N: the number, its jackknife estimate and interval, and what differences are computed from."""
+"""The FID of one arm at one N, from the features on the disk."""
 
 from collections.abc import Sequence
 
 import numpy as np
 
 from emudrift.config.experiment import Experiment, Selection
-from emudrift.data.prompts import Prompt, load_prompts
+from emudrift.data.prompts import Prompt, groups_of, load_prompts
 from emudrift.data.reference_list import ListedImage, load_image_list
 from emudrift.errors import InputError
-from emudrift.evaluation.fid.frechet import project
-from emudrift.evaluation.fid.parts import mean_part
-from emudrift.evaluation.fid.record import FidEstimate, FidRecord, ReferenceRecord
-from emudrift.evaluation.fid.resampling import Part, resample, resample_pairs
-from emudrift.evaluation.intervals import FIXED, PAIRED, block_edges, enough_images, fid_infinity, jackknife
+from emudrift.evaluation.blocks import prompt_blocks, reference_blocks
+from emudrift.evaluation.fid.estimate import compute_fid
+from emudrift.evaluation.fid.record import FidRecord, ReferenceRecord
+from emudrift.evaluation.fid.two_sample import Sample
 from emudrift.features.feature_files import load_features
-from emudrift.features.statistics import ReferenceRoot, load_reference_root
-
-
-def compute_fid(features: np.ndarray, reference: ReferenceRoot | np.ndarray) -> FidEstimate:
-    """FID of features (n, d), in row order, against a reference.
-
-    Args:
-        reference: the root of fixed statistics; or (n, d) features of the real images of the same captions, which are left
-            out of the jackknife together with their images.
-
-    Raises:
-        InputError: features that are not finite or of other dimensions than the reference.
-    """
-    edges, (n, d) = block_edges(len(features)), features.shape
-    fixed = isinstance(reference, ReferenceRoot)
-    if isinstance(reference, ReferenceRoot):
-        fids = resample(Part(project(features, reference), slice(0, n)), edges)
-    else:
-        fids = resample_pairs(features, reference, edges)
-    estimate, infinity = jackknife(fids.full, fids.without, edges), None
-    if fids.halves is not None and fids.halves_without is not None:
-        infinity = fid_infinity(fids.full, fids.without, fids.halves, fids.halves_without, edges)
-    return FidEstimate(
-        n=n,
-        dims=d,
-        fid=fids.full,
-        leave_one_out=_numbers(fids.without) or [],
-        halves=_numbers(fids.halves),
-        halves_leave_one_out=_numbers(fids.halves_without),
-        random_halves=fids.random_halves.tolist(),
-        means=mean_part(features, reference, edges),
-        fid_jackknife=estimate.estimate,
-        low=estimate.low,
-        high=estimate.high,
-        confidence=estimate.confidence,
-        method=f"{estimate.method}; {FIXED if fixed else PAIRED}",
-        fid_infinity=infinity and infinity.estimate,
-        fid_infinity_low=infinity and infinity.low,
-        fid_infinity_high=infinity and infinity.high,
-        fid_infinity_method=infinity and infinity.method,
-        reliable=enough_images(n, d),
-    )
-
-
-def _numbers(values: np.ndarray | None) -> list[float] | None:
-    return None if values is None else [float(each) for each in values]
+from emudrift.features.statistics import load_reference_root
 
 
 def fid_of_arm(experiment: Experiment, extractor_name: str, selection: Selection, arm_name: str, n: int) -> FidRecord:
-    """The FID of an arm's first n images, from the features on the disk.
+    """The FID of an arm's first n images.
 
     Raises:
-        InputError: features or the reference are missing or do not fit.
+        InputError: features, prompts or the reference are missing or do not fit.
     """
     arm, extractor = experiment.arm(arm_name), experiment.extractor(extractor_name)
     features = load_features(experiment.feature_files(extractor_name, arm_name, n), n)
+    prompts = load_prompts(experiment.paths.prompts)
+    blocks = prompt_blocks(n, groups_of(prompts))
+    random_halves = n == max(experiment.config.sample_sizes)
     reference_n: int | None = n
-    if selection == "same":
-        found = compute_fid(features, same_images(experiment, extractor_name, n))
+    if extractor.ready_statistics is not None:
+        key = experiment.reference_key(extractor)
+        reference = load_reference_root(experiment.paths.reference_statistics(key), extractor.dims)
+        found, reference_n = compute_fid(features, reference, blocks, random_halves), reference.n
+    elif selection == "same":
+        real = Sample(same_images(experiment, extractor_name, n), blocks)
+        found = compute_fid(features, real, blocks, random_halves)
     else:
-        reference = load_reference_root(
-            experiment.paths.reference_statistics(experiment.reference_key(extractor)), extractor.dims
-        )
-        found, reference_n = compute_fid(features, reference), reference.n
+        real = all_images(experiment, extractor_name, prompts, len(blocks))
+        found, reference_n = compute_fid(features, real, blocks, random_halves), len(real.features)
     return FidRecord(
         arm=arm.name,
         model=arm.model,
@@ -88,6 +48,16 @@ def fid_of_arm(experiment: Experiment, extractor_name: str, selection: Selection
         reference=ReferenceRecord(**experiment.describe_reference(extractor, selection), n=reference_n),
         **dict(found),
     )
+
+
+def all_images(experiment: Experiment, extractor_name: str, prompts: Sequence[Prompt], blocks: int) -> Sample:
+    """All real images, in blocks that are the same for every arm and N. Raises InputError where something does not fit."""
+    path = experiment.paths.reference_features(experiment.reference_key(experiment.extractor(extractor_name)))
+    features, places = load_features([path]), None
+    if experiment.config.reference.images == "dataset":
+        places = places_of(prompts, load_image_list(experiment.reference_list), len(features))
+    groups = groups_of(prompts)
+    return Sample(features, reference_blocks(len(features), prompt_blocks(len(prompts), groups, blocks), places))
 
 
 def same_images(experiment: Experiment, extractor_name: str, n: int) -> np.ndarray:
@@ -110,14 +80,24 @@ def features_of_same_images(
     Raises:
         InputError: the list does not fit the features, or lacks an image of a prompt.
     """
-    if len(listed) != len(features):
-        raise InputError(
-            f"the reference list has {len(listed):,} images, its features {len(features):,}: remove both, run again"
-        )
-    places = {image.file_name: place for place, image in enumerate(listed)}
-    missing = [prompt.file_name for prompt in prompts if prompt.file_name not in places]
+    places = places_of(prompts, listed, len(features))
+    missing = [prompt.file_name for prompt, place in zip(prompts, places, strict=True) if place < 0]
     if missing:
         raise InputError(
             f"reference: same: {len(missing):,} images of prompts are not among the references: {missing[:5]}"
         )
-    return features[[places[prompt.file_name] for prompt in prompts]]
+    return np.asarray(features[places])
+
+
+def places_of(prompts: Sequence[Prompt], listed: Sequence[ListedImage], features: int) -> np.ndarray:
+    """For each prompt the row of its real image among the reference's features, −1 where it is not there.
+
+    Raises:
+        InputError: the list does not fit the features.
+    """
+    if len(listed) != features:
+        raise InputError(
+            f"the reference list has {len(listed):,} images, its features {features:,}: remove both, run again"
+        )
+    rows = {image.file_name: row for row, image in enumerate(listed)}
+    return np.array([rows.get(prompt.file_name, -1) for prompt in prompts])

@@ -21,12 +21,16 @@ class ReferenceRecord(BaseModel):
 
 
 class FidEstimate(BaseModel):
-    """FID of one set of images, with its jackknife estimate and interval, and what differences are computed from.
+    """FID of one set of images, with its bias-corrected estimate and interval, and what differences are computed from.
 
-    `leave_one_out`, `halves`, `halves_leave_one_out` and `random_halves` are FIDs of parts of the images: `resampling.Resampled`.
-    `means` is the part of `fid_jackknife` that lies between the means (`parts.mean_part`); the rest lies in the covariances.
-    `fid_infinity` and its interval are None for fewer than 8 images. `reliable`: whether `intervals.enough_images`; below
-    that an absolute FID says more about n than about the images, and no difference is claimed.
+    `leave_one_out`, `halves`, `quarters` and `random_halves` are FIDs of parts of the images (`resampling.Resampled`), whose
+    blocks have `block_sizes` images. `bias_order` and `pseudo_values` as in `intervals`. `fid_jackknife` and its interval are the
+    mean of the pseudo-values and its t interval, but never below 0. `means` is the part of the estimate that lies between
+    the means (`parts.mean_part`); the rest lies in the covariances. `fid_infinity` is None for fewer than 8 blocks.
+    `depends_on_reference`: images made from the reference's own, whose estimate is the plain value. `reference_bias`: how much a
+    reference that is held fixed is expected to add to the distance; None where nothing is known of its size, 0 where it is
+    resampled. `reliable`: whether `intervals.enough_images`; below that an absolute FID says more about n than about the images,
+    and no difference is claimed.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -39,15 +43,20 @@ class FidEstimate(BaseModel):
     high: FiniteFloat
     confidence: FiniteFloat
     method: str
+    block_sizes: list[int]
     leave_one_out: list[FiniteFloat]
     halves: list[FiniteFloat] | None
-    halves_leave_one_out: list[FiniteFloat] | None
-    random_halves: list[tuple[FiniteFloat, FiniteFloat]]
+    quarters: list[FiniteFloat] | None
+    random_halves: list[tuple[FiniteFloat, FiniteFloat]] | None
+    bias_order: FiniteFloat
+    pseudo_values: list[FiniteFloat]
     means: FiniteFloat
     fid_infinity: FiniteFloat | None
     fid_infinity_low: FiniteFloat | None
     fid_infinity_high: FiniteFloat | None
     fid_infinity_method: str | None
+    depends_on_reference: bool
+    reference_bias: FiniteFloat | None
     reliable: bool
 
 

@@ -1,20 +1,20 @@
-"""FIDs of subsets of one arm's images (the first N, all but one block, a half), from a single projection of the features.
+"""FIDs of subsets of one arm's images (all but one block, halves, quarters), and the subsets that statistics need.
 
-A subset needs its sum, its sum of squares and the Gram matrix of its projected rows: N x N below the reference's rank r,
-r x r above. Leaving rows out subtracts their contribution, so each further value costs little more than one eigenvalue
-decomposition. Deviations are taken from the mean of all images to avoid cancellation of large numbers.
+Against a fixed reference, features are projected once. A subset needs its sum, its sum of squares and the Gram matrix of its
+projected rows: N x N below the reference's rank r, r x r above. Leaving rows out subtracts their contribution, so each further
+value costs little more than one eigenvalue decomposition. Deviations are taken from the mean of all images to avoid
+cancellation of large numbers. Against a sampled reference: `two_sample`.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from itertools import pairwise
-from typing import Any
 
 import numpy as np
 
+from emudrift.evaluation.blocks import Blocks
 from emudrift.evaluation.fid.frechet import TOLERANCE as EXACT
-from emudrift.evaluation.fid.frechet import Projection, combine, fid, nuclear_norm, roots_of_gram
-from emudrift.features.statistics import reference_root, statistics
+from emudrift.evaluation.fid.frechet import Projection, combine, nuclear_norm, project, roots_of_gram
+from emudrift.features.statistics import ReferenceRoot
 
 Array = np.ndarray
 # Looser than `frechet.TOLERANCE`: an SVD per block would take minutes, and 1e-8 of a trace of some hundreds, times the
@@ -22,6 +22,8 @@ Array = np.ndarray
 TOLERANCE = 1e-8
 # Gives a standard error with a relative error of about 11 % (20 blocks: 16 %), which is enough for a cross-check.
 HALVINGS = 40
+SPLITS = 3
+"""Splits into halves and quarters, over which the order of the bias is averaged."""
 
 
 class Part:
@@ -30,10 +32,9 @@ class Part:
     Args:
         projection: of n images.
         rows: the consecutive rows, at least 2.
-        gram: (r, r) Gram matrix of the projected rows if already known; only for r rows or more.
     """
 
-    def __init__(self, projection: Projection, rows: slice, gram: Array | None = None) -> None:
+    def __init__(self, projection: Projection, rows: slice) -> None:
         self.projection = projection
         self.rows = projection.rows[rows]
         self.squares = projection.squares[rows]
@@ -41,10 +42,7 @@ class Part:
         n, r = self.rows.shape
         # Gram matrix over rows or over columns, whichever is smaller.
         self.by_rows = n < r
-        if self.by_rows:
-            self.gram = self.rows @ self.rows.T
-        else:
-            self.gram = self.rows.T @ self.rows if gram is None else gram
+        self.gram = self.rows @ self.rows.T if self.by_rows else self.rows.T @ self.rows
         self.total = self._deviation(slice(0, n))
         self.row_total = self.rows.sum(axis=0)
 
@@ -66,7 +64,9 @@ class Part:
         reference = self.projection.reference
         trace = (squares - float(total @ total) / left) / (left - 1)
         allowed = (TOLERANCE if tolerance is None else tolerance) * (trace + reference.trace)
-        roots = roots_of_gram(self._gram_without(out, left) / (left - 1), left - 1, allowed)
+        # A Gram matrix over columns of far fewer rows has too many eigenvalues that should be 0.
+        few = not self.by_rows and left <= self.rows.shape[1]
+        roots = None if few else roots_of_gram(self._gram_without(out, left) / (left - 1), left - 1, allowed)
         if roots is None:
             rows = np.delete(self.rows, out, axis=0)
             rows -= rows.mean(axis=0)
@@ -94,95 +94,63 @@ class Part:
         return gram
 
 
-def nested_parts(projection: Projection, sizes: Iterable[int]) -> Iterator[Part]:
-    """Yields the first n rows for each n in `sizes`, in increasing order; each Gram matrix is updated from the previous one."""
-    r = projection.rows.shape[1]
-    gram, done = np.zeros((r, r)), 0
-    for n in sorted(sizes):
-        if n < r:
-            yield Part(projection, slice(0, n))
-            continue
-        new = projection.rows[done:n]
-        gram, done = gram + new.T @ new, n
-        yield Part(projection, slice(0, n), gram)
-
-
 @dataclass(frozen=True, eq=False)
 class Resampled:
-    """FIDs of one arm's images and of subsets of them, used for bias correction and standard errors.
+    """FIDs of one arm's images, and of subsets of the blocks that they are divided into.
 
-    `full`: all n images. `without` (G,): all but block g. `halves` (2,): the first G // 2 blocks, and the rest.
-    `halves_without` (G,): the half that contains block g, without that block. The last two are None for fewer than 4 blocks.
-    `random_halves` (HALVINGS, 2): a random half of the images, and the other half; the same split for every arm of size n.
+    `full`: all blocks. `without` (G,): all but block g. `halves`, `quarters` (SPLITS,): means over the two halves and four
+    quarters of each split of the blocks; None for fewer than 8 blocks. `random_halves` (HALVINGS, 2): both halves of further
+    splits; None where they were not asked for. Splits are the same for every arm.
     """
 
     full: float
     without: Array
     halves: Array | None
-    halves_without: Array | None
-    random_halves: Array
+    quarters: Array | None
+    random_halves: Array | None
 
 
-def resample(part: Part, edges: Array) -> Resampled:
-    """FIDs of a part and of its two halves, each also without each block edges[g] to edges[g + 1]."""
-    halves = []
-    for start, stop in half_edges(edges):
-        # A separate part per half: with fewer than r rows, its Gram matrix over rows is the smaller one.
-        half = Part(part.projection, slice(start, stop))
-        inside = edges[(edges >= start) & (edges <= stop)] - start
-        halves.append((half.fid(), fids_without_blocks(half, inside)))
-    random = np.array([[part.fid(without=other), part.fid(without=one)] for one, other in random_halves(len(part))])
-    return _resampled(part.fid(tolerance=EXACT), fids_without_blocks(part, edges), halves, random)
-
-
-def resample_pairs(features: Array, real: Array, edges: Array) -> Resampled:
-    """As `resample`, where image i was generated from the caption of real image i, and the real images are the reference.
-
-    Each image is left out together with its real counterpart. If only the generated image were left out, the pseudo-values
-    of two identical sets would be below 0.
+def resample(fid: Callable[[Array], float], groups: int, random_halves: bool = False) -> Resampled:
+    """The values of a statistic that its bias and its standard error are estimated from.
 
     Args:
-        features, real: (n, d); row i of both belongs to the same caption.
+        fid: the statistic of the blocks kept (groups,) bool.
+        random_halves: also the cross-check of the standard error, which takes longer than all the rest.
+    """
+
+    def mean(parts: list[Array]) -> float:
+        return float(np.mean([fid(kept) for kept in parts]))
+
+    everything = np.ones(groups, dtype=bool)
+    without = np.array([fid(np.arange(groups) != block) for block in range(groups)])
+    halves = quarters = None
+    if groups >= 8:
+        splits = list(block_splits(groups, SPLITS, 4))
+        quarters = np.array([mean(four) for four in splits])
+        halves = np.array([mean([a | b, c | d]) for a, b, c, d in splits])
+    checks = None
+    if random_halves and groups >= 4:
+        checks = np.array([[fid(one), fid(other)] for one, other in block_splits(groups, HALVINGS, 2)])
+    return Resampled(fid(everything), without, halves, quarters, checks)
+
+
+def block_splits(groups: int, splits: int, parts: int) -> Iterator[list[Array]]:
+    """Yields random divisions of the blocks into parts of about equal size, each a (groups,) bool; the same for every arm."""
+    rng = np.random.default_rng([groups, parts])
+    for _ in range(splits):
+        order = rng.permutation(groups)
+        yield [np.isin(np.arange(groups), part) for part in np.array_split(order, parts)]
+
+
+def fixed_distances(features: Array, reference: ReferenceRoot, blocks: Blocks) -> Callable[[Array], float]:
+    """The FID of any subset of the blocks against a fixed reference, as a function of those kept (G,) bool.
 
     Raises:
         InputError: as `frechet.project`.
     """
+    part = Part(project(features, reference), slice(0, len(features)))
 
-    def fid_of(rows: Any) -> float:
-        return fid(features[rows], reference_root(statistics(real[rows])))
+    def fid(kept: Array) -> float:
+        return part.fid(np.flatnonzero(~kept[blocks.labels]), EXACT if kept.all() else None)
 
-    def without_blocks(start: int, stop: int) -> Array:
-        blocks = [(a, b) for a, b in pairwise(edges) if start <= a and b <= stop]
-        return np.array([fid_of(np.r_[start:a, b:stop]) for a, b in blocks])
-
-    halves = [(fid_of(slice(start, stop)), without_blocks(start, stop)) for start, stop in half_edges(edges)]
-    random = np.array([[fid_of(one) for one in pair] for pair in random_halves(len(features))])
-    return _resampled(fid_of(slice(None)), without_blocks(0, len(features)), halves, random)
-
-
-def random_halves(n: int) -> Iterator[tuple[Array, Array]]:
-    """Yields HALVINGS random splits of n images into two halves of rows; the same for every arm."""
-    rng = np.random.default_rng(n)
-    for _ in range(HALVINGS):
-        order = rng.permutation(n)
-        yield np.sort(order[: n // 2]), np.sort(order[n // 2 :])
-
-
-def half_edges(edges: Array) -> list[tuple[int, int]]:
-    """Start and stop row of the two halves of G blocks; empty if a half would have fewer than 2 blocks."""
-    groups = len(edges) - 1
-    if groups < 4:
-        return []
-    return [(int(a), int(b)) for a, b in pairwise(edges[[0, groups // 2, groups]])]
-
-
-def fids_without_blocks(part: Part, edges: Array) -> Array:
-    """Leave-one-block-out FIDs (G,): the part without its rows edges[g] to edges[g + 1], for each block g."""
-    return np.array([part.fid(without=slice(int(a), int(b))) for a, b in pairwise(edges)])
-
-
-def _resampled(full: float, without: Array, halves: list[tuple[float, Array]], random: Array) -> Resampled:
-    if not halves:
-        return Resampled(full, without, None, None, random)
-    values, values_without = zip(*halves, strict=True)
-    return Resampled(full, without, np.array(values), np.concatenate(values_without), random)
+    return fid

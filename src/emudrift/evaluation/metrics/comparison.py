@@ -68,8 +68,7 @@ def _difference(a: MetricRecord, b: MetricRecord) -> dict[str, Any]:
         b.value - a.value,
         np.subtract(b.leave_one_out, a.leave_one_out).tolist(),
         np.subtract(b.per_image, a.per_image).tolist(),
-        b.n,
-        b.corrected,
+        b,
     )
     return b.model_dump(include=set(DIFFERENCE_COLUMNS)) | {
         "baseline": a.model,

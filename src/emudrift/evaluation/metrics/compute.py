@@ -21,7 +21,8 @@ import numpy as np
 from emudrift.config.metrics import Metric
 from emudrift.config.plugins import call_plugin
 from emudrift.errors import InputError
-from emudrift.evaluation.intervals import FIXED, PAIRED, block_edges
+from emudrift.evaluation.blocks import Blocks, prompt_blocks
+from emudrift.evaluation.intervals import FIXED, PAIRED
 
 OVER_IMAGES = "mean over images, t interval; differences paired by prompt"
 
@@ -50,7 +51,11 @@ class Measured:
 
 
 def compute_metric(
-    metric: Metric, generated: np.ndarray, other: np.ndarray | None = None, paired: bool = False
+    metric: Metric,
+    generated: np.ndarray,
+    other: np.ndarray | None = None,
+    paired: bool = False,
+    blocks: Blocks | None = None,
 ) -> list[Measured]:
     """The values of a metric, with what their intervals need.
 
@@ -58,16 +63,21 @@ def compute_metric(
         generated: features (n, d), in row order.
         other: what `metric.inputs` names: features of the real images (m, d), or embeddings of the captions (n, d).
         paired: row i of both belongs to the same prompt (reference: same): a block is left out of both.
+        blocks: of the n rows; default: each is independent of the others.
 
     Raises:
         InputError: too few images, or a metric of a user's own that fails or returns no such numbers.
     """
-    edges = block_edges(len(generated))
+    if metric.per_image:
+        return [_per_image(metric, call(metric, metric.function, *_inputs(generated, other)), len(generated))]
+    blocks = prompt_blocks(len(generated)) if blocks is None else blocks
+    # Block by block, so that each is a range of rows.
+    edges, generated = blocks.edges, generated[blocks.order]
+    if paired and other is not None:
+        other = other[blocks.order]
     if metric.resampled is not None:
         found: list[Measured] = call(metric, metric.resampled, generated, other, edges, paired)
         return found
-    if metric.per_image:
-        return [_per_image(metric, call(metric, metric.function, *_inputs(generated, other)), len(generated))]
 
     def values(kept: Any) -> list[float]:
         there = other if other is None or not paired else other[kept]
@@ -76,9 +86,9 @@ def compute_metric(
     whole = values(slice(None))
     without = np.array([values(np.r_[0:start, stop : len(generated)]) for start, stop in pairwise(edges)])
     fixed = "" if other is None else f"; {PAIRED if paired else FIXED}"
-    blocks = f"{len(without)} blocks, t interval{fixed}"
+    made = f"{len(without)} blocks, t interval{fixed}"
     method = "" if metric.corrects_bias else "plain value with the standard error of a "
-    method += f"{'delete-one-block' if metric.corrects_bias else 'block'} jackknife, {blocks}"
+    method += f"{'delete-one-block' if metric.corrects_bias else 'block'} jackknife, {made}"
     return [
         Measured(
             value.name,

@@ -3,7 +3,7 @@
 import numpy as np
 
 from emudrift.config.metrics import Metric, Value
-from emudrift.evaluation.intervals import block_edges
+from emudrift.evaluation.blocks import block_edges
 from emudrift.evaluation.metrics import neighbours
 from emudrift.evaluation.metrics.compute import Measured
 

@@ -4,8 +4,11 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from emudrift.config.experiment import Experiment
-from emudrift.data.prompts import load_prompts
+from emudrift.data.prompts import groups_of, load_prompts
+from emudrift.evaluation.blocks import prompt_blocks
 from emudrift.evaluation.fid.fid import same_images
 from emudrift.evaluation.metrics.compute import compute_metric
 from emudrift.evaluation.metrics.record import MetricFile, MetricRecord
@@ -43,6 +46,8 @@ def measure(experiment: Experiment, full_name: str, extractor_name: str, arm_nam
             "reference_selection": described["selection"],
             "reference_key": described["key"],
         }
+    groups = groups_of(load_prompts(experiment.paths.prompts)[:n])
+    blocks, numbers = prompt_blocks(n, groups), {group: number for number, group in enumerate(dict.fromkeys(groups))}
     values = {value.name: value for value in metric.values}
     shared: dict[str, Any] = {
         "arm": arm.name,
@@ -51,6 +56,8 @@ def measure(experiment: Experiment, full_name: str, extractor_name: str, arm_nam
         "extractor": extractor_name,
         "weights": extractor.weights_label(experiment),
         "n": n,
+        "block_sizes": [int(size) for size in np.diff(blocks.edges)],
+        "groups": [numbers[group] for group in groups] if len(numbers) < n else [],
         **reference,
     }
     return MetricFile(
@@ -61,7 +68,7 @@ def measure(experiment: Experiment, full_name: str, extractor_name: str, arm_nam
                 higher_is_better=values[found.metric].higher_is_better,
                 bounds=values[found.metric].bounds,
             )
-            for found in compute_metric(metric, generated, other, paired)
+            for found in compute_metric(metric, generated, other, paired, blocks)
         ]
     )
 

@@ -45,6 +45,7 @@ class Sums:
     Attributes:
         generated, cross, real: (G, G), (G, H) and (H, H); pairs of a row with itself are in them.
         generated_diagonal, real_diagonal: (G,), (H,): the sums over these pairs alone.
+        own: (G,) the sums over the pairs of a row with its own real one; 0 where none belongs to it.
         generated_sizes, real_sizes: (G,), (H,) rows of each block.
     """
 
@@ -55,12 +56,14 @@ class Sums:
     real_diagonal: Array
     generated_sizes: Array
     real_sizes: Array
+    own: Array
 
     def mmd(self, unbiased: bool, without: int | None = None, paired: bool = False) -> float:
         """The squared MMD.
 
         Args:
-            unbiased: without the pairs of a row with itself.
+            unbiased: without the pairs of a row with itself and, if paired, with its own real one, on which it depends (the
+                U-statistic of Gretton et al. 2012, J. Machine Learning Research 13, lemma 6).
             without: leave this block of the generated rows out.
             paired: leave the same block of the real rows out with it.
         """
@@ -74,7 +77,8 @@ class Sums:
         xx, yy, xy = ours @ self.generated @ ours, theirs @ self.real @ theirs, ours @ self.cross @ theirs
         if unbiased:
             xx, yy = xx - ours @ self.generated_diagonal, yy - theirs @ self.real_diagonal
-            return float(xx / (n * (n - 1)) + yy / (m * (m - 1)) - 2 * xy / (n * m))
+            cross = (xy - ours @ self.own) / (n * (n - 1)) if paired else xy / (n * m)
+            return float(xx / (n * (n - 1)) + yy / (m * (m - 1)) - 2 * cross)
         return float(xx / n**2 + yy / m**2 - 2 * xy / (n * m))
 
 
@@ -96,6 +100,7 @@ def kernel_sums(generated: Array, real: Array, kernel: Kernel, edges: Array, pai
         _diagonal(real, real_edges, kernel),
         np.diff(edges).astype(np.float64),
         np.diff(real_edges).astype(np.float64),
+        _own(generated, real, edges, kernel) if paired else np.zeros(len(edges) - 1),
     )
 
 
@@ -130,6 +135,16 @@ def _diagonal(rows: Array, edges: Array, kernel: Kernel) -> Array:
 
     def own(start: int, stop: int) -> float:
         return sum(float(np.trace(kernel(each, each))) for each in _small(rows[start:stop]))
+
+    return np.array([own(start, stop) for start, stop in pairwise(edges)])
+
+
+def _own(a: Array, b: Array, edges: Array, kernel: Kernel) -> Array:
+    """Sums (G,) of the kernel of each row of a with the same row of b."""
+
+    def own(start: int, stop: int) -> float:
+        pairs = zip(_small(a[start:stop]), _small(b[start:stop]), strict=True)
+        return sum(float(np.trace(kernel(one, other))) for one, other in pairs)
 
     return np.array([own(start, stop) for start, stop in pairwise(edges)])
 

@@ -13,7 +13,10 @@ from emudrift.runtime.json_files import load_record
 
 
 class MetricRecord(BaseModel):
-    """One metric of one arm at one N. It has either values without each block of prompts, or one value per image."""
+    """One metric of one arm at one N. It has either values without each block of prompts, or one value per image.
+
+    `block_sizes`: prompts of each block; `groups`: of the images, where some share one, else empty.
+    """
 
     model_config = ConfigDict(frozen=True)
 
@@ -27,6 +30,8 @@ class MetricRecord(BaseModel):
     value: FiniteFloat
     leave_one_out: list[FiniteFloat]
     per_image: list[FiniteFloat]
+    block_sizes: list[int]
+    groups: list[int]
     corrected: bool
     higher_is_better: bool
     bounds: tuple[float | None, float | None]
@@ -37,15 +42,15 @@ class MetricRecord(BaseModel):
     reference_key: str
 
     def interval(self) -> Estimate:
-        found = interval_of(self.value, self.leave_one_out, self.per_image, self.n, self.corrected)
+        found = interval_of(self.value, self.leave_one_out, self.per_image, self)
         least, most = self.bounds
         low = found.low if least is None else max(found.low, least)
         return replace(found, low=low, high=found.high if most is None else min(found.high, most))
 
     def comparable(self) -> tuple[Any, ...]:
         """What two arms must share for their difference to mean anything."""
-        blocks, images = len(self.leave_one_out), len(self.per_image)
-        return (self.n, self.weights, self.method, self.reference, self.reference_n, self.reference_key, blocks, images)
+        shared = (self.n, self.weights, self.method, self.reference, self.reference_n, self.reference_key)
+        return (*shared, tuple(self.block_sizes), tuple(self.groups), len(self.leave_one_out), len(self.per_image))
 
 
 class MetricFile(BaseModel):
@@ -63,6 +68,9 @@ def load_metric_files(paths: Iterable[str | Path]) -> list[MetricRecord]:
 
 
 def interval_of(
-    value: float, leave_one_out: Sequence[float], per_image: Sequence[float], n: int, corrected: bool
+    value: float, leave_one_out: Sequence[float], per_image: Sequence[float], record: MetricRecord
 ) -> Estimate:
-    return mean_interval(np.array(per_image)) if len(per_image) else block_interval(value, leave_one_out, n, corrected)
+    """The interval of a record's own value, or of its difference from another's."""
+    if len(per_image):
+        return mean_interval(np.array(per_image), record.groups)
+    return block_interval(value, leave_one_out, np.append(0, np.cumsum(record.block_sizes)), record.corrected)

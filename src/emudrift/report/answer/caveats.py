@@ -8,7 +8,7 @@ import pandas as pd
 from emudrift.config.experiment import SELECTIONS
 from emudrift.config.extractors import distance_name
 from emudrift.evaluation.findings import BETTER, INCONCLUSIVE, WORSE
-from emudrift.evaluation.intervals import MIN_N_PER_DIMENSION
+from emudrift.evaluation.intervals import FIXED, MIN_N_PER_DIMENSION, SMALL_REFERENCE
 from emudrift.evaluation.tables import rows_of
 from emudrift.report.answer.scope import (
     DIMENSIONS,
@@ -141,8 +141,7 @@ def not_compared(comparison: pd.DataFrame, fid: pd.DataFrame, baseline: str) -> 
 
 def about_differences(rows: list[Any]) -> list[str]:
     methods = listing(dict.fromkeys(f"{percent(row)}, {row.method}" for row in rows))
-    held_fixed = any(row.reference_selection == "full" for row in rows)
-    fixed = " Uncertainty of the reference set is excluded." if held_fixed else ""
+    fixed = " Uncertainty of the reference set is excluded." if any(FIXED in row.method for row in rows) else ""
     names = listing(dict.fromkeys(distance_name(row.extractor) for row in rows), "or")
     return [
         f"A higher {names} is worse. Differences are model minus {rows[0].baseline}, paired by prompt and corrected for "
@@ -211,9 +210,31 @@ def about_fids(fid: pd.DataFrame) -> list[str]:
                 f"At {which}, fewer images than {MIN_N_PER_DIMENSION:g} times the {dims:,} feature dimensions of {name}, "
                 f"absolute FIDs are unreliable and no difference is claimed.{largest}"
             )
+        caveats += about_reference(rows_of(table[table["n"] == table["n"].max()]), name)
         if random:
             caveats.append(
                 f"{name} has random weights: its values are meaningful only within this experiment and are not "
                 "comparable to published FIDs."
+            )
+    return caveats
+
+
+def about_reference(rows: list[Any], extractor: str) -> list[str]:
+    """What a small reference, or one that is held fixed, does to the FIDs of one extractor at the largest N."""
+    caveats = []
+    for selection in dict.fromkeys(row.reference_selection for row in rows):
+        row = next(row for row in rows if row.reference_selection == selection)
+        if selection == "full" and not pd.isna(row.reference_n) and row.reference_n < SMALL_REFERENCE * row.dims:
+            caveats.append(
+                f"The reference has {row.reference_n:,} images, fewer than {SMALL_REFERENCE} for each of the {row.dims:,} "
+                f"dimensions of {extractor}: intervals count that, and more real images would narrow them."
+            )
+        if FIXED in row.method:
+            biases = [each.reference_bias for each in rows if each.reference_selection == selection]
+            known = [bias for bias in biases if not math.isnan(bias)]
+            size = f"about {number(max(known), decimals(max(known)))}" if known else "an unknown amount"
+            caveats.append(
+                f"The reference of {extractor} is ready statistics, held fixed: that it was made from a finite number of images "
+                f"adds {size} to each distance, more for a more diverse model, and is not in the intervals."
             )
     return caveats
