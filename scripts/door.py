@@ -11,8 +11,11 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "src"))
 
 from emudrift.errors import InputError
+from emudrift.runtime import interpreter
 from emudrift.runtime.jobs import Stopped
 from emudrift.runtime.terminal import start_logging
+
+interpreter.prepare()
 
 
 def parser(description: str | None, config: bool = True) -> argparse.ArgumentParser:
@@ -56,3 +59,6 @@ def enter(work: Callable[[argparse.Namespace], None], arguments: argparse.Namesp
     except Stopped as reason:
         logging.error("stopped (%s); what was made is kept, and the next run goes on from there", reason)
         sys.exit(143)
+    # Not where the script's functions are called by another program, such as a test.
+    if Path(getattr(sys.modules["__main__"], "__file__", "")).resolve().parent == Path(__file__).resolve().parent:
+        interpreter.end_quickly()

@@ -35,18 +35,18 @@ SCRIPTS = sorted(path.stem for path in (ROOT / "scripts").glob("*.py") if path.s
 
 # Says which heavy modules a program has loaded when it ends, however it ends.
 PROGRAM = f"""
-import atexit, json, runpy, sys
-def tell():
-    with open(sys.argv[0] + ".loaded", "w") as file:
-        json.dump(sorted({HEAVY!r} & set(sys.modules)), file)
+import json, runpy, sys
 script, loaded, *arguments = sys.argv[1:]
 sys.path.insert(0, "scripts")
 sys.argv = [loaded, *arguments]
-atexit.register(tell)
-if script == "snakemake":
-    runpy.run_module(script, run_name="__main__")
-else:
-    runpy.run_path(script, run_name="__main__")
+try:
+    if script == "snakemake":
+        runpy.run_module(script, run_name="__main__")
+    else:
+        runpy.run_path(script, run_name="__main__")
+finally:
+    with open(loaded + ".loaded", "w") as file:
+        json.dump(sorted({HEAVY!r} & set(sys.modules)), file)
 """
 
 
