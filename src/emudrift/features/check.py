@@ -7,13 +7,14 @@ from emudrift.config.experiment import Experiment
 from emudrift.config.plugins import call_plugin
 from emudrift.data.prompts import Prompt
 from emudrift.errors import InputError
+from emudrift.features.image_sizes import point_out_sizes
 from emudrift.features.statistics import load_statistics
 
 
 def check_experiment(
     experiment: Experiment, prompts: Sequence[Prompt], models: Sequence[dict[str, Any]]
 ) -> dict[str, Any]:
-    """Checks what only shows when everything is known.
+    """Checks what only shows when everything is known, and points out images of different sizes.
 
     Args:
         models: what `check_model` found for each.
@@ -39,6 +40,7 @@ def check_experiment(
     return {
         "prompts": len(prompts),
         "largest_n": largest,
+        "sizes": point_out_sizes(experiment, prompts[:largest], models),
         "models": {model["model"]: model["digest"] for model in models},
     }
 

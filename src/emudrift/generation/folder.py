@@ -72,14 +72,23 @@ class FolderGenerator:
 
 
 def check_folder(images: Path, table: Path | None, prompts: Sequence[Prompt]) -> dict[str, Any]:
-    """Finds, decodes and hashes the image of every prompt. Raises InputError if one is missing or damaged."""
+    """Finds, decodes and hashes the image of every prompt.
+
+    Returns:
+        As `check_model`; and `sizes`: the smallest and the largest width and height.
+
+    Raises:
+        InputError: an image is missing or damaged.
+    """
     digest, folder = hashlib.sha256(), FolderGenerator(images, table)
     listing = folder.listing()
+    sizes = []
     for path, prompt in zip(folder.find_all(prompts), prompts, strict=True):
-        load_image(path)
+        sizes.append(load_image(path).size)
         digest.update(f"{prompt.prompt_id} {hashlib.sha256(path.read_bytes()).hexdigest()}\n".encode())
     files = {"images": len(prompts), "listing": listing}
-    return {"digest": digest.hexdigest(), "files": files, "revisions": {}}
+    extremes = [[end(side) for side in zip(*sizes, strict=True)] for end in (min, max)] if sizes else []
+    return {"digest": digest.hexdigest(), "files": files, "revisions": {}, "sizes": extremes}
 
 
 def _by_name(folder: Path) -> dict[str, Path]:
