@@ -1,7 +1,9 @@
 """Sizes in steps of the ladder: only where two steps enclose a difference."""
 
+import base64
+
 import pytest
-from pages import SVG, Study
+from pages import SVG, Page, Study
 from records import PUBLISHED, answer, ladder_of, pair, record
 
 from emudrift.evaluation.fid.comparison import compare, fid_table
@@ -36,13 +38,17 @@ def test_steps_that_do_not_rise_enclose_nothing_and_too_few_photographs_say_noth
 
 def test_the_answer_puts_findings_and_only_findings_into_steps():
     ladders = {PUBLISHED: ladder_of()}
-    assert answer(pair(3.0, 2.05, error=0.3), ladders=ladders).headline.endswith(
-        " In size, this is about what JPEG quality 35 costs photographs, and between what blurs of 1 and 2 px cost."
+    found = answer(pair(3.0, 2.05, error=0.3), ladders=ladders)
+    said = (
+        "In size, the difference of finetuned is about what JPEG quality 35 costs photographs, and between what blurs of 1 and 2 "
+        "px cost."
     )
-    assert "In size" not in answer(pair(3.0, 2.05), ladders=ladders).headline
-    assert "In size" not in answer(pair(3.0, 2.05, error=0.3)).headline
-    both = answer(pair(1.0, 2.05, error=0.3) + pair(3.0, 9, error=0.3), ladders=ladders).headline
-    assert "this is at guidance 1 about what JPEG quality 35 costs photographs" in both
+    assert found.sizes == [said]
+    assert f"\n{said}\n" in found.text()
+    assert answer(pair(3.0, 2.05), ladders=ladders).sizes == []
+    assert answer(pair(3.0, 2.05, error=0.3)).sizes == []
+    (both,) = answer(pair(1.0, 2.05, error=0.3) + pair(3.0, 9, error=0.3), ladders=ladders).sizes
+    assert "the difference of finetuned is at guidance 1 about what JPEG quality 35 costs photographs" in both
     assert both.endswith("; at guidance 3 between what blurs of 2 and 4 px cost photographs.")
 
 
@@ -64,6 +70,8 @@ def test_the_page_shows_the_ladder_where_there_is_one(tmp_path):
     assert "How large is that?" in text
     assert "JPEG quality 35" in text
     assert "2.00 [1.80 to 2.20]" in text
+    links = [a for a in Page(text).of("a") if a.get("download") == "ladder-data.csv"]
+    assert base64.b64decode(str(links[0]["href"]).partition(",")[2]).startswith(b"extractor,kind,label,size,low,high\n")
     assert "How large is that?" not in study.html()
     comparison, fid = study.tables[1], study.tables[0]
     for name in ("a", "b"):

@@ -22,7 +22,7 @@ from emudrift.report.gallery.section import Gallery
 from emudrift.report.sections.benchmarks import Cost, cost_tables
 from emudrift.report.sections.fid_tables import comparison_tables, fid_tables
 from emudrift.report.sections.human_votes import human_section
-from emudrift.report.sections.ladder import CAPTION, LEAD, ladder_tables
+from emudrift.report.sections.ladder import LEAD, ladder_picture, ladder_tables
 from emudrift.report.sections.methods import methods
 from emudrift.report.sections.metric_tables import metric_difference_tables, metric_tables, tokenizer_tables
 from emudrift.report.sections.provenance import caveats_of_run, experiment_facts, run_tables
@@ -126,12 +126,7 @@ def _sections(experiment: Experiment, content: Content, shards: dict[str, list[M
         data_uri(csv_of(largest).encode(), "text/csv;charset=utf-8"),
         "difference",
     )
-    steps = Picture(
-        data_uri(content.ladder_svg, "image/svg+xml"),
-        "What known degradations cost, with the differences between models; the numbers are in the table below",
-        CAPTION,
-        file="ladder",
-    )
+    ladders = content.ladders, comparison, fid, experiment.floors
     return [
         section
         for section in (
@@ -141,8 +136,8 @@ def _sections(experiment: Experiment, content: Content, shards: dict[str, list[M
                 "size",
                 "How large is that?",
                 LEAD,
-                pictures=[steps] if content.ladders else [],
-                tables=ladder_tables(content.ladders, comparison, fid, experiment.floors),
+                pictures=[ladder_picture(content.ladder_svg, *ladders)] if content.ladders else [],
+                tables=ladder_tables(*ladders),
             ),
             Section("floor", "Tokenizer lower bound", _FLOOR, tables=floors),
             Section("metrics", "Further metrics", _METRICS, tables=metrics),

@@ -45,8 +45,8 @@ def sizes(rows: list[Any], ladders: Mapping[str, LadderRecord]) -> str:
     if not found:
         return ""
     if len(rows) == 1:
-        return f"In size, this is {found[0][1]}."
-    return f"In size, this is {'; '.join(f'{place_of(row, rows)} {said}' for row, said in found)}."
+        return f"In size, the difference of {rows[0].model} is {found[0][1]}."
+    return f"In size, the difference of {rows[0].model} is {'; '.join(f'{place_of(row, rows)} {said}' for row, said in found)}."
 
 
 def is_certain(row: Any) -> bool:

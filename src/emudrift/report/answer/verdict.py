@@ -43,16 +43,18 @@ class Verdict:
         headline: one sentence per compared model.
         statements: one per model, guidance scale, extractor and reference, at the largest N.
         caveats: what a reader must know to interpret the numbers.
+        sizes: how large the differences are, in steps of the ladder; at most one sentence per model.
     """
 
     headline: str
     statements: list[Statement]
     caveats: list[str]
+    sizes: Sequence[str] = ()
 
     def text(self) -> str:
         """The whole verdict as plain text, for a terminal or a log."""
         return "\n".join(
-            [self.headline, *(f"  {s.text}" for s in self.statements), *(f"  * {c}" for c in self.caveats)]
+            [self.headline, *self.sizes, *(f"  {s.text}" for s in self.statements), *(f"  * {c}" for c in self.caveats)]
         )
 
 
@@ -78,14 +80,15 @@ def verdict(
     statements = [Statement(_statement(row, scales, rows), row.finding, row.weights == "random") for row in rows]
     # Results with random weights are ignored in the headline if there are results with published weights.
     decisive = [row for row in rows if row.weights != "random"] or rows
-    headlines = []
+    headlines: list[str] = []
+    found: list[str] = []
     there = {str(model): set(table["guidance_scale"]) for model, table in fid.groupby("model", sort=False)}
     for model in [name for name in there if name != baseline]:
         ours = [row for row in decisive if row.model == model]
         if ours:
             headlines.append(sentence(ours, len(rows), missing_arms(model, baseline, there)))
             headlines += list(dict.fromkeys(filter(None, map(rounding_remark, ours))))
-            headlines += filter(None, [sizes(ours, ladders or {})])
+            found.append(sizes(ours, ladders or {}))
         else:
             headlines.append(f"{model} cannot be compared with {baseline}: they share no guidance scale.")
     if decisive[0].weights == "random":
@@ -101,7 +104,7 @@ def verdict(
         *about_differences(rows),
         *about_fids(fid),
     ]
-    return Verdict(" ".join(headlines), statements, caveats)
+    return Verdict(" ".join(headlines), statements, caveats, [said for said in found if said])
 
 
 def _nothing(fid: pd.DataFrame, baseline: str) -> str:

@@ -1,5 +1,6 @@
 """The steps of a ladder, and what they are compared with, as rows of its figure and table."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import pandas as pd
@@ -43,3 +44,8 @@ def marks_of(
         same = ", same images" if row.reference_selection == "same" else ""
         marks.append(Mark("floor", f"{row.model} (floor){same}", row.fid_jackknife, row.low, row.high))
     return marks
+
+
+def marks_table(marks: Mapping[str, list[Mark]]) -> pd.DataFrame:
+    """The plotted numbers: extractor, kind, label, size, low, high."""
+    return pd.DataFrame([{"extractor": name, **vars(mark)} for name, each in marks.items() for mark in each])

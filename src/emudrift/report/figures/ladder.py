@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 
 from emudrift.config.extractors import distance_name
 from emudrift.evaluation.ladder import LadderRecord
-from emudrift.report.elements.ladder import KIND_NAMES, marks_of
+from emudrift.report.elements.ladder import KIND_NAMES, marks_of, marks_table
 from emudrift.report.figures.style import COLUMN, STYLE, panel_title, save_figure, shortened, tick_label
 
 COLOURS = {"jpeg": "#33638d", "blur": "#20a387", "diversity": "#7a5195", "real": "0.45"}
@@ -46,8 +46,7 @@ def ladder_figure(
             _draw(axes, each)
             axes.set_xlabel(f"size in {distance_name(name)}", loc="right")
             place.suptitle(panel_title(name, fid[fid["extractor"] == name]), x=0.01, ha="left", weight="bold")
-        rows = [{"extractor": name, **vars(mark)} for name, each in marks.items() for mark in each]
-        save_figure(figure, path, pd.DataFrame(rows))
+        save_figure(figure, path, marks_table(marks))
 
 
 def _draw(axes: Any, marks: list[Any]) -> None:

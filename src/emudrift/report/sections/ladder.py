@@ -6,8 +6,8 @@ import pandas as pd
 
 from emudrift.config.extractors import distance_name
 from emudrift.evaluation.ladder import LadderRecord
-from emudrift.report.elements.blocks import Cell, Table
-from emudrift.report.elements.ladder import KIND_NAMES, marks_of
+from emudrift.report.elements.blocks import Cell, Picture, Table, csv_of, data_uri
+from emudrift.report.elements.ladder import KIND_NAMES, marks_of, marks_table
 from emudrift.report.elements.wording import decimals, number
 
 CAPTION = (
@@ -18,9 +18,19 @@ CAPTION = (
     "not corrected for its size."
 )
 LEAD = (
-    "How large a difference is. Exchanging captions between images is no step: it moves no image, so no distance between sets of "
-    "images sees it."
+    "The differences between models next to known degradations of photographs, by the same extractor. Exchanging captions between "
+    "images is no step: it moves no image, so no distance between sets of images sees it."
 )
+
+
+def ladder_picture(
+    svg: bytes, ladders: Mapping[str, LadderRecord], comparison: pd.DataFrame, fid: pd.DataFrame, floors: list[str]
+) -> Picture:
+    """The figure by `figures.ladder.ladder_figure`, with its numbers to download."""
+    marks = {name: marks_of(name, ladder, comparison, fid, floors) for name, ladder in ladders.items()}
+    data = data_uri(csv_of(marks_table(marks)).encode(), "text/csv;charset=utf-8")
+    said = "What known degradations cost, with the differences between models; the numbers are in the table below"
+    return Picture(data_uri(svg, "image/svg+xml"), said, CAPTION, data, "ladder")
 
 
 def ladder_tables(
