@@ -262,6 +262,8 @@ def test_starting_over_says_where_the_same_images_are_kept(group):
     other = group.experiment(name="other", shard_size=20)
     group.run(other)
     assert same_images_elsewhere(made, arm, rows) == [archive_of(other)]
+    flipped(manifest_of(made, 1), 10)
+    assert same_images_elsewhere(made, arm, None) == [archive_of(other)], "a damaged manifest stops nobody"
     remove_images(other, arm, None)
     remove_images(made, arm, rows)
     assert group.run(made) == 10

@@ -172,7 +172,8 @@ def test_status_names_who_works_and_the_last_error_of_what_stopped(experiment):
         draw(experiment, 2, 0, 8)
         text = plain(*status_view(experiment, survey(experiment)))
     # Six images in 36 s: 600 an hour, and 32 of 40 are left.
-    assert row(text, "finetuned, guidance 1")[:8] == ["0", "1", "3", "8", "of", "40", "1", "600"]
+    assert row(text, "finetuned, guidance 1")[:7] == ["0", "1", "3", "8", "of", "40", "1"]
+    assert 500 < int(row(text, "finetuned, guidance 1")[7]) <= 600, "less by what the test itself took"
     assert row(text, "finetuned, guidance 1")[8:] == ["3", "min"]
     assert f"finetuned, guidance 1, 000000-000010: process {os.getpid()} on" in text
     assert "stopped before completion, not running now (1):" in text

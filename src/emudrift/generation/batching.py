@@ -8,7 +8,7 @@ from pathlib import Path
 from emudrift.errors import InputError
 from emudrift.generation.interface import Batching
 from emudrift.generation.shards import logger
-from emudrift.runtime.atomic_files import TEMPORARY_PREFIX, hard_link, write_bytes_atomically
+from emudrift.runtime.atomic_files import TEMPORARY_PREFIX, hard_link, write_bytes_atomically, write_checksum
 from emudrift.runtime.json_files import load_record
 
 
@@ -27,6 +27,7 @@ def fixed_batching(path: Path, wanted: Batching) -> Batching:
     # If several jobs start simultaneously, one of them creates the link and the others find the complete file.
     try:
         hard_link(mine, path)
+        write_checksum(path)
     except FileExistsError:
         pass
     finally:

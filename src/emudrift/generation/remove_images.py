@@ -1,7 +1,8 @@
 """Removes images, so that the next run generates them again."""
 
+import logging
 import shutil
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from emudrift.config.experiment import Experiment
@@ -11,9 +12,11 @@ from emudrift.errors import InputError
 from emudrift.generation.archives import remove_leftovers
 from emudrift.generation.existing_samples import scan_sources
 from emudrift.generation.leftovers import ARM, SHARD, Leftover, scan_leftovers
-from emudrift.generation.manifest import load_manifest
+from emudrift.generation.manifest import Manifest, load_manifest
 from emudrift.runtime.atomic_files import checksum_file
 from emudrift.runtime.locks import living_holder_of
+
+logger = logging.getLogger(__name__)
 
 
 def remove_images(experiment: Experiment, arm: str, rows: str | None) -> list[str]:
@@ -72,7 +75,7 @@ def same_images_elsewhere(experiment: Experiment, arm: str, rows: str | None) ->
         for pattern in (paths.manifest(name, shard), paths.set_aside(name, shard, "{key}").with_suffix(".json"))
         for path, _ in existing(pattern)
     }
-    manifests = [load_manifest(archive.with_suffix(".json")) for archive in sorted(removed)]
+    manifests = [*_readable(archive.with_suffix(".json") for archive in sorted(removed))]
     images = {prompt_id for manifest in manifests for prompt_id in manifest.sha256}
     return [
         source.archive
@@ -80,6 +83,14 @@ def same_images_elsewhere(experiment: Experiment, arm: str, rows: str | None) ->
         for source in scan_sources(experiment, experiment.arm(name), digest)
         if source.archive not in removed and source.manifest.sha256.keys() & images
     ]
+
+
+def _readable(paths: Iterable[Path]) -> Iterator[Manifest]:
+    for path in paths:
+        try:
+            yield load_manifest(path)
+        except InputError as error:
+            logger.warning("%s", error)
 
 
 def _remove_leftover(experiment: Experiment, leftover: Leftover) -> list[str]:

@@ -47,6 +47,11 @@ def check_sha256(path: str | Path) -> None:
         )
 
 
+def write_checksum(path: Path) -> None:
+    """Writes the sha256 of a file next to it. Raises InputError if it cannot."""
+    write_bytes_atomically(checksum_file(path), _checksum_line(path, path.name))
+
+
 def sha256_of(path: Path) -> str:
     """Raises InputError if the file cannot be read."""
     try:
