@@ -12,12 +12,13 @@ import pytest
 import torch
 from conftest import MINIATURE, experiment, small_config
 from safetensors.torch import load_file, save_file
-from test_emu3 import new_generator
+from test_emu3 import SETTINGS, new_generator
 
 from emudrift.errors import InputError
 from emudrift.features.check import check_experiment
 from emudrift.generation.emu3.check import check_emu3, have_same_times
 from emudrift.generation.emu3.checkpoint import load_emu3
+from emudrift.generation.emu3.generator import Emu3Generator, Emu3Weights
 from emudrift.generation.registry import check_model
 from emudrift.generation.weight_files import hash_weights
 
@@ -329,3 +330,13 @@ def test_a_caption_without_tokens_is_refused(monkeypatch):
     monkeypatch.setattr(type(tokenizer), "__call__", lambda self, texts, **_: {"input_ids": [[] for _ in texts]})
     with pytest.raises(InputError, match="the tokenizer has no tokens for the caption 'a red circle'"):
         generator.plan(["a red circle"], 10, 8)
+
+
+@pytest.mark.parametrize(
+    "fault", ["two codes exchanged", "letters without tokens", "a code without token", "no tokenizer"]
+)
+def test_a_checkpoint_that_was_not_checked_is_refused_when_it_is_loaded(copies, fault):
+    break_it, said = OF_FILES[fault]
+    break_it(copies[0])
+    with pytest.raises(InputError, match=said):
+        Emu3Generator(SETTINGS, Emu3Weights(SETTINGS, copies[0]))
