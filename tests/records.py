@@ -131,7 +131,7 @@ def ladder_of(**changes: Any) -> LadderRecord:
         ("blur", 1, 1.0), ("blur", 2, 4.0), ("blur", 4, 30.0),
         ("diversity", 32, 20.0), ("diversity", 8, 60.0), ("real", 160, 0.1),
     ]  # fmt: skip
-    words = {"diversity": "only {:g} different photographs", "real": "{:g} other photographs"}
+    words = {"diversity": "only {:g} different real images", "real": "{:g} other real images"}
     rungs = [
         Rung(
             kind=kind,

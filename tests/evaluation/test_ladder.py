@@ -48,11 +48,11 @@ def test_steps_of_diversity_are_means_over_disjoint_sets_against_the_whole_refer
     """Against the distance between two statistics, by the other formula."""
     features = np.random.default_rng(2).standard_normal((400, 20))
     found = {rung.label: rung for rung in made(features).rungs if rung.kind == "diversity"}
-    assert list(found) == [f"only {size} different photographs" for size in (10, 5, 2)]
+    assert list(found) == [f"only {size} different real images" for size in (10, 5, 2)]
     rows, whole = chosen_rows(*features.shape), statistics(features)
     sets = [rows[start : start + 5] for start in range(0, len(rows) - 4, 5)]
     expected = np.mean([frechet_distance(statistics(features[each]), whole) for each in sets])
-    assert found["only 5 different photographs"].distance == pytest.approx(expected)
+    assert found["only 5 different real images"].distance == pytest.approx(expected)
 
 
 def test_real_against_real_is_what_n_alone_adds_and_nothing_is_below_0():

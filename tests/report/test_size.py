@@ -15,11 +15,11 @@ from emudrift.report.figures.ladder import ladder_figure
 @pytest.mark.parametrize(
     ("difference", "said"),
     [
-        (2.05, "about what JPEG quality 35 costs photographs, and between what blurs of 1 and 2 px cost"),
-        (-2.05, "about what JPEG quality 35 costs photographs, and between what blurs of 1 and 2 px cost"),
-        (1.0, "between what JPEG qualities 75 and 35 cost photographs, and about what a blur of 1 px costs"),
-        (0.7, "between what JPEG qualities 75 and 35 cost photographs"),
-        (9.0, "between what blurs of 2 and 4 px cost photographs"),
+        (2.05, "about what JPEG quality 35 costs real images, and between what blurs of 1 and 2 px cost"),
+        (-2.05, "about what JPEG quality 35 costs real images, and between what blurs of 1 and 2 px cost"),
+        (1.0, "between what JPEG qualities 75 and 35 cost real images, and about what a blur of 1 px costs"),
+        (0.7, "between what JPEG qualities 75 and 35 cost real images"),
+        (9.0, "between what blurs of 2 and 4 px cost real images"),
         (0.49, ""),  # The mildest step costs 0.5: nothing encloses it.
         (30.1, ""),
         (0.0, ""),
@@ -29,7 +29,7 @@ def test_a_difference_is_named_by_the_steps_that_enclose_it_and_never_beyond(dif
     assert size_of(difference, ladder_of()) == said
 
 
-def test_steps_that_do_not_rise_enclose_nothing_and_too_few_photographs_say_nothing():
+def test_steps_that_do_not_rise_enclose_nothing_and_too_few_real_images_say_nothing():
     rungs = [rung for rung in ladder_of().rungs if rung.kind == "jpeg"]
     assert size_of(1.0, ladder_of(rungs=rungs[::-1])) == ""
     assert size_of(2.05, ladder_of(reliable=False)) == ""
@@ -40,7 +40,7 @@ def test_the_answer_puts_findings_and_only_findings_into_steps():
     ladders = {PUBLISHED: ladder_of()}
     found = answer(pair(3.0, 2.05, error=0.3), ladders=ladders)
     said = (
-        "In size, the difference of finetuned is about what JPEG quality 35 costs photographs, and between what blurs of 1 and 2 "
+        "In size, the difference of finetuned is about what JPEG quality 35 costs real images, and between what blurs of 1 and 2 "
         "px cost."
     )
     assert found.sizes == [said]
@@ -48,8 +48,8 @@ def test_the_answer_puts_findings_and_only_findings_into_steps():
     assert answer(pair(3.0, 2.05), ladders=ladders).sizes == []
     assert answer(pair(3.0, 2.05, error=0.3)).sizes == []
     (both,) = answer(pair(1.0, 2.05, error=0.3) + pair(3.0, 9, error=0.3), ladders=ladders).sizes
-    assert "the difference of finetuned is at guidance 1 about what JPEG quality 35 costs photographs" in both
-    assert both.endswith("; at guidance 3 between what blurs of 2 and 4 px cost photographs.")
+    assert "the difference of finetuned is at guidance 1 about what JPEG quality 35 costs real images" in both
+    assert both.endswith("; at guidance 3 between what blurs of 2 and 4 px cost real images.")
 
 
 def test_differences_and_floors_stand_beside_the_steps_by_their_size():

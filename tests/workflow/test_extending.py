@@ -80,7 +80,7 @@ def test_the_ladder_is_measured_through_an_extractor_of_ones_own_and_reaches_the
     assert 0 < sizes["a blur of 1 px"] < sizes["a blur of 2 px"] < sizes["a blur of 4 px"]
     page = (extended.results / "report.html").read_text()
     assert "How large is that?" in page
-    assert "24 of 24 photographs were degraded. For 512 feature dimensions these are too few" in page
+    assert "24 of 24 real images were degraded. For 512 feature dimensions these are too few" in page
     assert (extended.results / "figures/ladder.svg").exists()
     # Another experiment with the same reference takes it from the cache.
     smaller = yaml.safe_load(extended.config.read_text()) | {"sample_sizes": [10]}

@@ -1,4 +1,4 @@
-"""The ladder: what known degradations cost photographs, in units of the distance through one extractor."""
+"""The ladder: what known degradations cost real images, in units of the distance through one extractor."""
 
 import math
 from collections.abc import Callable
@@ -25,13 +25,13 @@ from emudrift.features.statistics import Array, ReferenceRoot, reference_root, s
 from emudrift.runtime.json_files import load_record
 
 SHARES = (5, 10, 20)
-"""Steps of diversity: as if a model only knew one in so many of the photographs."""
+"""Steps of diversity: as if a model only knew one in so many of the real images."""
 
 
 class Rung(BaseModel):
-    """One step: its distance from the photographs as they are, with its interval.
+    """One step: its distance from the real images as they are, with its interval.
 
-    `level`: the quality, the radius, or how many photographs.
+    `level`: the quality, the radius, or how many real images.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -45,7 +45,7 @@ class Rung(BaseModel):
 
 
 class LadderRecord(BaseModel):
-    """What `reference_ladder` writes: `n` of the `reference_n` photographs were degraded; `reliable` as for a FID of n images."""
+    """What `reference_ladder` writes: `n` of the `reference_n` real images were degraded; `reliable` as for a FID of n images."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -68,11 +68,11 @@ def ladder(
 ) -> LadderRecord:
     """The whole ladder.
 
-    - Degraded photographs are compared with the same photographs as they are; the jackknife leaves out both together, so neither
-      the finite n nor the choice of photographs adds a distance.
-    - Fewer different photographs are compared with the whole reference: what is missing is diversity, in a model that repeats
+    - Degraded real images are compared with the same real images as they are; the jackknife leaves out both together, so neither
+      the finite n nor the choice of real images adds a distance.
+    - Fewer different real images are compared with the whole reference: what is missing is diversity, in a model that repeats
       them for ever.
-    - Real against real: the photographs that are degraded, against all others. Its true value is 0, so it is not corrected: what
+    - Real against real: the real images that are degraded, against all others. Its true value is 0, so it is not corrected: what
       is left is what n alone adds.
 
     Args:
@@ -91,7 +91,7 @@ def ladder(
         root = _root(others)
         error, whole = _jackknifed(lambda kept: fid(plain[kept], root), edges)
         estimate = t_interval(whole, error.standard_error, error.degrees, error.confidence, error.method)
-        found.append(_rung("real", len(rows), f"{len(rows):,} other photographs", estimate))
+        found.append(_rung("real", len(rows), f"{len(rows):,} other real images", estimate))
     return LadderRecord(
         n=len(rows),
         reference_n=m,
@@ -120,10 +120,10 @@ def _jackknifed(distance: Callable[[Array], float], edges: Array) -> tuple[Estim
 
 
 def _diversity(plain: Array, reference: ReferenceRoot, size: int) -> Rung:
-    """The mean over disjoint sets of so many photographs."""
+    """The mean over disjoint sets of so many real images."""
     sets = [plain[start : start + size] for start in range(0, len(plain) - size + 1, size)]
     estimate = mean_interval(np.array([fid(each, reference) for each in sets]))
-    return _rung("diversity", size, f"only {size:,} different photographs", estimate)
+    return _rung("diversity", size, f"only {size:,} different real images", estimate)
 
 
 def _rung(

@@ -1,4 +1,4 @@
-"""Known ways to make a photograph worse: the steps of the ladder that differences between models are compared with."""
+"""Known ways to make an image worse: the steps of the ladder that differences between models are compared with."""
 
 import io
 from collections.abc import Callable

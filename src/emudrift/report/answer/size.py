@@ -13,14 +13,14 @@ BETWEEN = {"jpeg": "JPEG qualities {:g} and {:g}", "blur": "blurs of {:g} and {:
 
 
 def size_of(difference: float, ladder: LadderRecord) -> str:
-    """`about what JPEG quality 35 costs photographs`, or between two steps; empty where no two steps enclose the difference.
+    """`about what JPEG quality 35 costs real images`, or between two steps; empty where no two steps enclose the difference.
 
     A step is named alone if the difference lies within its interval (the nearest, if two are), else the two that enclose it.
     """
     if not ladder.reliable:
         return ""
     found = [said for kind in BETWEEN if (said := _among([r for r in ladder.rungs if r.kind == kind], abs(difference)))]
-    return ", and ".join([f"{found[0]} photographs", *found[1:]]) if found else ""
+    return ", and ".join([f"{found[0]} real images", *found[1:]]) if found else ""
 
 
 def _among(steps: list[Rung], size: float) -> str:

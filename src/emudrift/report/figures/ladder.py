@@ -1,5 +1,6 @@
 """Figure: the ladder of known degradations, with the differences between models beside it."""
 
+import math
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -51,8 +52,9 @@ def ladder_figure(
 
 def _draw(axes: Any, marks: list[Any]) -> None:
     sizes = [mark.size for mark in marks if mark.size > 0]
-    # Linear up to the mildest step, so that 0 has a place.
-    axes.set_xscale("symlog", linthresh=min(sizes), linscale=0.4)
+    # Linear up to the decade of the mildest step, so that 0 has a place.
+    lowest, highest = (math.floor(math.log10(end)) for end in (min(sizes), max(sizes)))
+    axes.set_xscale("symlog", linthresh=10.0**lowest, linscale=0.4)
     for place, mark in enumerate(marks):
         colour = COLOURS.get(mark.kind, "0.1")
         axes.plot([max(mark.low, 0), max(mark.high, 0)], [place, place], color=colour, linewidth=1.2)
@@ -65,5 +67,10 @@ def _draw(axes: Any, marks: list[Any]) -> None:
     axes.set_xlim(0, 1.6 * max([*sizes, *(mark.high for mark in marks)]))
     axes.tick_params(axis="y", length=0)
     axes.grid(visible=False, axis="y")
+    # Among many, the first decade would stand on the 0.
+    first_decade = lowest if highest - lowest > 2 else lowest - 1
+    decades = range(highest, first_decade, -max(1, (highest - lowest) // 5))
+    axes.set_xticks([0, *(10.0**decade for decade in sorted(decades))])
+    axes.minorticks_off()
     axes.xaxis.set_major_formatter(tick_label)
     sns.despine(ax=axes, left=True)

@@ -11,15 +11,15 @@ from emudrift.report.elements.ladder import KIND_NAMES, marks_of, marks_table
 from emudrift.report.elements.wording import decimals, number
 
 CAPTION = (
-    "What known degradations cost photographs of the reference (points with 95 % intervals; the axis is linear near 0 and "
+    "What known degradations cost real images of the reference (points with 95 % intervals; the axis is linear near 0 and "
     "logarithmic above), and below the line the differences between models and the tokenizer's floor at the largest N. JPEG and "
-    "blur: photographs against the same photographs undegraded; blur in pixels of an image of 256. Diversity: so many different "
-    "photographs against the whole reference. Other photographs: what a set of that size has against the rest of the reference, "
+    "blur: real images against the same real images undegraded; blur in pixels of an image of 256. Diversity: so many different "
+    "real images against the whole reference. Other real images: what a set of that size has against the rest of the reference, "
     "not corrected for its size."
 )
 LEAD = (
-    "The differences between models next to known degradations of photographs, by the same extractor. Exchanging captions between "
-    "images is no step: it moves no image, so no distance between sets of images sees it."
+    "The differences between models next to known degradations of real images, by the same extractor. Exchanging captions "
+    "between images is no step: it moves no image, so no distance between sets of images sees it."
 )
 
 
@@ -45,7 +45,7 @@ def ladder_tables(
             low, high, size = (number(each, places) for each in (mark.low, mark.high, mark.size))
             kind = KIND_NAMES.get(mark.kind, {"difference": "difference between models"}.get(mark.kind, "tokenizer"))
             rows.append([Cell(mark.label), Cell(kind), Cell(f"{size} [{low} to {high}]", value=mark.size)])
-        note = f"{ladder.n:,} of {ladder.reference_n:,} photographs were degraded."
+        note = f"{ladder.n:,} of {ladder.reference_n:,} real images were degraded."
         if not ladder.reliable:
             note += (
                 f" For {ladder.dims:,} feature dimensions these are too few: no difference is expressed in these steps."
