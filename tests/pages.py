@@ -116,7 +116,9 @@ class Study:
     def tables(self) -> tuple[pd.DataFrame, pd.DataFrame]:
         names, floors = self.experiment.model_names, self.experiment.floors
         drawn = [each for each in self.records if each.model not in floors]
-        return fid_table(self.records, names), compare(drawn, self.experiment.baseline, names)
+        return fid_table(self.records, names), compare(
+            drawn, self.experiment.baseline, names, margins=self.experiment.margins
+        )
 
     def gallery(self, folder: Path) -> Gallery:
         arms = side_by_side(self.experiment.arms())

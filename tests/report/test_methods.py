@@ -46,6 +46,10 @@ def test_settings_are_told_as_they_are() -> None:
     [
         ({"prompts": {"captions": "x.json", "images": "y", "caption": "first"}}, "the first caption of each image"),
         ({"generation": {"top_k": 5, "dtype": "float32"}}, "from the 5 most likely ones"),
+        (
+            {"margin": 2},
+            "A difference below the margin of 2 would not matter: a model is called no worse than the margin",
+        ),
         ({"generation": {"suffix": " in oil."}}, "The suffix “ in oil.” was appended"),
         ({"generation": {"suffix": "", "suffix_overrides": {1: " odd"}}}, "except “ odd” at guidance 1"),
         ({"generation": {"negative_prompt": "ugly"}}, "the negative prompt “ugly”"),

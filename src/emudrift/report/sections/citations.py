@@ -55,6 +55,16 @@ CITATIONS = {
   pages   = {3--8},
   year    = {1999}
 }""",
+    "Schuirmann, 1987": """@article{schuirmann1987comparison,
+  author  = {Schuirmann, Donald J.},
+  title   = {A Comparison of the Two One-Sided Tests Procedure and the Power Approach for Assessing the Equivalence of Average
+             Bioavailability},
+  journal = {Journal of Pharmacokinetics and Biopharmaceutics},
+  volume  = {15},
+  number  = {6},
+  pages   = {657--680},
+  year    = {1987}
+}""",
     "Chong and Forsyth, 2020": """@inproceedings{chong2020effectively,
   author    = {Chong, Min Jin and Forsyth, David},
   title     = {Effectively Unbiased {FID} and {Inception} Score and Where to Find Them},

@@ -136,6 +136,12 @@ def _uncertainty(fid: pd.DataFrame, comparison: pd.DataFrame) -> str:
             f"Models were compared with {comparison['baseline'].iloc[0]} at equal guidance scale{without} and N, paired by "
             "prompt: the jackknife was applied to the difference, leaving out the same prompts on both sides."
         )
+        margins = list(dict.fromkeys(f"{margin:g}" for margin in comparison["margin"].dropna()))
+        if margins:
+            parts.append(
+                f"A difference below the margin of {listing(margins, 'or')} would not matter: a model is called no worse than "
+                "the margin where the interval of the difference ends below it (one-sided tests; Schuirmann, 1987)."
+            )
         if together > 1:
             parts.append(
                 f"p values and intervals are given plain and simultaneous for the {together} comparisons (Bonferroni); findings "
