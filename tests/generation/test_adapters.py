@@ -177,6 +177,25 @@ def test_an_adapter_that_cannot_be_merged_is_refused_before_anything_is_loaded(b
         compare_adapter(tmp_path, meta_model)
 
 
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"alpha_pattern": None},
+        {"bias": 1},
+        {"megatron_config": {"a": 1}, "megatron_core": "none"},
+        {"target_modules": ["none"]},
+        {"target_modules": "("},
+        {"r": -1},
+    ],
+)
+def test_settings_that_peft_does_not_take_are_one_error(base, tmp_path, change):
+    new_adapter(base, lora(), tmp_path)
+    path = tmp_path / "adapter_config.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | change))
+    with pytest.raises(InputError, match=f"{tmp_path}.*: "):
+        compare_adapter(tmp_path, meta_model)
+
+
 def test_an_embedding_of_another_size_is_refused(base, tmp_path):
     """As from a tokenizer with more tokens than the base model's."""
     new_adapter(base, lora(target_modules=["lm_head"]), tmp_path)

@@ -251,6 +251,30 @@ OF_FILES = {
         "has no weight_map",
     ),
     "a config that is no object": (lambda base: (base / "config.json").write_text("[]"), "list, not a JSON object"),
+    "a dtype that is none": (
+        lambda base: edit_json(base / "config.json", lambda c: c.update(dtype="x")),
+        "not an Emu3 c",
+    ),
+    "no text config": (
+        lambda base: edit_json(base / "config.json", lambda c: c.update(text_config=[])),
+        "not an Emu3 c",
+    ),
+    "no vocabulary": (
+        lambda base: edit_json(base / "config.json", lambda c: c.update(vocabulary_map=None)),
+        "not an Emu3 config",
+    ),
+    "a negative width": (
+        lambda base: edit_json(base / "config.json", lambda c: c["text_config"].update(hidden_size=-1)),
+        "not an Emu3 config",
+    ),
+    "no tokens": (
+        lambda base: edit_json(base / "config.json", lambda c: c["text_config"].update(vocab_size=-1)),
+        "not an Emu3 config",
+    ),
+    "a length that is no number": (
+        lambda base: edit_json(base / "tokenizer_config.json", lambda c: c.update(model_max_length="x")),
+        "cannot load the tokenizer",
+    ),
     "no output layer": (
         lambda base: edit_weights(base / WEIGHTS, lambda w: w.pop("text_model.lm_head.weight")),
         "1 weights are missing; the first is lm_head.weight",

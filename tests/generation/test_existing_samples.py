@@ -27,6 +27,9 @@ from emudrift.runtime.json_files import write_json
 
 DIGEST = "d" * 64
 
+# What every record of a model has besides.
+RECORD = {"generator": "emu3", "prompts": 0, "files": {}}
+
 
 class Painter:
     """Draws noise from the seed, the size of its batch and the padding; counts what it is asked for."""
@@ -76,7 +79,7 @@ class Group:
         made.paths = replace(made.paths, results=self.folder / "results" / made.config.name)
         write_prompts(prompt_table_of(made), made.paths.prompts)
         for model in made.model_names:
-            write_json(made.paths.model_record(model), {"digest": digest, "revisions": {}, "model": model})
+            write_json(made.paths.model_record(model), {"digest": digest, "revisions": {}, "model": model} | RECORD)
         return made
 
     def run(self, experiment: Experiment, shard: int | str = 0, arm: int = 0, batch_size: int | None = None) -> int:

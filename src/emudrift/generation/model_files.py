@@ -6,14 +6,48 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from pydantic import BaseModel, ConfigDict
+
 from emudrift.config.experiment import Experiment
 from emudrift.config.model_settings import ModelSettings
 from emudrift.config.paths import download_record
 from emudrift.data.prompts import Prompt
 from emudrift.errors import InputError
 from emudrift.generation.weight_files import hash_weights
+from emudrift.runtime.json_files import load_record
 
 Files = dict[str, dict[str, Any]]
+
+
+class ModelRecord(BaseModel):
+    """What `check_model` found: what every model has, and more that depends on its generator.
+
+    Attributes:
+        prompts: how many were looked at.
+        digest: sha256 over all files that can change a pixel.
+        revisions: commit of each downloaded part, by role.
+    """
+
+    model_config = ConfigDict(extra="allow")
+
+    model: str
+    generator: str
+    prompts: int
+    digest: str
+    files: dict[str, Any]
+    revisions: dict[str, str | None]
+
+
+class Download(BaseModel):
+    """What the rule that downloads a model writes next to it."""
+
+    commit: str | None = None
+
+
+def load_model_record(path: Path) -> dict[str, Any]:
+    """What `check_model` found for a model. Raises InputError if the file is missing or invalid."""
+    remedy = "remove it and run again: the model is checked again, and images of the same files are kept"
+    return load_record(path, ModelRecord, remedy).model_dump()
 
 
 def hash_files(paths: Mapping[str, Path], weights: bool = False) -> Files:
@@ -60,7 +94,7 @@ def _size_and_time(path: Path) -> dict[str, Any]:
 def hub_commit(folder: Path) -> str | None:
     """The hub commit that was downloaded into a folder, or None if it was not created by the download rule."""
     record = download_record(folder)
-    return json.loads(record.read_text()).get("commit") if record.is_file() else None
+    return load_record(record, Download, "remove it and run again").commit if record.is_file() else None
 
 
 # --- for user-defined generators ---

@@ -13,8 +13,8 @@ from emudrift.config.row_range import RowRange
 from emudrift.data.prompts import load_prompts
 from emudrift.generation.attempts import FINISHED, KILLED, RUNNING, Attempt, History, images_per_hour
 from emudrift.generation.existing_samples import scan_sources
+from emudrift.generation.model_files import load_model_record
 from emudrift.generation.shards import count_samples
-from emudrift.runtime.json_files import load_json
 from emudrift.runtime.locks import living_holder_of
 
 
@@ -124,7 +124,7 @@ def count_existing(experiment: Experiment, state: ArmState) -> int:
     record = paths.model_record(state.arm.model)
     if not missing or model.is_fast() or not paths.prompts.exists() or not record.exists():
         return 0
-    sources = scan_sources(experiment, state.arm, load_json(record)["digest"])
+    sources = scan_sources(experiment, state.arm, load_model_record(record)["digest"])
     images = {prompt_id for source in sources if source.archive.exists() for prompt_id in source.manifest.sha256}
     ids = [prompt.prompt_id for prompt in load_prompts(paths.prompts)] if images else []
     found = 0

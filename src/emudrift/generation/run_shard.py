@@ -25,11 +25,11 @@ from emudrift.generation.existing_samples import (
 )
 from emudrift.generation.interface import AnyGenerator, BatchedGenerator, Batching
 from emudrift.generation.manifest import Manifest, Taken, load_manifest, write_manifest
+from emudrift.generation.model_files import load_model_record
 from emudrift.generation.registry import fixes_batch, is_unchanged, load_generator
 from emudrift.generation.shards import Identity, PartialShard
 from emudrift.runtime.atomic_files import write_bytes_atomically
 from emudrift.runtime.jobs import Stopping, Walltime, end_of_job, stoppable
-from emudrift.runtime.json_files import load_json
 from emudrift.runtime.locks import Lock
 from emudrift.runtime.progress import Progress
 
@@ -61,7 +61,7 @@ class ShardRun:
         paths = experiment.paths
         self.archive, self.manifest = paths.archive(arm.name, shard.name), paths.manifest(arm.name, shard.name)
         self.model_record = paths.model_record(arm.model)
-        self.model: dict[str, Any] = load_json(self.model_record)
+        self.model: dict[str, Any] = load_model_record(self.model_record)
         self.table = load_prompts(paths.prompts)
         self.prompts: list[Prompt] = self.table[shard.start : shard.stop]
         if not self.prompts:

@@ -177,7 +177,9 @@ class PartialShard:
 
     def _check_size(self, prompt: Prompt, size: tuple[int, ...]) -> None:
         if self.size is not None and tuple(size) != self.size:
-            raise InputError(f"image {prompt.prompt_id}: has {size[0]} x {size[1]} pixels, expected {self.size}")
+            raise InputError(
+                f"{self.folder / prompt.prompt_id}: the image has {size[0]} x {size[1]} pixels, expected {self.size}"
+            )
 
 
 def count_samples(partial: Path) -> int:

@@ -58,10 +58,13 @@ def hash_weights(path: Path) -> str:
     digest = hashlib.sha256()
     with path.open("rb") as file:
         length = file.read(8)
-        header = file.read(int.from_bytes(length, "little"))
+        header = file.read(min(int.from_bytes(length, "little"), path.stat().st_size))
         digest.update(length + header)
-        tensors: dict[str, dict[str, Any]] = json.loads(header)
-        tensors.pop("__metadata__", None)
+        try:
+            tensors: dict[str, dict[str, Any]] = json.loads(header)
+            tensors.pop("__metadata__", None)
+        except (ValueError, TypeError, AttributeError) as error:
+            raise InputError(f"{path}: incomplete safetensors file ({error}); copy or download it again") from error
         # The format has no gaps between tensors.
         for name, tensor in sorted(tensors.items(), key=lambda item: item[1]["data_offsets"][0]):
             left = tensor["data_offsets"][1] - tensor["data_offsets"][0]

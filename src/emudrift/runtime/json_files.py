@@ -39,15 +39,6 @@ def first_fault(error: ValidationError) -> str:
     return ": ".join([*(str(part) for part in fault["loc"]), fault["msg"]])
 
 
-def load_json(path: Path) -> Any:
-    """Loads JSON written by another job. Raises InputError if it is missing or invalid."""
-    check_sha256(path)
-    try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise InputError(f"{path}: cannot be read ({error}); remove it and run the workflow again") from error
-
-
 def write_json(path: str | Path, content: dict[str, Any]) -> None:
     """Atomically writes JSON with sorted keys, and its sha256 next to it."""
     text = json.dumps(content, indent=1, ensure_ascii=False, sort_keys=True) + "\n"

@@ -12,7 +12,6 @@ import signal
 import threading
 import time
 import uuid
-from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
 from types import TracebackType
@@ -114,9 +113,14 @@ class Lock:
 
     def _read(self, path: Path) -> Job | None:
         """None if it was released meanwhile."""
-        with suppress(FileNotFoundError):
+        try:
             return Job(**json.loads(path.read_text()))
-        return None
+        except FileNotFoundError:
+            return None
+        except (ValueError, TypeError) as error:
+            raise InputError(
+                f"{path}: not a lock ({error}); if no job works on it any more, remove it and run again"
+            ) from error
 
     def _is_dead(self, path: Path, holder: Job) -> bool:
         if holder.is_here():

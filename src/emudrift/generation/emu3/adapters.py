@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
 CONFIG, WEIGHTS = "adapter_config.json", "adapter_model.safetensors"
 _PREFIX = "base_model.model."
+# What peft raises for settings that are of another type, or do not fit the model.
+_OF_PEFT = (OSError, ValueError, TypeError, LookupError, AttributeError, ImportError, RuntimeError, re.error)
 
 _NAMING = ("target_modules", "exclude_modules", "modules_to_save", "rank_pattern", "alpha_pattern", "target_parameters")
 """Settings of an adapter that name modules, or match their names with regular expressions."""
@@ -65,7 +67,7 @@ def compare_adapter(adapter: Path, base: Callable[[], Emu3ForConditionalGenerati
                     f"an adapter of type {model.active_peft_config.peft_type.value} cannot be merged into weights"
                 )
             model.merge_and_unload()  # Of tensors without values: some adapters turn out here to be impossible to merge.
-    except (OSError, ValueError, TypeError, KeyError, RuntimeError, re.error) as error:
+    except _OF_PEFT as error:
         raise InputError(f"{adapter}: the adapter does not fit the base model: {error}") from error
     wanted = {name: tuple(tensor.shape) for name, tensor in (allowed | needed).items()}
     wrong = {
@@ -94,7 +96,7 @@ def merge_adapter(model: Emu3ForConditionalGeneration, adapter: Path) -> Emu3For
             key_mapping=OLD_NAMES,
         )
         merged: Emu3ForConditionalGeneration = loaded.merge_and_unload(safe_merge=True)
-    except (OSError, ValueError, RuntimeError, KeyError, TypeError) as error:
+    except _OF_PEFT as error:
         raise InputError(f"{adapter}: the adapter does not fit the base model: {error}") from error
     return merged
 

@@ -9,6 +9,7 @@ from typing import Any
 import emudrift.runtime.torchvision_fix  # noqa: F401  (before transformers)
 
 import torch
+from huggingface_hub.errors import StrictDataclassError
 from transformers import Emu3Config, Emu3ForConditionalGeneration
 
 from emudrift.config.experiment import Experiment
@@ -38,6 +39,18 @@ _QUANTISED = (
     ".SCB",
     ".weight_scale",
     ".weight_scale_inv",
+)
+
+# What transformers and torch raise for values that are of another type, negative, or too large.
+_OF_CONFIGS = (
+    OSError,
+    ValueError,
+    TypeError,
+    LookupError,
+    AttributeError,
+    RuntimeError,
+    ArithmeticError,
+    AssertionError,
 )
 
 
@@ -101,8 +114,9 @@ def _meta_model(checkpoint: Path) -> Emu3ForConditionalGeneration:
         config = Emu3Config.from_pretrained(checkpoint, local_files_only=True)
         with torch.device("meta"):
             return Emu3ForConditionalGeneration(config)
-    except (OSError, ValueError, TypeError, KeyError) as error:
-        raise InputError(f"{checkpoint}/config.json: not an Emu3 config: {error}") from error
+    except (*_OF_CONFIGS, StrictDataclassError) as error:
+        said = " ".join(str(error).split())[:200]
+        raise InputError(f"{checkpoint}/config.json: not an Emu3 config ({said}); copy or download it again") from error
 
 
 def _refuse_quantised(checkpoint: Path, config: dict[str, Any], found: dict[str, Tensor]) -> None:

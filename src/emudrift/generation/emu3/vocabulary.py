@@ -50,7 +50,9 @@ def load_processor(checkpoint: Path) -> Emu3Processor:
             "from the checkpoint it was made from"
         )
     try:
-        return Emu3Processor.from_pretrained(checkpoint, local_files_only=True)
+        processor = Emu3Processor.from_pretrained(checkpoint, local_files_only=True)
+        processor.tokenizer(PROBE)  # Some settings are used here first.
+        return processor
     except Exception as error:  # tokenizers raises Exception itself for vocabularies that are damaged.
         if not isinstance(error, _OF_LOADING) and type(error) is not Exception:
             raise
