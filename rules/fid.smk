@@ -1,31 +1,33 @@
-"""FID per arm, extractor and N; then all of them in one table, and the differences between models.
+"""FIDs per arm, extractor and reference, at every N; then all of them in one table, and the differences between models.
 
 Inputs: features, the prompts, and the reference's features with their list (or ready statistics).
 Outputs: results/<name>/fid/<extractor>/<full or same>/<arm>/<n>.json, fid.csv, comparison.csv.
 """
 
 FIDS = experiment.fid_files()
+SIZES = sorted(experiment.config.sample_sizes)
 TOKENIZER_TABLES = [paths.tokenizer_quality(arm) for arm in experiment.floor_arms()]
-
-
-def real_images(wildcards):
-    """Ready statistics; else the images' features, and with them their statistics, which are there for other programs."""
-    key = key_of(wildcards)
-    statistics = paths.reference_statistics(key)
-    return statistics if key in READY else [paths.reference_features(key), experiment.reference_list, statistics]
 
 
 rule compute_fid:
     input:
-        features=lambda wildcards: experiment.feature_files(wildcards.extractor, wildcards.arm, wildcards.n),
-        reference=real_images,
+        features=lambda wildcards: experiment.feature_files(wildcards.extractor, wildcards.arm, max(SIZES)),
+        # Ready statistics; else the images' features, and with them their statistics, which are there for other programs.
+        reference=lambda wildcards: [
+            paths.reference_statistics(key_of(wildcards)),
+            *(
+                [paths.reference_features(key_of(wildcards)), experiment.reference_list]
+                if key_of(wildcards) not in READY
+                else []
+            ),
+        ],
         prompts=rules.extract_prompts.output.prompts,
     output:
-        fid=paths.fid("{extractor}", "{selection}", "{arm}", "{n}"),
+        fids=[paths.fid("{extractor}", "{selection}", "{arm}", str(n)) for n in SIZES],
     log:
-        paths.log("compute_fid", "{extractor}", "{selection}", "{arm}", "{n}"),
+        paths.log("compute_fid", "{extractor}", "{selection}", "{arm}"),
     benchmark:
-        paths.benchmark("compute_fid", "{extractor}", "{selection}", "{arm}", "{n}")
+        paths.benchmark("compute_fid", "{extractor}", "{selection}", "{arm}")
     wildcard_constraints:
         selection="full|same",
     conda:
@@ -33,13 +35,12 @@ rule compute_fid:
     threads: 1
     resources:
         mem_mb=8000,
-        runtime=60,
+        runtime=240,
     shell:
         "python scripts/compute_fid.py"
         " --extractor {wildcards.extractor:q}"
         " --selection {wildcards.selection:q}"
         " --arm {wildcards.arm:q}"
-        " --n {wildcards.n:q}"
         " --log {log:q}"
 
 

@@ -111,7 +111,7 @@ def test_no_job_on_real_input_loads_more_than_it_computes_with(study, tmp_path):
         ("leftovers", [], NOTHING),
         ("generate_shard", [*arm, *shard, "--batch-size", "8"], LANGUAGE_MODEL),
         ("extract_features", [*arm, *shard, *features], NETWORK),
-        ("compute_fid", [*arm, "--extractor", extractor, "--selection", "full", "--n", "10"], NOTHING),
+        ("compute_fid", [*arm, "--extractor", extractor, "--selection", "full"], NOTHING),
         *(
             (
                 "compute_metric",

@@ -54,10 +54,17 @@ def test_a_shard_that_is_started_over_is_drawn_again_with_what_follows(finished,
     assert set(plan) == {"generate_shard", "extract_features", "compute_fid", "gallery"} | AFTERWARDS
     assert {rule: len(plan[rule]) for rule in ("generate_shard", "compute_fid")} == {
         "generate_shard": 1,
-        "compute_fid": 1,
+        "compute_fid": 2,  # the files of one job: N = 10 and 20
     }
+    (ten,) = workflow.folder.glob("results/small/fid/*/full/base-cfg3-*/.kept/10.json")
+    kept = ten.stat().st_mtime_ns
+    assert not ten.with_name("20.json").exists()
     workflow.snakemake("--quiet", "rules", config=config)
     assert archives(workflow.folder / "results/small") == before
+    assert ten.stat().st_mtime_ns == kept, (
+        "the FID of N = 10, which had none of its images in that shard, was computed again"
+    )
+    assert ten.with_name("20.json").exists()
     refused = workflow.snakemake("remove_images", config=config, check=False)
     assert refused.returncode != 0
     assert "say which arm" in refused.stdout
@@ -95,7 +102,7 @@ def test_every_job_leaves_a_benchmark(finished):
     )
     assert jobs == {
         "extract_prompts": 1, "list_reference_images": 1, "check_model": 2, "check_experiment": 1, "generate_shard": 8,
-        "extract_features": 8, "compute_fid": 8, "collect": 1, "compare": 1, "plot": 1, "gallery": 1, "report": 1,
+        "extract_features": 8, "compute_fid": 4, "collect": 1, "compare": 1, "plot": 1, "gallery": 1, "report": 1,
     }  # fmt: skip
 
 
@@ -117,7 +124,7 @@ def test_adding_an_n_plans_only_its_distances_and_what_follows(finished):
     config = finished.write_config(small_config(sample_sizes=[10, 15, 20]), "n.yaml")
     plan = finished.planned(config=config)
     assert set(plan) == {"compute_fid"} | AFTERWARDS
-    assert [Path(path).name for path in plan["compute_fid"]] == ["15.json"] * 4
+    assert len({Path(path).parent for path in plan["compute_fid"]}) == 4
 
 
 def test_adding_a_larger_n_keeps_every_finished_shard(finished):
@@ -127,7 +134,7 @@ def test_adding_a_larger_n_keeps_every_finished_shard(finished):
         set(plan) == {"check_experiment", "generate_shard", "extract_features", "compute_fid", "gallery"} | AFTERWARDS
     )
     assert {Path(path).stem for path in plan["generate_shard"]} == {"000020-000030"}
-    assert {Path(path).stem for path in plan["compute_fid"]} == {"30"}
+    assert {Path(path).stem for path in plan["compute_fid"]} == {"10", "20", "30"}
 
 
 def test_snakemakes_own_report_holds_the_figures_and_the_page(finished):
@@ -185,7 +192,7 @@ def test_adding_a_model_plans_only_its_arms(finished):
 def test_forcing_compute_fid_reruns_only_the_distances_and_what_follows(finished):
     plan = finished.planned("-R", "compute_fid", config=finished.config)
     assert set(plan) == {"compute_fid"} | AFTERWARDS
-    assert len(plan["compute_fid"]) == 8
+    assert len({Path(path).parent for path in plan["compute_fid"]}) == 4
 
 
 def test_another_experiment_takes_the_reference_from_the_cache(finished):
@@ -311,7 +318,7 @@ def test_the_published_experiment_is_planned_without_network_gpu_or_dataset(new_
     workflow = new_workflow()
     plan = workflow.planned(config=workflow.folder / "config.yaml")
     assert len(plan["generate_shard"]) == (2 * 3 + 1) * 20  # the tokenizer is one arm more
-    assert len(plan["compute_fid"]) == (2 * 3 + 1) * 20
+    assert len({Path(path).parent for path in plan["compute_fid"]}) == 2 * 3 + 1
     assert {"download_coco", "download_model", "download_inception_weights"} <= set(plan)
 
 

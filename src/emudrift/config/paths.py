@@ -104,6 +104,10 @@ class ExperimentPaths:
     def fid(self, extractor: str, selection: str, arm: str, n: str) -> Path:
         return self.results / "fid" / extractor / selection / arm / f"{n}.json"
 
+    def kept_fid(self, extractor: str, selection: str, arm: str, n: str) -> Path:
+        """What a FID was computed from, and what it gave. No rule declares it: adding an N makes all FIDs of an arm anew."""
+        return self.results / "fid" / extractor / selection / arm / ".kept" / f"{n}.json"
+
     def metric(self, metric: str, extractor: str, arm: str, n: str) -> Path:
         return self.results / "metrics" / metric / extractor / arm / f"{n}.json"
 
@@ -263,6 +267,7 @@ class ExperimentPaths:
             self.kept_features(extractor, arm, "{rows}"),
             self.kept_features(extractor, arm, "{rows}").with_suffix(".json"),
             self.fid(extractor, "{selection}", arm, "{n}"),
+            self.kept_fid(extractor, "{selection}", arm, "{n}"),
             self.metric(metric, extractor, arm, "{n}"),
             self.per_image(metric, extractor, arm, "{n}"),
             self.tokenizer_quality(arm),

@@ -1,6 +1,6 @@
-"""The FID of one arm at one N, from the features on the disk."""
+"""The FIDs of one arm, at every N, from the features on the disk."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 
@@ -9,45 +9,62 @@ from emudrift.data.prompts import Prompt, groups_of, load_prompts
 from emudrift.data.reference_list import ListedImage, load_image_list
 from emudrift.errors import InputError
 from emudrift.evaluation.blocks import prompt_blocks, reference_blocks
-from emudrift.evaluation.fid.estimate import compute_fid
+from emudrift.evaluation.fid.kept import kept_estimate
 from emudrift.evaluation.fid.record import FidRecord, ReferenceRecord
 from emudrift.evaluation.fid.two_sample import Sample
 from emudrift.features.feature_files import load_features
-from emudrift.features.statistics import load_reference_root
+from emudrift.features.statistics import ReferenceRoot, load_reference_root
 
 
-def fid_of_arm(experiment: Experiment, extractor_name: str, selection: Selection, arm_name: str, n: int) -> FidRecord:
-    """The FID of an arm's first n images.
+def fids_of_arm(
+    experiment: Experiment, extractor_name: str, selection: Selection, arm_name: str
+) -> Iterator[FidRecord]:
+    """Yields the FID of an arm's first n images, for every n of the experiment.
+
+    What was computed before from the same features, prompts, reference and code is taken from where it was kept.
 
     Raises:
         InputError: features, prompts or the reference are missing or do not fit.
     """
     arm, extractor = experiment.arm(arm_name), experiment.extractor(extractor_name)
-    features = load_features(experiment.feature_files(extractor_name, arm_name, n), n)
+    sizes = sorted(experiment.config.sample_sizes)
+    features = load_features(experiment.feature_files(extractor_name, arm_name, sizes[-1]), sizes[-1])
     prompts = load_prompts(experiment.paths.prompts)
-    blocks = prompt_blocks(n, groups_of(prompts))
-    random_halves = n == max(experiment.config.sample_sizes)
-    reference_n: int | None = n
-    if extractor.ready_statistics is not None:
-        key = experiment.reference_key(extractor)
-        reference = load_reference_root(experiment.paths.reference_statistics(key), extractor.dims)
-        found, reference_n = compute_fid(features, reference, blocks, random_halves), reference.n
-    elif selection == "same":
-        real = Sample(same_images(experiment, extractor_name, n), blocks)
-        found = compute_fid(features, real, blocks, random_halves)
-    else:
-        real = all_images(experiment, extractor_name, prompts, len(blocks))
-        found, reference_n = compute_fid(features, real, blocks, random_halves), len(real.features)
-    return FidRecord(
-        arm=arm.name,
-        model=arm.model,
-        guidance_scale=arm.guidance_scale,
-        extractor=extractor_name,
-        extractor_settings=extractor.feature_settings(experiment),
-        weights=extractor.weights_label(experiment),
-        reference=ReferenceRecord(**experiment.describe_reference(extractor, selection), n=reference_n),
-        **dict(found),
-    )
+    references: dict[int, ReferenceRoot | Sample] = {}
+    for n in sizes:
+        blocks = prompt_blocks(n, groups_of(prompts))
+        if selection == "same":
+            reference: ReferenceRoot | Sample = Sample(same_images(experiment, extractor_name, n), blocks)
+        else:
+            # The same for every n but the smallest, which have fewer blocks.
+            if len(blocks) not in references:
+                references[len(blocks)] = whole_reference(experiment, extractor_name, prompts, len(blocks))
+            reference = references[len(blocks)]
+        path = experiment.paths.kept_fid(extractor_name, selection, arm_name, str(n))
+        yield FidRecord(
+            arm=arm.name,
+            model=arm.model,
+            guidance_scale=arm.guidance_scale,
+            extractor=extractor_name,
+            extractor_settings=extractor.feature_settings(experiment),
+            weights=extractor.weights_label(experiment),
+            reference=ReferenceRecord(
+                **experiment.describe_reference(extractor, selection),
+                n=len(reference.features) if isinstance(reference, Sample) else reference.n,
+            ),
+            **dict(kept_estimate(path, features[:n], reference, blocks, n == sizes[-1])),
+        )
+
+
+def whole_reference(
+    experiment: Experiment, extractor_name: str, prompts: Sequence[Prompt], blocks: int
+) -> ReferenceRoot | Sample:
+    """Ready statistics, or all real images in so many blocks. Raises InputError where something does not fit."""
+    extractor = experiment.extractor(extractor_name)
+    if extractor.ready_statistics is None:
+        return all_images(experiment, extractor_name, prompts, blocks)
+    path = experiment.paths.reference_statistics(experiment.reference_key(extractor))
+    return load_reference_root(path, extractor.dims)
 
 
 def all_images(experiment: Experiment, extractor_name: str, prompts: Sequence[Prompt], blocks: int) -> Sample:
