@@ -15,6 +15,7 @@ include: "rules/downloads.smk"
 include: "rules/prompts.smk"
 include: "rules/check.smk"
 include: "rules/generate.smk"
+include: "rules/whole_nodes.smk"
 include: "rules/reference.smk"
 include: "rules/features.smk"
 include: "rules/fid.smk"
@@ -49,3 +50,9 @@ rule check:
         "envs/emudrift.yaml"
     shell:
         "echo 'everything checked' > {log:q}"
+
+
+rule generate_on_nodes:
+    """Generate all images, with one job for each whole node."""
+    input:
+        lambda wildcards: unfinished_nodes(experiment),

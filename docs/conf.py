@@ -35,7 +35,7 @@ linkcheck_workers = 2
 CONTENTS = {
     "Start": ["quick-start-cluster", "configuration", "adding-a-model", "extending", "report", "verdicts", "../README"],
     "The numbers": ["protocol", "metrics", "statistics", "human-evaluation"],
-    "Running it": ["scaling", "engine", "troubleshooting", "slurm-faults"],
+    "Running it": ["your-cluster", "scaling", "engine", "troubleshooting", "slurm-faults"],
     "Development": ["architecture", "../CONTRIBUTING", "../CHANGELOG"],
     "More": ["comparison", "../bench/RESULTS", "../demo/models/README"],
 }

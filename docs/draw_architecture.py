@@ -31,7 +31,7 @@ EVERYTHING = {
     "metrics": ["fid", "kid", "precision_recall", "density_coverage", "cmmd", "clip_score"],
     "reference": {"images": "dataset", "selection": "both"},
 }
-TARGETS = ("all", "human_evaluation_pages")
+TARGETS = ("all", "human_evaluation_pages", "generate_on_nodes")
 COLOURS = {  # on a light and on a dark background
     "runtime": ("#64748b", "#94a3b8"),
     "config": ("#475569", "#b6c2d1"),

@@ -13,7 +13,7 @@ from snakemake.logging import logger
 
 from emudrift.runtime import slurm_requests, slurm_runs
 
-GPU_RULES = ("generate_shard", "extract_features", "reference_features", "embed_captions")
+GPU_RULES = ("generate_shard", "generate_on_node", "extract_features", "reference_features", "embed_captions")
 
 
 def submitted(each, attempt, executor):
@@ -32,12 +32,12 @@ def submitted(each, attempt, executor):
     return command.split(" --comment test ")[1] + set_gres_string(job)
 
 
-def check_requests(executor):
-    """Exits with what the cluster would refuse: of each rule the first attempt, and the last, which asks for most."""
+def check_requests(names, executor):
+    """Exits with what the cluster would refuse of these rules: the first attempt, and the last, which asks for most."""
     requests = {}
     try:
         for each in workflow.rules:
-            if not workflow.is_local(each):
+            if each.name in names and not workflow.is_local(each):
                 for attempt in {1, 1 + each.restart_times}:
                     requests.setdefault(submitted(each, attempt, executor), []).append(each.name)
     except WorkflowError as error:
@@ -75,9 +75,11 @@ onstart:
     run = getattr(
         workflow.scheduler._executor, "run_uuid", None
     )  # The name of all jobs that the SLURM plugin submits.
+    planned = {job.name for job in workflow.dag.needrun_jobs()}
     submits = not all(job.is_local for job in workflow.dag.needrun_jobs())
-    if run is not None and (submits or any(job.name == "check" for job in workflow.dag.needrun_jobs())):
-        check_requests(workflow.scheduler._executor)
+    if run is not None and (submits or "check" in planned):
+        everything = {each.name for each in workflow.rules} - {"generate_on_node"}
+        check_requests(everything if "check" in planned else planned, workflow.scheduler._executor)
     if run is not None and submits:
         try:
             take_over()

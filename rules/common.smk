@@ -30,11 +30,15 @@ os.environ.update(
     # The scripts find the config here, not in their arguments: another file name, or a setting that does not concern a
     # job, must not make Snakemake run that job again.
     EMUDRIFT_CONFIG=CONFIG,
-    # `python` in a rule is the Python that runs Snakemake, also where its environment is not activated. And the plugin that
-    # submits to SLURM asks our sacct, which always has an answer.
+    # `python` in a rule is the Python that runs Snakemake, also where its environment is not activated; or that of a container,
+    # unless this is inside of it. And the plugin that submits to SLURM asks our sacct, which always has an answer.
     PATH=os.pathsep.join(
         [
-            os.path.dirname(sys.executable),
+            (
+                os.path.join(workflow.basedir, "envs", "container")
+                if "EMUDRIFT_CONTAINER" in os.environ and "APPTAINER_CONTAINER" not in os.environ
+                else os.path.dirname(sys.executable)
+            ),
             os.path.join(workflow.basedir, "scripts", "slurm"),
             os.environ.get("PATH", os.defpath),
         ]

@@ -14,7 +14,7 @@ from conftest import ROOT, small_config
 from snakemake.cli import parse_args
 from test_docs import PAGES
 
-SHELL = {".", "cd", "cp", "git", "tmux", "du", "pgrep", "export", "kill", "hf", "$EDITOR"}
+SHELL = {".", "apptainer", "cd", "cp", "git", "tmux", "du", "pgrep", "export", "kill", "hf", "$EDITOR"}
 SLURM = {"squeue", "sacct", "sacctmgr", "scontrol", "sinfo", "srun", "sbatch", "scancel", "sshare"}
 OURS = ("snakemake ", "make ", "python ", "scripts/", ".ci/", ".venv/")
 RULES = {

@@ -10,6 +10,7 @@ import os
 import shutil
 import signal
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import cluster as throwaway
@@ -132,6 +133,34 @@ def test_the_check_says_what_the_cluster_would_refuse_and_nothing_is_queued(clus
     profile.write_text(shipped)
     Driver(workflow, "check").finish(100)
     assert len(cluster.jobs()) == before
+
+
+def test_a_whole_node_draws_a_shard_on_each_of_its_devices_and_goes_on_after_a_fault(
+    cluster, new_run, assert_same_bytes
+):
+    """A partition that gives out whole nodes. The job is cancelled when both shards are in mid-work."""
+    workflow = new_run("node", sample_sizes=[10], gpus_per_node=2)
+    profile = workflow.folder / "profiles/slurm/config.yaml"
+    profile.write_text(profile.read_text().replace('gpu_partition = "gpu"', 'gpu_partition = "whole"'))
+    profile.write_text(profile.read_text().replace("one_node = dict(gpu=4", "one_node = dict(gpu=2"))
+    driver = Driver(workflow, "generate_on_nodes")
+
+    def at_work() -> list[Path]:
+        return [path for path in workflow.results.glob("images/*/.partial/*") if [*path.glob("[0-9]*.json")]]
+
+    wait_until(lambda: len(at_work()) == 2, 300, "two shards in mid-work")
+    (job,) = (each for each in cluster.jobs() if each["JobState"] == "RUNNING")
+    assert (job["Partition"], job["NumNodes"], job["GRES"]) == ("whole", "1", "gpu:a100:2(IDX:0-1)")
+    cluster.run("scancel", job["JobId"])
+    driver.finish(250)
+    assert sorted(each["JobState"] for each in cluster.jobs() if each["Partition"] == "whole") == [
+        "CANCELLED",
+        "COMPLETED",
+    ]
+    shards = [f"results/small/images/{arm_name(workflow, name)}/{ROWS[0]}.tar" for name in ARMS]
+    assert_same_bytes(workflow, shards)
+    plan = workflow.planned(*shards, config=workflow.folder / "test.yaml")
+    assert "generate_shard" not in plan, "Snakemake does not know that they are finished"
 
 
 def test_shards_on_four_devices_cancelled_killed_requeued_and_preempted_end_as_the_same_bytes(

@@ -132,6 +132,9 @@ class Resources(Settings):
         "auto", description="Images generated together; auto: as many as fit into the GPU's free memory (16 on a CPU)."
     )
     feature_batch_size: Annotated[int, Field(ge=1)] = Field(64, description="Images per step of the extractor.")
+    gpus_per_node: Annotated[int, Field(ge=1)] = Field(
+        4, description="Shards that one job of generate_on_nodes generates at once (docs/your-cluster.md#whole-nodes)."
+    )
 
 
 class Config(Settings):

@@ -88,6 +88,10 @@ class ExperimentPaths:
     def batching(self, arm: str) -> Path:
         return self.images(arm) / "batch.json"
 
+    def node_marker(self, node: str) -> Path:
+        """Shows that a job on a whole node has ended well."""
+        return self.results / ".nodes" / node
+
     # -- features and measures ------------------------------------------------------------------------------------
 
     def features(self, extractor: str, arm: str, rows: str) -> Path:
