@@ -67,6 +67,12 @@ def test_what_is_damaged_is_named_with_the_command_that_mends_it(group, finished
     assert f"1 of {len(verify(finished, 1))} files are damaged" in said
     target = manifest_of(finished, 1).relative_to(group.folder)
     assert said.endswith(f"  snakemake --configfile config.yaml -c 1 -f {target}")
+    features = finished.paths.features(*finished.extractor_names, finished.arms()[0].name, "000000-000010")
+    kept = finished.paths.kept_features(*finished.extractor_names, finished.arms()[0].name, "000000-000010")
+    write_array(kept, np.zeros((2, 2), np.float32))
+    flipped(kept, 10)
+    assert f" {features.relative_to(group.folder)} {target}" in damage(finished, verify(finished, 1))
+    kept.unlink()
     manifest_of(finished, 1).unlink()  # As Snakemake does before it runs a forced job.
     assert group.run(finished, 1) == 4
     assert archive.read_bytes() == whole

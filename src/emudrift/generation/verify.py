@@ -65,6 +65,9 @@ def _hashed_files(experiment: Experiment) -> Iterator[Read]:
         files += [paths.reference_features(key), paths.reference_statistics(key)]
     files += [experiment.reference_list] if experiment.needs_reference_images else []
     kept = {path: paths.manifest(**names) for path, names in existing(paths.kept_manifest("{arm}", "{rows}"))}
+    features = paths.kept_features("{extractor}", "{arm}", "{rows}")
+    for pattern in (features, features.with_suffix(".json")):
+        kept |= {path: paths.features(**names) for path, names in existing(pattern)}
     for path in files:
         if path.exists():
             yield path, kept.get(path, path), lambda path=path: check_sha256(path)  # type: ignore[misc]
