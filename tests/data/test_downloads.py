@@ -1,6 +1,8 @@
 """Downloads against a real server on this machine: resumed, checked, and refused in one line."""
 
+import contextlib
 import hashlib
+import http.client
 import http.server
 import threading
 import zipfile
@@ -128,3 +130,33 @@ def test_what_is_no_address_is_refused_before_anything_is_asked(tmp_path, url):
 def test_a_length_that_is_no_number_of_bytes_is_refused(server, tmp_path, length):
     with pytest.raises(InputError, match=f"the server states the length '{length}', not a number of bytes"):
         download(server.url.replace("file", f"length/{length}"), SHA256, tmp_path / "file")
+
+
+def test_a_disk_that_is_full_is_one_error_and_what_came_is_kept(server, tmp_path, monkeypatch):
+    read = http.client.HTTPResponse.read
+
+    def full(response, *arguments):
+        if server.asked and (tmp_path / "file.part").exists() and (tmp_path / "file.part").stat().st_size:
+            raise OSError(28, "No space left on device")
+        return read(response, *arguments)
+
+    monkeypatch.setattr("emudrift.data.downloads.CHUNK", 1 << 16)
+    monkeypatch.setattr(http.client.HTTPResponse, "read", full)
+    with pytest.raises(InputError, match=r"the download stopped: no space left on device .*file\.part"):
+        download(server.url, SHA256, tmp_path / "file")
+    monkeypatch.setattr(http.client.HTTPResponse, "read", read)
+    download(server.url, SHA256, tmp_path / "file")
+    assert (tmp_path / "file").read_bytes() == CONTENT
+
+
+def test_a_damaged_zip_is_one_error(tmp_path):
+    with zipfile.ZipFile(tmp_path / "a.zip", "w", zipfile.ZIP_DEFLATED) as file:
+        file.writestr("captions.json", CONTENT)
+    whole = (tmp_path / "a.zip").read_bytes()
+    for place in range(40, len(whole), 97):
+        damaged = bytearray(whole)
+        damaged[place : place + 8] = b"\xff" * 8
+        (tmp_path / "a.zip").write_bytes(damaged)
+        with contextlib.suppress(InputError):
+            extract_member(tmp_path / "a.zip", "captions.json", tmp_path / "captions.json")
+            assert (tmp_path / "captions.json").read_bytes() == CONTENT

@@ -199,6 +199,7 @@ SIGMA, MU = np.eye(4), np.zeros(4)
         ({"mu": np.array(["a"] * 4), "sigma": SIGMA}, "mu has values of type <U1; expected real numbers"),
         ({"mu": MU + 1j, "sigma": SIGMA}, "mu has values of type complex128"),
         ({"mu": MU, "sigma": SIGMA * (1 + 1j)}, "sigma has values of type complex128"),
+        ({"mu": MU, "sigma": SIGMA, "root": SIGMA * 1j}, "root has values of type complex128"),
         ({"mu": MU > 1, "sigma": SIGMA}, "mu has values of type bool"),
         *(
             ({"mu": MU, "sigma": SIGMA, "n": n}, "n is .*; expected the number of images")

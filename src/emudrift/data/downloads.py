@@ -8,6 +8,7 @@ import urllib.error
 import urllib.parse
 import urllib.request
 import zipfile
+import zlib
 from collections.abc import Collection
 from pathlib import Path
 
@@ -29,7 +30,6 @@ def download(url: str, checksum: str, path: str | Path) -> None:
         InputError: not an address, no network, a server error, or a wrong checksum (the file is then removed).
     """
     path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
     part = path.with_name(path.name + ".part")
     algorithm, _, expected = checksum.partition(":")
     if algorithm not in ("sha256", "sha1") or not expected:
@@ -38,6 +38,7 @@ def download(url: str, checksum: str, path: str | Path) -> None:
     if address.scheme not in ("http", "https") or not address.netloc or re.search(r"[\s\x00-\x1f\x7f]", url):
         raise InputError(f"{url!r} is not an address; expected one such as https://example.org/file.zip")
     try:
+        path.parent.mkdir(parents=True, exist_ok=True)
         _fetch(url, part)
     except urllib.error.HTTPError as error:
         if error.code != 416:  # 416: the file is already complete.
@@ -46,6 +47,11 @@ def download(url: str, checksum: str, path: str | Path) -> None:
         raise InputError(
             f"{url}: cannot be downloaded ({error}); downloads need a machine with internet, such as the login node. "
             f"Partial downloads are kept; or put the file at {path} yourself"
+        ) from error
+    except OSError as error:
+        raise InputError(
+            f"{url}: the download stopped: {(error.strerror or str(error)).lower()} ({part}); partial downloads are kept, so fix "
+            "this and run again"
         ) from error
     with part.open("rb") as file:
         found = hashlib.file_digest(file, algorithm).hexdigest()
@@ -80,7 +86,7 @@ def extract_member(archive: str | Path, member: str, path: str | Path) -> None:
     try:
         with zipfile.ZipFile(archive) as file:
             write_bytes_atomically(path, file.read(member))
-    except (KeyError, zipfile.BadZipFile, OSError) as error:
+    except (KeyError, zipfile.BadZipFile, zlib.error, NotImplementedError, RuntimeError, EOFError, OSError) as error:
         raise InputError(f"{archive}: cannot extract {member}: {error}") from error
 
 

@@ -2,6 +2,7 @@
 
 import json
 import zipfile
+import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -116,11 +117,9 @@ def load_reference_root(path: str | Path, d: int | None = None) -> ReferenceRoot
     Raises:
         InputError: as `load_statistics`; or the root has the wrong shape.
     """
-    stats = load_statistics(path, d)
-    with np.load(path, allow_pickle=False) as archive:
-        if "root" not in archive:
-            return reference_root(stats)
-        root = archive["root"].astype(np.float64)
+    stats, root = _load(path, d)
+    if root is None:
+        return reference_root(stats)
     if root.ndim != 2 or len(root) != len(stats.mu) or not np.isfinite(root).all():
         raise InputError(f"{path}: root has shape {root.shape}; remove the file and run reference_statistics again")
     return ReferenceRoot(stats.mu, root, float(np.trace(stats.sigma)), stats.n)
@@ -135,7 +134,13 @@ def load_statistics(path: str | Path, d: int | None = None) -> Statistics:
     Raises:
         InputError: no such file, not an .npz, a key is missing, not finite, not symmetric, or wrong dimension.
     """
-    mu, sigma, n = _load_arrays(Path(path))
+    return _load(path, d)[0]
+
+
+def _load(path: str | Path, d: int | None) -> tuple[Statistics, Array | None]:
+    """Statistics, and their root if the file has one."""
+    arrays = _load_arrays(Path(path))
+    mu, sigma = (arrays[key].astype(np.float64) for key in ("mu", "sigma"))
     if mu.ndim != 1 or sigma.shape != (len(mu), len(mu)) or not len(mu):
         raise InputError(f"{path}: mu has shape {mu.shape} and sigma {sigma.shape}; expected (d,) and (d, d)")
     if d is not None and len(mu) != d:
@@ -152,10 +157,12 @@ def load_statistics(path: str | Path, d: int | None = None) -> Statistics:
         raise InputError(
             f"{path}: sigma has a negative variance at index {int(sigma.diagonal().argmin())}, so it is not a covariance matrix"
         )
-    return Statistics(mu, (sigma + sigma.T) / 2, n)
+    root = arrays["root"].astype(np.float64) if "root" in arrays else None
+    return Statistics(mu, (sigma + sigma.T) / 2, _count(path, arrays.get("n"))), root
 
 
-def _load_arrays(path: Path) -> tuple[Array, Array, int | None]:
+def _load_arrays(path: Path) -> dict[str, Array]:
+    """`mu` and `sigma`, and `n` and `root` where they are there: real numbers of any shape."""
     check_sha256(path)
     try:
         with np.load(path, allow_pickle=False) as archive:
@@ -164,19 +171,25 @@ def _load_arrays(path: Path) -> tuple[Array, Array, int | None]:
             missing = [key for key in ("mu", "sigma") if key not in archive]
             if missing:
                 raise InputError(f"{path}: has no {' and no '.join(missing)}; it has {', '.join(archive) or 'nothing'}")
-            for key in ("mu", "sigma"):
-                if archive[key].dtype.kind not in "fiu":
-                    raise InputError(f"{path}: {key} has values of type {archive[key].dtype}; expected real numbers")
-            n = archive.get("n")
-            if n is not None and (n.ndim or n.dtype.kind not in "iuf" or not np.isfinite(n) or n < 2 or n != int(n)):
-                raise InputError(f"{path}: n is {n}; expected the number of images, a whole number of at least 2")
-            return archive["mu"].astype(np.float64), archive["sigma"].astype(np.float64), n if n is None else int(n)
+            found = {key: archive[key] for key in ("mu", "sigma", "n", "root") if key in archive}
     except OSError as error:
         raise InputError(f"{path}: cannot read the statistics: {(error.strerror or str(error)).lower()}") from error
-    except (zipfile.BadZipFile, ValueError, TypeError, EOFError) as error:
+    except (zipfile.BadZipFile, zlib.error, NotImplementedError, ValueError, TypeError, EOFError) as error:
         raise InputError(
             f"{path}: damaged or not a numeric .npz file ({error}); expected mu and sigma in it"
         ) from error
+    for key, array in found.items():
+        if array.dtype.kind not in "fiu":
+            raise InputError(f"{path}: {key} has values of type {array.dtype}; expected real numbers")
+    return found
+
+
+def _count(path: str | Path, n: Array | None) -> int | None:
+    if n is None:
+        return None
+    if n.ndim or not np.isfinite(n) or n < 2 or n != int(n):
+        raise InputError(f"{path}: n is {n}; expected the number of images, a whole number of at least 2")
+    return int(n)
 
 
 def chunks(features: Array) -> Iterator[tuple[int, Array]]:
