@@ -3,7 +3,7 @@
 snakemake --profile slurm generate_on_nodes      then everything else as usual: snakemake --profile slurm
 
 Inputs: prompts, the validated models.
-Outputs: archives and manifests, which rules/generate.smk declares and a second Snakemake makes on the node; by itself only a marker
+Outputs: manifests with their archives, as in rules/generate.smk, which a second Snakemake makes on the node; by itself only a marker
 for each job, results/<name>/.nodes/<n>.
 """
 

@@ -22,11 +22,11 @@ def main() -> None:
 def generate(arguments: argparse.Namespace) -> None:
     experiment = Experiment.load(arguments.config)
     paths = experiment.paths.seen_from(Path.cwd())  # as Snakemake names them
-    archives = [str(paths.archive(*shard)) for shard in node_shards(experiment)[arguments.node]]
+    manifests = [str(paths.manifest(*shard)) for shard in node_shards(experiment)[arguments.node]]
     options = ["--configfile", str(arguments.config), "--profile", "profiles/local"]
     options += ["--resources", f"gpu={arguments.gpus}", "--set-resources", "generate_shard:gpu=1"]
     # Not locked: the Snakemake that submitted this job holds the lock, and each shard has one of its own.
-    command = [sys.executable, "-m", "snakemake", *archives, *options, "--nolock"]
+    command = [sys.executable, "-m", "snakemake", *manifests, *options, "--nolock"]
     if subprocess.run(command, check=False).returncode:
         raise InputError("not all shards were generated; the logs of generate_shard say why")
 

@@ -68,6 +68,8 @@ def _hashed_files(experiment: Experiment) -> Iterator[Read]:
     features = paths.kept_features("{extractor}", "{arm}", "{rows}")
     for pattern in (features, features.with_suffix(".json")):
         kept |= {path: paths.features(**names) for path, names in existing(pattern)}
+    fids = paths.kept_fid("{extractor}", "{selection}", "{arm}", "{n}")
+    kept |= {path: paths.fid(**names) for path, names in existing(fids)}
     for path in files:
         if path.exists():
             yield path, kept.get(path, path), lambda path=path: check_sha256(path)  # type: ignore[misc]
