@@ -302,7 +302,10 @@ def test_a_small_reference_and_one_that_is_held_fixed_are_said() -> None:
     assert "The reference has 600 images, fewer than 10 for each of the 64 dimensions" in sampled
     large = record().reference.model_dump() | {"n": 640}
     assert "fewer than 10" not in answer(pair(3.0, 9, method=method, reference=large)).text()
+    assert "intervals count that" in sampled
     held = answer(pair(3.0, 9, reference_bias=0.42)).text()
+    assert "dimensions of inception." in held
+    assert "intervals count that" not in held
     assert "Uncertainty of the reference set is excluded" in held
     assert "adds about 0.42 to each distance" in held
     assert "adds an unknown amount to each distance" in answer(pair(3.0, 9, reference_bias=None)).text()

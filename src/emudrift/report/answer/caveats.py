@@ -225,9 +225,10 @@ def about_reference(rows: list[Any], extractor: str) -> list[str]:
     for selection in dict.fromkeys(row.reference_selection for row in rows):
         row = next(row for row in rows if row.reference_selection == selection)
         if selection == "full" and not pd.isna(row.reference_n) and row.reference_n < SMALL_REFERENCE * row.dims:
+            counted = "" if FIXED in row.method else ": intervals count that, and more real images would narrow them"
             caveats.append(
                 f"The reference has {row.reference_n:,} images, fewer than {SMALL_REFERENCE} for each of the {row.dims:,} "
-                f"dimensions of {extractor}: intervals count that, and more real images would narrow them."
+                f"dimensions of {extractor}{counted}."
             )
         if FIXED in row.method:
             biases = [each.reference_bias for each in rows if each.reference_selection == selection]
