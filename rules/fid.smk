@@ -9,6 +9,11 @@ SIZES = sorted(experiment.config.sample_sizes)
 TOKENIZER_TABLES = [paths.tokenizer_quality(arm) for arm in experiment.floor_arms()]
 
 
+localrules:  # seconds; a job would take longer to be noticed
+    collect,
+    compare,
+
+
 rule compute_fid:
     input:
         features=lambda wildcards: experiment.feature_files(wildcards.extractor, wildcards.arm, max(SIZES)),

@@ -15,6 +15,10 @@ PER_IMAGE = "|".join(re.escape(name) for name, metric in REGISTERED.items() if m
 WHOLE = "|".join(re.escape(name) for name, metric in REGISTERED.items() if not metric.per_image) or "(?!)"
 
 
+localrules:
+    collect_metrics,
+
+
 rule compute_metric:
     input:
         unpack(metric_inputs),

@@ -10,7 +10,15 @@ import yte
 from conftest import ROOT, Workflow, small_config
 
 GPU_RULES = {"generate_shard", "extract_features", "reference_features", "embed_captions"}
-LOCAL_RULES = {"all", "extract_prompts", "check_model", "check_experiment", "list_reference_images"}
+LOCAL_RULES = {
+    "all",
+    "extract_prompts",
+    "check_model",
+    "check_experiment",
+    "list_reference_images",
+    "collect",
+    "compare",
+}
 
 
 @pytest.fixture(scope="module")

@@ -24,7 +24,7 @@ from conftest import Workflow, archives  # noqa: E402
 from drive import Driver, freeze_in_mid_work, payloads, prepare, state, targets, wait_for_mid_work  # noqa: E402
 
 PLAIN = ("--slurm-status-attempts", "5", "--max-status-checks-per-second", "10", "--slurm-status-command")
-HANGS = 180  # seconds without an end, when an undisturbed run takes 50, are called a hang
+HANGS = 400  # seconds without an end, when an undisturbed run takes 50 (200 on a busy machine), are called a hang
 
 
 class Scene:
@@ -153,7 +153,31 @@ def sacct_cancel(scene: Scene) -> Driver:
     return driver
 
 
+def drain(scene: Scene) -> Driver:
+    """A node is drained in mid-shard: what runs there may end, and nothing else starts there."""
+    driver = scene.drive()
+    job = scene.mid_work()
+    scene.cluster.run("scontrol", "update", f"NodeName={job['NodeList']}", "State=DRAIN", "Reason=fault")
+    return driver
+
+
+def twice(scene: Scene) -> Driver:
+    """slurmctld is killed under a driver that asks, the driver too; then a shard is requeued, and another driver starts."""
+    driver = scene.drive()
+    job = scene.mid_work()
+    scene.cluster.kill("slurmctld")
+    time.sleep(10)
+    driver.kill(signal.SIGKILL)
+    scene.cluster.start_controller()
+    wait_until(lambda: scene.cluster.jobs(), 60, "slurmctld to answer")
+    scene.cluster.run("scontrol", "requeue", job["JobId"])
+    scene.workflow.snakemake("--unlock", config="test.yaml")
+    return scene.drive()
+
+
 FAULTS = {
+    "drain": drain,
+    "twice": twice,
     "walltime": walltime,
     "leave": leave,
     "memory": memory,
