@@ -92,7 +92,7 @@ def test_the_ladder_is_measured_through_an_extractor_of_ones_own_and_reaches_the
 def test_a_metric_of_ones_own_reaches_the_tables_with_its_interval(extended):
     table = pd.read_csv(extended.results / "metrics.csv").set_index("model")
     (features,) = extended.results.glob("features/resnet18-*/noise-*/000000-000020.npy")
-    rows = np.concatenate([np.load(path) for path in sorted(features.parent.iterdir())]).astype(np.float64)
+    rows = np.concatenate([np.load(path) for path in sorted(features.parent.glob("*.npy"))]).astype(np.float64)
     # By the definition, in another way: the eigenvalues of the kernel are squared singular values.
     values = np.linalg.svd(rows / np.linalg.norm(rows, axis=1, keepdims=True), compute_uv=False) ** 2 / len(rows)
     assert table.loc["noise", "value"] == pytest.approx(np.exp(-(values * np.log(values)).sum()), rel=1e-4)
