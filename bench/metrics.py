@@ -9,6 +9,7 @@ import numpy as np
 from scipy import stats
 
 from emudrift.config.metrics import built_in
+from emudrift.evaluation.blocks import block_edges
 from emudrift.evaluation.intervals import block_interval
 from emudrift.evaluation.metrics.compute import compute_metric
 
@@ -50,8 +51,8 @@ def main() -> None:
             ):
                 without = np.subtract(b.leave_one_out, a.leave_one_out).tolist()
                 for store, found in (
-                    (single, block_interval(a.value, a.leave_one_out, n, a.corrected)),
-                    (paired, block_interval(b.value - a.value, without, n, a.corrected)),
+                    (single, block_interval(a.value, a.leave_one_out, block_edges(n), a.corrected)),
+                    (paired, block_interval(b.value - a.value, without, block_edges(n), a.corrected)),
                 ):
                     store.setdefault(name, []).append((found.estimate, (found.high - found.low) / 2))
     print(f"n = {n}, reference = {n}, d = {d}, {arguments.repetitions} repetitions; nominal coverage .95")
