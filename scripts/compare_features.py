@@ -1,12 +1,13 @@
 """Compares two models by features that come from elsewhere: FID difference, interval and finding. Needs no experiment."""
 
 import argparse
+import json
 from pathlib import Path
 
 import door
 
 from emudrift.evaluation.fid.arrays import compare_arrays, load_array, load_groups
-from emudrift.runtime.json_files import write_json
+from emudrift.runtime.atomic_files import write_bytes_atomically
 
 
 def main() -> None:
@@ -33,7 +34,7 @@ def compare(arguments: argparse.Namespace) -> None:
         None if arguments.groups is None else load_groups(arguments.groups),
         arguments.margin,
     )
-    write_json(arguments.output, found)
+    write_bytes_atomically(arguments.output, (json.dumps(found, indent=1) + "\n").encode())
 
 
 if __name__ == "__main__":
