@@ -149,7 +149,7 @@ def test_a_whole_node_draws_a_shard_on_each_of_its_devices_and_goes_on_after_a_f
     def at_work() -> list[Path]:
         return [path for path in workflow.results.glob("images/*/.partial/*") if [*path.glob("[0-9]*.json")]]
 
-    wait_until(lambda: len(at_work()) == 2, 300, "two shards in mid-work")
+    wait_until(lambda: len(at_work()) == 2 or driver.process.poll() is not None, 300, "two shards in mid-work")
     (job,) = (each for each in cluster.jobs() if each["JobState"] == "RUNNING")
     assert (job["Partition"], job["NumNodes"], job["GRES"]) == ("whole", "1", "gpu:a100:2(IDX:0-1)")
     cluster.run("scancel", job["JobId"])
