@@ -54,6 +54,15 @@ def test_every_finding_can_be_had(n, shift, margin, finding):
         assert compare_arrays(b, a, real)["finding"] == "better"
 
 
+def test_a_reference_of_very_few_images_has_fewer_blocks():
+    a, b, real = arms(200, 0.5, m=30)
+    found = compare_arrays(a, b, real)
+    assert found["blocks"] == 15
+    assert found["low"] < D * 0.25 < found["high"]
+    with pytest.raises(InputError, match="the reference has 3 images; expected at least 4"):
+        compare_arrays(a, b, real[:3])
+
+
 def test_groups_that_share_an_effect_widen_the_interval():
     rng, groups = np.random.default_rng(1), np.repeat(np.arange(60), 5)
     real, a = rng.standard_normal((400, D)), rng.standard_normal((300, D))

@@ -85,6 +85,11 @@ def reference_blocks(m: int, prompts: Blocks, places: Array | None = None) -> Bl
     return Blocks.of(labels)
 
 
+def most_blocks(m: int) -> int:
+    """How many blocks m real images can be divided into: fewer than BLOCKS where there are very few."""
+    return max(min(BLOCKS, m // 2), 2)
+
+
 def block_edges(n: int, blocks: int = BLOCKS) -> Array:
     """Edges (G + 1,) of n rows in the blocks that `prompt_blocks` makes of single prompts; sizes differ by at most one."""
     return prompt_blocks(n, blocks=blocks).edges

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from emudrift.errors import InputError
-from emudrift.evaluation.blocks import prompt_blocks, reference_blocks
+from emudrift.evaluation.blocks import BLOCKS, most_blocks, prompt_blocks, reference_blocks
 from emudrift.evaluation.fid.estimate import compute_fid
 from emudrift.evaluation.fid.two_sample import Sample
 from emudrift.evaluation.findings import finding_of
@@ -47,7 +47,7 @@ def compare_arrays(
         raise InputError(f"there are {len(groups):,} groups for {n:,} rows; expected one for each row")
     if margin is not None and not margin > 0:
         raise InputError(f"the margin is {margin}; expected a difference above 0")
-    blocks = prompt_blocks(n, groups)
+    blocks = prompt_blocks(n, groups, BLOCKS if isinstance(reference, Path) else most_blocks(len(reference)))
     if isinstance(reference, Path):
         real: Any = load_reference_root(reference, d)
         reference_n = real.n

@@ -8,7 +8,7 @@ from emudrift.config.experiment import Experiment, Selection
 from emudrift.data.prompts import Prompt, groups_of, load_prompts
 from emudrift.data.reference_list import ListedImage, load_image_list
 from emudrift.errors import InputError
-from emudrift.evaluation.blocks import prompt_blocks, reference_blocks
+from emudrift.evaluation.blocks import BLOCKS, most_blocks, prompt_blocks, reference_blocks
 from emudrift.evaluation.fid.kept import kept_estimate
 from emudrift.evaluation.fid.record import FidRecord, ReferenceRecord
 from emudrift.evaluation.fid.two_sample import Sample
@@ -31,8 +31,10 @@ def fids_of_arm(
     features = load_features(experiment.feature_files(extractor_name, arm_name, sizes[-1]), sizes[-1])
     prompts = load_prompts(experiment.paths.prompts)
     references: dict[int, ReferenceRoot | Sample] = {}
+    sampled = selection == "full" and extractor.ready_statistics is None
+    most = most_blocks(len(load_image_list(experiment.reference_list))) if sampled else BLOCKS
     for n in sizes:
-        blocks = prompt_blocks(n, groups_of(prompts))
+        blocks = prompt_blocks(n, groups_of(prompts), most)
         if selection == "same":
             reference: ReferenceRoot | Sample = Sample(same_images(experiment, extractor_name, n), blocks)
         else:
