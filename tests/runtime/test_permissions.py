@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from emudrift.errors import InputError
-from emudrift.runtime.permissions import no_permission, owner_of, refuse_read_only
+from emudrift.runtime.permissions import owner_of, refuse_read_only, refuse_unreadable
 from emudrift.runtime.snakemake_locks import made_elsewhere
 
 
@@ -21,10 +21,20 @@ def test_a_folder_that_cannot_be_written_is_refused_by_name_and_owner(tmp_path, 
     assert asked == [tmp_path]
 
 
-def test_a_file_of_somebody_else_is_never_said_to_be_removed(tmp_path):
+def test_a_file_of_somebody_else_is_never_said_to_be_removed(tmp_path, monkeypatch):
     (tmp_path / "record.json").touch()
     os.chown(tmp_path / "record.json", 54_321, -1) if os.geteuid() == 0 else None
-    said = str(no_permission(tmp_path / "record.json"))
+    refuse_unreadable(tmp_path / "record.json")
+    refuse_unreadable(tmp_path / "none")
+
+    def denied(self, *given):
+        raise PermissionError(13, "Permission denied", str(self))
+
+    # root may read everything
+    monkeypatch.setattr(Path, "open", denied)
+    with pytest.raises(InputError) as error:
+        refuse_unreadable(tmp_path / "record.json")
+    said = str(error.value)
     assert said.startswith(f"{tmp_path / 'record.json'}: you may not read this file, which belongs to ")
     assert "do not remove it" in said
     assert os.geteuid() or "belongs to user 54321:" in said

@@ -32,6 +32,7 @@ def test_ports_that_another_program_uses_are_left_to_it(run):
     first = throwaway.claimed_room()
     first.rmdir()
     with throwaway.socket.socket() as other:
+        other.setsockopt(throwaway.socket.SOL_SOCKET, throwaway.socket.SO_REUSEADDR, 1)
         other.bind(("127.0.0.1", throwaway.ports_of(first)[3]))
         other.listen()
         assert throwaway.claimed_room() != first

@@ -238,6 +238,7 @@ def test_with_accounting_the_account_of_the_profile_pays_and_an_absent_scheduler
 def test_the_next_driver_takes_over_from_a_killed_one(cluster, new_run, finished, assert_same_bytes):
     """SIGINT cancels the jobs. SIGKILL leaves them, here one that runs and one that waits, and the folder locked."""
     workflow = new_run("driver")
+    earlier = {job["JobId"] for job in cluster.jobs()}
     shards = targets(workflow, arm_name(finished, "finetuned-cfg3"))
     driver = Driver(workflow, shards[0])
     job, _ = freeze_in_mid_work(cluster, workflow)
@@ -248,7 +249,8 @@ def test_the_next_driver_takes_over_from_a_killed_one(cluster, new_run, finished
     wait_until(lambda: not payloads(workflow), 30, "their processes to end")
 
     def of_shards(name: str) -> list[dict[str, str]]:
-        return [each for each in cluster.jobs() if shard_of(each) and each["JobState"] == name]
+        ours = [each for each in cluster.jobs() if each["JobId"] not in earlier]
+        return [each for each in ours if shard_of(each) and each["JobState"] == name]
 
     others = ("sbatch", "-p", "gpu", "-N2", "--gpus=a100:3", "-J", "others", "-o", "/dev/null", "--wrap", "sleep 600")
     cluster.run(*others)
