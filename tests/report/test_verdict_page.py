@@ -56,7 +56,7 @@ def pair(scale: float, difference: float, **changes: str) -> list[Arm]:
 CASES = [
     Case("Clear", "+5 at both guidance scales.", pair(1, 5) + pair(3, 5), {"worse"}),
     Case(
-        "Flipping over scales",
+        "Flipping over guidance scales",
         "+5 at guidance 1, −5 at guidance 3 and 0 at guidance 5.",
         pair(1, 5) + pair(3, -5) + pair(5, 0),
         {"worse", "better", "inconclusive"},
