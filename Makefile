@@ -7,8 +7,8 @@
 
 PYTHON ?= python3
 CORES ?= 2
-# One more than two cores, since the tests on a cluster mostly wait.
-TESTERS ?= 3
+# Two more than two cores, since the tests on clusters mostly wait.
+TESTERS ?= 4
 VENV := .venv
 BIN := $(CURDIR)/$(VENV)/bin
 export PATH := $(BIN):$(PATH)

@@ -11,6 +11,7 @@ import socket
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -22,6 +23,9 @@ ROOT = Path(__file__).resolve().parents[1]
 COCO = ROOT.parent / "shared" / "data" / "coco"
 SLURM = ROOT / "tests" / "slurm"
 MINIATURE = ROOT / "demo" / "models"
+
+# Collecting tests imports torch and transformers, in which there is no garbage; pytest_collection_finish ends this.
+gc.disable()
 
 # Two threads on two busy cores wait for each other: one is several times faster. And nothing may reach for a network.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
@@ -50,7 +54,9 @@ MADE = ("results", "resources", ".snakemake")
 
 def pytest_configure(config: pytest.Config) -> None:
     """The package's bytecode, made once: hundreds of interpreters import it from copies, and would each compile it again."""
-    if not hasattr(config, "workerinput"):
+    if hasattr(config, "workerinput"):
+        os.environ["EMUDRIFT_FORKED"] = config.workerinput["forked"]
+    else:
         for name in ("src", "scripts"):
             compileall.compile_dir(ROOT / name, quiet=2)
         # xdist imports the class of every warning that a test process reports, peft's own among them.
@@ -61,10 +67,11 @@ def pytest_collection_finish() -> None:
     """What the tests have imported is no garbage: looking through torch again and again costs as much as some tests."""
     gc.collect()
     gc.freeze()
+    gc.enable()
 
 
 def pytest_unconfigure() -> None:
-    if forked.cache_info().currsize:
+    if forked.cache_info().currsize and hasattr(forked(), "server"):
         forked().stop()
 
 
@@ -76,13 +83,18 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
-    """Where tests run side by side, those of a file stay together, which share fixtures, and so do those on the cluster."""
+    """Where tests run side by side, those of a file stay together, which share fixtures, and so do those on the cluster.
+
+    The longest of these has a cluster of its own, beside theirs.
+    """
     from xdist.scheduler import LoadScopeScheduling
 
     class ByFile(LoadScopeScheduling):
         def _split_scope(self, nodeid: str) -> str:
             file = nodeid.split("::")[0]
-            return "slurm" if SLURM in (ROOT / file).parents else file
+            if SLURM in (ROOT / file).parents:
+                return "slurm, all rules" if "test_every_rule" in nodeid else "slurm"
+            return file
 
     return ByFile(config, log)
 
@@ -123,14 +135,19 @@ def write_few(folder: Path, number: int = 130) -> None:
 
 
 class Forked:
-    """Runs Snakemake, and its jobs, in processes that were forked after their imports (forked.py)."""
+    """Runs Snakemake, and its jobs, in processes that were forked after their imports (forked.py).
 
-    def __init__(self) -> None:
-        self.room = tempfile.TemporaryDirectory(prefix="emudrift-forked-")
-        self.address = os.path.join(self.room.name, "socket")
-        command = [sys.executable, str(ROOT / "tests/forked.py"), self.address]
-        self.server = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True)
-        assert self.server.stdout.readline() == "ready\n"
+    Args:
+        address: of a server that runs already, or is about to.
+    """
+
+    def __init__(self, address: str = "") -> None:
+        self.address = address
+        if not address:
+            self.room = tempfile.TemporaryDirectory(prefix="emudrift-forked-")
+            self.address = os.path.join(self.room.name, "socket")
+            command = [sys.executable, str(ROOT / "tests/forked.py"), self.address]
+            self.server = subprocess.Popen(command, stdin=subprocess.DEVNULL)
 
     def snakemake(
         self, folder: Path, arguments: list[str], environment: dict[str, str]
@@ -140,14 +157,28 @@ class Forked:
         with (
             open(os.devnull) as nothing,
             tempfile.TemporaryFile() as output,
-            socket.socket(socket.AF_UNIX) as server,
+            self._connected() as server,
         ):
-            server.connect(self.address)
             socket.send_fds(server, [b"."], [nothing.fileno(), output.fileno(), output.fileno()])
             server.sendall(json.dumps(call).encode() + b"\n")
             status = int(server.makefile().readline())
             output.seek(0)
             return subprocess.CompletedProcess(arguments, status, output.read().decode())
+
+    def _connected(self) -> socket.socket:
+        """The server listens as soon as it has imported everything."""
+        give_up = time.monotonic() + 300
+        while True:
+            server = socket.socket(socket.AF_UNIX)
+            try:
+                server.connect(self.address)
+            except (FileNotFoundError, ConnectionRefusedError):
+                server.close()
+                if time.monotonic() > give_up:
+                    raise
+                time.sleep(0.1)
+            else:
+                return server
 
     def stop(self) -> None:
         self.server.kill()
@@ -156,8 +187,14 @@ class Forked:
 
 @functools.cache
 def forked() -> Forked:
-    """One for each test process."""
-    return Forked()
+    """One for all test processes."""
+    return Forked(os.environ.get("EMUDRIFT_FORKED", ""))
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_configure_node(node: Any) -> None:
+    """Test processes run side by side share the server of the process that starts them."""
+    node.workerinput["forked"] = forked().address
 
 
 class Workflow:

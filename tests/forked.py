@@ -49,6 +49,7 @@ transformers.models.gpt2.tokenization_gpt2 transformers.models.clip.modeling_cli
 
 def load() -> None:
     """What Snakemake and the scripts import of other people's code; torchvision first, by the package's own way."""
+    gc.disable()
     path = Path(__file__).parents[1] / "src/emudrift/runtime/torchvision_fix.py"
     spec = importlib.util.spec_from_file_location("torchvision_fix", path)
     sys.modules["torchvision_fix"] = module = importlib.util.module_from_spec(spec)
@@ -58,6 +59,7 @@ def load() -> None:
     # What is loaded is no garbage: collecting it would cost every child more than its work.
     gc.collect()
     gc.freeze()
+    gc.enable()
 
 
 def run(folder: str, arguments: list[str], environment: dict[str, str], python: str) -> None:
@@ -128,7 +130,6 @@ def main() -> None:
     with socket.socket(socket.AF_UNIX) as server:
         server.bind(str(address))
         server.listen(64)
-        print("ready", flush=True)
         while True:
             connection, _ = server.accept()
             if os.fork() == 0:

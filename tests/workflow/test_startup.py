@@ -35,7 +35,8 @@ SCRIPTS = sorted(path.stem for path in (ROOT / "scripts").glob("*.py") if path.s
 
 # Says which heavy modules a program has loaded when it ends, however it ends.
 PROGRAM = f"""
-import json, runpy, sys
+import gc, json, runpy, sys
+gc.disable()
 script, loaded, *arguments = sys.argv[1:]
 sys.path.insert(0, "scripts")
 sys.argv = [loaded, *arguments]
