@@ -1,5 +1,6 @@
 # make demo           the whole study in miniature: minutes on a laptop, report in results/demo/report.html
 # make test           the tests; as root on Debian or Ubuntu it also installs SLURM and Chromium and runs the tests that need them
+# make test-slurm     the tests on SLURM alone, among them one that takes minutes
 # make lint           formatting, lint, types, import layers
 # make docs           the documentation as a site in docs/_build/html; a broken link is an error
 # make architecture   the picture of docs/architecture.md, drawn from the code
@@ -28,7 +29,7 @@ demo: $(VENV)/ready
 test: $(VENV)/ready
 	tests/slurm/install.sh
 	tests/browser/install.sh
-	"$(BIN)/python" -m pytest --numprocesses $(TESTERS) --no-loadscope-reorder
+	"$(BIN)/python" -m pytest --numprocesses $(TESTERS) --no-loadscope-reorder -m "not slow"
 
 test-slurm: $(VENV)/ready
 	tests/slurm/install.sh

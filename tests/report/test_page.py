@@ -35,6 +35,12 @@ class Opened:
         self.page.on("request", lambda request: self.asked.append(request.url))
         self.page.goto(path.as_uri())
 
+    def wait_for_images(self) -> None:
+        """Until every image of the gallery is there; a page that stays without one ends the test."""
+        self.page.wait_for_function(
+            "[...document.querySelectorAll('.prompt img')].every(image => image.complete && image.naturalWidth)"
+        )
+
     def captions(self) -> list[str]:
         return self.page.locator(".prompt h3").all_text_contents()
 
@@ -112,7 +118,7 @@ def test_paging_loads_strips_beside_the_page_and_nothing_from_elsewhere(opened: 
     opened.page.click("#gallery-next")
     assert opened.captions() == captions_of(TOTAL)[2 * PAGE :]
     assert opened.page.locator("#gallery-next").is_disabled()
-    opened.page.wait_for_load_state("networkidle")
+    opened.wait_for_images()
     files = {url for url in opened.asked if not url.startswith("data:")} - {written.as_uri()}
     assert files
     assert all(url.startswith((written.parent / "gallery").as_uri()) for url in files)
@@ -131,7 +137,7 @@ def test_a_frame_shows_its_own_part_of_the_strip(browser, tmp_path: Path) -> Non
     opened = Opened(browser, path, viewport={"width": 1200, "height": 900})
     opened.page.select_option("#gallery-sort", "prompt order")
     opened.page.click("#gallery-next")
-    opened.page.wait_for_load_state("networkidle")
+    opened.wait_for_images()
     frames = opened.page.locator(".frame")
     assert frames.count() == 5
 
@@ -349,7 +355,7 @@ def test_ten_thousand_prompts_stay_small_and_quick(browser, tmp_path: Path) -> N
     opened.page.fill("#gallery-search", "pizza")
     assert opened.status() == "Page 1 of 167; 2,000 of 10,000 prompts"
     opened.page.select_option("#gallery-sort", "disagreement, largest first")
-    opened.page.wait_for_load_state("networkidle")
+    opened.wait_for_images()
     # Only what is shown was fetched: no more than four pages' strips.
     assert len([url for url in opened.asked if url.endswith(".webp")]) <= 4 * PAGE
     assert opened.said == []

@@ -136,6 +136,7 @@ def test_the_check_says_what_the_cluster_would_refuse_and_nothing_is_queued(clus
     assert len(cluster.jobs()) == before
 
 
+@pytest.mark.slow
 def test_a_whole_node_draws_a_shard_on_each_of_its_devices_and_goes_on_after_a_fault(
     cluster, new_run, assert_same_bytes
 ):
