@@ -118,42 +118,51 @@ def shard_of(job: dict[str, str]) -> tuple[str, str] | None:
     return (found[1], found[2]) if found else None
 
 
-def is_in_mid_work(workflow: Workflow, job: dict[str, str]) -> bool:
-    """Whether the shard that a job draws has some of its images but not all."""
-    shard = shard_of(job)
-    if shard is None:
+def is_in_mid_work(workflow: Workflow, pid: int) -> bool:
+    """Whether the shard that a process draws has some of its images but not all."""
+    try:
+        arguments = Path(f"/proc/{pid}/cmdline").read_text().split("\0")
+    except OSError:  # it ended meanwhile
         return False
-    partial = workflow.results / "images" / shard[0] / ".partial" / shard[1]
+    arm, rows = (arguments[arguments.index(name) + 1] for name in ("--arm", "--rows"))
+    partial = workflow.results / "images" / arm / ".partial" / rows
     return 0 < len({path.name.partition(".")[0] for path in partial.glob("[0-9]*")}) < 10
 
 
-def in_mid_work(cluster: Cluster, workflow: Workflow, jobs_hit: Set[str]) -> dict[str, str] | None:
-    """A running job, not hit before, whose shard is in mid-work."""
+def in_mid_work(workflow: Workflow, jobs_hit: Set[str]) -> str | None:
+    """The number of a job, not hit before, whose shard is in mid-work. Asks the system only: SLURM's answer may take longer than
+    the shard."""
     running = payloads(workflow)
-    for job in cluster.jobs():
-        if job["JobState"] == "RUNNING" and job["JobId"] in running.keys() - jobs_hit and is_in_mid_work(workflow, job):
-            return job
-    return None
+    return next((job for job in running.keys() - jobs_hit if is_in_mid_work(workflow, running[job][0])), None)
 
 
 def wait_for_mid_work(cluster: Cluster, workflow: Workflow, jobs_hit: Set[str]) -> dict[str, str]:
     found = []
-    wait_until(lambda: found.append(in_mid_work(cluster, workflow, jobs_hit)) or found[-1], 120, "a shard in mid-work")
-    return found[-1]
+    wait_until(lambda: found.append(in_mid_work(workflow, jobs_hit)) or found[-1], 300, "a shard in mid-work")
+    return state(cluster, {"JobId": found[-1]})
 
 
 def freeze_in_mid_work(
     cluster: Cluster, workflow: Workflow, jobs_hit: Set[str] = frozenset()
 ) -> tuple[dict[str, str], int]:
     """A job in mid-work and its process, which stands still, so that it cannot end before the fault."""
-    while True:
-        job = wait_for_mid_work(cluster, workflow, jobs_hit)
-        pid, _ = payloads(workflow).get(job["JobId"], (0, {}))
-        if pid:
-            os.kill(pid, signal.SIGSTOP)
-            if is_in_mid_work(workflow, job):
-                return job, pid
+    frozen = []
+
+    def freeze() -> bool:
+        job = in_mid_work(workflow, jobs_hit)
+        pid, _ = payloads(workflow).get(job, (0, {}))
+        if not pid:
+            return False
+        os.kill(pid, signal.SIGSTOP)
+        if is_in_mid_work(workflow, pid):
+            frozen.append((job, pid))
+        else:
             os.kill(pid, signal.SIGCONT)
+        return bool(frozen)
+
+    wait_until(freeze, 300, "a shard in mid-work")
+    ((job, pid),) = frozen
+    return state(cluster, {"JobId": job}), pid
 
 
 def state(cluster: Cluster, job: dict[str, str]) -> dict[str, str]:

@@ -27,7 +27,6 @@ from drive import (
     shard_of,
     state,
     targets,
-    wait_for_mid_work,
 )
 
 GPU_RULES = ("generate_shard", "extract_features", "reference_features", "embed_captions")
@@ -214,9 +213,9 @@ def test_with_accounting_the_account_of_the_profile_pays_and_an_absent_scheduler
     profile.write_text(profile.read_text().replace('account = "" ', f'account = "{throwaway.ACCOUNT}" '))
     archives_ = targets(workflow, arm_name(finished, "base-cfg3"))
     driver = Driver(workflow, "--verbose", *archives_)
-    killed = wait_for_mid_work(cluster, workflow, set())
-    os.kill(payloads(workflow)[killed["JobId"]][0], signal.SIGKILL)
-    cancelled = wait_for_mid_work(cluster, workflow, {killed["JobId"]})
+    killed, pid = freeze_in_mid_work(cluster, workflow)
+    os.kill(pid, signal.SIGKILL)
+    cancelled, _ = freeze_in_mid_work(cluster, workflow, {killed["JobId"]})
     cluster.run("scancel", cancelled["JobId"])
     wait_until(lambda: state(cluster, cancelled)["JobState"] == "CANCELLED", 30, "the job to be cancelled")
     for daemon in ("slurmdbd", "slurmctld"):  # told to end, so that they write down what they know
