@@ -20,9 +20,8 @@ from emudrift.config.reader import parse_config
 from emudrift.data.prompts import Prompt
 from emudrift.errors import InputError
 from emudrift.generation import command
-from emudrift.generation.command import CommandGenerator, check_command
+from emudrift.generation.command import CommandGenerator
 from emudrift.generation.draw_shard import draw_shard
-from emudrift.generation.model_files import hash_files
 from emudrift.generation.registry import check_model, is_unchanged
 from emudrift.generation.shards import Identity, PartialShard
 from emudrift.runtime.jobs import Stopped, stoppable
@@ -282,27 +281,6 @@ def test_a_program_does_not_outlive_a_job_that_is_killed(tmp_path):
 
 
 # -- looking over ----------------------------------------------------------------------------------------------------
-
-
-def test_a_program_that_is_not_there_is_found_before_anything_is_drawn(shard):
-    with pytest.raises(InputError, match="'no-such-program' is not an executable program"):
-        check_command(["no-such-program", "{prompts}", "{output}"], [])
-    with pytest.raises(InputError, match="models: files: no such file or folder"):
-        check_command(["python3"], [shard.folder / "none"])
-    with pytest.raises(
-        InputError, match=r"(?s)status 1 after 0 of 6.*no-such-program: cannot be started: no such file"
-    ):
-        shard.draw(ALL, command=["no-such-program", "{prompts}", "{output}"])
-
-
-def test_a_long_word_is_no_file_and_a_file_that_cannot_be_read_is_named(tmp_path):
-    words = ["bash", "-c", "cd elsewhere; exec python draw.py {prompts} {output} " + "--flag " * 60]
-    assert check_command(words, [], tmp_path)["files"]["command"] == {}
-    (tmp_path / "loop").symlink_to(tmp_path / "loop")
-    with pytest.raises(InputError, match="cannot read .*gone: no such file"):
-        hash_files({"gone": tmp_path / "gone"})
-    with pytest.raises(InputError, match="cannot read .*loop: too many levels"):
-        hash_files({"loop": tmp_path / "loop"})
 
 
 def test_files_of_the_command_and_those_named_decide_whether_it_is_still_the_same(tmp_path):

@@ -1,11 +1,33 @@
 """The command generator: what is refused before a program runs, and a program that does not answer."""
 
 import pytest
-from test_command import Shard
+from test_command import ALL, Shard
 
 from emudrift.errors import InputError
 from emudrift.generation import command
 from emudrift.generation.command import check_command
+from emudrift.generation.model_files import hash_files
+
+
+def test_a_program_that_is_not_there_is_found_before_anything_is_drawn(tmp_path):
+    with pytest.raises(InputError, match="'no-such-program' is not an executable program"):
+        check_command(["no-such-program", "{prompts}", "{output}"], [])
+    with pytest.raises(InputError, match="models: files: no such file or folder"):
+        check_command(["python3"], [tmp_path / "none"])
+    with pytest.raises(
+        InputError, match=r"(?s)status 1 after 0 of 6.*no-such-program: cannot be started: no such file"
+    ):
+        Shard(tmp_path).draw(ALL, command=["no-such-program", "{prompts}", "{output}"])
+
+
+def test_a_long_word_is_no_file_and_a_file_that_cannot_be_read_is_named(tmp_path):
+    words = ["bash", "-c", "cd elsewhere; exec python draw.py {prompts} {output} " + "--flag " * 60]
+    assert check_command(words, [], tmp_path)["files"]["command"] == {}
+    (tmp_path / "loop").symlink_to(tmp_path / "loop")
+    with pytest.raises(InputError, match="cannot read .*gone: no such file"):
+        hash_files({"gone": tmp_path / "gone"})
+    with pytest.raises(InputError, match="cannot read .*loop: too many levels"):
+        hash_files({"loop": tmp_path / "loop"})
 
 
 @pytest.mark.parametrize("word", ["scripts/drawn.py", "./draw.sh", "/opt/draw.R", "models/draw.jl"])
