@@ -379,8 +379,9 @@ def test_worse_photographs_are_farther_from_the_real_ones(coco, new_workflow, tm
         reference={"images": "dataset", "selection": "same"},
     )
     workflow = new_workflow("photographs")
-    workflow.snakemake("--quiet", "rules", config=workflow.write_config(config))
-    table = pd.read_csv(workflow.folder / "results/photographs/fid.csv").set_index(["model", "n"])["fid"]
+    made = "results/photographs/fid.csv"
+    workflow.snakemake(made, "--quiet", "rules", config=workflow.write_config(config))
+    table = pd.read_csv(workflow.folder / made).set_index(["model", "n"])["fid"]
     for n in (40, 79):
         assert abs(table["intact", n]) < 1e-6, "the same images are no distance apart"
         assert 0.01 < table["jpeg", n] < table["blur", n]
