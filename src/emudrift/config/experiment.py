@@ -13,6 +13,7 @@ from emudrift.config.model_settings import ModelSettings
 from emudrift.config.paths import REPOSITORY, ExperimentPaths
 from emudrift.config.reader import load_config
 from emudrift.config.row_range import RowRange
+from emudrift.config.seeing import Understanding
 from emudrift.errors import InputError
 
 Selection = Literal["full", "same"]
@@ -101,6 +102,11 @@ class Experiment:
         """The shards that hold rows 0 to n (default: the largest N). Their ranges do not depend on n."""
         n, size = n or max(self.config.sample_sizes), self.config.shard_size
         return [RowRange(start, start + size) for start in range(0, n, size)]
+
+    @cached_property
+    def understanding(self) -> Understanding:
+        """The tasks of `understanding:`, if any, with the arms that answer them."""
+        return Understanding(self)
 
     # -- extractors and reference ---------------------------------------------------------------------------------
 

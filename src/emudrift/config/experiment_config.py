@@ -14,12 +14,14 @@ from emudrift.config.model_settings import ModelSettings
 from emudrift.config.models import any_model
 from emudrift.config.plugins import Plugins
 from emudrift.config.registry import names_of
+from emudrift.config.understanding import UnderstandingTask, any_task, check_understanding
 
 if TYPE_CHECKING:
     AnyModel: TypeAlias = ModelSettings
     AnyExtractor: TypeAlias = ExtractorSettings
+    AnyTask: TypeAlias = UnderstandingTask
 else:
-    AnyModel, AnyExtractor = any_model(), any_extractor()
+    AnyModel, AnyExtractor, AnyTask = any_model(), any_extractor(), any_task()
 
 # The authors' published recipe (FACTS of BAAI/Emu3-Gen's own inference script).
 SUFFIX = " masterpiece, film grained, best quality."
@@ -184,6 +186,10 @@ class Config(Settings):
         "different images), once for each reference and extractor, on a CPU (docs/statistics.md#the-ladder).",
     )
     reference: Reference = Field(default_factory=lambda: Reference())
+    understanding: list[AnyTask] = Field(
+        [],
+        description="What models are asked about pictures: what fine-tuning bought (docs/understanding.md). Default: nothing.",
+    )
     human_evaluation: HumanEvaluation = Field(default_factory=lambda: HumanEvaluation())
     device: Literal["cuda", "cpu"] = Field("cuda", description="Where images are generated and features are extracted.")
     resources: Resources = Field(default_factory=lambda: Resources())
@@ -246,6 +252,7 @@ class Config(Settings):
             raise ValueError("generation: attention: flash needs device: cuda; on a CPU use attention: sdpa")
         self._check_metrics()
         self._check_margin()
+        check_understanding(self.understanding, {model.name: model.answers for model in self.models})
         needs_images = any(map(self.reads_reference, self.extractors))
         if self.reference.images == "dataset" and self.prompts.images is None and needs_images:
             raise ValueError("reference: images: dataset needs prompts: images, the folder of the dataset's images")

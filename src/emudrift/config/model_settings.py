@@ -7,7 +7,9 @@ how the model is validated and loaded, and what the report says about it.
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from emudrift.config.base import Checkpoint, Name, Settings
+from pydantic import Field
+
+from emudrift.config.base import Checkpoint, Name, Settings, Text
 from emudrift.config.registry import load_function
 
 if TYPE_CHECKING:
@@ -42,6 +44,11 @@ class ModelSettings(Settings):
     loader: ClassVar[str] = ""
 
     name: Name
+    answers: dict[Text, Text] = Field(
+        {},
+        description="Answers of the model that exist already, by variant: {vqa: file.jsonl, vqa-control: file.jsonl}; files of "
+        "this workflow, of lmms-eval or of VLMEvalKit (docs/understanding.md#answers-from-elsewhere). It is then asked nothing.",
+    )
 
     @property
     def kind(self) -> str:
@@ -61,7 +68,7 @@ class ModelSettings(Settings):
             self.shared_settings(experiment)
             | {"width": generation.width, "height": generation.height, "guidance_scale": scale}
             | {"device": experiment.config.device, "plugin": self.plugin}
-            | self.model_dump(mode="json", exclude={"name", "generator"})
+            | self.model_dump(mode="json", exclude={"name", "generator", "answers"})
         )
 
     def shared_settings(self, experiment: "Experiment") -> dict[str, Any]:
@@ -79,6 +86,10 @@ class ModelSettings(Settings):
     def is_fast(self) -> bool:
         """Whether nothing is generated, so that its arms take no time to speak of."""
         return False
+
+    def seeing_settings(self, experiment: "Experiment") -> dict[str, Any] | None:
+        """Everything of the model that can change its answers to questions about pictures; None: it does not see. JSON values."""
+        return None
 
     # -- files ----------------------------------------------------------------------------------------------------
 

@@ -58,6 +58,14 @@ class Emu3Model(ModelSettings):
             del settings["negative_prompt"]  # Without guidance it has no effect.
         return settings
 
+    def seeing_settings(self, experiment: "Experiment") -> dict[str, Any]:
+        generation, checkpoints = experiment.config.generation, self.checkpoints(experiment)
+        return (
+            {"generator": self.kind, "device": experiment.config.device, "adapter": None}
+            | {"dtype": generation.dtype, "attention": generation.attention}
+            | {role: experiment.checkpoint_identity(each) for role, each in checkpoints.items()}
+        )
+
     def visual_tokens(self, settings: dict[str, Any]) -> int:
         return int(settings["width"] * settings["height"] // 64)
 

@@ -16,6 +16,7 @@ from emudrift.config.extractors import EXTRACTORS
 from emudrift.config.models import MODELS
 from emudrift.config.plugins import Plugins, load_plugins
 from emudrift.config.registry import names_of
+from emudrift.config.understanding import TASKS
 from emudrift.errors import InputError
 
 
@@ -87,7 +88,8 @@ def _names(plugins: Plugins) -> tuple[list[str], list[str]]:
 def _describe(fault: Any, where: str, model: type[Config]) -> str:
     # A discriminated union puts its tag into the location: models.0.emu3.name.
     generators, extractors = _names(model.plugins_found)
-    tags, parts = (*generators, *extractors), fault["loc"]
+    tasks = [name for each in TASKS for name in names_of(each, "task")]
+    tags, parts = (*generators, *extractors, *tasks), fault["loc"]
     location = [p for i, p in enumerate(parts) if not (i and isinstance(parts[i - 1], int) and p in tags)]
     key = ": ".join(f"[{part}]" if isinstance(part, int) else str(part) for part in location)
     where = f"{where}: {key}" if key else where
@@ -103,6 +105,8 @@ def _describe(fault: Any, where: str, model: type[Config]) -> str:
         said = "this key is missing" if given is None else f"{given!r} is unknown"
         if location[0] == "extractors":
             return f"{where}: name: {said}; one of {', '.join(extractors)}"
+        if location[0] == "understanding":
+            return f"{where}: task: {said}; one of {', '.join(tasks)}"
         return f"{where}: generator: {said}; one of {', '.join(generators)}"
     if (plain := _plainly(fault)) is not None:
         return f"{where}: {plain}"
@@ -138,7 +142,7 @@ def _keys_at(location: tuple[int | str, ...], model: type[Config]) -> list[str]:
     for part in location:
         if isinstance(part, int):
             continue
-        tagged = [m for m in models for key in ("generator", "name") if part in names_of(m, key)]
+        tagged = [m for m in models for key in ("generator", "name", "task") if part in names_of(m, key)]
         fields = [m.model_fields[part].annotation for m in models if part in m.model_fields]
         models = tagged or [model for annotation in fields for model in _models_in(annotation)]
     return sorted({key for model in models for key in model.model_fields})

@@ -136,7 +136,7 @@ def _default(value: Schema, required: bool) -> str:
     if isinstance(default, dict):
         default = {key: each for key, each in default.items() if each is not None}
         return "`{" + ", ".join(f"{key}: {each}" for key, each in default.items()) + "}`"
-    return f"`{default if isinstance(default, str) else json.dumps(default)}`"
+    return f"`{default if isinstance(default, str) and default.isprintable() else json.dumps(default)}`"
 
 
 def _shortened(default: Any) -> Any:

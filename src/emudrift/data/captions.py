@@ -3,18 +3,17 @@
 import contextlib
 import difflib
 import io
-import json
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from reprlib import repr as short
 from typing import Any
 
 from pycocotools.coco import COCO
 
-from emudrift.data.csv_files import Rows, read_csv, read_text, refuse_repeated
+from emudrift.data.csv_files import Rows, read_csv, refuse_repeated
 from emudrift.data.input_files import inside, read_parquet, refuse_no_file
+from emudrift.data.json_input import integer, list_of_objects, load_json, read_jsonl, text_of, unique, value_of
 from emudrift.errors import InputError
 
 
@@ -34,23 +33,23 @@ class Captioned:
 
 def load_coco(path: Path) -> Iterable[Captioned]:
     """The images of a COCO captions file."""
-    data = _load_json(path)
-    records = _list_of_objects(data, "images", path)
-    annotations = _list_of_objects(data, "annotations", path)
+    data = _load_object(path)
+    records = list_of_objects(data, "images", path)
+    annotations = list_of_objects(data, "annotations", path)
     images: dict[int, Captioned] = {}
     image_ids, annotation_ids = set[int](), set[int]()
     for index, record in enumerate(records):
         where = f"{path}: images[{index}]"
-        image_id = _unique(record, "id", where, image_ids)
-        images[image_id] = _captioned(record, where, image_id, _text(record, "file_name", where))
+        image_id = unique(record, "id", where, image_ids)
+        images[image_id] = _captioned(record, where, image_id, text_of(record, "file_name", where))
     captions = []
     for index, annotation in enumerate(annotations):
         where = f"{path}: annotations[{index}]"
         if "caption" not in annotation:
             raise InputError(f"{where} has no 'caption' (instances_*.json has none): give the file captions_*.json")
-        text = _text(annotation, "caption", where)
-        annotation_id = _unique(annotation, "id", where, annotation_ids)
-        image_id = _integer(annotation, "image_id", where)
+        text = text_of(annotation, "caption", where)
+        annotation_id = unique(annotation, "id", where, annotation_ids)
+        image_id = integer(annotation, "image_id", where)
         if image_id not in images:
             raise InputError(f"{where}: there is no entry in 'images' with its image_id {image_id}")
         captions.append({"id": annotation_id, "image_id": image_id, "caption": text})
@@ -66,21 +65,21 @@ def load_coco(path: Path) -> Iterable[Captioned]:
 
 def load_karpathy(path: Path, splits: Sequence[str]) -> Iterable[Captioned]:
     """The images of Karpathy's dataset_*.json in the given splits, or all images."""
-    records = _list_of_objects(_load_json(path), "images", path)
+    records = list_of_objects(_load_object(path), "images", path)
     id_key = "cocoid" if "cocoid" in records[0] else "imgid"
     images: list[Captioned] = []
     # Ids must be unique in the whole file, not only in the selected splits.
     existing, image_ids, sentence_ids = set[str](), set[int](), set[int]()
     for index, record in enumerate(records):
         where = f"{path}: images[{index}]"
-        file_name = _text(record, "filename", where)
+        file_name = text_of(record, "filename", where)
         if record.get("filepath"):
-            file_name = f"{_text(record, 'filepath', where)}/{file_name}"
-        image = _captioned(record, where, _unique(record, id_key, where, image_ids), file_name)
-        for number, sentence in enumerate(_list_of_objects(record, "sentences", where, may_be_empty=True)):
+            file_name = f"{text_of(record, 'filepath', where)}/{file_name}"
+        image = _captioned(record, where, unique(record, id_key, where, image_ids), file_name)
+        for number, sentence in enumerate(list_of_objects(record, "sentences", where, may_be_empty=True)):
             place = f"{where}.sentences[{number}]"
-            image.captions.append((_unique(sentence, "sentid", place, sentence_ids), _text(sentence, "raw", place)))
-        split = _text(record, "split", where)
+            image.captions.append((unique(sentence, "sentid", place, sentence_ids), text_of(sentence, "raw", place)))
+        split = text_of(record, "split", where)
         existing.add(split)
         if not splits or split in splits:
             images.append(image)
@@ -94,7 +93,7 @@ def load_table(
     path: Path, caption_column: str, image_id_column: str, file_name_column: str, group_column: str | None = None
 ) -> Iterable[Captioned]:
     """The images of a CSV, JSONL or parquet file with one caption per row."""
-    readers = {".csv": read_csv, ".jsonl": _read_jsonl, ".parquet": _read_parquet_rows}
+    readers = {".csv": read_csv, ".jsonl": read_jsonl, ".parquet": _read_parquet_rows}
     if path.suffix.lower() not in readers:
         raise InputError(
             f"{path}: a table of captions must be .csv, .jsonl or .parquet, not {path.suffix or 'without suffix'}"
@@ -113,8 +112,8 @@ def load_table(
         raise InputError(f"{path} has no rows")
     images: dict[str, Captioned] = {}
     for number, (where, record) in enumerate(rows):
-        image_id = _integer(record, image_id_column, where) if image_id_column in columns else number
-        file_name = _text(record, file_name_column, where) if file_name_column in columns else None
+        image_id = integer(record, image_id_column, where) if image_id_column in columns else number
+        file_name = text_of(record, file_name_column, where) if file_name_column in columns else None
         prompt_id = _prompt_id(record, where) if "prompt_id" in columns else None
         image = _captioned(record, where, image_id, file_name, prompt_id)
         if group_column is not None:
@@ -128,7 +127,7 @@ def load_table(
             )
         if known.group != image.group:
             raise InputError(f"{where}: another row with image id {image_id} has a different {group_column}")
-        known.captions.append((number, _text(record, caption_column, where)))
+        known.captions.append((number, text_of(record, caption_column, where)))
     return images.values()
 
 
@@ -141,59 +140,25 @@ def _captioned(
         prompt_id=prompt_id or f"{image_id:012d}",
         image_id=image_id,
         file_name="" if file_name is None else inside(file_name, where),
-        width=_integer(record, "width", where, 2**31 - 1) if record.get("width") else 0,
-        height=_integer(record, "height", where, 2**31 - 1) if record.get("height") else 0,
+        width=integer(record, "width", where, 2**31 - 1) if record.get("width") else 0,
+        height=integer(record, "height", where, 2**31 - 1) if record.get("height") else 0,
     )
 
 
 # --- validation of single values ---
 
 
-def _value(record: dict[str, Any], key: str, where: str) -> Any:
-    if key not in record:
-        raise InputError(f"{where} has no {key!r}; it has {', '.join(map(repr, record)) or 'nothing'}")
-    return record[key]
-
-
-def _integer(record: dict[str, Any], key: str, where: str, maximum: int = 2**63 - 1) -> int:
-    """An integer from 0 to `maximum`, possibly as a string of digits (leading zeros allowed)."""
-    value = _value(record, key, where)
-    if isinstance(value, str) and re.fullmatch(r"\s*[0-9]{1,19}\s*", value):
-        value = int(value)
-    if not isinstance(value, int) or isinstance(value, bool) or not 0 <= value <= maximum:
-        raise InputError(f"{where}: {key!r} is {short(value)}, not a whole number from 0 to {maximum}")
-    return value
-
-
-def _unique(record: dict[str, Any], key: str, where: str, seen: set[int]) -> int:
-    """An integer that is not in `seen`; adds it."""
-    value = _integer(record, key, where)
-    if value in seen:
-        raise InputError(f"{where}: {key!r} is {value}, as in an earlier entry: ids must be unique")
-    seen.add(value)
-    return value
-
-
-def _text(record: dict[str, Any], key: str, where: str) -> str:
-    value = _value(record, key, where)
-    if not isinstance(value, str):
-        raise InputError(f"{where}: {key!r} is {short(value)}, not text")
-    if any("\ud800" <= character <= "\udfff" for character in value):
-        raise InputError(f"{where}: {key!r} contains an unpaired surrogate (half a character), which no file can store")
-    return value
-
-
 def _group(record: dict[str, Any], column: str, where: str) -> str:
-    value = _value(record, column, where)
-    text = str(value) if isinstance(value, int) and not isinstance(value, bool) else _text(record, column, where)
+    value = value_of(record, column, where)
+    text = str(value) if isinstance(value, int) and not isinstance(value, bool) else text_of(record, column, where)
     if not text.strip():
         raise InputError(f"{where}: {column!r} is empty: every prompt needs a group, at least one of its own")
     return text
 
 
 def _prompt_id(record: dict[str, Any], where: str) -> str:
-    value = _value(record, "prompt_id", where)
-    text = str(value) if isinstance(value, int) and not isinstance(value, bool) else _text(record, "prompt_id", where)
+    value = value_of(record, "prompt_id", where)
+    text = str(value) if isinstance(value, int) and not isinstance(value, bool) else text_of(record, "prompt_id", where)
     # No dots, because the key of a WebDataset sample ends at the first one. Names in a tar header have up to 100 characters.
     if not re.fullmatch(r"[A-Za-z0-9_-]{1,80}", text):
         raise InputError(
@@ -205,53 +170,13 @@ def _prompt_id(record: dict[str, Any], where: str) -> str:
 # --- files ---
 
 
-def _parse_json(text: str, where: str) -> Any:
-    try:
-        return json.loads(text)
-    except json.JSONDecodeError as error:
-        cut = error.pos >= len(text.rstrip()) or error.msg.startswith("Unterminated string")
-        hint = " (the text ends too early: is the file truncated?)" if cut else ""
-        raise InputError(
-            f"{where} is not valid JSON: {error.msg} at line {error.lineno} column {error.colno}{hint}"
-        ) from error
-    except (ValueError, RecursionError) as error:  # numbers of thousands of digits; nesting without end
-        raise InputError(f"{where} is not readable JSON: {error}") from error
-
-
-def _load_json(path: Path) -> dict[str, Any]:
-    refuse_no_file(path, "a JSON file with captions is needed")
-    data = _parse_json(read_text(path), str(path))
+def _load_object(path: Path) -> dict[str, Any]:
+    data = load_json(path, "a JSON file with captions is needed")
     if not isinstance(data, dict):
         raise InputError(
             f"{path} contains {type(data).__name__}, not an object with 'images': is it another kind of file?"
         )
     return data
-
-
-def _list_of_objects(
-    record: dict[str, Any], key: str, where: str | Path, *, may_be_empty: bool = False
-) -> list[dict[str, Any]]:
-    value = _value(record, key, str(where))
-    if not isinstance(value, list) or not (value or may_be_empty):
-        found = "empty" if value == [] else f"{type(value).__name__}"
-        raise InputError(f"{where}: {key!r} is {found}, not a non-empty list")
-    for index, entry in enumerate(value):
-        if not isinstance(entry, dict):
-            raise InputError(f"{where}: {key}[{index}] is {short(entry)}, not an object")
-    return value
-
-
-def _read_jsonl(path: Path) -> Rows:
-    rows = []
-    # Not splitlines(), which also splits at U+2028 and similar characters that may occur in a caption.
-    for number, line in enumerate(read_text(path).split("\n"), start=1):
-        if line.strip():
-            where = f"{path}: line {number}"
-            record = _parse_json(line, where)
-            if not isinstance(record, dict):
-                raise InputError(f"{where} contains {type(record).__name__}, not an object")
-            rows.append((where, record))
-    return list(dict.fromkeys(key for _, record in rows for key in record)), rows
 
 
 def _read_parquet_rows(path: Path) -> Rows:

@@ -117,6 +117,51 @@ DIFFERENCE_COLUMNS: dict[str, Any] = {
     **_REFERENCE,
 }
 
+# Of models that see: understanding.csv and understanding_differences.csv. `task` and `variant` by their names in the config,
+# such as vqa and vqa-4shots; value in [0, 1] for vqa_accuracy, and 10 times a cosine for cider, as everywhere.
+UNDERSTANDING_COLUMNS: dict[str, Any] = {
+    "arm": "str",
+    "model": "str",
+    "adapter_scale": "float64",
+    "step": "Int64",
+    "task": "str",
+    "variant": "str",
+    "metric": "str",
+    "n": "int64",
+    "images": "int64",
+    "value": "float64",
+    "low": "float64",
+    "high": "float64",
+    "confidence": "float64",
+    "standard_error": "float64",
+    "method": "str",
+    "note": "str",
+}
+
+UNDERSTANDING_DIFFERENCE_COLUMNS: dict[str, Any] = {
+    "baseline": "str",
+    "model": "str",
+    "baseline_arm": "str",
+    "arm": "str",
+    "task": "str",
+    "variant": "str",
+    "metric": "str",
+    "n": "int64",
+    "images": "int64",
+    "difference": "float64",
+    "low": "float64",
+    "high": "float64",
+    "confidence": "float64",
+    "method": "str",
+    "standard_error": "float64",
+    "p": "float64",
+    "p_adjusted": "float64",
+    "low_simultaneous": "float64",
+    "high_simultaneous": "float64",
+    "finding": "str",
+    "note": "str",
+}
+
 
 # Of what is measured image by image: a tokenizer's quality, and the CLIPScore of an arm.
 QUALITY_COLUMNS: dict[str, Any] = {"prompt_id": "str", "psnr": "float64", "ssim": "float64"}
