@@ -105,7 +105,8 @@ def key_of(wildcards):
 def metric_inputs(wildcards):
     """The features of the arm's images, and what the metric compares them with."""
     metric = experiment.metric(wildcards.metric)
-    inputs = {"features": experiment.feature_files(wildcards.extractor, wildcards.arm, wildcards.n)}
+    shards = experiment.shards(int(wildcards.n))
+    inputs = {"features": experiment.extracted_files(wildcards.extractor, wildcards.arm, shards)}
     if metric.inputs == "captions":
         inputs["captions"] = experiment.caption_files(wildcards.extractor, wildcards.n)
     if metric.inputs == "reference":

@@ -1,17 +1,20 @@
-"""Feature vectors of the generated images, once per shard and extractor.
+"""Feature vectors of the generated images, of several shards in one job where these are small (Experiment.feature_job).
 
 Inputs: manifests (each next to its archive), extractor weights.
-Outputs: results/<name>/features/<extractor>/<arm>/<rows>.npy, with a second name in .kept/ that no rule declares: a job that runs
-again takes it, if images, weights, packages and code are the same.
+Outputs: results/<name>/features/<extractor>/<arm>/extracted/<rows>.json, with the features themselves, <rows>.npy of each shard, two
+folders above. No rule declares these: a job that runs again, or has a shard more, computes only what is not there yet, or was made of other
+images, weights, packages or code.
 """
 
 
 rule extract_features:
     input:
-        manifest=rules.generate_shard.output.manifest,
+        manifests=lambda wildcards: [
+            paths.manifest(wildcards.arm, shard.name) for shard in experiment.shards_in(RowRange.parse(wildcards.rows))
+        ],
         weights=weights_of_extractor,
     output:
-        features=paths.features("{extractor}", "{arm}", "{rows}"),
+        extracted=paths.extracted("{extractor}", "{arm}", "{rows}"),
     log:
         paths.log("extract_features", "{extractor}", "{arm}", "{rows}"),
     benchmark:

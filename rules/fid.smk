@@ -16,7 +16,7 @@ localrules:  # seconds; a job would take longer to be noticed
 
 rule compute_fid:
     input:
-        features=lambda wildcards: experiment.feature_files(wildcards.extractor, wildcards.arm, max(SIZES)),
+        features=lambda wildcards: experiment.extracted_files(wildcards.extractor, wildcards.arm, experiment.shards()),
         # Ready statistics; else the images' features, and with them their statistics, which are there for other programs.
         reference=lambda wildcards: [
             paths.reference_statistics(key_of(wildcards)),

@@ -59,11 +59,7 @@ rule gallery:
     input:
         prompts=rules.extract_prompts.output.prompts,
         manifests=lambda wildcards: row_blocks.manifest_files(experiment, RowRange.parse(wildcards.rows)),
-        features=lambda wildcards: [
-            path
-            for arm in experiment.generated_arms()
-            for path in row_blocks.feature_files(experiment, arm, RowRange.parse(wildcards.rows))
-        ],
+        features=lambda wildcards: row_blocks.extracted_files(experiment, RowRange.parse(wildcards.rows)),
     output:
         index=paths.gallery_index("{rows}"),
         strips=directory(paths.gallery_strips("{rows}")),

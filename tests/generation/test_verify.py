@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from test_existing_samples import Group, archive_of, flipped, manifest_of
+from painters import Group, archive_of, flipped, manifest_of
 
 from emudrift.errors import InputError
 from emudrift.features.feature_files import write_array
@@ -28,6 +28,9 @@ def finished(group):
     for shard in made.shards():
         group.run(made, shard.name)
         write_array(made.paths.features(extractor, arm, shard.name), np.ones((10, 4), np.float32))
+        write_json(made.paths.features_record(extractor, arm, shard.name), {"images": "1"})
+    for path in made.extracted_files(extractor, arm, made.shards()):
+        write_json(path, {"features": {}})
     write_json(made.paths.fid(extractor, "full", arm, "20"), {"fid": 1.5})
     return made
 
@@ -68,11 +71,12 @@ def test_what_is_damaged_is_named_with_the_command_that_mends_it(group, finished
     target = manifest_of(finished, 1).relative_to(group.folder)
     assert said.endswith(f"  snakemake --configfile config.yaml -c 1 -f {target}")
     features = finished.paths.features(*finished.extractor_names, finished.arms()[0].name, "000000-000010")
-    kept = finished.paths.kept_features(*finished.extractor_names, finished.arms()[0].name, "000000-000010")
-    write_array(kept, np.zeros((2, 2), np.float32))
-    flipped(kept, 10)
-    assert f" {features.relative_to(group.folder)} {target}" in damage(finished, verify(finished, 1))
-    kept.unlink()
+    whole_features = features.read_bytes()
+    extracted = f"{features.parent.relative_to(group.folder)}/extracted/000000-005000.json"
+    for fault in (lambda: flipped(features, 10), features.unlink):
+        fault()
+        assert f" {extracted} {target}" in damage(finished, verify(finished, 1))
+    features.write_bytes(whole_features)
     manifest_of(finished, 1).unlink()  # As Snakemake does before it runs a forced job.
     assert group.run(finished, 1) == 4
     assert archive.read_bytes() == whole

@@ -22,7 +22,7 @@ from emudrift.data.image_io import encode_png
 from emudrift.data.prompts import Prompt
 from emudrift.errors import InputError
 from emudrift.report.gallery.grid_rows import side_by_side
-from emudrift.report.gallery.row_blocks import MOST_PROMPTS, blocks, manifest_files, ranking_extractor, shards_of
+from emudrift.report.gallery.row_blocks import MOST_PROMPTS, blocks, manifest_files, ranking_extractor
 from emudrift.report.gallery.section import LOW_FLAG, ONE_COLOUR_FLAG, build_gallery
 from emudrift.report.gallery.strips import (
     THUMBNAIL,
@@ -61,9 +61,9 @@ def test_blocks_are_whole_shards_without_gap_or_overlap(n: int, shard_size: int)
     assert all(a.stop == b.start for a, b in pairwise(found))
     assert min(n, MOST_PROMPTS) <= found[-1].stop < min(n, MOST_PROMPTS) + shard_size
     assert len(found) <= max(11, -(-n // shard_size)) <= 4_000
-    shards = [shard for block in found for shard in shards_of(made, block)]
+    shards = [shard for block in found for shard in made.shards_in(block)]
     assert shards == [shard for shard in made.shards() if shard.start < MOST_PROMPTS]
-    assert len(manifest_files(made, found[0])) == 4 * len(shards_of(made, found[0]))
+    assert len(manifest_files(made, found[0])) == 4 * len(made.shards_in(found[0]))
 
 
 def test_small_shards_share_a_job() -> None:

@@ -102,7 +102,7 @@ def test_every_job_leaves_a_benchmark(finished):
     )
     assert jobs == {
         "extract_prompts": 1, "list_reference_images": 1, "check_model": 2, "check_experiment": 1, "generate_shard": 8,
-        "extract_features": 8, "compute_fid": 4, "collect": 1, "compare": 1, "plot": 1, "gallery": 1, "report": 1,
+        "extract_features": 4, "compute_fid": 4, "collect": 1, "compare": 1, "plot": 1, "gallery": 1, "report": 1,
     }  # fmt: skip
 
 
@@ -134,6 +134,8 @@ def test_adding_a_larger_n_keeps_every_finished_shard(finished):
         set(plan) == {"check_experiment", "generate_shard", "extract_features", "compute_fid", "gallery"} | AFTERWARDS
     )
     assert {Path(path).stem for path in plan["generate_shard"]} == {"000020-000030"}
+    assert {Path(path).name for path in plan["extract_features"]} == {"000000-005000.json"}
+    assert len(plan["extract_features"]) == 4, "one job for each arm, which keeps what is there (test_extract.py)"
     assert {Path(path).stem for path in plan["compute_fid"]} == {"10", "20", "30"}
 
 
@@ -175,7 +177,8 @@ def test_changing_a_guidance_scale_plans_only_its_arms(finished):
     config = finished.write_config(small_config(guidance_scales=[1, 2]), "scale.yaml")
     plan = finished.planned(config=config)
     assert set(plan) == {"generate_shard", "extract_features", "compute_fid", "gallery"} | AFTERWARDS
-    arms = [Path(path).parent.name for rule in ("generate_shard", "extract_features") for path in plan[rule]]
+    arms = [Path(path).parent.name for path in plan["generate_shard"]]
+    arms += [Path(path).parents[1].name for path in plan["extract_features"]]
     assert {arm.rsplit("-", 1)[0] for arm in arms} == {"base-cfg2", "finetuned-cfg2"}
 
 

@@ -1,5 +1,6 @@
 """What an experiment consists of: arms, shards, extractors and the reference, with the fingerprints and paths of each."""
 
+from collections.abc import Iterable
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
@@ -17,6 +18,9 @@ from emudrift.config.seeing import Understanding
 from emudrift.errors import InputError
 
 Selection = Literal["full", "same"]
+
+IMAGES_PER_FEATURE_JOB = 5_000
+"""A job for each shard of 500 images would take longer to start than to finish."""
 
 # The real images that generated ones are compared with, for people.
 SELECTIONS: dict[str, str] = {"full": "all images", "same": "same images"}
@@ -100,8 +104,12 @@ class Experiment:
 
     def shards(self, n: int | None = None) -> list[RowRange]:
         """The shards that hold rows 0 to n (default: the largest N). Their ranges do not depend on n."""
-        n, size = n or max(self.config.sample_sizes), self.config.shard_size
-        return [RowRange(start, start + size) for start in range(0, n, size)]
+        return self.shards_in(RowRange(0, n or max(self.config.sample_sizes)))
+
+    def shards_in(self, rows: RowRange) -> list[RowRange]:
+        """The shards of a range that starts with a shard, in row order; none beyond the largest N."""
+        size, stop = self.config.shard_size, min(rows.stop, max(self.config.sample_sizes))
+        return [RowRange(start, start + size) for start in range(rows.start, stop, size)]
 
     @cached_property
     def understanding(self) -> Understanding:
@@ -223,8 +231,23 @@ class Experiment:
     # -- files of results -----------------------------------------------------------------------------------------
 
     def feature_files(self, extractor: str, arm: str, n: int | str) -> list[Path]:
-        """What extract_features writes for the first n images of an arm."""
+        """The features of the first n images of an arm, which extract_features makes and no rule declares."""
         return [self.paths.features(extractor, arm, shard.name) for shard in self.shards(int(n))]
+
+    def feature_job(self, extractor: str, row: int) -> RowRange:
+        """The rows of the job that extracts the features of a row's image: several whole shards where these are small.
+
+        They do not depend on the largest N. Features of a user's own extractor cannot be found again by what they are made of,
+        so a larger N must not repeat a job: each shard has its own.
+        """
+        size = self.config.shard_size
+        rows = size * (1 if self.extractor(extractor).plugin else max(1, IMAGES_PER_FEATURE_JOB // size))
+        return RowRange(row // rows * rows, row // rows * rows + rows)
+
+    def extracted_files(self, extractor: str, arm: str, shards: Iterable[RowRange]) -> list[Path]:
+        """What extract_features declares for these shards of an arm."""
+        jobs = dict.fromkeys(self.feature_job(extractor, shard.start) for shard in shards)
+        return [self.paths.extracted(extractor, arm, job.name) for job in jobs]
 
     def caption_files(self, extractor: str, n: int | str) -> list[Path]:
         """What embed_captions writes for the first n prompts."""

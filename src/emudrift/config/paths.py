@@ -95,11 +95,16 @@ class ExperimentPaths:
     # -- features and measures ------------------------------------------------------------------------------------
 
     def features(self, extractor: str, arm: str, rows: str) -> Path:
+        """Of a shard. Declared by no rule, so that Snakemake never deletes what is finished."""
         return self.results / "features" / extractor / arm / f"{rows}.npy"
 
-    def kept_features(self, extractor: str, arm: str, rows: str) -> Path:
-        """A second name of the features that no rule declares, with a record (.json) of what they are made of."""
-        return self.results / "features" / extractor / arm / ".kept" / f"{rows}.npy"
+    def features_record(self, extractor: str, arm: str, rows: str) -> Path:
+        """What a shard's features are made of; declared by no rule either."""
+        return self.features(extractor, arm, rows).with_suffix(".json")
+
+    def extracted(self, extractor: str, arm: str, rows: str) -> Path:
+        """What extract_features declares: of all shards of a job."""
+        return self.results / "features" / extractor / arm / "extracted" / f"{rows}.json"
 
     def captions(self, extractor: str, rows: str) -> Path:
         """Embedded captions."""
@@ -301,8 +306,8 @@ class ExperimentPaths:
         extractor, metric = "{extractor}", "{metric}"
         return [
             self.features(extractor, arm, "{rows}"),
-            self.kept_features(extractor, arm, "{rows}"),
-            self.kept_features(extractor, arm, "{rows}").with_suffix(".json"),
+            self.features_record(extractor, arm, "{rows}"),
+            self.extracted(extractor, arm, "{rows}"),
             self.fid(extractor, "{selection}", arm, "{n}"),
             self.kept_fid(extractor, "{selection}", arm, "{n}"),
             self.metric(metric, extractor, arm, "{n}"),

@@ -61,17 +61,17 @@ def load_features(paths: Sequence[Path], n: int | None = None) -> np.ndarray:
     """
     parts: list[np.ndarray] = []
     for path in paths:
-        check_sha256(path)
+        check_sha256(path, _remedy(path))
         try:
             part = np.load(path, mmap_mode="r", allow_pickle=False)
         except (OSError, ValueError, EOFError) as error:
-            raise InputError(f"{path}: cannot read the features ({error}); remove the file and run again") from error
+            raise InputError(f"{path}: cannot read the features ({error}); {_remedy(path)}") from error
         if part.dtype.kind != "f":
-            raise InputError(f"{path}: features of type {part.dtype}, not float32; remove the file and run again")
+            raise InputError(f"{path}: features of type {part.dtype}, not float32; {_remedy(path)}")
         if part.ndim != 2 or (parts and part.shape[1] != parts[0].shape[1]):
             raise InputError(f"{path}: features of shape {part.shape} do not match those of {paths[0]}")
         if path != paths[-1] and len(part) != (rows := _rows_by_name(path, len(part))):
-            raise InputError(f"{path}: has {len(part):,} of its {rows:,} rows; remove the file and run again")
+            raise InputError(f"{path}: has {len(part):,} of its {rows:,} rows; {_remedy(path)}")
         parts.append(part)
     rows = sum(len(part) for part in parts)
     if n is not None and rows < n:
@@ -81,13 +81,20 @@ def load_features(paths: Sequence[Path], n: int | None = None) -> np.ndarray:
     if len(bad):
         start = np.cumsum([0] + [len(part) for part in parts])
         part = int(np.searchsorted(start, bad[0], side="right")) - 1
-        raise InputError(
-            f"{paths[part]}: row {int(bad[0] - start[part])} contains NaN or Inf; remove the file and run again"
-        )
+        raise InputError(f"{paths[part]}: row {int(bad[0] - start[part])} contains NaN or Inf; {_remedy(paths[part])}")
     return features
+
+
+def _remedy(path: Path) -> str:
+    """No rule declares the features of a shard, so that they are missed by nobody."""
+    return "remove it and run again" if _of_shard(path) is None else "snakemake verify says what makes it again"
+
+
+def _of_shard(path: Path) -> re.Match[str] | None:
+    return re.fullmatch(r"(\d{6,})-(\d{6,})", path.stem)
 
 
 def _rows_by_name(path: Path, otherwise: int) -> int:
     """How many rows a file has that is named like a shard; the others, such as the reference's, have any number."""
-    named = re.fullmatch(r"(\d{6,})-(\d{6,})", path.stem)
+    named = _of_shard(path)
     return int(named[2]) - int(named[1]) if named else otherwise

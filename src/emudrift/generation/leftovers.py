@@ -42,6 +42,12 @@ def scan_leftovers(experiment: Experiment) -> list[Leftover]:
     arms, extractors = {arm.name for arm in experiment.arms()}, set(experiment.extractor_names)
     shards, sizes = {shard.name for shard in experiment.shards()}, {str(n) for n in experiment.config.sample_sizes}
     metrics = {metric for metric, _ in experiment.metric_jobs()}
+    extracted = {
+        path
+        for each in extractors
+        for arm in arms
+        for path in experiment.extracted_files(each, arm, experiment.shards())
+    }
     groups: dict[tuple[int, str, str, str], set[Path]] = defaultdict(set)
 
     def add(order: int, arm: str, rows: str, what: str, path: Path) -> None:
@@ -65,7 +71,7 @@ def scan_leftovers(experiment: Experiment) -> list[Leftover]:
             elif names.get("extractor") not in extractors | {None} or names.get("metric") not in metrics | {None}:
                 # features/<extractor>, metrics/<metric>, ...
                 add(3, "/".join(path.relative_to(paths.results).parts[:2]), "", "of an extractor or a metric", path)
-            elif names.get("rows") not in shards | {None}:
+            elif names.get("rows") not in shards | {None} and path not in extracted:
                 where = (
                     (1, names["arm"], names["rows"], SHARD) if "arm" in names else (4, "captions", "", "other shards")
                 )

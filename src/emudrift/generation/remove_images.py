@@ -135,10 +135,12 @@ def _shards_of(experiment: Experiment, name: str) -> set[str]:
 
 
 def _needs(found: dict[str, str], shard: str) -> bool:
-    """Whether a file computed from an arm's images depends on that shard: it is the shard's own, covers its rows, or all."""
+    """Whether a file computed from an arm's images depends on that shard: it is of some of its rows, or of all images."""
+    rows = RowRange.parse(shard)
     if "n" in found:
-        return int(found["n"]) > RowRange.parse(shard).start
-    return found.get("rows", shard) == shard
+        return int(found["n"]) > rows.start
+    others = RowRange.parse(found.get("rows", shard))
+    return others.start < rows.stop and rows.start < others.stop
 
 
 def _remove(paths: Iterable[Path]) -> None:

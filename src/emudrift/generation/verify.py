@@ -7,6 +7,7 @@ from pathlib import Path
 
 from emudrift.config.experiment import Experiment
 from emudrift.config.paths import ExperimentPaths, existing, shortened
+from emudrift.config.row_range import RowRange
 from emudrift.errors import InputError
 from emudrift.generation.archives import read_samples
 from emudrift.generation.leftovers import scan_leftovers
@@ -64,15 +65,30 @@ def _hashed_files(experiment: Experiment) -> Iterator[Read]:
     for key in map(experiment.reference_key, experiment.config.extractors):
         files += [paths.reference_features(key), paths.reference_statistics(key)]
     files += [experiment.reference_list] if experiment.needs_reference_images else []
-    kept = {path: paths.manifest(**names) for path, names in existing(paths.kept_manifest("{arm}", "{rows}"))}
-    features = paths.kept_features("{extractor}", "{arm}", "{rows}")
-    for pattern in (features, features.with_suffix(".json")):
-        kept |= {path: paths.features(**names) for path, names in existing(pattern)}
+    # No rule declares these.
+    made_by = {path: paths.manifest(**names) for path, names in existing(paths.kept_manifest("{arm}", "{rows}"))}
     fids = paths.kept_fid("{extractor}", "{selection}", "{arm}", "{n}")
-    kept |= {path: paths.fid(**names) for path, names in existing(fids)}
+    made_by |= {path: paths.fid(**names) for path, names in existing(fids)}
+    for record, names in existing(paths.features_record("{extractor}", "{arm}", "{rows}")):
+        features = paths.features(**names)
+        files += [] if features.exists() else [features]
+        made_by[record] = made_by[features] = _extracted(experiment, **names)
     for path in files:
-        if path.exists():
-            yield path, kept.get(path, path), lambda path=path: check_sha256(path)  # type: ignore[misc]
+        if path.exists() or path in made_by:
+            yield path, made_by.get(path, path), lambda path=path: _check_file(path)  # type: ignore[misc]
+
+
+def _extracted(experiment: Experiment, extractor: str, arm: str, rows: str) -> Path:
+    """What Snakemake is asked for to have a shard's features made again."""
+    if extractor not in experiment.extractor_names:  # They are left over.
+        return experiment.paths.features(extractor, arm, rows)
+    return experiment.extracted_files(extractor, arm, [RowRange.parse(rows)])[0]
+
+
+def _check_file(path: Path) -> None:
+    if not path.exists():
+        raise InputError(f"{path}: is missing, but its record is there")
+    check_sha256(path)
 
 
 def _check_archive(path: Path) -> None:

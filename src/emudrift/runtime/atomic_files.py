@@ -28,8 +28,11 @@ def checksum_file(path: Path) -> Path:
     return path.with_name(f"{path.name}{CHECKSUM_ENDING}")
 
 
-def check_sha256(path: str | Path) -> None:
+def check_sha256(path: str | Path, remedy: str = "remove it and run again") -> None:
     """Compares a file with the sha256 next to it; passes where there is none (files of version 0.2 and older).
+
+    Args:
+        remedy: what to do about a file that is another one, for the error message.
 
     Raises InputError if the file is not the one that was written, or cannot be read.
     """
@@ -42,9 +45,7 @@ def check_sha256(path: str | Path) -> None:
     except OSError as error:
         raise InputError(f"cannot read {checksum_file(path)}: {(error.strerror or str(error)).lower()}") from error
     if path.exists() and said != _checksum_line(path, path.name):
-        raise InputError(
-            f"{path}: is not what was written, by the sha256 next to it: damaged or edited; remove it and run again"
-        )
+        raise InputError(f"{path}: is not what was written, by the sha256 next to it: damaged or edited; {remedy}")
 
 
 def write_checksum(path: Path) -> None:

@@ -20,11 +20,6 @@ def blocks(experiment: Experiment) -> list[RowRange]:
     return [RowRange(part[0].start, part[-1].stop) for part in parts]
 
 
-def shards_of(experiment: Experiment, block: RowRange) -> list[RowRange]:
-    """The shards of a block, in row order."""
-    return [shard for shard in experiment.shards() if block.start <= shard.start < block.stop]
-
-
 def ranking_extractor(experiment: Experiment) -> str:
     """Full name of the extractor whose features rank prompts by disagreement: the first one used for FID."""
     return next(experiment.extractor_name(each) for each in experiment.config.extractors if each.distance is not None)
@@ -32,14 +27,22 @@ def ranking_extractor(experiment: Experiment) -> str:
 
 def manifest_files(experiment: Experiment, block: RowRange) -> list[Path]:
     """The manifests of all arms' shards that contain a block."""
-    shards = shards_of(experiment, block)
+    shards = experiment.shards_in(block)
     return [experiment.paths.manifest(arm.name, shard.name) for arm in experiment.arms() for shard in shards]
 
 
 def feature_files(experiment: Experiment, arm: Arm, block: RowRange) -> list[Path]:
     """Files with the `ranking_extractor` features of an arm's images in a block, in row order."""
     extractor = ranking_extractor(experiment)
-    return [experiment.paths.features(extractor, arm.name, shard.name) for shard in shards_of(experiment, block)]
+    return [experiment.paths.features(extractor, arm.name, shard.name) for shard in experiment.shards_in(block)]
+
+
+def extracted_files(experiment: Experiment, block: RowRange) -> list[Path]:
+    """What shows that the features of all generated images in a block are there."""
+    extractor, shards = ranking_extractor(experiment), experiment.shards_in(block)
+    return [
+        path for arm in experiment.generated_arms() for path in experiment.extracted_files(extractor, arm.name, shards)
+    ]
 
 
 def clip_score_files(experiment: Experiment) -> dict[str, Path]:

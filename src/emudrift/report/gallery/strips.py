@@ -21,7 +21,7 @@ from emudrift.errors import InputError
 from emudrift.features.feature_files import load_features
 from emudrift.generation.archives import read_archive
 from emudrift.report.gallery.grid_rows import GridRow, side_by_side
-from emudrift.report.gallery.row_blocks import feature_files, ranking_extractor, shards_of
+from emudrift.report.gallery.row_blocks import feature_files, ranking_extractor
 from emudrift.runtime.atomic_files import TEMPORARY_PREFIX, checksum_file, write_bytes_atomically
 from emudrift.runtime.json_files import load_record
 from emudrift.runtime.locks import Lock
@@ -200,7 +200,7 @@ def _rows(experiment: Experiment, prompts: Sequence[Prompt], block: RowRange) ->
 
 
 def _images(experiment: Experiment, arm: Arm, prompts: Sequence[Prompt], block: RowRange) -> Iterator[Image.Image]:
-    for shard in shards_of(experiment, block):
+    for shard in experiment.shards_in(block):
         archive = experiment.paths.archive(arm.name, shard.name)
         wanted = [prompt.prompt_id for prompt in prompts if shard.start <= prompt.row < shard.stop]
         found = 0
