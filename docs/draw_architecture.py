@@ -94,12 +94,20 @@ def rules_of(rooms: list[str]) -> list[Rule]:
 
 
 def imported_rooms(script: Path, rooms: list[str]) -> list[str]:
-    """The rooms that a script imports from, in the order of the data."""
-    tree = ast.parse(script.read_text(encoding="utf-8"))
-    modules = [node.module or "" for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)]
-    modules += [alias.name for node in ast.walk(tree) if isinstance(node, ast.Import) for alias in node.names]
-    used = {module.split(".")[1] for module in modules if module.startswith("emudrift.")}
+    """The rooms that a script, or the module whose function it calls, imports from, in the order of the data."""
+    called = imported_modules(script)
+    modules = [
+        inner for module in called for inner in imported_modules(ROOT / "src" / f"{module.replace('.', '/')}.py")
+    ]
+    used = {module.split(".")[1] for module in called + modules}
     return [room for room in rooms if room in used]
+
+
+def imported_modules(path: Path) -> list[str]:
+    """The package's modules that a file imports."""
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    modules = [node.module or "" for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)]
+    return [module for module in modules if module.count(".") > 1 and module.startswith("emudrift.")]
 
 
 def file_graph() -> tuple[dict[str, list[str]], dict[str, set[str]]]:

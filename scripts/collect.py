@@ -5,9 +5,7 @@ import argparse
 import door
 
 from emudrift.config.experiment import Experiment
-from emudrift.evaluation.fid.comparison import fid_table
-from emudrift.evaluation.fid.record import load_records
-from emudrift.evaluation.tables import write_table
+from emudrift.evaluation.fid_tables import write_fid_table
 
 
 def main() -> None:
@@ -15,9 +13,7 @@ def main() -> None:
 
 
 def collect(arguments: argparse.Namespace) -> None:
-    experiment = Experiment.load(arguments.config)
-    table = fid_table(load_records(experiment.fid_files()), experiment.model_names, experiment.config.note)
-    write_table(table, experiment.paths.fid_table)
+    write_fid_table(Experiment.load(arguments.config))
 
 
 if __name__ == "__main__":

@@ -5,9 +5,7 @@ import argparse
 import door
 
 from emudrift.config.experiment import Experiment
-from emudrift.evaluation.fid.comparison import compare
-from emudrift.evaluation.fid.record import load_records
-from emudrift.evaluation.tables import write_table
+from emudrift.evaluation.fid_tables import write_comparison_table
 
 
 def main() -> None:
@@ -15,10 +13,7 @@ def main() -> None:
 
 
 def write_comparison(arguments: argparse.Namespace) -> None:
-    experiment = Experiment.load(arguments.config)
-    records = [record for record in load_records(experiment.fid_files()) if experiment.model(record.model).generates]
-    table = compare(records, experiment.baseline, experiment.model_names, experiment.config.note, experiment.margins)
-    write_table(table, experiment.paths.comparison_table)
+    write_comparison_table(Experiment.load(arguments.config))
 
 
 if __name__ == "__main__":

@@ -5,8 +5,7 @@ import argparse
 import door
 
 from emudrift.config.experiment import Experiment
-from emudrift.evaluation.fid.fid import fids_of_arm
-from emudrift.runtime.json_files import write_json
+from emudrift.evaluation.fid_files import write_fids
 
 
 def main() -> None:
@@ -18,11 +17,7 @@ def main() -> None:
 
 
 def compute(arguments: argparse.Namespace) -> None:
-    experiment = Experiment.load(arguments.config)
-    selection = experiment.selection(experiment.extractor(arguments.extractor), arguments.selection)
-    for found in fids_of_arm(experiment, arguments.extractor, selection, arguments.arm):
-        path = experiment.paths.fid(arguments.extractor, selection, arguments.arm, str(found.n))
-        write_json(path, found.model_dump(mode="json"))
+    write_fids(Experiment.load(arguments.config), arguments.extractor, arguments.selection, arguments.arm)
 
 
 if __name__ == "__main__":

@@ -1,13 +1,11 @@
 """Extracts the prompt table from the captions of a dataset."""
 
 import argparse
-import logging
 
 import door
 
 from emudrift.config.experiment import Experiment
-from emudrift.data.dataset import check_dataset_images, prompt_table_of
-from emudrift.data.prompt_table import write_prompts
+from emudrift.data.dataset import write_prompt_table
 
 
 def main() -> None:
@@ -15,11 +13,7 @@ def main() -> None:
 
 
 def extract(arguments: argparse.Namespace) -> None:
-    experiment = Experiment.load(arguments.config)
-    table = prompt_table_of(experiment)
-    check_dataset_images(experiment, table)
-    write_prompts(table, experiment.paths.prompts)
-    logging.info("%d prompts written to %s", len(table), experiment.paths.prompts)
+    write_prompt_table(Experiment.load(arguments.config))
 
 
 if __name__ == "__main__":

@@ -6,8 +6,7 @@ import door
 
 from emudrift.config.experiment import Experiment
 from emudrift.config.row_range import RowRange
-from emudrift.data.prompts import load_prompts
-from emudrift.report.gallery.strips import write_block
+from emudrift.report.gallery_and_page import write_gallery_block
 
 
 def main() -> None:
@@ -17,10 +16,7 @@ def main() -> None:
 
 
 def make(arguments: argparse.Namespace) -> None:
-    experiment, block = Experiment.load(arguments.config), RowRange.parse(arguments.rows)
-    paths = experiment.paths
-    index, folder = paths.gallery_index(block.name), paths.gallery_strips(block.name)
-    write_block(experiment, load_prompts(paths.prompts), block, index, folder)
+    write_gallery_block(Experiment.load(arguments.config), RowRange.parse(arguments.rows))
 
 
 if __name__ == "__main__":

@@ -5,10 +5,7 @@ import argparse
 import door
 
 from emudrift.config.experiment import Experiment
-from emudrift.data.image_sources import iterate_images
-from emudrift.data.reference_list import load_image_list
-from emudrift.features.feature_files import write_features
-from emudrift.features.registry import load_extractor
+from emudrift.features.reference import extract_reference_features
 
 
 def main() -> None:
@@ -19,12 +16,7 @@ def main() -> None:
 
 
 def extract(arguments: argparse.Namespace) -> None:
-    experiment = Experiment.load(arguments.config)
-    path = experiment.paths.reference_features(experiment.reference_key(experiment.extractor(arguments.extractor)))
-    members = [image.member for image in load_image_list(experiment.reference_list)]
-    images = iterate_images(experiment.reference_images, members)
-    extractor = load_extractor(experiment, arguments.extractor)
-    write_features(path, images, len(members), extractor, arguments.batch_size, "reference")
+    extract_reference_features(Experiment.load(arguments.config), arguments.extractor, arguments.batch_size)
 
 
 if __name__ == "__main__":

@@ -3,17 +3,9 @@
 import argparse
 
 import door
-import numpy as np
 
 from emudrift.config.experiment import Experiment
-from emudrift.data.image_sources import iterate_images
-from emudrift.data.reference_list import load_image_list
-from emudrift.evaluation.ladder import chosen_rows, ladder
-from emudrift.features.degradations import Degradation
-from emudrift.features.feature_files import compute_features, load_features
-from emudrift.features.registry import load_extractor
-from emudrift.features.statistics import load_reference_root
-from emudrift.runtime.json_files import write_json
+from emudrift.evaluation.measure_ladder import measure_ladder
 
 
 def main() -> None:
@@ -24,22 +16,7 @@ def main() -> None:
 
 
 def measure(arguments: argparse.Namespace) -> None:
-    experiment = Experiment.load(arguments.config)
-    settings = experiment.extractor(arguments.extractor)
-    key = experiment.reference_key(settings)
-    features = load_features([experiment.paths.reference_features(key)])
-    reference = load_reference_root(experiment.paths.reference_statistics(key), settings.dims)
-    rows = chosen_rows(*features.shape)
-    listed = load_image_list(experiment.reference_list)
-    members = [listed[row].member for row in rows]
-    extractor = load_extractor(experiment, arguments.extractor, "cpu")
-
-    def degraded(step: Degradation) -> np.ndarray:
-        images = map(step.apply, iterate_images(experiment.reference_images, members))
-        return compute_features(images, len(members), extractor, arguments.batch_size, step.label)
-
-    found = ladder(features, rows, reference, degraded)
-    write_json(experiment.paths.ladder(key), found.model_dump(mode="json"))
+    measure_ladder(Experiment.load(arguments.config), arguments.extractor, arguments.batch_size)
 
 
 if __name__ == "__main__":

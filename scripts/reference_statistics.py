@@ -5,8 +5,7 @@ import argparse
 import door
 
 from emudrift.config.experiment import Experiment
-from emudrift.features.feature_files import load_features
-from emudrift.features.statistics import load_statistics, statistics, write_statistics
+from emudrift.features.reference import write_reference_statistics
 
 
 def main() -> None:
@@ -16,15 +15,7 @@ def main() -> None:
 
 
 def compute(arguments: argparse.Namespace) -> None:
-    experiment = Experiment.load(arguments.config)
-    extractor = experiment.extractor(arguments.extractor)
-    key, ready = experiment.reference_key(extractor), extractor.ready_statistics
-    if ready is None:
-        found = statistics(load_features([experiment.paths.reference_features(key)]))
-    else:
-        found = load_statistics(experiment.path(ready), extractor.dims)
-    source = experiment.describe_reference(extractor, "full") | {"extractor": extractor.feature_settings(experiment)}
-    write_statistics(experiment.paths.reference_statistics(key), found, source)
+    write_reference_statistics(Experiment.load(arguments.config), arguments.extractor)
 
 
 if __name__ == "__main__":

@@ -5,11 +5,7 @@ import argparse
 import door
 
 from emudrift.config.experiment import Experiment
-from emudrift.report.gallery.row_blocks import blocks
-from emudrift.report.gallery.strips import remove_other_blocks
-from emudrift.report.load_content import load_content
-from emudrift.report.page import build_report
-from emudrift.runtime.atomic_files import write_bytes_atomically
+from emudrift.report.gallery_and_page import write_page
 
 
 def main() -> None:
@@ -17,10 +13,7 @@ def main() -> None:
 
 
 def report(arguments: argparse.Namespace) -> None:
-    experiment = Experiment.load(arguments.config)
-    paths = experiment.paths
-    write_bytes_atomically(paths.page, build_report(experiment, load_content(experiment)).encode())
-    remove_other_blocks(paths.gallery, [block.name for block in blocks(experiment)])
+    write_page(Experiment.load(arguments.config))
 
 
 if __name__ == "__main__":

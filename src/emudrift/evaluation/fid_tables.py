@@ -1,0 +1,19 @@
+"""fid.csv and comparison.csv, from the records of all FIDs."""
+
+from emudrift.config.experiment import Experiment
+from emudrift.evaluation.fid.comparison import compare, fid_table
+from emudrift.evaluation.fid.record import load_records
+from emudrift.evaluation.tables import write_table
+
+
+def write_fid_table(experiment: Experiment) -> None:
+    """All distances in one table. Raises InputError where a record is missing or broken."""
+    table = fid_table(load_records(experiment.fid_files()), experiment.model_names, experiment.config.note)
+    write_table(table, experiment.paths.fid_table)
+
+
+def write_comparison_table(experiment: Experiment) -> None:
+    """Every model against the baseline, paired by prompt. Raises InputError where a record is missing or broken."""
+    records = [record for record in load_records(experiment.fid_files()) if experiment.model(record.model).generates]
+    table = compare(records, experiment.baseline, experiment.model_names, experiment.config.note, experiment.margins)
+    write_table(table, experiment.paths.comparison_table)

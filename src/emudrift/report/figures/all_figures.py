@@ -1,0 +1,27 @@
+"""All figures of an experiment, from its tables."""
+
+from emudrift.config.experiment import Experiment
+from emudrift.data.prompts import load_prompts
+from emudrift.evaluation.ladder import load_ladders
+from emudrift.evaluation.tables import COMPARISON_COLUMNS, FID_COLUMNS, load_table
+from emudrift.report.figures.differences import comparison_figure
+from emudrift.report.figures.fid_curve import fid_curve
+from emudrift.report.figures.image_grid import image_grid
+from emudrift.report.figures.ladder import ladder_figure
+from emudrift.report.gallery.grid_rows import side_by_side
+from emudrift.report.gallery.strips import load_grid_rows
+
+
+def write_figures(experiment: Experiment) -> None:
+    """Draws FID against N, differences, ladder and image grid. Raises InputError where a table or image is missing."""
+    paths = experiment.paths
+    fid, comparison = (
+        load_table(paths.fid_table, FID_COLUMNS),
+        load_table(paths.comparison_table, COMPARISON_COLUMNS),
+    )
+    fid_curve(fid, paths.figure("fid"), floors=experiment.floors)
+    comparison_figure(comparison, paths.figure("difference"))
+    if ladders := load_ladders(experiment):
+        ladder_figure(ladders, comparison, fid, paths.figure("ladder"), floors=experiment.floors)
+    labels = [arm.label for arm in side_by_side(experiment.arms())]
+    image_grid(labels, load_grid_rows(experiment, load_prompts(paths.prompts)), paths.figure("grid"))
