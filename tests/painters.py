@@ -28,6 +28,7 @@ class Painter:
     """Draws noise from the seed, the size of its batch and the padding; counts what it is asked for."""
 
     size = (8, 16)
+    attention: str | None = None
 
     def __init__(self, batching: Batching | None) -> None:
         self.batching = batching or Batching(4, 0)
@@ -39,7 +40,7 @@ class Painter:
         return self.batching.batch_size
 
     def plan(self, captions: Sequence[str], shard_size: int, batch_size: int | None) -> Batching:
-        return Batching(batch_size or 4, max(map(len, captions)))
+        return Batching(batch_size or 4, max(map(len, captions)), self.attention)
 
     def generate(self, prompts: Sequence[Prompt]) -> Iterator[GeneratedImage]:
         for prompt in prompts:

@@ -35,7 +35,7 @@ def with_model(**changes) -> dict:
         ({"models": [{"name": "a"}]}, "models: [0]: generator: this key is missing; one of emu3, folder"),
         ({"prompts": {"captions": "", "images": "x"}}, "prompts: captions: String should have at least 1 character"),
         ({"generation": {"width": 510}}, "generation: width: 510 is not a multiple of 8"),
-        ({"generation": {"attention": "eager"}}, "generation: engine: grid knows attention: sdpa, flash; eager"),
+        ({"generation": {"attention": "eager"}}, "generation: engine: grid knows attention: auto, sdpa, flash; eager"),
         ({"generation": {"height": 0}}, "generation: height"),
         ({"sample_sizes": []}, "sample_sizes: "),
         ({"margin": 0}, "margin: "),

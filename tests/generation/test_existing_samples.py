@@ -5,7 +5,7 @@ import shutil
 
 import pytest
 from conftest import ROOT
-from painters import Group, archive_of, flipped, manifest_of
+from painters import Group, Painter, archive_of, flipped, manifest_of
 
 from emudrift.data.prompts import load_prompts
 from emudrift.errors import InputError
@@ -122,7 +122,26 @@ def test_what_other_weights_made_is_set_aside_and_found_again(group):
 
 def in_16_bit(**changes) -> dict:
     generation = {"width": 64, "height": 64, "dtype": "bfloat16", "suffix": "", "negative_prompt": ""}
-    return {"generation": generation} | changes
+    attention = {"attention": changes.pop("attention")} if "attention" in changes else {}
+    return {"generation": generation | attention} | changes
+
+
+def test_under_auto_images_are_taken_whichever_attention_made_them_and_the_arm_goes_on_with_it(group, monkeypatch):
+    """A config that left attention out had sdpa; now it has auto, whose arm has another name."""
+    first = group.experiment(**in_16_bit(attention="sdpa", device="cuda"))
+    group.run(first)
+    auto = group.experiment(**in_16_bit(name="auto", device="cuda"))
+    assert auto.arms()[0].fingerprint != first.arms()[0].fingerprint
+    monkeypatch.setattr(Painter, "attention", "flash")
+    assert group.run(auto) == 0
+    assert group.run(auto, 1) == 10
+    assert [load_manifest(manifest_of(auto, shard)).attention for shard in (0, 1)] == ["sdpa", "sdpa"]
+    assert group.painters[-1].batching.attention == "sdpa"
+    flash = group.experiment(**in_16_bit(name="flash", attention="flash", device="cuda"))
+    assert group.run(flash) == 10, "images of sdpa are not those of flash"
+    monkeypatch.setattr(Painter, "attention", "sdpa")
+    third = group.experiment(**in_16_bit(name="third", attention="sdpa", device="cuda"))
+    assert [group.run(third, shard) for shard in (0, 1)] == [0, 0], "those that auto made with sdpa are"
 
 
 def test_in_16_bit_images_are_taken_where_batch_and_padding_are_the_same(group):

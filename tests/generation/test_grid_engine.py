@@ -4,11 +4,12 @@ import numpy as np
 import pytest
 import scipy.stats
 import torch
+from test_attention import documented_varlen
 from test_emu3 import ADAPTER, BASE, CAPTIONS, PROMPTS, SETTINGS, new_generator
 
 from emudrift.data.prompts import Prompt
 from emudrift.errors import InputError
-from emudrift.generation.emu3 import cuda_graphs, language_model
+from emudrift.generation.emu3 import attention, cuda_graphs, language_model
 from emudrift.generation.emu3.cuda_graphs import Graphs
 from emudrift.generation.emu3.generator import Emu3Weights
 from emudrift.generation.emu3.grid_engine import GridEngine
@@ -66,23 +67,8 @@ def test_a_cache_that_is_read_in_buckets_as_on_a_gpu_gives_the_same_tokens(bucke
 
 def test_flash_attention_is_told_which_slots_are_filled(monkeypatch):
     """torch's kernel runs on a GPU only; here its documented meaning, written out row by row, takes its place."""
-
-    def varlen(query, key, value, starts_q, starts_k, max_q, max_k, *, window_size, enable_gqa, seqused_k):
-        assert window_size == ((-1, -1) if max_q == 1 else (-1, 0))
-        assert enable_gqa
-        seen = []
-        for row, used in enumerate(seqused_k.tolist()):
-            q = query[starts_q[row] : starts_q[row + 1]]
-            k, v = (each[starts_k[row] : starts_k[row] + used] for each in (key, value))
-            k, v = (each.repeat_interleave(q.shape[1] // k.shape[1], 1) for each in (k, v))
-            scores = torch.einsum("qhd,khd->hqk", q, k) * q.shape[-1] ** -0.5
-            late = torch.arange(used)[None] > torch.arange(used - len(q), used)[:, None]
-            seen.append(torch.einsum("hqk,khd->qhd", scores.masked_fill(late, -torch.inf).softmax(-1), v))
-            assert len(q) <= max_q
-            assert used <= max_k
-        return torch.cat(seen)
-
-    monkeypatch.setattr("torch.nn.attention.varlen.varlen_attn", varlen)
+    monkeypatch.setattr(attention, "varlen", documented_varlen)
+    monkeypatch.setattr("emudrift.generation.emu3.generator.flash_fault", lambda *shape: None)  # It is of 16 bit.
     expected = codes(SEVERAL, engine="grid")
     np.testing.assert_array_equal(codes(SEVERAL, engine="grid", attention="flash"), expected)
 
@@ -92,7 +78,7 @@ def test_flash_attention_is_told_which_slots_are_filled(monkeypatch):
 def test_in_sixteen_bit_a_fixed_batch_and_padding_make_images_independent_of_their_neighbours(scale, dtype):
     generator = new_generator(engine="grid", dtype=dtype, guidance_scale=scale)
     generator.batching = generator.plan([prompt.caption for prompt in SEVERAL], 10, 4)
-    assert generator.batching == Batching(4, len(generator.recipe.positive([LONG])["input_ids"][0]))
+    assert generator.batching == Batching(4, len(generator.recipe.positive([LONG])["input_ids"][0]), "sdpa")
     first = generator.codes(SEVERAL[:4])
     np.testing.assert_array_equal(generator.codes(SEVERAL[1:3]), first[1:3])
     mixed = generator.codes([SEVERAL[3], SEVERAL[5], SEVERAL[0]])
@@ -175,10 +161,8 @@ def test_joined_projections_leave_the_model_as_it_was():
     GridEngine(weights.model, weights.language, new_generator().recipe)
     after = weights.model.state_dict()
     assert all(torch.equal(before[name], after[name]) for name in before)
-    attention = weights.model.model.text_model.layers[0].self_attn
-    storages = {
-        each.weight.untyped_storage().data_ptr() for each in (attention.q_proj, attention.k_proj, attention.v_proj)
-    }
+    first = weights.model.model.text_model.layers[0].self_attn
+    storages = {each.weight.untyped_storage().data_ptr() for each in (first.q_proj, first.k_proj, first.v_proj)}
     assert len(storages) == 1, "the joined weights are a second copy in memory"
 
 
@@ -249,7 +233,7 @@ def test_auto_takes_what_the_device_has_free_and_no_more(monkeypatch):
     monkeypatch.setattr(torch.cuda, "empty_cache", lambda: None)
     monkeypatch.setattr(torch.cuda, "mem_get_info", lambda device: (plan.reserved + 10.5 * plan.per_image, 1e15))
     monkeypatch.setattr(generator.recipe, "longest", lambda captions: 40)
-    assert generator.plan(CAPTIONS, 500, None) == Batching(10, 40)
+    assert generator.plan(CAPTIONS, 500, None) == Batching(10, 40, "sdpa")
 
 
 def test_other_errors_than_memory_are_not_hidden():

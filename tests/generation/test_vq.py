@@ -17,6 +17,7 @@ from emudrift.generation.emu3 import vq
 from emudrift.generation.emu3.check import check_emu3
 from emudrift.generation.emu3.checkpoint import load_emu3
 from emudrift.generation.emu3.generator import Emu3Generator, Emu3Weights
+from emudrift.generation.tokenizer import TokenizerGenerator
 
 
 def test_decoding_the_first_frame_alone_equals_transformers_decode():
@@ -91,7 +92,7 @@ def test_arms_of_one_model_share_one_load_and_another_model_takes_its_place():
 
 
 def test_images_are_decoded_one_at_a_time_without_tf32(monkeypatch):
-    """Neither how many images are decoded together nor a GPU's shortened mantissa may move a pixel."""
+    """Neither how many images are decoded together nor a GPU's shortened mantissa may move a pixel, unless it is asked for."""
     seen = []
 
     def first_frame(model, codes):
@@ -100,5 +101,9 @@ def test_images_are_decoded_one_at_a_time_without_tf32(monkeypatch):
         return torch.zeros(len(codes), 3, 64, 64)
 
     monkeypatch.setattr(vq, "first_frame", first_frame)
-    vq.decode_codes(new_generator().weights.model.model.vqmodel, torch.zeros(3, 8, 8, dtype=torch.long))
+    new_generator().decode(np.zeros((3, 8, 8), np.uint16))
     assert seen == [(1, False, True, False)] * 3
+    new_generator(decoder_tf32=True).decode(np.zeros((1, 8, 8), np.uint16))
+    TokenizerGenerator(SETTINGS | {"decoder_tf32": True}, BASE, BASE).decode(np.zeros((1, 8, 8), np.uint16))
+    TokenizerGenerator(SETTINGS, BASE, BASE).decode(np.zeros((1, 8, 8), np.uint16))
+    assert seen[3:] == [(1, True, True, False)] * 2 + [(1, False, True, False)]

@@ -72,10 +72,11 @@ class Generation(Settings):
     dtype: Literal["float32", "bfloat16", "float16"] = Field(
         "bfloat16", description="Of the model's networks; the VQ stays in float32."
     )
-    attention: Literal["sdpa", "flash", "eager", "flash_attention_2"] = Field(
-        "sdpa",
-        description="engine: grid knows sdpa (everywhere) and flash (torch's own variable-length FlashAttention; GPU, 16 bit); "
-        "engine: reference knows sdpa, eager and flash_attention_2.",
+    attention: Literal["auto", "sdpa", "flash", "eager", "flash_attention_2"] = Field(
+        "auto",
+        description="auto: flash where it agrees with sdpa (engine: grid, GPU, 16 bit), else sdpa; the arm's first shard chooses "
+        "for all. engine: grid knows also sdpa (everywhere) and flash (torch's own variable-length FlashAttention; GPU, 16 "
+        "bit); engine: reference knows sdpa, eager and flash_attention_2.",
     )
     engine: Literal["grid", "reference"] = Field(
         "grid", description="grid: one batched forward per token; reference: transformers' own generate, slow."
@@ -86,6 +87,20 @@ class Generation(Settings):
         {}, description="Another suffix for single guidance scales. The published study did so; it confounds the two."
     )
     negative_prompt: str = Field(NEGATIVE_PROMPT, description="The unconditional half of guidance; carries the header.")
+    decoder_tf32: bool = Field(
+        False,
+        description="Whether the VQ decodes with TF32 on a GPU: faster, and its convolutions keep 10 of float32's 23 bits.",
+    )
+
+    def attention_on(self, device: str) -> str:
+        """The kernel for attention, as an arm's settings state it: auto only where there is a choice."""
+        choice = self.engine == "grid" and self.dtype != "float32" and device == "cuda"
+        return "sdpa" if self.attention == "auto" and not choice else self.attention
+
+    @property
+    def attention_of_transformers(self) -> str:
+        """What transformers' own forward pass uses: auto and flash refer to the grid engine's KV cache."""
+        return "sdpa" if self.attention in ("auto", "flash") else self.attention
 
     def suffix_at(self, guidance_scale: float) -> str:
         """What is appended to captions at a guidance scale."""
@@ -93,10 +108,11 @@ class Generation(Settings):
 
     @model_validator(mode="after")
     def _engine_knows_attention(self) -> "Generation":
-        known = {"grid": ("sdpa", "flash"), "reference": ("sdpa", "eager", "flash_attention_2")}[self.engine]
-        if self.attention not in known:
+        known = {"grid": ("flash",), "reference": ("eager", "flash_attention_2")}[self.engine]
+        if self.attention not in ("auto", "sdpa", *known):
             raise ValueError(
-                f"engine: {self.engine} knows attention: {', '.join(known)}; {self.attention} belongs to the other engine"
+                f"engine: {self.engine} knows attention: auto, sdpa, {', '.join(known)}; {self.attention} belongs to the other "
+                "engine"
             )
         if self.attention == "flash" and self.dtype == "float32":
             raise ValueError("attention: flash needs dtype: bfloat16 or float16; with float32 use attention: sdpa")
@@ -250,6 +266,8 @@ class Config(Settings):
             )
         if self.generation.attention == "flash" and self.device != "cuda":
             raise ValueError("generation: attention: flash needs device: cuda; on a CPU use attention: sdpa")
+        if self.generation.decoder_tf32 and self.device != "cuda":
+            raise ValueError("generation: decoder_tf32: true needs device: cuda; on a CPU leave it out")
         self._check_metrics()
         self._check_margin()
         check_understanding(self.understanding, {model.name: model.answers for model in self.models})

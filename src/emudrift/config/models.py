@@ -50,21 +50,28 @@ class Emu3Model(ModelSettings):
         settings = (
             self.shared_settings(experiment)
             | generation.model_dump(exclude={"suffix_overrides"})
-            | {"adapter": None}
+            | {"attention": generation.attention_on(experiment.config.device), "adapter": None}
             | {role: experiment.checkpoint_identity(each) for role, each in checkpoints.items()}
             | {"guidance_scale": scale, "suffix": generation.suffix_at(scale), "device": experiment.config.device}
         )
         if scale == 1:
             del settings["negative_prompt"]  # Without guidance it has no effect.
+        if not generation.decoder_tf32:
+            del settings["decoder_tf32"]  # Not known to version 0.2, whose images these are.
         return settings
 
     def seeing_settings(self, experiment: "Experiment") -> dict[str, Any]:
         generation, checkpoints = experiment.config.generation, self.checkpoints(experiment)
         return (
             {"generator": self.kind, "device": experiment.config.device, "adapter": None}
-            | {"dtype": generation.dtype, "attention": generation.attention}
+            | {"dtype": generation.dtype, "attention": generation.attention_of_transformers}
             | {role: experiment.checkpoint_identity(each) for role, each in checkpoints.items()}
         )
+
+    def image_settings(self, settings: dict[str, Any]) -> dict[str, Any]:
+        found = super().image_settings(settings)
+        found.pop("attention", None)  # The manifest's is compared, which says what auto chose.
+        return found
 
     def visual_tokens(self, settings: dict[str, Any]) -> int:
         return int(settings["width"] * settings["height"] // 64)
@@ -313,7 +320,8 @@ class TokenizerModel(ModelSettings):
         size = {"width": config.generation.width, "height": config.generation.height}
         vq = {role: experiment.checkpoint_identity(each) for role, each in self.checkpoints(experiment).items()}
         images = experiment.identity(str(config.prompts.images))
-        return {"generator": self.kind, "images": images, "device": config.device} | size | vq
+        tf32 = {"decoder_tf32": True} if config.generation.decoder_tf32 else {}
+        return {"generator": self.kind, "images": images, "device": config.device} | size | tf32 | vq
 
     def check_config(self, config: "Config") -> None:
         others = [each.name for each in config.models if isinstance(each, Emu3Model)]

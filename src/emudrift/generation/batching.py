@@ -2,8 +2,10 @@
 
 import json
 import uuid
-from dataclasses import asdict
+from collections.abc import Mapping
+from dataclasses import asdict, replace
 from pathlib import Path
+from typing import Any
 
 from emudrift.errors import InputError
 from emudrift.generation.interface import Batching
@@ -23,7 +25,8 @@ def fixed_batching(path: Path, wanted: Batching) -> Batching:
         InputError: prompts are now longer than the fixed padding.
     """
     mine = path.with_name(f"{TEMPORARY_PREFIX}{uuid.uuid4().hex}-{path.name}")
-    write_bytes_atomically(mine, json.dumps(asdict(wanted)).encode())
+    fields = {name: value for name, value in asdict(wanted).items() if value is not None}
+    write_bytes_atomically(mine, json.dumps(fields).encode())
     # If several jobs start simultaneously, one of them creates the link and the others find the complete file.
     try:
         hard_link(mine, path)
@@ -40,9 +43,17 @@ def fixed_batching(path: Path, wanted: Batching) -> Batching:
         )
     if chosen.batch_size != wanted.batch_size:
         logger.info("batch size %d, as fixed for this arm in %s, not %d", chosen.batch_size, path, wanted.batch_size)
+    if None not in (chosen.attention, wanted.attention) and chosen.attention != wanted.attention:
+        logger.info("attention %s, as fixed for this arm in %s, not %s", chosen.attention, path, wanted.attention)
     return chosen
 
 
 def chosen_batching(path: Path) -> Batching:
     """The batching that `fixed_batching` stored. Raises InputError if the file is missing or damaged."""
     return load_record(path, Batching, "remove it together with the arm's images")
+
+
+def with_attention(batching: Batching, settings: Mapping[str, Any]) -> Batching:
+    """The batching of an arm with the attention that its settings state, where version 0.2 fixed it without."""
+    stated = settings.get("attention")
+    return batching if batching.attention is not None else replace(batching, attention=stated)

@@ -12,7 +12,7 @@ from emudrift.config.paths import ExperimentPaths, existing
 from emudrift.data.prompts import Prompt
 from emudrift.errors import InputError
 from emudrift.generation.archives import intact_samples
-from emudrift.generation.batching import chosen_batching
+from emudrift.generation.batching import chosen_batching, with_attention
 from emudrift.generation.interface import Batching
 from emudrift.generation.manifest import Manifest, Taken, load_manifest
 from emudrift.generation.shards import Identity, PartialShard
@@ -36,6 +36,12 @@ class Source:
     @property
     def identity(self) -> Identity:
         return Identity(self.manifest.fingerprint, self.manifest.model_digest)
+
+    @property
+    def batching(self) -> Batching | None:
+        """The batching that its arm has fixed, if any."""
+        path = self.folder / "batch.json"
+        return with_attention(chosen_batching(path), self.manifest.settings) if path.exists() else None
 
 
 def scan_sources(experiment: Experiment, arm: Arm, digest: str) -> Iterator[Source]:
@@ -63,15 +69,19 @@ def scan_sources(experiment: Experiment, arm: Arm, digest: str) -> Iterator[Sour
                 logger.warning("%s", error)
                 continue
             # All manifests of a folder have the same settings: its name ends in their fingerprint.
-            matching[folder] = model.image_settings(manifest.settings) == wanted
+            attention = arm.settings.get("attention")
+            matching[folder] = model.image_settings(manifest.settings) == wanted and attention in (
+                "auto",
+                manifest.attention_used,
+            )
             if matching[folder] and manifest.model_digest == digest:
                 yield Source(path.with_suffix(".tar"), folder, manifest)
 
 
 def batchings_of(sources: Sequence[Source]) -> list[Batching]:
     """The batchings that the arms of the sources have fixed."""
-    found = {source.folder: source.folder / "batch.json" for source in sources}
-    return [chosen_batching(path) for path in found.values() if path.exists()]
+    arms = {source.folder: source for source in sources}.values()
+    return [source.batching for source in arms if source.batching is not None]
 
 
 def take_samples(
@@ -132,10 +142,7 @@ def _take(
 
 def _same_batching(source: Source, batching: Batching) -> bool:
     """Whether all samples of an archive were generated with that batching, and none in a smaller batch for want of memory."""
-    path = source.folder / "batch.json"
-    if not path.exists() or chosen_batching(path) != batching:
-        return False
-    return set(source.manifest.drawn_together) <= {batching.batch_size}
+    return source.batching == batching and set(source.manifest.drawn_together) <= {batching.batch_size}
 
 
 def set_aside(

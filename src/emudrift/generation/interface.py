@@ -52,15 +52,17 @@ class Generator(Protocol):
 
 @pydantic.dataclasses.dataclass(frozen=True, config=ConfigDict(extra="forbid"))
 class Batching:
-    """How prompts are batched. In 16 bit both numbers affect rounding and thereby tokens, so they are fixed per arm.
+    """How prompts are batched and attended to. In 16 bit all of it affects rounding and thereby tokens, so it is fixed per arm.
 
     Attributes:
         batch_size: images per batch.
         prompt_length: tokens that every prompt is padded to.
+        attention: kernel for attention; None for models without a choice, and where version 0.2 fixed the batching.
     """
 
     batch_size: int = Field(ge=1)
     prompt_length: int = Field(ge=0)
+    attention: str | None = None
 
 
 @runtime_checkable

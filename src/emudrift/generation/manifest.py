@@ -32,6 +32,7 @@ class Manifest(BaseModel):
         vq: digest of the VQ that decoded the tokens; None without tokens.
         batch_size: batch size fixed for the arm if it can affect pixels, else None.
         drawn_together: number of images by effective batch size, where it can affect pixels.
+        attention: kernel for attention fixed for the arm if it can affect pixels; None also in manifests of version 0.2.
         flagged: prompt_ids of images that were replaced by a safety checker.
         images_per_hour: 0 if no attempt generated an image.
         sha256: of each image, by prompt_id.
@@ -52,6 +53,7 @@ class Manifest(BaseModel):
     vq: str | None
     batch_size: int | None
     drawn_together: dict[int, int]
+    attention: str | None = None
     flagged: list[str] = []
     images_per_hour: float
     attempts: list[Attempt]
@@ -64,6 +66,12 @@ class Manifest(BaseModel):
         """The devices on which images were generated."""
         own = [attempt.device for attempt in self.attempts if attempt.images and attempt.device]
         return own + [device for each in self.taken for device in each.devices if device not in own]
+
+    @property
+    def attention_used(self) -> str | None:
+        """The kernel for attention that the images were generated with, if the model has a choice."""
+        stated: str | None = self.settings.get("attention")
+        return self.attention or stated
 
     @property
     def forced(self) -> int:

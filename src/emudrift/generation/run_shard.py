@@ -13,7 +13,7 @@ from emudrift.data.prompts import Prompt, load_prompts
 from emudrift.errors import InputError
 from emudrift.generation.archives import check_archive, remove_leftovers, write_archive
 from emudrift.generation.attempts import History, Recording, images_per_hour
-from emudrift.generation.batching import chosen_batching, fixed_batching
+from emudrift.generation.batching import chosen_batching, fixed_batching, with_attention
 from emudrift.generation.draw_shard import draw_shard
 from emudrift.generation.existing_samples import (
     Source,
@@ -143,7 +143,8 @@ class ShardRun:
                 set_aside(self.experiment.paths, self.arm.name, self.shard.name, self.prompts, self.identity)
             packed = write_archive(self.archive, self.prompts, partial)
             return {
-                "batch_size": chosen_batching(self.batching).batch_size if self.fixes_batch else None,
+                "batch_size": self._fixed().batch_size if self.fixes_batch else None,
+                "attention": self._fixed().attention if self.fixes_batch else None,
                 "drawn_together": dict(batch_sizes),
                 "flagged": packed.flagged,
                 "sha256": packed.sha256,
@@ -160,7 +161,7 @@ class ShardRun:
             _ = self.generator  # Fixes the batching.
         if self.fixes_batch and not self.batching.exists():
             return []
-        batching = chosen_batching(self.batching) if self.fixes_batch else None
+        batching = self._fixed() if self.fixes_batch else None
         take_intact(self.archive, self.prompts, partial, self._own_batch_size())
         return take_samples(others, self.prompts, partial, batching)
 
@@ -169,7 +170,11 @@ class ShardRun:
         if not self.fixes_batch:
             return None
         found = load_manifest(self.kept).drawn_together if self.kept.exists() else {}
-        return min(found, default=chosen_batching(self.batching).batch_size)
+        return min(found, default=self._fixed().batch_size)
+
+    def _fixed(self) -> Batching:
+        """The arm's batching, where it can change a pixel."""
+        return with_attention(chosen_batching(self.batching), self.arm.settings)
 
     @cached_property
     def sources(self) -> list[Source]:
@@ -192,11 +197,16 @@ class ShardRun:
         return generator
 
     def _as_existing(self, planned: Batching) -> Batching:
-        """Where the batch size is open, that of existing images with the same padding, so that they can be taken."""
-        if self.batch_size is not None or self.batching.exists():
+        """Where batch size or attention are open, those of existing images with the same padding, so that they can be taken."""
+        if self.batching.exists():
             return planned
-        same = [each for each in batchings_of(self.sources) if each.prompt_length == planned.prompt_length]
-        return same[0] if same else planned
+        for each in batchings_of(
+            self.sources
+        ):  # With an attention that this arm's settings allow; sdpa runs everywhere.
+            possible = each.attention in (None, "sdpa", planned.attention)
+            if each.prompt_length == planned.prompt_length and self.batch_size in (None, each.batch_size) and possible:
+                return each
+        return planned
 
     def _manifest(self, packed: dict[str, Any], history: History) -> Manifest:
         attempts = history.attempts()

@@ -40,7 +40,7 @@ class TokenizerGenerator:
     def __init__(self, settings: dict[str, Any], checkpoint: Path, images: Path) -> None:
         self.size: tuple[int, int] = (settings["width"], settings["height"])
         self.vq = load_vq(checkpoint).to(torch_device(settings["device"])).eval()
-        self.images = images
+        self.images, self.tf32 = images, settings.get("decoder_tf32", False)
         self.members = None if images.is_dir() else scan_reference_images(images)
         self.batching, self.effective_batch_size = Batching(BATCH, 0), BATCH
 
@@ -62,7 +62,7 @@ class TokenizerGenerator:
     def decode(self, codes: np.ndarray) -> np.ndarray:
         """Decodes codes (batch, h, w) to images (batch, height, width, 3) uint8."""
         try:
-            return vq.decode_codes(self.vq, torch.from_numpy(codes.astype(np.int64))).numpy()
+            return vq.decode_codes(self.vq, torch.from_numpy(codes.astype(np.int64)), self.tf32).numpy()
         except torch.OutOfMemoryError as error:
             raise InputError("not enough device memory to decode one image of this size") from error
 

@@ -15,6 +15,7 @@ from emudrift.config.models import Emu3Model
 from emudrift.data.prompts import Prompt
 from emudrift.errors import InputError
 from emudrift.generation.emu3 import vq
+from emudrift.generation.emu3.attention import flash_fault
 from emudrift.generation.emu3.checkpoint import load_emu3
 from emudrift.generation.emu3.generate_engine import ReferenceEngine
 from emudrift.generation.emu3.grid_engine import GridEngine
@@ -48,9 +49,8 @@ class Emu3Weights:
     ) -> None:
         self.key = self.key_of(settings, checkpoint, adapter, vq_checkpoint)
         self.checkpoint, self.device = checkpoint, torch_device(settings["device"])
-        # "flash" refers to the grid engine's own KV cache; transformers' model itself is loaded with sdpa.
-        self.attention = settings["attention"]
-        loaded_with = "sdpa" if self.attention == "flash" else self.attention
+        # auto and flash refer to the grid engine's own KV cache; transformers' model itself is loaded with sdpa.
+        loaded_with = "sdpa" if settings["attention"] in ("auto", "flash") else settings["attention"]
         dtype = getattr(torch, settings["dtype"])
         self.model = load_emu3(checkpoint, adapter, dtype, loaded_with, self.device, vq_checkpoint)
 
@@ -61,7 +61,15 @@ class Emu3Weights:
 
     @cached_property
     def language(self) -> LanguageModel:
-        return LanguageModel(self.model.model.text_model, self.attention)
+        return LanguageModel(self.model.model.text_model)
+
+    @cached_property
+    def flash_fault(self) -> str | None:
+        """Why flash attention cannot be used with this model on this device; None if it can."""
+        of = self.language
+        fault = flash_fault(of.heads, of.kv_heads, of.head_dim, of.dtype, of.device)
+        logger.info("flash attention: %s", "agrees with sdpa, and is used" if fault is None else f"not used, {fault}")
+        return fault
 
 
 class Emu3Generator:
@@ -69,10 +77,10 @@ class Emu3Generator:
 
     Args:
         settings: of the arm (`Arm.settings`).
-        batching: batch size and padding; see `plan`. Default: `BATCH_ON_CPU` without padding.
+        batching: batch size, padding and attention; see `plan`. Default: `BATCH_ON_CPU` without padding.
 
     Attributes:
-        batching: as above; may be set until the first image is generated.
+        batching: as above; may be set until the first image is generated. Raises InputError for an attention that cannot be used.
         effective_batch_size: actual batch size; smaller than in `batching` after running out of memory.
     """
 
@@ -86,7 +94,7 @@ class Emu3Generator:
             self.engine = GridEngine(weights.model, weights.language, self.recipe)
         else:
             self.engine = ReferenceEngine(weights.model, self.recipe)
-        self.batching = batching or Batching(BATCH_ON_CPU, 0)
+        self.batching = batching or Batching(BATCH_ON_CPU, 0, self._attention())
 
     @property
     def batching(self) -> Batching:
@@ -97,6 +105,25 @@ class Emu3Generator:
         self._batching, self.effective_batch_size = batching, batching.batch_size
         if isinstance(self.engine, GridEngine):
             self.engine.prompt_length = batching.prompt_length
+            if batching.attention is not None:
+                self.engine.language = self.weights.language.using(self._usable(batching.attention))
+
+    def _attention(self) -> str | None:
+        """The kernel that the settings ask for, or the fastest that works; None for the reference engine, which loads its own."""
+        if not isinstance(self.engine, GridEngine):
+            return None
+        stated: str = self.settings["attention"]
+        if stated != "auto":
+            return self._usable(stated)
+        return "flash" if self.weights.flash_fault is None else "sdpa"
+
+    def _usable(self, attention: str) -> str:
+        if attention == "flash" and (fault := self.weights.flash_fault) is not None:
+            raise InputError(
+                f"attention: flash, which this arm's images are generated with, cannot be used on {self.device()}: {fault}; use "
+                "another GPU, or set generation: attention: sdpa, which generates other images"
+            )
+        return attention
 
     @property
     def fills(self) -> bool:
@@ -104,7 +131,7 @@ class Emu3Generator:
         return self.settings["dtype"] != "float32" or self.weights.device.type == "cuda"
 
     def plan(self, captions: Sequence[str], shard_size: int, batch_size: int | None) -> Batching:
-        """Chooses the batch size and the padding.
+        """Chooses the batch size, the padding and the attention.
 
         Args:
             captions: of the whole prompt table; the longest of them, or the negative prompt, determines the padding.
@@ -118,7 +145,7 @@ class Emu3Generator:
         check_positions(*self.size, self.weights.model.config.text_config.max_position_embeddings, length)
         if batch_size is None:
             batch_size = self._largest_batch(length, shard_size)
-        return Batching(batch_size, length)
+        return Batching(batch_size, length, self._attention())
 
     def _largest_batch(self, prompt_length: int, shard_size: int) -> int:
         if self.weights.device.type != "cuda":
@@ -200,9 +227,8 @@ class Emu3Generator:
         Raises:
             InputError: there is not enough memory, even after freeing the language model's cache.
         """
-        decoder, tokens = self.weights.model.model.vqmodel, torch.from_numpy(codes.astype(np.int64))
         try:
-            return vq.decode_codes(decoder, tokens).numpy()
+            return self._pixels(codes)
         except RuntimeError as error:
             if not is_out_of_memory(error):
                 raise
@@ -210,7 +236,7 @@ class Emu3Generator:
         if isinstance(self.engine, GridEngine):
             self.engine.release()
         try:
-            return vq.decode_codes(decoder, tokens).numpy()
+            return self._pixels(codes)
         except RuntimeError as error:
             if not is_out_of_memory(error):
                 raise
@@ -218,6 +244,10 @@ class Emu3Generator:
                 f"not enough device memory to decode one image of {self.size[0]} x {self.size[1]}; use a larger device, or "
                 "check that nothing else runs on it (nvidia-smi)"
             ) from error
+
+    def _pixels(self, codes: np.ndarray) -> np.ndarray:
+        tokens, tf32 = torch.from_numpy(codes.astype(np.int64)), self.settings.get("decoder_tf32", False)
+        return vq.decode_codes(self.weights.model.model.vqmodel, tokens, tf32).numpy()
 
     def device(self) -> str:
         device = self.weights.device

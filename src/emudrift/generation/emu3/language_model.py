@@ -4,6 +4,7 @@ Every row of the cache is filled from position 0 on, whatever the length of its 
 and the generated tokens, and one length per row describes the state of the cache.
 """
 
+import copy
 from collections.abc import Callable
 
 import emudrift.runtime.torchvision_fix  # noqa: F401  (before transformers)
@@ -16,6 +17,7 @@ from torch.utils.mkldnn import to_mkldnn
 from transformers import Emu3TextModel
 from transformers.models.emu3.modeling_emu3 import Emu3DecoderLayer, Emu3RMSNorm
 
+from emudrift.generation.emu3.attention import KERNELS
 from emudrift.generation.emu3.memory import PREFILL_ROWS, ModelShape
 
 Attend = Callable[[Tensor, Tensor, Tensor], Tensor]
@@ -29,8 +31,7 @@ class LanguageModel:
     CPU), and the model itself remains usable.
 
     Args:
-        attention: kernel for attention over the cache. `sdpa`: torch's scaled_dot_product_attention, with unfilled positions
-            masked; `flash`: torch's variable-length FlashAttention, which takes the lengths as input (GPU, 16 bit).
+        attention: kernel for attention over the cache, `sdpa` or `flash` (see `attention`).
     """
 
     def __init__(self, text: Emu3TextModel, attention: str = "sdpa") -> None:
@@ -41,6 +42,12 @@ class LanguageModel:
         self.kv_heads = text.config.num_key_value_heads
         self.heads = text.config.num_attention_heads
         self.device, self.dtype = weight.device, weight.dtype
+
+    def using(self, attention: str) -> "LanguageModel":
+        """The same weights with another kernel for attention."""
+        other = copy.copy(self)
+        other.attention = attention
+        return other
 
     def shape(self, n_visual: int) -> ModelShape:
         """What decides the memory that generation needs."""
@@ -105,7 +112,7 @@ class LanguageModel:
         rows, n = tokens.shape
         positions = cache_lengths[:, None] + torch.arange(n, device=self.device)
         row = torch.arange(rows, device=self.device)[:, None]
-        attend_cached = self._flash(positions, n) if self.attention == "flash" else self._sdpa(positions, kv_length)
+        attend_cached = KERNELS[self.attention](positions, kv_length, self.heads // self.kv_heads, self.dtype)
 
         def attend(query: Tensor, new: Tensor, layer_cache: Tensor) -> Tensor:
             layer_cache[:, row, positions] = new
@@ -128,58 +135,6 @@ class LanguageModel:
             gate, up = layer.gate_up(self._norm(hidden, layer.mlp_norm)).chunk(2, dim=-1)
             hidden = hidden + layer.down(layer.activation(gate) * up)
         return hidden
-
-    def _sdpa(self, positions: Tensor, kv_length: int) -> Callable[[Tensor, Tensor], Tensor]:
-        """Masked attention over the first `kv_length` positions.
-
-        Query heads that share keys are stacked along the query axis, so that keys are not repeated whichever kernel torch picks.
-        """
-        rows, n = positions.shape
-        groups = self.heads // self.kv_heads
-        visible = torch.arange(kv_length, device=self.device) <= positions[:, :, None]
-        mask = torch.zeros(visible.shape, dtype=self.dtype, device=self.device).masked_fill_(~visible, -torch.inf)
-        mask = mask[:, None, :, None].expand(rows, 1, n, groups, kv_length).reshape(rows, 1, n * groups, kv_length)
-
-        def attend(query: Tensor, layer_cache: Tensor) -> Tensor:
-            keys, values = layer_cache[:, :, :kv_length].transpose(2, 3)
-            query = (
-                query.view(rows, n, self.kv_heads, groups, -1)
-                .transpose(1, 2)
-                .reshape(rows, self.kv_heads, n * groups, -1)
-            )
-            attended = scaled_dot_product_attention(query, keys, values, attn_mask=mask)
-            return attended.view(rows, self.kv_heads, n, groups, -1).transpose(1, 2)
-
-        return attend
-
-    def _flash(self, positions: Tensor, n: int) -> Callable[[Tensor, Tensor], Tensor]:
-        """Attention over the filled positions of each row, by torch.nn.attention.varlen."""
-        from torch.nn.attention.varlen import varlen_attn
-
-        rows = len(positions)
-        starts = torch.arange(rows + 1, device=self.device, dtype=torch.int32)
-        used = (positions[:, -1] + 1).to(torch.int32)
-
-        def attend(query: Tensor, layer_cache: Tensor) -> Tensor:
-            capacity = layer_cache.shape[2]
-            keys, values = layer_cache.flatten(1, 2)
-            attended = varlen_attn(
-                query.flatten(0, 1),
-                keys,
-                values,
-                starts * n,
-                starts * capacity,
-                n,
-                capacity,
-                # Causal, aligned at the end. For n == 1 that is no restriction, and omitting it lets the kernel pack query heads.
-                window_size=(-1, -1) if n == 1 else (-1, 0),
-                enable_gqa=self.heads != self.kv_heads,
-                seqused_k=used,
-            )
-            assert isinstance(attended, Tensor)  # varlen_attn returns a tuple only on request.
-            return attended
-
-        return attend
 
     def _rotation(self, positions: Tensor) -> tuple[Tensor, Tensor]:
         """Cosines and signed sines (rows, n, 1, head_dim) of rotary position embeddings (Su et al. 2021)."""

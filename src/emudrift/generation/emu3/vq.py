@@ -12,7 +12,7 @@ from transformers import Emu3VQVAE
 
 
 @torch.inference_mode()
-def decode_codes(vq: Emu3VQVAE, codes: Tensor) -> Tensor:
+def decode_codes(vq: Emu3VQVAE, codes: Tensor, tf32: bool = False) -> Tensor:
     """Decodes visual tokens to images.
 
     Pixels are rounded to the nearest of 256 values (transformers' postprocess truncates).
@@ -20,13 +20,13 @@ def decode_codes(vq: Emu3VQVAE, codes: Tensor) -> Tensor:
     Args:
         vq: `Emu3VQVAE` in float32.
         codes: (batch, h, w) integers.
+        tf32: whether convolutions on a GPU may use TF32, torch's default, which keeps 10 of float32's 23 mantissa bits.
 
     Returns:
         (batch, height, width, 3) uint8, on the CPU.
     """
     images = []
-    # TF32, torch's default for convolutions on a GPU, would keep only 10 of float32's 23 mantissa bits.
-    with torch.backends.cudnn.flags(enabled=True, benchmark=False, deterministic=True, allow_tf32=False):
+    with torch.backends.cudnn.flags(enabled=True, benchmark=False, deterministic=True, allow_tf32=tf32):
         for code in codes.to(vq.device).long():
             pixels = first_frame(vq, code[None])
             # Emu3's image processor normalises with mean 0.5 and standard deviation 0.5: [0, 255] is [-1, 1].

@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -32,7 +33,7 @@ def run_tables(
         _models_table(experiment, shards),
         _arms_table(arms, shards),
         _attempts_table(arms, shards),
-        *_settings_tables(arms),
+        *_settings_tables([_as_generated(arm, shards[arm.name]) for arm in arms]),
         _extractors_table(experiment, fid),
         _versions_table([manifest for arm in arms for manifest in shards[arm.name]]),
     ]
@@ -202,6 +203,13 @@ def other_vqs(experiment: Experiment, shards: dict[str, list[Manifest]]) -> list
     }
     ours = found.get(experiment.baseline, set())
     return [model for model, vqs in found.items() if ours and vqs - ours]
+
+
+def _as_generated(arm: Arm, manifests: Sequence[Manifest]) -> Arm:
+    """The arm with the attention that auto chose."""
+    if arm.settings.get("attention") != "auto" or not manifests:
+        return arm
+    return replace(arm, settings=arm.settings | {"attention": f"auto: {_values(m.attention_used for m in manifests)}"})
 
 
 def _settings_tables(arms: Sequence[Arm]) -> list[Table]:
