@@ -37,7 +37,7 @@ INCEPTION = {
 MODELS_IN = [
     (experiment.checkpoint_folders(model)[role], checkpoint, model)
     for model in experiment.config.models
-    for role, checkpoint in model.checkpoints(experiment).items()
+    for role, checkpoint in model.checkpoints_by_role(experiment).items()
     if checkpoint.hub is not None
 ]
 HUB = {folder: checkpoint for folder, checkpoint, _ in MODELS_IN} | {

@@ -16,10 +16,12 @@ from peft import (
     LoHaConfig,
     LoraConfig,
     PeftConfig,
+    PeftModel,
     PromptTuningConfig,
     TrainableTokensConfig,
     get_peft_model,
 )
+from peft.helpers import rescale_adapter_scale
 from safetensors.torch import load_file, save_file
 from transformers import Emu3Config, Emu3ForConditionalGeneration
 
@@ -91,6 +93,64 @@ def assert_equals_live(live: torch.Tensor, folder: Path) -> None:
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_merged_adapter_equals_live_peft(base, tmp_path, kind):
     assert_equals_live(new_adapter(base, KINDS[kind](), tmp_path), tmp_path)
+
+
+LINEAR = [
+    "LoRA",
+    "rsLoRA",
+    "LoRA with patterns",
+    "LoRA of the output layer",
+    "LoRA of both, by a regular expression",
+]
+
+
+@pytest.mark.parametrize("kind", LINEAR)
+def test_an_adapter_at_half_strength_equals_live_peft_rescaled(base, tmp_path, kind):
+    full = new_adapter(base, KINDS[kind](), tmp_path)
+    live = PeftModel.from_pretrained(copy.deepcopy(base), str(tmp_path)).eval()
+    with rescale_adapter_scale(live, 0.5):
+        half = logits(live)
+    assert (half - full).abs().max() > 0.01
+    compare_adapter(tmp_path, meta_model, 0.5)
+    merged = load_emu3(BASE, tmp_path, torch.float32, "sdpa", CPU, adapter_scale=0.5)
+    torch.testing.assert_close(logits(merged), half, rtol=0, atol=1e-5)
+
+
+def test_weights_at_a_scale_lie_on_the_line_through_base_and_adapter(base, tmp_path):
+    """And at 0 they are those of the base model, to the bit."""
+    new_adapter(base, KINDS["LoRA with patterns"](), tmp_path)
+    full, most, none = (
+        load_emu3(BASE, tmp_path, torch.float32, "sdpa", CPU, adapter_scale=scale).state_dict()
+        for scale in (1, 0.75, 0)
+    )
+    own = base.state_dict()
+    assert all(torch.equal(none[name], own[name]) for name in own)
+    moved = [name for name in own if not torch.equal(full[name], own[name])]
+    assert len(moved) == 8
+    for name in moved:
+        torch.testing.assert_close(most[name], own[name] + 0.75 * (full[name] - own[name]), rtol=0, atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("config", "said"),
+    [
+        (KINDS["DoRA"], "DoRA divides by the norm of the changed weights"),
+        (KINDS["whole modules"], "modules_to_save replaces weights of the base model"),
+        (KINDS["trained tokens"], "trainable_token_indices replaces weights"),
+        (KINDS["trained tokens alone"], "peft scales LoRA layers only, and this is of type TRAINABLE_TOKENS"),
+        (KINDS["IA3"], "peft scales LoRA layers only, and this is of type IA3"),
+        (KINDS["LoHa"], "peft scales LoRA layers only, and this is of type LOHA"),
+        (lambda: lora(bias="all"), "bias: all trains biases"),
+        (lambda: lora(init_lora_weights="olora"), "init_lora_weights: olora changes the base weights as well"),
+    ],
+)
+def test_an_adapter_whose_scale_is_not_linear_is_refused(base, tmp_path, config, said):
+    get_peft_model(copy.deepcopy(base), config()).save_pretrained(tmp_path)
+    message = f"^{tmp_path}: the adapter cannot be scaled by 0.5: {said}"
+    with pytest.raises(InputError, match=message):
+        compare_adapter(tmp_path, meta_model, 0.5)
+    with pytest.raises(InputError, match=message):
+        load_emu3(BASE, tmp_path, torch.float32, "sdpa", CPU, adapter_scale=0.5)
 
 
 @pytest.mark.parametrize("save_embedding_layers", [True, False])

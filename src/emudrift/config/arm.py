@@ -1,4 +1,4 @@
-"""An arm: a model at a guidance scale, named by a fingerprint of everything that can change a pixel."""
+"""An arm: a model, its adapter at one strength, at a guidance scale; named by a fingerprint of what can change a pixel."""
 
 import hashlib
 import json
@@ -13,11 +13,25 @@ def fingerprint(settings: dict[str, Any]) -> str:
 
 @dataclass(frozen=True)
 class Arm:
-    """A model at a guidance scale. `settings` holds everything of it that can change a pixel, and nothing else."""
+    """A model at a guidance scale.
+
+    Attributes:
+        model: its name; `finetuned@step200@0.5` for an adapter at half strength, from step 200 of its training.
+        settings: everything of it that can change a pixel, and nothing else.
+        adapter_scale: strength of the model's adapter; None without one.
+        step: training step of the adapter, if it is one of several checkpoints of a run.
+    """
 
     model: str
     guidance_scale: float | None
     settings: dict[str, Any]
+    adapter_scale: float | None = None
+    step: int | None = None
+
+    @property
+    def family(self) -> str:
+        """The name of the config's entry, which arms of one adapter at several strengths, or of one training run, share."""
+        return self.model.partition("@")[0]
 
     @property
     def fingerprint(self) -> str:

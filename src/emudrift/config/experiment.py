@@ -83,7 +83,7 @@ class Experiment:
     def _arms(self) -> dict[str, Arm]:
         """By name. Looked up once for each of thousands of shards, so worked out once."""
         arms = [
-            Arm(model.name, scale, model.arm_settings(self, scale))
+            Arm(model.name, scale, model.arm_settings(self, scale), model.adapter_scale, model.step)
             for model in self.config.models
             for scale in model.scales(self.config)
         ]
@@ -318,7 +318,10 @@ class Experiment:
     def checkpoint_folders(self, model: ModelSettings) -> dict[str, Path]:
         """Where the checkpoints of a model are, by role. Each part of a repository is downloaded separately."""
         part = model.download_part()
-        return {role: self.checkpoint_folder(checkpoint, part) for role, checkpoint in model.checkpoints(self).items()}
+        return {
+            role: self.checkpoint_folder(checkpoint, part)
+            for role, checkpoint in model.checkpoints_by_role(self).items()
+        }
 
     def checkpoint_folder(self, checkpoint: Checkpoint, part: str = "") -> Path:
         """Location of a checkpoint's files: its own folder, or that of the download rule (for that part of the repository)."""

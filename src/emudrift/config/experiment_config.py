@@ -4,14 +4,16 @@ import itertools
 from types import GenericAlias
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, TypeAlias
 
-from pydantic import Field, create_model, field_validator, model_validator
+from pydantic import Field, ValidationInfo, create_model, field_validator, model_validator
 
+from emudrift.config.adapters import refuse_twice
 from emudrift.config.base import GuidanceScale, Name, Settings, Text
 from emudrift.config.extractors import EXTRACTORS, ExtractorSettings, Inception, any_extractor
 from emudrift.config.human_evaluation import HumanEvaluation, check_human_evaluation
 from emudrift.config.metrics import METRICS, Metric, MetricName, built_in
 from emudrift.config.model_settings import ModelSettings
 from emudrift.config.models import any_model
+from emudrift.config.paths import REPOSITORY
 from emudrift.config.plugins import Plugins
 from emudrift.config.registry import names_of
 from emudrift.config.understanding import UnderstandingTask, any_task, check_understanding
@@ -234,10 +236,18 @@ class Config(Settings):
         metrics = map(self.metric, self.metric_names())
         return any(metric.inputs == "reference" and metric.reads_from(extractor) for metric in metrics)
 
+    @field_validator("models")
+    @classmethod
+    def _variants(cls, models: list[ModelSettings], info: ValidationInfo) -> list[ModelSettings]:
+        """A model for each strength and checkpoint of an adapter; the context may say that entries stay as they are written."""
+        refuse_twice(model.name for model in models)
+        context = info.context or {"config_path": REPOSITORY / "config.yaml"}
+        path = context["config_path"]
+        return models if path is None else [each for model in models for each in model.variants(models, path)]
+
     @model_validator(mode="after")
     def _consistent(self) -> "Config":
         once: list[tuple[str, list[Any]]] = [
-            ("models: name", [m.name for m in self.models]),
             ("guidance_scales:", [f"{scale:g}" for scale in self.guidance_scales]),
             ("sample_sizes:", self.sample_sizes),
             ("extractors:", [e.model_dump_json() for e in self.extractors]),

@@ -55,7 +55,28 @@ class ModelSettings(Settings):
         """The name of its generator."""
         return str(getattr(self, "generator"))  # noqa: B009  (each subclass has its own Literal)
 
+    @property
+    def adapter_scale(self) -> float | None:
+        """Strength of its adapter; None without one."""
+        return None
+
+    @property
+    def step(self) -> int | None:
+        """Training step of its adapter, if it is one of several checkpoints of a run."""
+        return None
+
     # -- arms -----------------------------------------------------------------------------------------------------
+
+    def variants(self, models: "Sequence[ModelSettings]", config_path: "Path") -> "list[ModelSettings]":
+        """The models that its entry stands for: one for each strength and checkpoint of its adapter (`config.adapters`).
+
+        Args:
+            models: all entries of the config, as they are written.
+
+        Raises:
+            ValueError: they cannot be told from the config and the list that it names.
+        """
+        return [self]
 
     def scales(self, config: "Config") -> Sequence[float | None]:
         """The guidance scales of its arms; None for an arm without guidance. A user's own generator: one such arm."""
@@ -96,7 +117,7 @@ class ModelSettings(Settings):
     def check_config(self, config: "Config") -> None:
         """Raises ValueError where it does not fit the rest of a config."""
 
-    def checkpoints(self, experiment: "Experiment") -> dict[str, Checkpoint]:
+    def checkpoints_by_role(self, experiment: "Experiment") -> dict[str, Checkpoint]:
         """What it is made of, by role."""
         return {}
 

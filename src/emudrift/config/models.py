@@ -9,10 +9,13 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, Union
 
 from pydantic import Field, field_validator, model_validator
 
+from emudrift.config.adapters import Adapter, Checkpoints, strength_settings, variants
 from emudrift.config.base import Checkpoint, GuidanceScale, Text, listing
 from emudrift.config.model_settings import ModelSettings
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from emudrift.config.experiment import Experiment
     from emudrift.config.experiment_config import Config
 
@@ -34,18 +37,57 @@ class Emu3Model(ModelSettings):
 
     generator: Literal["emu3"]
     checkpoint: Checkpoint = Field(description="The base weights, with the processor's files in the same folder.")
-    adapter: Checkpoint | None = Field(None, description="A PEFT adapter that is merged into the base weights.")
+    adapter: Adapter | None = Field(None, description="A PEFT adapter that is merged into the base weights.")
+    checkpoints: Checkpoints | None = Field(
+        None,
+        exclude_if=lambda checkpoints: checkpoints is None,
+        description="In place of adapter: the adapters that a training run saved on its way.",
+    )
     vq: str | None = Field(
         None,
         description="Name of another model whose VQ decodes this one's tokens into pixels (training can change the VQ's "
         "statistics unnoticed); default: its own.",
     )
 
+    @model_validator(mode="after")
+    def _one_training(self) -> "Emu3Model":
+        if self.adapter is not None and self.checkpoints is not None:
+            raise ValueError("give either adapter or checkpoints, not both")
+        return self
+
+    @property
+    def adapter_scale(self) -> float | None:
+        return None if self.adapter is None else self.adapter.scale
+
+    @property
+    def step(self) -> int | None:
+        found = re.search(r"@step(\d+)", self.name)  # Names in a config have no @.
+        return None if found is None else int(found[1])
+
+    def variants(self, models: Sequence[ModelSettings], config_path: "Path") -> list[ModelSettings]:
+        if self.adapter is None and self.checkpoints is None:
+            return [self]
+        has_base = any(self._is_base(each, models) for each in models)
+        return list(variants(self, self.adapter or self.checkpoints, config_path, has_base))
+
+    def _is_base(self, other: ModelSettings, models: Sequence[ModelSettings]) -> bool:
+        """Whether another model is this one without its adapter."""
+        if (
+            not isinstance(other, Emu3Model)
+            or other.adapter
+            or other.checkpoints
+            or other.checkpoint != self.checkpoint
+        ):
+            return False
+        of = {each.name: each.checkpoint for each in models if isinstance(each, Emu3Model)}
+        ours, theirs = (of.get(model.vq or "", model.checkpoint) for model in (self, other))
+        return ours == theirs
+
     def scales(self, config: "Config") -> Sequence[float | None]:
         return config.guidance_scales
 
     def arm_settings(self, experiment: "Experiment", scale: float | None) -> dict[str, Any]:
-        generation, checkpoints = experiment.config.generation, self.checkpoints(experiment)
+        generation, checkpoints = experiment.config.generation, self.checkpoints_by_role(experiment)
         assert scale is not None  # Of `scales`.
         settings = (
             self.shared_settings(experiment)
@@ -58,13 +100,14 @@ class Emu3Model(ModelSettings):
             del settings["negative_prompt"]  # Without guidance it has no effect.
         if not generation.decoder_tf32:
             del settings["decoder_tf32"]  # Not known to version 0.2, whose images these are.
-        return settings
+        return settings | strength_settings(self.adapter)
 
     def seeing_settings(self, experiment: "Experiment") -> dict[str, Any]:
-        generation, checkpoints = experiment.config.generation, self.checkpoints(experiment)
+        generation, checkpoints = experiment.config.generation, self.checkpoints_by_role(experiment)
         return (
             {"generator": self.kind, "device": experiment.config.device, "adapter": None}
             | {"dtype": generation.dtype, "attention": generation.attention_of_transformers}
+            | strength_settings(self.adapter)
             | {role: experiment.checkpoint_identity(each) for role, each in checkpoints.items()}
         )
 
@@ -85,12 +128,12 @@ class Emu3Model(ModelSettings):
                 f"models: {self.name}: vq: {self.vq!r} is no emu3 model with a VQ of its own; there are {sorted(others)}"
             )
 
-    def checkpoints(self, experiment: "Experiment") -> dict[str, Checkpoint]:
+    def checkpoints_by_role(self, experiment: "Experiment") -> dict[str, Checkpoint]:
         found = {"checkpoint": self.checkpoint}
         if self.adapter is not None:
             found["adapter"] = self.adapter
         if self.vq is not None:
-            found["vq"] = experiment.model(self.vq).checkpoints(experiment)["checkpoint"]
+            found["vq"] = experiment.model(self.vq).checkpoints_by_role(experiment)["checkpoint"]
         return found
 
     def sentence(self) -> str:
@@ -228,7 +271,7 @@ class DiffusersModel(ModelSettings):
             settings["negative_prompt"] = generation.negative_prompt if own is None else own
         return settings
 
-    def checkpoints(self, experiment: "Experiment") -> dict[str, Checkpoint]:
+    def checkpoints_by_role(self, experiment: "Experiment") -> dict[str, Checkpoint]:
         return {"checkpoint": self.checkpoint}
 
     def weights_variant(self) -> str | None:
@@ -318,7 +361,7 @@ class TokenizerModel(ModelSettings):
     def arm_settings(self, experiment: "Experiment", scale: float | None) -> dict[str, Any]:
         config = experiment.config
         size = {"width": config.generation.width, "height": config.generation.height}
-        vq = {role: experiment.checkpoint_identity(each) for role, each in self.checkpoints(experiment).items()}
+        vq = {role: experiment.checkpoint_identity(each) for role, each in self.checkpoints_by_role(experiment).items()}
         images = experiment.identity(str(config.prompts.images))
         tf32 = {"decoder_tf32": True} if config.generation.decoder_tf32 else {}
         return {"generator": self.kind, "images": images, "device": config.device} | size | tf32 | vq
@@ -330,8 +373,8 @@ class TokenizerModel(ModelSettings):
         if config.prompts.images is None:
             raise ValueError(f"models: {self.name}: needs prompts: images, the dataset's images")
 
-    def checkpoints(self, experiment: "Experiment") -> dict[str, Checkpoint]:
-        roles = experiment.model(self.of).checkpoints(experiment)
+    def checkpoints_by_role(self, experiment: "Experiment") -> dict[str, Checkpoint]:
+        roles = experiment.model(self.of).checkpoints_by_role(experiment)
         return {"checkpoint": roles.get("vq", roles["checkpoint"])}
 
     def is_fast(self) -> bool:

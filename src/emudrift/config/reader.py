@@ -20,8 +20,12 @@ from emudrift.config.understanding import TASKS
 from emudrift.errors import InputError
 
 
-def load_config(path: Path) -> Config:
+def load_config(path: Path, expand: bool = True) -> Config:
     """Reads and checks a config file.
+
+    Args:
+        expand: whether an entry of models becomes one model for each strength and checkpoint of its adapter; the lists of
+            checkpoints must exist.
 
     Raises:
         InputError: the file is missing, is not YAML, or does not fit the models; every fault is listed with its key.
@@ -39,7 +43,7 @@ def load_config(path: Path) -> Config:
         raise InputError(f"{path}: not valid YAML: {' '.join(str(error).split())}") from error
     if not isinstance(data, dict):
         raise InputError(f"{path}: expected keys and values such as 'name: my-experiment', found {type(data).__name__}")
-    return parse_config(data, str(path))
+    return parse_config(data, str(path), expand)
 
 
 class _UniqueKeys(yaml.SafeLoader):
@@ -53,11 +57,12 @@ class _UniqueKeys(yaml.SafeLoader):
         return super().construct_mapping(node, deep)
 
 
-def parse_config(data: dict[str, Any], where: str) -> Config:
+def parse_config(data: dict[str, Any], where: str, expand: bool = True) -> Config:
     """Checks settings that are read already, and imports the plugins that they name.
 
     Args:
-        where: their file, for errors and for relative paths of plugins.
+        where: their file, for errors and for relative paths of plugins and lists of checkpoints.
+        expand: as in `load_config`.
 
     Raises:
         InputError: as `load_config`.
@@ -71,7 +76,7 @@ def parse_config(data: dict[str, Any], where: str) -> Config:
         raise InputError(f"{where}: {error}") from error
     model = config_class(plugins)
     try:
-        return model.model_validate(data)
+        return model.model_validate(data, context={"config_path": Path(where).resolve() if expand else None})
     except ValidationError as error:
         # Unknown keys first: a misspelt key often explains why another is missing.
         errors = sorted(error.errors(), key=lambda fault: fault["type"] != "extra_forbidden")

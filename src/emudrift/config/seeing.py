@@ -115,7 +115,7 @@ class Understanding:
         for model in self.experiment.config.models:
             files = {label: self.experiment.identity(file) for label, file in model.answers.items()}
             settings = {"answers": files} if files else model.seeing_settings(self.experiment)
-            arms += [] if settings is None else [Arm(model.name, None, settings)]
+            arms += [] if settings is None else [Arm(model.name, None, settings, model.adapter_scale, model.step)]
         return {arm.name: arm for arm in arms}
 
     def arms(self) -> list[Arm]:

@@ -1,7 +1,9 @@
-"""PEFT adapters of Emu3: validating one against its base model, and merging it."""
+"""PEFT adapters of Emu3: validating one against its base model, and merging it, at full strength or another."""
 
+import dataclasses
 import re
 from collections.abc import Callable
+from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -32,16 +34,21 @@ _OLD_MODULES = (
 """Regular expressions over those settings as they were with transformers up to 4.51."""
 
 
-def compare_adapter(adapter: Path, base: Callable[[], Emu3ForConditionalGeneration]) -> None:
+# Start values that leave the base weights as they are; the others (PiSSA, OLoRA, CorDA, LoftQ, LoRA-GA) are subtracted from them.
+_PLAIN_STARTS = (True, False, "gaussian", "eva", "orthogonal")
+
+
+def compare_adapter(adapter: Path, base: Callable[[], Emu3ForConditionalGeneration], scale: float = 1) -> None:
     """Checks that an adapter has exactly the weights, with the shapes, that its config implies for this base model.
 
     peft itself loads what fits and ignores the rest silently or with a warning, so an incomplete adapter would go unnoticed.
 
     Args:
         base: makes the base model on the meta device.
+        scale: strength that it will be merged with.
 
     Raises:
-        InputError: a file is missing or damaged, or the weights do not fit.
+        InputError: a file is missing or damaged, the weights do not fit, or it has no strength other than 1.
     """
     from peft import get_peft_model, get_peft_model_state_dict
 
@@ -59,6 +66,7 @@ def compare_adapter(adapter: Path, base: Callable[[], Emu3ForConditionalGenerati
     try:
         with torch.device("meta"):
             model: Any = get_peft_model(base(), load_config(adapter))
+            _refuse_unscalable(adapter, model.active_peft_config, scale)
             needed = get_peft_model_state_dict(model, save_embedding_layers=False)
             # Whole embeddings, which peft saves as well if an adapter targets them, and loads if they are there.
             allowed = get_peft_model_state_dict(model, save_embedding_layers=True)
@@ -84,21 +92,55 @@ def compare_adapter(adapter: Path, base: Callable[[], Emu3ForConditionalGenerati
             )
 
 
-def merge_adapter(model: Emu3ForConditionalGeneration, adapter: Path) -> Emu3ForConditionalGeneration:
-    """Merges an adapter into its base model. Raises InputError if it does not fit."""
+def merge_adapter(model: Emu3ForConditionalGeneration, adapter: Path, scale: float = 1) -> Emu3ForConditionalGeneration:
+    """Merges an adapter into its base model: W0 + scale * (W1 - W0) for each weight, if W1 is the one of full strength.
+
+    This is WiSE-FT (Wortsman et al., 2022), by peft's `rescale_adapter_scale`.
+
+    Raises:
+        InputError: it does not fit, or peft's way is not linear for its kind.
+    """
     from peft import PeftModel
+    from peft.helpers import rescale_adapter_scale
 
     try:
-        loaded = PeftModel.from_pretrained(
-            model,
-            str(adapter),
-            config=load_config(adapter),
-            key_mapping=OLD_NAMES,
-        )
-        merged: Emu3ForConditionalGeneration = loaded.merge_and_unload(safe_merge=True)
+        config = load_config(adapter)
+        _refuse_unscalable(adapter, config, scale)
+        loaded = PeftModel.from_pretrained(model, str(adapter), config=config, key_mapping=OLD_NAMES)
+        with rescale_adapter_scale(loaded, scale) if scale != 1 else nullcontext():
+            merged: Emu3ForConditionalGeneration = loaded.merge_and_unload(safe_merge=True)
     except _OF_PEFT as error:
         raise InputError(f"{adapter}: the adapter does not fit the base model: {error}") from error
     return merged
+
+
+def _refuse_unscalable(adapter: Path, config: Any, scale: float) -> None:
+    """Raises InputError where an adapter at another strength than 1 is not W0 + scale * (W1 - W0)."""
+    if scale != 1 and (reason := _why_not_linear(config)):
+        raise InputError(
+            f"{adapter}: the adapter cannot be scaled by {scale:g}: {reason}; remove scale, or set it to 1"
+        )
+
+
+def _why_not_linear(config: Any) -> str:
+    kind = config.peft_type.value
+    if kind not in ("LORA", "ADALORA"):
+        return f"peft scales LoRA layers only, and this is of type {kind}"
+    if config.use_dora:
+        return "DoRA divides by the norm of the changed weights, so that its change is not proportional to the scale"
+    if config.init_lora_weights not in _PLAIN_STARTS:
+        return f"init_lora_weights: {config.init_lora_weights} changes the base weights as well, which scaling leaves changed"
+    if config.layer_replication:
+        return "layer_replication changes the base model as well"
+    if config.bias != "none":
+        return f"bias: {config.bias} trains biases, which peft does not scale"
+    for key in ("modules_to_save", "trainable_token_indices"):
+        if getattr(config, key):
+            return f"{key} replaces weights of the base model, which peft does not scale"
+    for field in dataclasses.fields(config):
+        if field.metadata.get("is_lora_variant") and getattr(config, field.name):
+            return f"its variant of LoRA ({field.name}) is not known to be proportional to the scale"
+    return ""
 
 
 def load_config(adapter: Path) -> "PeftConfig":

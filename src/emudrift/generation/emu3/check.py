@@ -54,11 +54,14 @@ _OF_CONFIGS = (
 )
 
 
-def check_emu3(checkpoint: Path, adapter: Path | None = None, vq: Path | None = None) -> dict[str, Any]:
+def check_emu3(
+    checkpoint: Path, adapter: Path | None = None, vq: Path | None = None, adapter_scale: float = 1
+) -> dict[str, Any]:
     """Validates a checkpoint and its adapter without loading the language model: files, tokenizer, weights and their values.
 
     Args:
         vq: folder of the checkpoint whose VQ decodes the tokens; default: `checkpoint`.
+        adapter_scale: strength of the adapter.
 
     Returns:
         `digest` (one sha256 over all files), `files` (name to size and sha256), `revisions` (hub commits, if known),
@@ -80,7 +83,7 @@ def check_emu3(checkpoint: Path, adapter: Path | None = None, vq: Path | None = 
     vocabulary = check_vocabulary(checkpoint, load_processor(checkpoint).tokenizer, model)
     folders = {"checkpoint": checkpoint}
     if adapter is not None:
-        compare_adapter(adapter, lambda: _meta_model(checkpoint))
+        compare_adapter(adapter, lambda: _meta_model(checkpoint), adapter_scale)
         folders["adapter"] = adapter
     if vq is not None:
         folders["vq"] = vq
@@ -163,7 +166,8 @@ def _relevant_files(folder: Path) -> dict[str, Path]:
 
 def check_model(experiment: Experiment, model: ModelSettings, prompts: Sequence[Prompt]) -> dict[str, Any]:
     folders = experiment.checkpoint_folders(model)
-    found = check_emu3(**folders)
+    scale = model.adapter_scale
+    found = check_emu3(**folders, adapter_scale=1 if scale is None else scale)
     if isinstance(model, Emu3Model):
         generation = experiment.config.generation
         positions = _meta_model(folders["checkpoint"]).config.text_config.max_position_embeddings

@@ -21,6 +21,7 @@ def load_emu3(
     attention: str,
     device: torch.device,
     vq: Path | None = None,
+    adapter_scale: float = 1,
 ) -> Emu3ForConditionalGeneration:
     """Loads a checkpoint, merges its adapter and keeps the VQ in float32.
 
@@ -29,6 +30,7 @@ def load_emu3(
 
     Args:
         vq: folder of the checkpoint whose VQ decodes the tokens; default: `checkpoint`.
+        adapter_scale: strength of the adapter.
 
     Raises:
         InputError: the files cannot be loaded, or the adapter does not fit.
@@ -40,7 +42,7 @@ def load_emu3(
     except (OSError, ValueError, ImportError, SafetensorError) as error:
         raise InputError(f"{checkpoint}: the checkpoint cannot be loaded: {error}") from error
     if adapter is not None:
-        model = merge_adapter(model, adapter)
+        model = merge_adapter(model, adapter, adapter_scale)
     if dtype != torch.float32 or adapter is not None or vq is not None:
         # Rounding the VQ's weights to 16 bits changes pixels; it is small, so it is reloaded in float32.
         model.model.vqmodel = load_vq(checkpoint if vq is None else vq)

@@ -35,7 +35,7 @@ class Emu3Weights:
     """A loaded checkpoint with its adapter merged; shared by the arms of a model.
 
     Args:
-        settings: of an arm; `dtype`, `attention`, `engine` and `device` determine how it is loaded.
+        settings: of an arm; `dtype`, `attention`, `engine`, `device` and `adapter_scale` determine how it is loaded.
         checkpoint: folder of the base model and its processor.
         adapter: folder of a PEFT adapter to merge, or None.
         vq_checkpoint: folder of the checkpoint whose VQ decodes tokens to pixels; default: `checkpoint`.
@@ -52,12 +52,14 @@ class Emu3Weights:
         # auto and flash refer to the grid engine's own KV cache; transformers' model itself is loaded with sdpa.
         loaded_with = "sdpa" if settings["attention"] in ("auto", "flash") else settings["attention"]
         dtype = getattr(torch, settings["dtype"])
-        self.model = load_emu3(checkpoint, adapter, dtype, loaded_with, self.device, vq_checkpoint)
+        scale = settings.get("adapter_scale", 1)
+        self.model = load_emu3(checkpoint, adapter, dtype, loaded_with, self.device, vq_checkpoint, scale)
 
     @staticmethod
     def key_of(settings: dict[str, Any], *folders: Path | None) -> tuple[Any, ...]:
         """Cache key; equal for arms that can share loaded weights."""
-        return (*(settings[name] for name in ("dtype", "attention", "engine", "device")), *folders)
+        loading = (settings[name] for name in ("dtype", "attention", "engine", "device"))
+        return (*loading, settings.get("adapter_scale", 1), *folders)
 
     @cached_property
     def language(self) -> LanguageModel:

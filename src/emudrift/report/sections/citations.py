@@ -16,6 +16,14 @@ CITATIONS = {
   journal = {arXiv preprint arXiv:2409.18869},
   year    = {2024}
 }""",
+    "Wortsman et al., 2022": """@inproceedings{wortsman2022robust,
+  author    = {Wortsman, Mitchell and others},
+  title     = {Robust fine-tuning of zero-shot models},
+  booktitle = {IEEE/CVF Conference on Computer Vision and Pattern Recognition (CVPR)},
+  year      = {2022},
+  eprint    = {2109.01903},
+  archivePrefix = {arXiv}
+}""",
     "Ho and Salimans, 2022": """@article{ho2022guidance,
   author  = {Ho, Jonathan and Salimans, Tim},
   title   = {Classifier-Free Diffusion Guidance},
