@@ -11,14 +11,15 @@ import emudrift.runtime.torchvision_fix  # noqa: F401  (before transformers)
 
 import torch
 from torch import Tensor
-from torch.nn import Linear, Module, Parameter
 from torch.nn.functional import rms_norm, scaled_dot_product_attention
-from torch.utils.mkldnn import to_mkldnn
 from transformers import Emu3TextModel
 from transformers.models.emu3.modeling_emu3 import Emu3DecoderLayer, Emu3RMSNorm
 
+from emudrift.errors import InputError
 from emudrift.generation.emu3.attention import KERNELS
+from emudrift.generation.emu3.elementwise import elementwise_for
 from emudrift.generation.emu3.memory import PREFILL_ROWS, ModelShape
+from emudrift.generation.emu3.projections import Projection
 
 Attend = Callable[[Tensor, Tensor, Tensor], Tensor]
 """(query, new keys and values, the layer's cache) to the attention output; also writes the new keys and values to the cache."""
@@ -32,9 +33,14 @@ class LanguageModel:
 
     Args:
         attention: kernel for attention over the cache, `sdpa` or `flash` (see `attention`).
+
+    Raises:
+        InputError: the model has another activation function than Emu3.
     """
 
     def __init__(self, text: Emu3TextModel, attention: str = "sdpa") -> None:
+        if text.config.hidden_act != "silu":
+            raise InputError(f"the model's config.json: hidden_act is {text.config.hidden_act!r}, but Emu3's is 'silu'")
         self.text, self.attention = text, attention
         self.layers = [_Layer(layer) for layer in text.layers]
         first, weight = text.layers[0].self_attn, text.embed_tokens.weight
@@ -42,6 +48,8 @@ class LanguageModel:
         self.kv_heads = text.config.num_key_value_heads
         self.heads = text.config.num_attention_heads
         self.device, self.dtype = weight.device, weight.dtype
+        self.elementwise = elementwise_for(self.device, self.dtype)
+        self.rotation = self._rotation(text.config.max_position_embeddings)
 
     def using(self, attention: str) -> "LanguageModel":
         """The same weights with another kernel for attention."""
@@ -80,7 +88,7 @@ class LanguageModel:
             (rows, hidden): the last hidden state of each row's last token.
         """
         n = tokens.shape[1]
-        rotation = self._rotation(torch.arange(n, device=self.device)[None])
+        positions = torch.arange(n, device=self.device)[None]
         hidden = []
         for start in range(0, len(tokens), PREFILL_ROWS):
             part = slice(start, start + PREFILL_ROWS)
@@ -93,7 +101,7 @@ class LanguageModel:
                 )
                 return attended.transpose(1, 2)
 
-            states = self._forward(tokens[part], rotation, cache, attend)
+            states = self._forward(tokens[part], positions, cache, attend)
             last = (lengths[part] - 1)[:, None, None].expand(-1, 1, states.shape[-1])
             hidden.append(states.gather(1, last).squeeze(1))
         return self._norm(torch.cat(hidden), self.text.norm)
@@ -118,30 +126,50 @@ class LanguageModel:
             layer_cache[:, row, positions] = new
             return attend_cached(query, layer_cache)
 
-        hidden = self._forward(tokens, self._rotation(positions), cache, attend)
+        hidden = self._forward(tokens, positions, cache, attend)
         return self._norm(hidden[:, -1], self.text.norm)
 
-    def _forward(self, tokens: Tensor, rotation: tuple[Tensor, Tensor], cache: Tensor, attend: Attend) -> Tensor:
+    def _forward(self, tokens: Tensor, positions: Tensor, cache: Tensor, attend: Attend) -> Tensor:
         """The output of the last layer, (rows, n, hidden), before the final norm."""
-        rows, n = tokens.shape
+        rotation = self.rotation[positions].unbind(2)
         hidden = self.text.embed_tokens(tokens)
         for layer, layer_cache in zip(self.layers, cache, strict=True):
-            joined = layer.query_key_value(self._norm(hidden, layer.attention_norm))
-            joined = joined.view(rows, n, -1, self.head_dim)
-            rotated = _rotate(joined[:, :, : self.heads + self.kv_heads], *rotation)
-            query, key = rotated.split([self.heads, self.kv_heads], dim=2)
-            attended = attend(query, torch.stack([key, joined[:, :, self.heads + self.kv_heads :]]), layer_cache)
-            hidden = hidden + layer.output(attended.reshape(rows, n, -1))
-            gate, up = layer.gate_up(self._norm(hidden, layer.mlp_norm)).chunk(2, dim=-1)
-            hidden = hidden + layer.down(layer.activation(gate) * up)
+            hidden = self._attention_block(layer, hidden, rotation, attend, layer_cache)
+            hidden = self._mlp_block(layer, hidden)
         return hidden
 
-    def _rotation(self, positions: Tensor) -> tuple[Tensor, Tensor]:
-        """Cosines and signed sines (rows, n, 1, head_dim) of rotary position embeddings (Su et al. 2021)."""
-        cos, sin = self.text.rotary_emb(self.text.embed_tokens.weight, positions)
-        half = self.head_dim // 2
-        # rotate_half(x) * sin equals x with its halves swapped, times sin with its first half negated.
-        return cos.unsqueeze(2), torch.cat([-sin[..., :half], sin[..., half:]], -1).unsqueeze(2)
+    def _attention_block(
+        self, layer: "_Layer", hidden: Tensor, rotation: tuple[Tensor, ...], attend: Attend, layer_cache: Tensor
+    ) -> Tensor:
+        rows, n, _ = hidden.shape
+        joined = layer.query_key_value(self._norm(hidden, layer.attention_norm))
+        low, high = joined.view(rows, n, -1, self.kv_heads, 2, self.head_dim // 2).split(1, dim=4)
+        rotated = self.elementwise.rotate(low, high, *rotation).view(rows, n, -1, self.head_dim)
+        query, new = rotated.split([self.heads, 2 * self.kv_heads], dim=2)
+        attended = attend(query, new.unflatten(2, (2, self.kv_heads)).permute(2, 0, 1, 3, 4), layer_cache)
+        return layer.output.added_to(hidden, attended.reshape(rows, n, -1))
+
+    def _mlp_block(self, layer: "_Layer", hidden: Tensor) -> Tensor:
+        gate_up = layer.gate_up(self._norm(hidden, layer.mlp_norm))
+        return layer.down.added_to(hidden, self.elementwise.swiglu(gate_up))
+
+    def _rotation(self, positions: int) -> Tensor:
+        """Rotary position embeddings (Su et al. 2021) as factors of the halves of a head, for all positions.
+
+        A head [x, y] becomes [x cos - y sin, y cos + x sin]: its first half times [cos, sin], plus its second half times
+        [-sin, cos]. Values are not rotated: theirs are [1, 0] and [0, 1], so that queries, keys and values are one tensor.
+
+        Returns:
+            (positions, 2 factors, groups of `kv_heads` heads, 1, 2 halves, head_dim / 2).
+        """
+        cos, sin = self.text.rotary_emb(
+            self.text.embed_tokens.weight, torch.arange(positions, device=self.device)[None]
+        )
+        cos, sin = (each[0, :, : self.head_dim // 2] for each in (cos, sin))
+        one, zero = torch.ones_like(cos), torch.zeros_like(cos)
+        rotated = torch.stack([cos, sin, -sin, cos], 1).unflatten(1, (2, 1, 2))
+        values = torch.stack([one, zero, zero, one], 1).unflatten(1, (2, 1, 2))
+        return torch.cat([rotated] * (self.heads // self.kv_heads + 1) + [values], 2).unsqueeze(3)
 
     @staticmethod
     def _norm(hidden: Tensor, norm: Emu3RMSNorm) -> Tensor:
@@ -154,38 +182,7 @@ class _Layer:
     def __init__(self, layer: Emu3DecoderLayer) -> None:
         attention, mlp = layer.self_attn, layer.mlp
         self.attention_norm, self.mlp_norm = layer.input_layernorm, layer.post_attention_layernorm
-        self.query_key_value = _join([attention.q_proj, attention.k_proj, attention.v_proj])
-        self.output = _fast(attention.o_proj)
-        self.gate_up = _join([mlp.gate_proj, mlp.up_proj])
-        self.down, self.activation = _fast(mlp.down_proj), mlp.act_fn
-
-
-def _join(projections: list[Linear]) -> Module:
-    """Fuses linear layers with the same input into one; the original weights become views of the fused weight."""
-    weight = torch.cat([projection.weight.detach() for projection in projections])
-    biases = [projection.bias.detach() for projection in projections if projection.bias is not None]
-    joined = Linear(weight.shape[1], weight.shape[0], bias=bool(biases), device="meta")
-    joined.weight = Parameter(weight, requires_grad=False)
-    if biases:
-        joined.bias = Parameter(torch.cat(biases), requires_grad=False)
-    start = 0
-    for projection in projections:
-        stop = start + projection.out_features
-        projection.weight.data = joined.weight.data[start:stop]
-        if biases:
-            projection.bias.data = joined.bias.data[start:stop]
-        start = stop
-    return _fast(joined)
-
-
-def _fast(projection: Linear) -> Module:
-    """On a CPU in float32: the same layer in oneDNN with prepacked weights, 2 to 3 times faster than torch's default."""
-    weight = projection.weight
-    if weight.device.type != "cpu" or weight.dtype != torch.float32 or not torch.backends.mkldnn.is_available():
-        return projection
-    packed: Module = to_mkldnn(projection)
-    return packed
-
-
-def _rotate(heads: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
-    return torch.addcmul(heads * cos, heads.roll(heads.shape[-1] // 2, -1), sin)
+        self.query_key_value = Projection(attention.q_proj, attention.k_proj, attention.v_proj)
+        self.output = Projection(attention.o_proj)
+        self.gate_up = Projection(mlp.gate_proj, mlp.up_proj)
+        self.down = Projection(mlp.down_proj)

@@ -49,9 +49,9 @@ class ModelShape:
     def activations_per_token(self) -> int:
         """Peak of one layer while a token passes through it.
 
-        Gate and up projections, the activation and the product; the residual stream, its norm, and what attention leaves.
+        Gate and up projections and the gated product; the residual stream, its norm, and what attention leaves.
         """
-        return (4 * self.intermediate + 7 * self.hidden) * self.itemsize
+        return (3 * self.intermediate + 3 * self.hidden) * self.itemsize
 
 
 @dataclass(frozen=True)
