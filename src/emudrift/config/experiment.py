@@ -7,6 +7,7 @@ from typing import Any, Literal
 
 from emudrift.config.arm import Arm, fingerprint
 from emudrift.config.base import Checkpoint, locate
+from emudrift.config.exchange import ExchangeRate
 from emudrift.config.experiment_config import Config
 from emudrift.config.extractors import ExtractorSettings
 from emudrift.config.metrics import Metric
@@ -115,6 +116,11 @@ class Experiment:
     def understanding(self) -> Understanding:
         """The tasks of `understanding:`, if any, with the arms that answer them."""
         return Understanding(self)
+
+    @cached_property
+    def exchange(self) -> ExchangeRate:
+        """What seeing and drawing are compared by, where models see."""
+        return ExchangeRate(self)
 
     # -- extractors and reference ---------------------------------------------------------------------------------
 

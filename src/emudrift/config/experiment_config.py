@@ -8,6 +8,7 @@ from pydantic import Field, ValidationInfo, create_model, field_validator, model
 
 from emudrift.config.adapters import refuse_twice
 from emudrift.config.base import GuidanceScale, Name, Settings, Text
+from emudrift.config.exchange import Exchange, check_exchange
 from emudrift.config.extractors import EXTRACTORS, ExtractorSettings, Inception, any_extractor
 from emudrift.config.human_evaluation import HumanEvaluation, check_human_evaluation
 from emudrift.config.metrics import METRICS, Metric, MetricName, built_in
@@ -208,6 +209,7 @@ class Config(Settings):
         [],
         description="What models are asked about pictures: what fine-tuning bought (docs/understanding.md). Default: nothing.",
     )
+    exchange: Exchange = Field(default_factory=lambda: Exchange())
     human_evaluation: HumanEvaluation = Field(default_factory=lambda: HumanEvaluation())
     device: Literal["cuda", "cpu"] = Field("cuda", description="Where images are generated and features are extracted.")
     resources: Resources = Field(default_factory=lambda: Resources())
@@ -281,6 +283,7 @@ class Config(Settings):
         self._check_metrics()
         self._check_margin()
         check_understanding(self.understanding, {model.name: model.answers for model in self.models})
+        check_exchange(self)
         needs_images = any(map(self.reads_reference, self.extractors))
         if self.reference.images == "dataset" and self.prompts.images is None and needs_images:
             raise ValueError("reference: images: dataset needs prompts: images, the folder of the dataset's images")

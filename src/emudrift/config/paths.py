@@ -178,6 +178,10 @@ class ExperimentPaths:
     def understanding_differences(self) -> Path:
         return self.results / "understanding_differences.csv"
 
+    @property
+    def exchange_table(self) -> Path:
+        return self.results / "exchange.csv"
+
     def figure(self, name: str, ending: str = "") -> Path:
         """`ending` with its dot; without one what the figure's files begin with."""
         return self.results / "figures" / f"{name}{ending}"
@@ -317,7 +321,8 @@ class ExperimentPaths:
 
     def made_of_all_arms(self) -> list[Path]:
         """The tables, and the page."""
-        return [self.fid_table, self.comparison_table, self.metric_table, self.metric_differences, self.page]
+        metrics = [self.metric_table, self.metric_differences]
+        return [self.fid_table, self.comparison_table, *metrics, self.exchange_table, self.page]
 
 
 _OF_SHARD = ("archive", "manifest", "kept_manifest", "attempts", "partial")

@@ -12,6 +12,7 @@ from emudrift.evaluation.tables import (
     CLIP_SCORE_COLUMNS,
     COMPARISON_COLUMNS,
     DIFFERENCE_COLUMNS,
+    EXCHANGE_COLUMNS,
     FID_COLUMNS,
     METRIC_COLUMNS,
     QUALITY_COLUMNS,
@@ -37,7 +38,7 @@ def load_content(experiment: Experiment) -> Content:
     }
     metrics, human = bool(experiment.metric_files()), bool(imported_tables(paths))
 
-    ladders = load_ladders(experiment)
+    ladders, exchange = load_ladders(experiment), bool(experiment.exchange.arms)
 
     def table(path: Path, columns: dict[str, Any], there: bool) -> pd.DataFrame | None:
         return load_table(path, columns) if there else None
@@ -57,4 +58,6 @@ def load_content(experiment: Experiment) -> Content:
         costs=load_costs(paths),
         ladders=ladders,
         ladder_svg=paths.figure("ladder", ".svg").read_bytes() if ladders else b"",
+        exchange=table(paths.exchange_table, EXCHANGE_COLUMNS, exchange),
+        exchange_svg=paths.figure("exchange", ".svg").read_bytes() if exchange else b"",
     )

@@ -20,6 +20,8 @@ from emudrift.report.figures.captions import comparison_caption, fid_caption
 from emudrift.report.gallery.grid_rows import side_by_side
 from emudrift.report.gallery.section import Gallery
 from emudrift.report.sections.benchmarks import Cost, cost_tables
+from emudrift.report.sections.exchange import LEAD as EXCHANGE_LEAD
+from emudrift.report.sections.exchange import exchange_section
 from emudrift.report.sections.fid_tables import comparison_tables, fid_tables
 from emudrift.report.sections.human_votes import human_section
 from emudrift.report.sections.ladder import LEAD, ladder_picture, ladder_tables
@@ -43,6 +45,7 @@ class Content:
         tokenizers: what `tokenizer_quality` measured, by arm, where there are tokenizers.
         costs: CPU time and memory of each rule.
         ladders: what known degradations cost, by extractor, with `ladder_svg` by `figures.ladder.ladder_figure`.
+        exchange: exchange.csv, where models see, with `exchange_svg` by `figures.exchange.exchange_figure`.
         human, raters: human_evaluation.csv and raters.csv, where votes were imported.
     """
 
@@ -60,6 +63,8 @@ class Content:
     costs: Sequence[Cost] = ()
     ladders: Mapping[str, LadderRecord] = field(default_factory=dict)
     ladder_svg: bytes = b""
+    exchange: pd.DataFrame | None = None
+    exchange_svg: bytes = b""
 
 
 def build_report(experiment: Experiment, content: Content) -> str:
@@ -90,11 +95,12 @@ def build_report(experiment: Experiment, content: Content) -> str:
             run_caveats=caveats_of_run(experiment, arms, shards),
             sections=_sections(experiment, content, shards),
             gallery=content.gallery,
+            exchange=None if content.exchange is None else exchange_section(content.exchange, content.exchange_svg),
             human=None
             if content.human is None or content.raters is None
             else human_section(content.human, content.raters, arms),
             facts=experiment_facts(experiment, fid, content.manifests),
-            methods=methods(experiment, fid, content.comparison, content.metrics, content.manifests),
+            methods=methods(experiment, fid, content.comparison, content.metrics, content.manifests, content.exchange),
             style=_template("style.css"),
             script=script,
             script_hash=base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),
@@ -130,6 +136,12 @@ def _sections(experiment: Experiment, content: Content, shards: dict[str, list[M
     return [
         section
         for section in (
+            Section(
+                "exchange",
+                "Exchange rate between seeing and drawing",
+                EXCHANGE_LEAD,
+                template="" if content.exchange is None else "exchange.html.j2",
+            ),
             Section("curve", "FID against N", pictures=[curve]),
             Section("differences", "Differences", pictures=[] if comparison.empty else [forest]),
             Section(

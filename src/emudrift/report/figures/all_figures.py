@@ -3,8 +3,9 @@
 from emudrift.config.experiment import Experiment
 from emudrift.data.prompts import load_prompts
 from emudrift.evaluation.ladder import load_ladders
-from emudrift.evaluation.tables import COMPARISON_COLUMNS, FID_COLUMNS, load_table
+from emudrift.evaluation.tables import COMPARISON_COLUMNS, EXCHANGE_COLUMNS, FID_COLUMNS, load_table
 from emudrift.report.figures.differences import comparison_figure
+from emudrift.report.figures.exchange import exchange_figure
 from emudrift.report.figures.fid_curve import fid_curve
 from emudrift.report.figures.image_grid import image_grid
 from emudrift.report.figures.ladder import ladder_figure
@@ -13,7 +14,7 @@ from emudrift.report.gallery.strips import load_grid_rows
 
 
 def write_figures(experiment: Experiment) -> None:
-    """Draws FID against N, differences, ladder and image grid. Raises InputError where a table or image is missing."""
+    """Draws FID against N, differences, ladder, exchange rate and image grid. Raises InputError where something is missing."""
     paths = experiment.paths
     fid, comparison = (
         load_table(paths.fid_table, FID_COLUMNS),
@@ -23,5 +24,7 @@ def write_figures(experiment: Experiment) -> None:
     comparison_figure(comparison, paths.figure("difference"))
     if ladders := load_ladders(experiment):
         ladder_figure(ladders, comparison, fid, paths.figure("ladder"), floors=experiment.floors)
+    if experiment.exchange.arms:
+        exchange_figure(load_table(paths.exchange_table, EXCHANGE_COLUMNS), paths.figure("exchange"))
     labels = [arm.label for arm in side_by_side(experiment.arms())]
     image_grid(labels, load_grid_rows(experiment, load_prompts(paths.prompts)), paths.figure("grid"))

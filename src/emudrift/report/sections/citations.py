@@ -73,6 +73,15 @@ CITATIONS = {
   pages   = {657--680},
   year    = {1987}
 }""",
+    "Fieller, 1954": """@article{fieller1954problems,
+  author  = {Fieller, Edgar C.},
+  title   = {Some Problems in Interval Estimation},
+  journal = {Journal of the Royal Statistical Society, Series B},
+  volume  = {16},
+  number  = {2},
+  pages   = {175--185},
+  year    = {1954}
+}""",
     "Chong and Forsyth, 2020": """@inproceedings{chong2020effectively,
   author    = {Chong, Min Jin and Forsyth, David},
   title     = {Effectively Unbiased {FID} and {Inception} Score and Where to Find Them},

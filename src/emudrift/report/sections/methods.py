@@ -12,6 +12,7 @@ from emudrift.config.metrics import Metric
 from emudrift.generation.manifest import Manifest
 from emudrift.report.elements.wording import listing
 from emudrift.report.sections.citations import CITATIONS
+from emudrift.report.sections.exchange import exchange_methods
 
 _SOFTWARE = ("torch", "transformers", "peft", "diffusers", "numpy", "pillow")
 
@@ -34,17 +35,20 @@ def methods(
     comparison: pd.DataFrame,
     metrics: pd.DataFrame | None,
     manifests: Sequence[Manifest],
+    exchange: pd.DataFrame | None = None,
 ) -> Methods:
     """What a paper would say about an experiment. Every sentence is true of its settings, or left out.
 
     Args:
         fid, comparison, metrics: fid.csv, comparison.csv and, where there are metrics beyond FID, metrics.csv.
         manifests: of all shards.
+        exchange: exchange.csv, where models see.
     """
     paragraphs = [
         " ".join(filter(None, [_prompts(experiment), _models(experiment), _generation(experiment)])),
         " ".join(filter(None, [_distance(experiment, fid), _uncertainty(fid, comparison)])),
         "" if metrics is None else _metrics(experiment, metrics),
+        "" if exchange is None else exchange_methods(exchange),
         _software(manifests),
     ]
     said = [paragraph for paragraph in paragraphs if paragraph]

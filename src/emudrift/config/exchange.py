@@ -1,0 +1,126 @@
+"""The exchange rate between seeing and drawing: its settings, which change no image and no answer, and its files."""
+
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
+
+from pydantic import Field
+
+from emudrift.config.arm import Arm
+from emudrift.config.base import Settings, Text
+
+if TYPE_CHECKING:
+    from emudrift.config.experiment import Experiment
+    from emudrift.config.experiment_config import Config
+    from emudrift.config.extractors import ExtractorSettings
+    from emudrift.config.seeing import Variant
+
+Tolerance = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+
+
+class Exchange(Settings):
+    """What the exchange rate measures seeing and drawing by (docs/exchange-rate.md), and what may be lost."""
+
+    task: Text | None = Field(
+        None,
+        description="What seeing is measured by: a task of understanding, or a variant of one such as vqa-4shots; default: the "
+        "first task.",
+    )
+    metric: Literal["fid", "clip_score"] = Field(
+        "fid",
+        description="What drawing is measured by, at the largest N: fid (corrected for bias, of the first extractor with a "
+        "distance), or clip_score, which has to be among metrics.",
+    )
+    guidance_scale: float | None = Field(
+        None, description="One of guidance_scales, at which a strength is recommended; default: at each."
+    )
+    margin_drawing: Tolerance | None = Field(
+        None,
+        description="How much worse than the baseline a recommended strength may draw, in units of metric; default for fid: "
+        "margin.",
+    )
+    margin_seeing: Tolerance | None = Field(
+        None,
+        description="How much worse than at full strength a recommended strength may see, in units of the task's metric (.02 are "
+        "2 points of VQA accuracy).",
+    )
+
+
+class ExchangeRate:
+    """What an experiment's exchange rate is made of. Needs no file but the config itself."""
+
+    def __init__(self, experiment: "Experiment") -> None:
+        self.experiment = experiment
+
+    @cached_property
+    def variant(self) -> "Variant | None":
+        """The variant of a task that seeing is measured by; None without tasks."""
+        variants, task = self.experiment.understanding.variants(), self.experiment.config.exchange.task
+        wanted = [each for each in variants if task in (None, each.label, each.task.name)]
+        return wanted[0] if wanted else None
+
+    @cached_property
+    def extractor(self) -> "ExtractorSettings":
+        """The extractor that drawing is measured by."""
+        config = self.experiment.config
+        if config.exchange.metric == "fid":
+            return next(each for each in config.extractors if each.distance is not None)
+        metric = config.metric("clip_score")
+        return next(each for each in config.extractors if metric.reads_from(each))
+
+    @cached_property
+    def arms(self) -> list[Arm]:
+        """The arms that draw and whose models see, the baseline's among them; none where there is nothing to exchange."""
+        experiment, variant = self.experiment, self.variant
+        if variant is None:
+            return []
+        seeing = {
+            arm.model for arm in experiment.understanding.arms() if experiment.understanding.answers(arm, variant)
+        }
+        arms = [arm for arm in experiment.generated_arms() if arm.model in seeing]
+        models = {arm.model for arm in arms}
+        return arms if experiment.baseline in models and len(models) > 1 else []
+
+    def seeing_files(self) -> list[Path]:
+        """Scores of the answers, one for each model."""
+        if self.variant is None:
+            return []
+        models, scores = {arm.model for arm in self.arms}, self.experiment.paths.answer_scores
+        return [
+            scores(arm.name, self.variant.name) for arm in self.experiment.understanding.arms() if arm.model in models
+        ]
+
+    def drawing_files(self) -> list[Path]:
+        """Distances or scores of the images, one for each arm, at the largest N."""
+        experiment, n = self.experiment, str(max(self.experiment.config.sample_sizes))
+        name = experiment.extractor_name(self.extractor)
+        if experiment.config.exchange.metric == "fid":
+            selection = experiment.selections(self.extractor)[0]
+            return [experiment.paths.fid(name, selection, arm.name, n) for arm in self.arms]
+        metric = experiment.config.metric("clip_score").full_name
+        return [experiment.paths.metric(metric, name, arm.name, n) for arm in self.arms]
+
+    def settings(self) -> Exchange:
+        """As in the config, with the tolerance in drawing that `margin` gives."""
+        given, config = self.experiment.config.exchange, self.experiment.config
+        if given.metric == "fid" and given.margin_drawing is None:
+            return given.model_copy(update={"margin_drawing": config.margin_of(self.extractor)})
+        return given
+
+
+def check_exchange(config: "Config") -> None:
+    """Raises ValueError where the exchange rate asks for what the experiment does not have."""
+    asked = config.exchange
+    if asked == Exchange():
+        return
+    if not config.understanding:
+        raise ValueError("exchange: needs understanding, the tasks that seeing is measured by")
+    names = [name for task in config.understanding for name in (task.name, *(label for label, _ in task.variants()))]
+    if asked.task is not None and asked.task not in names:
+        raise ValueError(
+            f"exchange: task: {asked.task!r} is no task of understanding; there are {', '.join(dict.fromkeys(names))}"
+        )
+    if asked.metric not in config.metrics:
+        raise ValueError(f"exchange: metric: {asked.metric} has to be among metrics")
+    if asked.guidance_scale is not None and asked.guidance_scale not in config.guidance_scales:
+        raise ValueError(f"exchange: guidance_scale: {asked.guidance_scale:g} is none of guidance_scales")

@@ -1,0 +1,146 @@
+"""The exchange rate in words, as a figure and on the page: every sentence against the truth that the points were made with."""
+
+import math
+import re
+from pathlib import Path
+
+import pandas as pd
+import pytest
+from exchange_points import DRAWING, SEEING, axes_of, points
+from pages import Page, Study, words
+
+from emudrift.config.exchange import Exchange
+from emudrift.evaluation.exchange.table import exchange_table
+from emudrift.report.answer.exchange import exchange_answer
+from emudrift.report.figures.exchange import exchange_figure
+from emudrift.report.figures.style import FORMATS
+
+TWO = (1.0, 2.0)
+
+
+def table(settings: dict | None = None, **changes) -> pd.DataFrame:
+    return exchange_table(points(**changes), axes_of(), "base", Exchange(**(settings or {})), "a note")
+
+
+def said(settings: dict | None = None, **changes) -> str:
+    answer = exchange_answer(table(settings, **changes))
+    return words("\n".join([answer.headline, *answer.statements]))
+
+
+def shares(text: str, pattern: str) -> list[float]:
+    return [float(each) / 100 for each in re.search(pattern + r" (\d+) % \[(−?\d+) to (\d+)\]", text).groups()]
+
+
+def test_what_is_kept_at_half_strength_is_true() -> None:
+    text = said(error=0.2)
+    gained = (SEEING[0.5] - SEEING[math.nan]) / (SEEING[1.0] - SEEING[math.nan])
+    spared = 1 - (DRAWING[0.5] - DRAWING[math.nan]) / (DRAWING[1.0] - DRAWING[math.nan])
+    assert "At half strength (scale 0.5) finetuned keeps" in text
+    _, low, high = shares(text, r"\(scale 0.5\) finetuned keeps")
+    assert low <= gained <= high
+    _, low, high = shares(text, r"\(scale 0.5\) finetuned keeps [^.]* of what it gained and")
+    assert low <= spared <= high
+    assert text.startswith("finetuned at scale 1 sees better than base: VQA accuracy +")
+    assert "it draws worse: FID +1" in text
+
+
+def test_from_the_scale_on_that_gains_nothing_the_cost_is_still_told() -> None:
+    found = said(error=0.2)
+    assert "From scale 0.75 to scale 1 nothing is gained that these 2,000 questions can see: VQA accuracy" in found
+    assert re.search(r"From scale 0.75 to scale 1 [^.]*(\.\d[^.]*)*; but drawing gets worse: FID \+\d", found)
+    assert "From scale 0.5 to scale 0.75" not in found, "that step gains"
+    assert "From base" not in found
+
+
+@pytest.mark.parametrize(
+    ("changes", "there", "absent"),
+    [
+        (
+            {"seeing": dict.fromkeys(SEEING, 0.3)},
+            "gained nothing that these 2,000 questions can see",
+            "of what it gained",
+        ),
+        (
+            {"drawing": dict.fromkeys(DRAWING, 10.0)},
+            "it draws neither better nor worse for certain: FID",
+            "of the drawing",
+        ),
+        ({"drawing": {k: 40 - v for k, v in DRAWING.items()}}, "it draws better: FID −", "of the drawing"),
+        ({"reliable": False}, "it has too few images for a finding in drawing", "of the drawing"),
+        ({"seeing": {k: 0.6 - v for k, v in SEEING.items()}}, "so nothing was gained: VQA", "of what it gained"),
+    ],
+)
+def test_no_share_is_told_of_what_is_not_certain(changes, there, absent) -> None:
+    found = said(**changes)
+    assert there in found
+    assert absent not in found
+
+
+def test_a_tolerance_gives_a_recommendation_or_that_none_fits() -> None:
+    assert "No strength is recommended, since no tolerance is declared" in said()
+    found = said({"margin_drawing": 6.0}, error=0.2, scales=TWO)
+    assert (
+        "Within the tolerance at guidance 1 and 2 (at most 6 of FID worse than base) scale 0.75 is recommended" in found
+    )
+    assert "scale 0.5 would do as well; scale 1: beyond it for certain." in found
+    none = said({"margin_drawing": 2.0, "margin_seeing": 0.05}, error=0.2)
+    assert "at most 2 of FID worse than base and at most 5 points of VQA accuracy below full strength" in none
+    assert "no strength is shown to lie; scale 0.5, scale 0.75 and scale 1: beyond it for certain." in none
+
+
+def test_the_front_is_told_with_what_is_certain_of_it() -> None:
+    found = said(error=0.1, seeing={math.nan: 0.1, 0.5: 0.5, 0.75: 0.3, 1.0: 0.7})
+    assert (
+        "On the Pareto front by the estimates: base, scale 0.5 and scale 1; not on it: scale 0.75; the intervals"
+        in found
+    )
+    assert "leave no doubt of this" in found
+    noisy = said(error=20.0, seeing=dict.fromkeys(SEEING, 0.3))
+    assert "the intervals make it certain for none" in noisy
+
+
+def test_several_guidance_scales_share_a_sentence_where_they_agree() -> None:
+    found = said(scales=TWO, error=0.2)
+    assert found.count("At half strength") == 1
+    assert re.search(r"of what it gained and \d+ % \[[^]]*\] at guidance 1 and \d+ % \[[^]]*\] at guidance 2 of", found)
+
+
+def draw(folder: Path, made: pd.DataFrame) -> list[Path]:
+    exchange_figure(made, folder / "exchange")
+    return [folder / f"exchange{ending}" for ending in (*FORMATS, "-data.csv")]
+
+
+def test_the_figure_has_every_point_and_turns_the_axis_of_a_distance_round(tmp_path: Path) -> None:
+    made = table({"margin_drawing": 6.0}, scales=TWO, error=0.2)
+    files = draw(tmp_path, made)
+    text = "\n".join(re.findall(r"<!-- (.*?) -->", files[0].read_text(), re.DOTALL))
+    for word in (
+        "guidance 1", "guidance 2", "base", "finetuned", "0.5", "0.75", "recommended", "Pareto front", "a note",
+        "adapter scale", "drawing: FID difference from base  (up is better)", "VQA accuracy in", "+10",
+    ):  # fmt: skip
+        assert word in text, word
+    assert "training steps" not in text
+    pd.testing.assert_frame_equal(
+        pd.read_csv(files[-1])[["seeing"]], made[["seeing"]].reset_index(drop=True), rtol=1e-8
+    )
+    before = [path.read_bytes() for path in files]
+    assert [path.read_bytes() for path in draw(tmp_path, made)] == before
+    stepped = draw(tmp_path, table(steps={100.0: (0.2, 13.0)}))[0].read_text()
+    assert "training steps" in stepped
+    assert "step 100" in stepped
+
+
+def test_the_page_has_the_section_near_its_top_with_sentences_figure_and_table() -> None:
+    study, made = Study(), table({"margin_drawing": 6.0}, error=0.2)
+    page = Page(study.html(exchange=made, exchange_svg=b"<svg xmlns='http://www.w3.org/2000/svg'/>"))
+    text = words(page.text)
+    for sentence in exchange_answer(made).statements:
+        assert words(sentence) in text
+    assert text.count(words(exchange_answer(made).headline)) == 2, "in the answer, and in the section"
+    ids = [attributes["id"] for attributes in page.of("section") if "id" in attributes]
+    assert ids.index("exchange") < ids.index("curve")
+    assert "set against what it cost in drawing (FID, N = 400)" in text
+    assert "Fieller's intervals (Fieller, 1954)" in text
+    assert "fieller1954problems" in text
+    assert "declared beforehand (at most 6 of FID worse than base)" in text
+    assert "exchange" not in {attributes.get("id") for attributes in study.page().of("section")}
