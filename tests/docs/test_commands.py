@@ -152,3 +152,25 @@ def test_a_wrong_command_is_noticed(line, monkeypatch):
     (words,) = commands_of(f"```bash\n{line}\n```")
     with pytest.raises((AssertionError, SystemExit, OSError)):
         check(words, set(), monkeypatch)
+
+
+@pytest.mark.parametrize(
+    ("line", "said"),
+    [
+        (
+            "--configfile demo/config.yaml plan -c 1",
+            "plan: no such config file; .* snakemake plan --configfile demo/config",
+        ),
+        ("plan --configfile demo/none.yaml", "demo/none.yaml: no such config file$"),
+        ("plan -c 1 --configfile demo/config.yaml", None),
+    ],
+)
+def test_a_missing_config_file_or_a_target_taken_for_one_is_one_line(line, said, monkeypatch):
+    """Where Snakemake itself, before it reads the Snakefile, ends with a traceback."""
+    monkeypatch.chdir(ROOT)
+    monkeypatch.setattr(sys, "argv", ["snakemake", *line.split()])
+    if said is None:
+        assert parse_args(sys.argv[1:])[1].targets == ["plan"]
+        return
+    with pytest.raises(SystemExit, match=f"^error: {said}"):
+        parse_args(sys.argv[1:])

@@ -97,7 +97,8 @@ def messages() -> list[str]:
                 )
             elif isinstance(node, ast.Constant) and isinstance(node.value, str):
                 found.append(node.value)
-    found += [re.sub(r"\{[^{}]*\}", "…", path.read_text(encoding="utf-8")) for path in ROOT.glob("rules/*.smk")]
+    others = [*ROOT.glob("rules/*.smk"), ROOT / "profiles/default/config.yaml"]
+    found += [re.sub(r"\{[^{}]*\}", "…", path.read_text(encoding="utf-8")) for path in others]
     return found
 
 
