@@ -19,8 +19,9 @@ from emudrift.errors import InputError
 from emudrift.evaluation.human.study import design_study, imported_tables
 from emudrift.report.gallery import row_blocks
 from emudrift.runtime.permissions import refuse_read_only
-from emudrift.runtime.terminal import fail
+from emudrift.runtime.terminal import fail, survive_closed_pipes
 
+survive_closed_pipes("snakemake.logging")
 if len(workflow.configfiles) > 1:
     fail(
         "give one --configfile; settings of several files are not merged, and a target comes before it: snakemake plan --configfile X"

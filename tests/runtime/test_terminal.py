@@ -1,5 +1,7 @@
 """The terminal's look, seen through a real pseudo terminal and through a real pipe."""
 
+import logging
+import os
 import re
 from pathlib import Path
 
@@ -7,7 +9,7 @@ import pytest
 from conftest import ROOT
 from terminals import CODES, in_pipe, on_terminal
 
-from emudrift.runtime.terminal import duration, plain, styled, table
+from emudrift.runtime.terminal import duration, plain, styled, survive_closed_pipes, table
 
 ROWS = [
     {"arm": "base, guidance 3", "images": "1,250 of 10,000", "images/h": "1,234 (measured)", "GPU-hours": "7.1"},
@@ -125,3 +127,31 @@ def test_a_table_without_rows_is_empty():
 )
 def test_durations_read_well(seconds, text):
     assert duration(seconds) == text
+
+
+@pytest.mark.parametrize("protected", [False, True])
+def test_a_logger_whose_reader_has_gone_goes_on(protected, tmp_path):
+    """As that of Snakemake, which does not catch a broken pipe; what else it logs to is not touched."""
+
+    class Strict(logging.StreamHandler):
+        def handleError(self, record):
+            raise
+
+    reader, writer = os.pipe()
+    logger = logging.getLogger(f"unread-{protected}")
+    with open(writer, "w") as stream:
+        logger.handlers = [logging.FileHandler(tmp_path / "log"), Strict(stream)]
+        logger.propagate = False
+        if protected:
+            survive_closed_pipes(logger.name)
+        logger.error("one")
+        assert os.read(reader, 100) == b"one\n"
+        os.close(reader)
+        if protected:
+            logger.error("two")
+            logger.error("three")
+        else:
+            with pytest.raises(BrokenPipeError):
+                logger.error("two")
+            os.dup2(os.open(os.devnull, os.O_WRONLY), writer)  # For what the stream still holds.
+    assert (tmp_path / "log").read_text().startswith("one\ntwo\n")

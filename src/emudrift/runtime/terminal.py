@@ -1,11 +1,13 @@
 """Terminal output: tables, errors and log lines; the same text without styling if the output is not a terminal."""
 
+import contextlib
 import functools
 import io
 import logging
 import os
 import re
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NoReturn, TextIO
 
@@ -100,6 +102,41 @@ class TerminalHandler(logging.Handler):
         if not message.startswith("error: "):
             text = Text.assemble((f"{time} ", "dim"), text)
         self._console.print(text, soft_wrap=True)
+
+
+class UnreadStream:
+    """A stream that goes silent where nobody reads it any more (`snakemake … 2>&1 | grep -m1 …`), instead of raising."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._stream, name)
+
+    def write(self, text: str) -> int:
+        with self._silenced():
+            self._stream.write(text)
+        return len(text)
+
+    def flush(self) -> None:
+        with self._silenced():
+            self._stream.flush()
+
+    @contextlib.contextmanager
+    def _silenced(self) -> Iterator[None]:
+        try:
+            yield
+        except BrokenPipeError:
+            nothing = os.open(os.devnull, os.O_WRONLY)
+            os.dup2(nothing, self._stream.fileno())
+            os.close(nothing)
+
+
+def survive_closed_pipes(logger: str) -> None:
+    """Lets a logger go on where its reader has gone: Snakemake 9.27 waits for ever if it cannot say how a job ended."""
+    for handler in logging.getLogger(logger).handlers:
+        if isinstance(handler, logging.StreamHandler) and not isinstance(handler, logging.FileHandler):
+            handler.stream = UnreadStream(handler.stream)
 
 
 def duration(seconds: float) -> str:
