@@ -83,6 +83,7 @@ rule report:
     input:
         fid=rules.collect.output.table,
         comparison=rules.compare.output.table,
+        checked=rules.check_experiment.output.checked,
         # A function, since Snakemake 9.27 hashes a long list of inputs once for each of its items.
         manifests=lambda wildcards: experiment.manifests(),
         figures=rules.plot.output,

@@ -139,8 +139,8 @@ class Study:
         content = Content(*self.tables, self.manifests, SVG, SVG, gallery, tokenizers=self.tokenizers, **more)
         return build_report(self.experiment, content)
 
-    def page(self) -> Page:
-        return Page(self.html())
+    def page(self, **more: Any) -> Page:
+        return Page(self.html(**more))
 
 
 def small(colour: str, size: tuple[int, int] = (64, 64)) -> Image.Image:

@@ -9,7 +9,7 @@ from painters import Group, archive_of, flipped, manifest_of
 
 from emudrift.errors import InputError
 from emudrift.features.feature_files import write_array
-from emudrift.generation.leftovers import scan_leftovers
+from emudrift.generation.leftovers import remove_tables_without_setting, scan_leftovers
 from emudrift.generation.remove_images import remove_images
 from emudrift.generation.verify import damage, verify
 from emudrift.runtime.json_files import write_json
@@ -136,6 +136,24 @@ def test_arms_features_prompts_and_models_of_other_settings_are_listed(group, fi
     assert remove_images(other, arm, None) == ["000000-000010", "000010-000020"]
     assert not list(Path(folder).rglob(f"*{arm}*"))
     assert (folder / "notes.txt").exists()
+
+
+def test_tables_that_no_setting_makes_any_more_go_with_the_next_page(group, finished):
+    paths = group.experiment(metrics=["fid", "kid"]).paths
+    ladder = paths.figure("ladder", ".svg")
+    for table in (paths.metric_table, paths.metric_differences, ladder, paths.fid_table):
+        table.parent.mkdir(exist_ok=True)
+        write_json(table, {})
+    remove_tables_without_setting(group.experiment(metrics=["fid", "kid"], ladder=True))
+    assert paths.metric_table.exists()
+    assert ladder.exists()
+    made = group.experiment()
+    assert [each[0] for each in names(scan_leftovers(made))] == [
+        "figures/ladder.svg", "metric_differences.csv", "metrics.csv"
+    ]  # fmt: skip
+    remove_tables_without_setting(made)
+    assert names(scan_leftovers(made)) == []
+    assert [path.name for path in paths.results.glob("*.csv*")] == ["fid.csv", "fid.csv.sha256"]
 
 
 def test_images_that_were_set_aside_are_left_over(group):

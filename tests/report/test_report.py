@@ -300,6 +300,13 @@ def test_another_vq_than_the_baselines_is_said_beside_the_verdict() -> None:
     assert f"{other} {warning}" in words(study.page().text)
 
 
+def test_images_of_other_sizes_than_the_references_are_said() -> None:
+    study = Study()
+    assert "Images differ in size" not in words(study.page(sizes={"base": "64 x 64", "reference": "64 x 64"}).text)
+    text = words(study.page(sizes={"base": "64 x 64", "reference": "427 to 640 x 480"}).text)
+    assert "Images differ in size (base 64 x 64; the reference: 427 to 640 x 480): each is resized to" in text
+
+
 def test_smaller_batches_that_memory_forced_are_said_and_counted() -> None:
     study = Study()
     said = "images were generated in smaller batches than the rest"

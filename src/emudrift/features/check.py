@@ -3,6 +3,8 @@
 from collections.abc import Sequence
 from typing import Any
 
+from pydantic import BaseModel
+
 from emudrift.config.experiment import Experiment
 from emudrift.config.plugins import call_plugin
 from emudrift.data.prompts import Prompt
@@ -11,9 +13,23 @@ from emudrift.features.image_sizes import point_out_sizes
 from emudrift.features.statistics import load_statistics
 
 
-def check_experiment(
-    experiment: Experiment, prompts: Sequence[Prompt], models: Sequence[dict[str, Any]]
-) -> dict[str, Any]:
+class Checked(BaseModel):
+    """checked.json.
+
+    Attributes:
+        prompts: how many there are.
+        largest_n: N.
+        sizes: of images, in words, by model, and of the `reference`; none before version 0.3.
+        models: digest of each.
+    """
+
+    prompts: int
+    largest_n: int
+    sizes: dict[str, str] = {}
+    models: dict[str, str]
+
+
+def check_experiment(experiment: Experiment, prompts: Sequence[Prompt], models: Sequence[dict[str, Any]]) -> Checked:
     """Checks what only shows when everything is known, and points out images of different sizes.
 
     Args:
@@ -37,12 +53,12 @@ def check_experiment(
             call_plugin(f"extractor {extractor.name}", extractor.check, experiment)
         else:
             extractor.check(experiment)
-    return {
-        "prompts": len(prompts),
-        "largest_n": largest,
-        "sizes": point_out_sizes(experiment, prompts[:largest], models),
-        "models": {model["model"]: model["digest"] for model in models},
-    }
+    return Checked(
+        prompts=len(prompts),
+        largest_n=largest,
+        sizes=point_out_sizes(experiment, prompts[:largest], models),
+        models={model["model"]: model["digest"] for model in models},
+    )
 
 
 def _compare_vocabularies(experiment: Experiment, models: Sequence[dict[str, Any]]) -> None:

@@ -2,7 +2,7 @@
 
 import itertools
 import logging
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from emudrift.config.experiment import Experiment
@@ -33,18 +33,26 @@ def point_out_sizes(
     reference = _of_reference(experiment, prompts)
     if reference:
         words["reference"] = span(reference)
-    others = {name: text for name, text in words.items() if text != words.get("reference", text)}
-    several = len(set(words.values())) > 1
-    if several:
-        images = "; ".join(f"{name} {text}" for name, text in (others or words).items())
-        real = f"; the reference: {words['reference']}" if reference else ""
-        logger.warning(
-            "images differ in size (%s%s): each is resized to the extractor's input, and a distance includes what this does to "
-            "sharpness",
-            images,
-            real,
-        )
+    if said := sizes_differ(words):
+        logger.warning("%s", said)
     return words
+
+
+def sizes_differ(words: Mapping[str, str]) -> str:
+    """A sentence, without its full stop, on which images differ in size; "" if none do.
+
+    Args:
+        words: what `point_out_sizes` returned.
+    """
+    if len(set(words.values())) < 2:
+        return ""
+    others = {name: text for name, text in words.items() if text != words.get("reference", text)}
+    images = "; ".join(f"{name} {text}" for name, text in (others or words).items())
+    real = f"; the reference: {words['reference']}" if "reference" in words else ""
+    return (
+        f"images differ in size ({images}{real}): each is resized to the extractor's input, and a distance includes what this "
+        "does to sharpness"
+    )
 
 
 def span(sizes: Iterable[Size]) -> str:

@@ -15,5 +15,5 @@ def record_check(experiment: Experiment) -> None:
     """Checks an experiment of validated models, and writes what was found. Raises InputError as `check_experiment` does."""
     paths = experiment.paths
     models = [load_model_record(paths.model_record(name)) for name in experiment.model_names]
-    write_json(paths.checked, check_experiment(experiment, load_prompts(paths.prompts), models))
+    write_json(paths.checked, check_experiment(experiment, load_prompts(paths.prompts), models).model_dump())
     logger.info("experiment %s is ready", experiment.config.name)

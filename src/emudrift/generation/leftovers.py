@@ -1,5 +1,6 @@
 """What earlier settings made and the config no longer names, found by the patterns of `config.paths`: nothing else is touched."""
 
+import logging
 from collections import defaultdict
 from dataclasses import dataclass
 from pathlib import Path
@@ -7,6 +8,8 @@ from pathlib import Path
 from emudrift.config.experiment import Experiment
 from emudrift.config.paths import existing
 from emudrift.runtime.atomic_files import checksum_file
+
+logger = logging.getLogger(__name__)
 
 ARM, SHARD = "arm", "shard"
 
@@ -85,10 +88,24 @@ def scan_leftovers(experiment: Experiment) -> list[Leftover]:
     for path, names in existing(paths.model_record("{model}")):
         if names["model"] not in experiment.model_names:
             add(5, _inside(path, paths.results), "", "model", path)
-    for path in (paths.metric_table, paths.metric_differences):
-        if path.exists() and not metrics:
-            add(5, path.name, "", "table", path)
+    for path in _tables_without_setting(experiment):
+        add(5, _inside(path, paths.results), "", "table", path)
     return [Leftover(*key[1:], tuple(sorted(groups[key]))) for key in sorted(groups)]
+
+
+def remove_tables_without_setting(experiment: Experiment) -> None:
+    """Removes tables that no setting makes any more, and the figures of one: the page says nothing of what they show."""
+    for path in _tables_without_setting(experiment):
+        logger.info("%s: no setting makes it any more; removed", path)
+        checksum_file(path).unlink(missing_ok=True)
+        path.unlink()
+
+
+def _tables_without_setting(experiment: Experiment) -> list[Path]:
+    paths = experiment.paths
+    tables = [] if experiment.metric_jobs() else [paths.metric_table, paths.metric_differences]
+    endings = () if experiment.ladders() else ("-data.csv", ".svg", ".pdf", ".png")
+    return [path for path in [*tables, *(paths.figure("ladder", each) for each in endings)] if path.exists()]
 
 
 def _inside(path: Path, folder: Path) -> str:

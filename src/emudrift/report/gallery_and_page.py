@@ -3,6 +3,7 @@
 from emudrift.config.experiment import Experiment
 from emudrift.config.row_range import RowRange
 from emudrift.data.prompts import load_prompts
+from emudrift.generation.leftovers import remove_tables_without_setting
 from emudrift.report.gallery.row_blocks import blocks
 from emudrift.report.gallery.strips import remove_other_blocks, write_block
 from emudrift.runtime.atomic_files import write_bytes_atomically
@@ -16,7 +17,10 @@ def write_gallery_block(experiment: Experiment, block: RowRange) -> None:
 
 
 def write_page(experiment: Experiment) -> None:
-    """Builds the page, and removes thumbnails that it no longer shows. Raises InputError where a file is missing or broken."""
+    """Builds the page, and removes thumbnails and tables that no setting makes any more.
+
+    Raises InputError where a file is missing or broken.
+    """
     # Here, since thumbnails need no pandas, whose import takes as long as many of them.
     from emudrift.report.load_content import load_content
     from emudrift.report.page import build_report
@@ -24,3 +28,4 @@ def write_page(experiment: Experiment) -> None:
     paths = experiment.paths
     write_bytes_atomically(paths.page, build_report(experiment, load_content(experiment)).encode())
     remove_other_blocks(paths.gallery, [block.name for block in blocks(experiment)])
+    remove_tables_without_setting(experiment)

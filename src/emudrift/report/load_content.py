@@ -20,12 +20,14 @@ from emudrift.evaluation.tables import (
     RATER_COLUMNS,
     load_table,
 )
+from emudrift.features.check import Checked
 from emudrift.generation.manifest import load_manifests
 from emudrift.report.gallery import row_blocks
 from emudrift.report.gallery.section import build_gallery
 from emudrift.report.gallery.strips import load_block
 from emudrift.report.page import Content
 from emudrift.report.sections.benchmarks import load_costs
+from emudrift.runtime.json_files import load_record
 
 
 def load_content(experiment: Experiment) -> Content:
@@ -56,6 +58,7 @@ def load_content(experiment: Experiment) -> Content:
         human=table(paths.win_rates, RATE_COLUMNS, human),
         raters=table(paths.rater_table, RATER_COLUMNS, human),
         costs=load_costs(paths),
+        sizes=load_record(paths.checked, Checked, "remove it and run again").sizes,
         ladders=ladders,
         ladder_svg=paths.figure("ladder", ".svg").read_bytes() if ladders else b"",
         exchange=table(paths.exchange_table, EXCHANGE_COLUMNS, exchange),

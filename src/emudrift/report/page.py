@@ -44,6 +44,7 @@ class Content:
         metrics, metric_differences: metrics.csv and metric_differences.csv, where there are metrics beyond FID.
         tokenizers: what `tokenizer_quality` measured, by arm, where there are tokenizers.
         costs: CPU time and memory of each rule.
+        sizes: of images, in words, by model, and of the `reference` (`features.image_sizes`).
         ladders: what known degradations cost, by extractor, with `ladder_svg` by `figures.ladder.ladder_figure`.
         exchange: exchange.csv, where models see, with `exchange_svg` by `figures.exchange.exchange_figure`.
         human, raters: human_evaluation.csv and raters.csv, where votes were imported.
@@ -61,6 +62,7 @@ class Content:
     human: pd.DataFrame | None = None
     raters: pd.DataFrame | None = None
     costs: Sequence[Cost] = ()
+    sizes: Mapping[str, str] = field(default_factory=dict)
     ladders: Mapping[str, LadderRecord] = field(default_factory=dict)
     ladder_svg: bytes = b""
     exchange: pd.DataFrame | None = None
@@ -92,7 +94,7 @@ def build_report(experiment: Experiment, content: Content) -> str:
             random=sorted(set(fid.loc[fid["weights"] == "random", "extractor"])),
             only_random=bool((fid["weights"] == "random").all()),
             verdict=verdict(content.comparison, fid, experiment.baseline, experiment.floors, content.ladders),
-            run_caveats=caveats_of_run(experiment, arms, shards),
+            run_caveats=caveats_of_run(experiment, arms, shards, content.sizes),
             sections=_sections(experiment, content, shards),
             gallery=content.gallery,
             exchange=None if content.exchange is None else exchange_section(content.exchange, content.exchange_svg),

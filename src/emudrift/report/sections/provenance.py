@@ -1,7 +1,7 @@
 """Provenance: how the results were produced, from the manifests of the shards."""
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
@@ -10,6 +10,7 @@ import pandas as pd
 
 from emudrift.config.arm import Arm
 from emudrift.config.experiment import Experiment
+from emudrift.features.image_sizes import sizes_differ
 from emudrift.generation.attempts import FINISHED
 from emudrift.generation.manifest import Manifest
 from emudrift.report.elements.blocks import Cell, Table, label_of
@@ -39,7 +40,9 @@ def run_tables(
     ]
 
 
-def caveats_of_run(experiment: Experiment, arms: Sequence[Arm], shards: dict[str, list[Manifest]]) -> list[str]:
+def caveats_of_run(
+    experiment: Experiment, arms: Sequence[Arm], shards: dict[str, list[Manifest]], sizes: Mapping[str, str]
+) -> list[str]:
     """What a reader must know about how the images were generated, in sentences."""
     off: dict[str, list[str]] = {}
     for arm in arms:
@@ -51,6 +54,7 @@ def caveats_of_run(experiment: Experiment, arms: Sequence[Arm], shards: dict[str
         f"Set “vq: {experiment.baseline}” for this model to decode both with the same one."
         for model in other_vqs(experiment, shards)
     ]
+    said += [f"{differ[0].upper()}{differ[1:]}." for differ in [sizes_differ(sizes)] if differ]
     for arm in arms:
         flagged = sum(len(manifest.flagged) for manifest in shards[arm.name])
         if flagged:
