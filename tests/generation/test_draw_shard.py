@@ -5,6 +5,7 @@ import multiprocessing
 import os
 import signal
 import threading
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -17,12 +18,14 @@ from emudrift.generation.archives import write_archive
 from emudrift.generation.draw_shard import draw_shard
 from emudrift.generation.interface import Batching
 from emudrift.generation.shards import Identity, PartialShard
+from emudrift.runtime.jobs import Stopped
 
 
 class Codes:
     """A token generator whose images can be computed from their tokens; remembers what it was asked for."""
 
     size = (8, 8)
+    overlaps = False
 
     def __init__(self, batch_size: int = 4) -> None:
         self.batching, self.effective_batch_size = Batching(batch_size, 0), batch_size
@@ -196,3 +199,89 @@ def test_of_a_packed_shard_nothing_is_kept_but_its_archive(tmp_path):
         (tmp_path / "partial" / litter).write_bytes(b"half")
     PartialShard(tmp_path / "partial", IDENTITY, None).tidy()
     assert [path.name for path in tmp_path.iterdir()] == ["a.tar"]
+
+
+# --- decoding while tokens are sampled ---
+
+
+class Overlaps(Codes):
+    """Decodes in another thread; a batch is sampled only once the decoder is at work on the one before."""
+
+    overlaps = True
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.at_work, self.threads = threading.Event(), set[int]()
+
+    def codes(self, prompts):
+        if self.drawn:
+            assert self.at_work.wait(20), "nothing is decoded while tokens are sampled"
+            self.at_work.clear()
+        return super().codes(prompts)
+
+    def decode(self, codes):
+        self.threads.add(threading.get_ident())
+        self.at_work.set()
+        return super().decode(codes)
+
+
+def test_images_are_decoded_while_tokens_are_sampled_and_are_the_same(tmp_path, undisturbed):
+    assert make(tmp_path, generator := Overlaps()) == undisturbed
+    assert generator.decoded == [1] * 10
+    assert len(generator.threads) == 1
+    assert threading.get_ident() not in generator.threads
+
+
+def test_what_goes_wrong_while_decoding_ends_its_own_shard(tmp_path, undisturbed):
+    """The error is raised by the shard whose image it was, the last one's as well; its tokens are not sampled again."""
+
+    class Breaks(Overlaps):
+        def decode(self, codes):
+            if len(self.decoded) == self.at:
+                raise InputError("not enough device memory to decode")
+            return super().decode(codes)
+
+    for at in (5, 9):
+        folder = tmp_path / str(at)
+        generator = Breaks()
+        generator.at = at
+        with pytest.raises(InputError, match="not enough device memory to decode"):
+            make(folder, generator)
+        partial = PartialShard(folder / "partial", IDENTITY, None)
+        assert partial.missing(PROMPTS) >= {prompt.prompt_id for prompt in PROMPTS[at:]}
+        assert make(folder, again := Codes()) == undisturbed
+        assert again.drawn == []
+
+
+def test_a_job_that_is_asked_to_end_does_not_wait_for_what_is_not_decoded(tmp_path, undisturbed, monkeypatch):
+    """The second image is decoded only once nothing is queued behind it any more."""
+    finished = threading.Event()
+
+    class Pool(ThreadPoolExecutor):
+        def shutdown(self, wait=True, *, cancel_futures=False):
+            super().shutdown(False, cancel_futures=cancel_futures)
+            finished.set()
+            super().shutdown(wait)
+
+    monkeypatch.setattr(module, "ThreadPoolExecutor", Pool)
+
+    class Slow(Overlaps):
+        def decode(self, codes):
+            images = super().decode(codes)
+            if len(self.decoded) == 2:
+                assert finished.wait(20)
+            return images
+
+    asked = []
+
+    def before_batch() -> None:
+        asked.append(1)
+        if len(asked) == 2:
+            raise Stopped("as by SIGTERM")
+
+    partial, generator = PartialShard(tmp_path / "partial", IDENTITY, None), Slow()
+    with pytest.raises(Stopped):
+        draw_shard(PROMPTS, partial, lambda: generator, before_batch=before_batch)
+    assert len(generator.decoded) < 4
+    assert make(tmp_path, again := Codes()) == undisturbed
+    assert again.drawn == [[4, 5, 6, 7], [8, 9]]

@@ -1,4 +1,4 @@
-"""Generating the missing images of a shard: batch by batch, tokens first, with writing overlapped with generation."""
+"""Generating the missing images of a shard: batch by batch, tokens first; decoding and writing overlap with it."""
 
 import logging
 from collections import deque
@@ -92,16 +92,20 @@ def _generate_tokens(
     decoded = [prompt for batch in _grid(prompts, size, missing) if is_kept(batch) for prompt in batch]
     if count := sum(prompt.prompt_id in missing for prompt in decoded):
         logger.info("tokens of %d images already exist and are only decoded", count)
-    for batch in _grid(prompts, size, missing, before_batch):
-        if is_kept(batch):
-            codes = np.stack([kept[prompt.prompt_id].codes for prompt in batch])
-        else:
-            codes = generator.codes(batch)
-            partial.write_tokens(batch, codes, generator.effective_batch_size)
-        # Whole batches are decoded, too, for the same reason.
-        for prompt, code, image in zip(batch, codes, generator.decode(codes), strict=True):
-            if prompt.prompt_id in missing:
-                writer.write(prompt, GeneratedImage(image, code.astype(np.uint16)))
+
+    def write(prompt: Prompt, codes: np.ndarray, image: np.ndarray) -> None:
+        if prompt.prompt_id in missing:
+            writer.write(prompt, GeneratedImage(image, codes.astype(np.uint16)))
+
+    with _Decoder(generator, write) as decoder:
+        for batch in _grid(prompts, size, missing, before_batch):
+            if is_kept(batch):
+                codes = np.stack([kept[prompt.prompt_id].codes for prompt in batch])
+            else:
+                codes = generator.codes(batch)
+                partial.write_tokens(batch, codes, generator.effective_batch_size)
+            # Whole batches are decoded, too, for the same reason.
+            decoder.decode(batch, codes)
 
 
 def _grid(
@@ -113,6 +117,48 @@ def _grid(
         if any(prompt.prompt_id in missing for prompt in batch):
             before()
             yield batch
+
+
+class _Decoder:
+    """Decodes batches; if the generator can, image by image in another thread, while the next batch is sampled.
+
+    Args:
+        write: takes a prompt, its codes and its image, in the order of the prompts and in this thread.
+    """
+
+    def __init__(self, generator: TokenGenerator, write: Callable[[Prompt, np.ndarray, np.ndarray], None]) -> None:
+        self.generator, self.write = generator, write
+        self._pool = ThreadPoolExecutor(1, thread_name_prefix="decoder") if generator.overlaps else None
+        self._waiting: deque[tuple[Prompt, np.ndarray, Future[np.ndarray]]] = deque()
+
+    def decode(self, batch: Sequence[Prompt], codes: np.ndarray) -> None:
+        """Decodes a batch, or begins to. Raises the error of the batch before."""
+        if self._pool is None:
+            for prompt, code, image in zip(batch, codes, self.generator.decode(codes), strict=True):
+                self.write(prompt, code, image)
+            return
+        while self._waiting:
+            self._settle()
+        for prompt, code in zip(batch, codes, strict=True):
+            self._waiting.append((prompt, code, self._pool.submit(self.generator.decode, code[None])))
+
+    def _settle(self) -> None:
+        prompt, codes, image = self._waiting.popleft()
+        self.write(prompt, codes, image.result()[0])
+
+    def __enter__(self) -> "_Decoder":
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        try:
+            # If the job is asked to end, what is decoded is kept; of the rest the tokens are on the disk.
+            while self._waiting and (kind is None or (kind is Stopped and self._waiting[0][2].done())):
+                self._settle()
+        finally:
+            if self._pool is not None:
+                self._pool.shutdown(cancel_futures=True)
 
 
 class _Writer:

@@ -89,6 +89,11 @@ class TokenGenerator(BatchedGenerator, Protocol):
         """Samples visual tokens, (batch, h, w) integers, one image per prompt."""
         ...
 
+    @property
+    def overlaps(self) -> bool:
+        """Whether `decode` should be called in another thread while `codes` runs, image by image."""
+        ...
+
     def decode(self, codes: np.ndarray) -> np.ndarray:
         """Decodes visual tokens to images (batch, height, width, 3) uint8."""
         ...

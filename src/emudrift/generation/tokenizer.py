@@ -37,6 +37,8 @@ class TokenizerGenerator:
         InputError: the device, the VQ or the folder does not exist.
     """
 
+    overlaps = False
+
     def __init__(self, settings: dict[str, Any], checkpoint: Path, images: Path) -> None:
         self.size: tuple[int, int] = (settings["width"], settings["height"])
         self.vq = load_vq(checkpoint).to(torch_device(settings["device"])).eval()

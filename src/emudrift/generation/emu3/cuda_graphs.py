@@ -1,5 +1,6 @@
-"""CUDA graphs of in-place functions: captured at the first call, then replayed with a single launch."""
+"""CUDA graphs of in-place functions: captured at the first call, then replayed with a single launch; the process's streams."""
 
+import threading
 from collections.abc import Callable, Hashable, Sequence
 from functools import cache
 
@@ -11,6 +12,16 @@ from torch import Tensor
 def side_stream(device: torch.device) -> torch.cuda.Stream:
     """The process's one stream for captures: cuBLAS allocates a workspace for every stream it is used on, and keeps it."""
     return torch.cuda.Stream(device)
+
+
+@cache
+def decoding_stream(device: torch.device) -> torch.cuda.Stream:
+    """The process's one stream for decoding images, on which the device does so while it samples tokens."""
+    return torch.cuda.Stream(device)
+
+
+capturing = threading.Lock()
+"""Held while a graph is captured, and by another thread while it asks the device for something: CUDA allows only one of them."""
 
 
 class Graphs:
@@ -48,6 +59,6 @@ class Graphs:
                 counter.copy_(value)
         torch.cuda.current_stream(self.device).wait_stream(self.side)
         graph = torch.cuda.CUDAGraph()
-        with torch.cuda.graph(graph, pool=self.pool):
+        with capturing, torch.cuda.graph(graph, pool=self.pool):
             function()
         return graph

@@ -1,7 +1,9 @@
 """The Emu3 generator: from captions to visual tokens and images, following the authors' recipe."""
 
 import logging
+import threading
 from collections.abc import Sequence
+from contextlib import nullcontext
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -17,6 +19,7 @@ from emudrift.errors import InputError
 from emudrift.generation.emu3 import vq
 from emudrift.generation.emu3.attention import flash_fault
 from emudrift.generation.emu3.checkpoint import load_emu3
+from emudrift.generation.emu3.cuda_graphs import decoding_stream
 from emudrift.generation.emu3.generate_engine import ReferenceEngine
 from emudrift.generation.emu3.grid_engine import GridEngine
 from emudrift.generation.emu3.language_model import LanguageModel
@@ -96,7 +99,17 @@ class Emu3Generator:
             self.engine = GridEngine(weights.model, weights.language, self.recipe)
         else:
             self.engine = ReferenceEngine(weights.model, self.recipe)
+        self._sampling = threading.Lock()
+        if self.overlaps:
+            # What loads the weights; from here on the streams wait for each other no more.
+            decoding_stream(weights.device).wait_stream(torch.cuda.current_stream(weights.device))
         self.batching = batching or Batching(BATCH_ON_CPU, 0, self._attention())
+
+    @property
+    def overlaps(self) -> bool:
+        """Whether images are decoded while tokens are sampled: on a GPU one is limited by memory, the other by arithmetic; on a
+        CPU both take all cores."""
+        return self.weights.device.type == "cuda" and isinstance(self.engine, GridEngine)
 
     @property
     def batching(self) -> Batching:
@@ -180,7 +193,8 @@ class Emu3Generator:
         """
         while True:
             try:
-                return self._codes(prompts)
+                with self._sampling:
+                    return self._codes(prompts)
             except RuntimeError as error:
                 if not is_out_of_memory(error):
                     raise
@@ -224,7 +238,7 @@ class Emu3Generator:
             )
 
     def decode(self, codes: np.ndarray) -> np.ndarray:
-        """Decodes codes (batch, h, w) to images (batch, height, width, 3) uint8.
+        """Decodes codes (batch, h, w) to images (batch, height, width, 3) uint8; may be called from another thread than `codes`.
 
         Raises:
             InputError: there is not enough memory, even after freeing the language model's cache.
@@ -235,21 +249,24 @@ class Emu3Generator:
             if not is_out_of_memory(error):
                 raise
             logger.warning("out of memory while decoding; freeing the language model's cache")
-        if isinstance(self.engine, GridEngine):
-            self.engine.release()
-        try:
-            return self._pixels(codes)
-        except RuntimeError as error:
-            if not is_out_of_memory(error):
-                raise
-            raise InputError(
-                f"not enough device memory to decode one image of {self.size[0]} x {self.size[1]}; use a larger device, or "
-                "check that nothing else runs on it (nvidia-smi)"
-            ) from error
+        with self._sampling:  # After the batch that is being sampled, whose cache it is, and before the next one.
+            if isinstance(self.engine, GridEngine):
+                self.engine.release()
+            try:
+                return self._pixels(codes)
+            except RuntimeError as error:
+                if not is_out_of_memory(error):
+                    raise
+                raise InputError(
+                    f"not enough device memory to decode one image of {self.size[0]} x {self.size[1]}; use a larger device, or "
+                    "check that nothing else runs on it (nvidia-smi)"
+                ) from error
 
     def _pixels(self, codes: np.ndarray) -> np.ndarray:
         tokens, tf32 = torch.from_numpy(codes.astype(np.int64)), self.settings.get("decoder_tf32", False)
-        return vq.decode_codes(self.weights.model.model.vqmodel, tokens, tf32).numpy()
+        stream = torch.cuda.stream(decoding_stream(self.weights.device)) if self.overlaps else nullcontext()
+        with stream:
+            return vq.decode_codes(self.weights.model.model.vqmodel, tokens, tf32).numpy()
 
     def device(self) -> str:
         device = self.weights.device

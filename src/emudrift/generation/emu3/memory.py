@@ -103,7 +103,7 @@ class MemoryPlan:
 
     @property
     def reserved(self) -> int:
-        """What is needed besides the batch. Prompts are over before pixels are made, but both stay in the allocator's cache."""
+        """What is needed besides the batch: images of the batch before are decoded while prompts are read and tokens sampled."""
         return SPARE + self.decoding + self.prefill
 
     def peak(self, batch_size: int) -> int:

@@ -4,11 +4,15 @@ One image at a time: the number of images in a batch affects the rounding of con
 already takes 2.7 GB (`memory.DECODER_BYTES_PER_PIXEL`) and keeps a GPU busy.
 """
 
+from collections.abc import Callable
+
 import emudrift.runtime.torchvision_fix  # noqa: F401  (before transformers)
 
 import torch
 from torch import Tensor
 from transformers import Emu3VQVAE
+
+from emudrift.generation.emu3.cuda_graphs import capturing
 
 
 @torch.inference_mode()
@@ -27,12 +31,30 @@ def decode_codes(vq: Emu3VQVAE, codes: Tensor, tf32: bool = False) -> Tensor:
     """
     images = []
     with torch.backends.cudnn.flags(enabled=True, benchmark=False, deterministic=True, allow_tf32=tf32):
-        for code in codes.to(vq.device).long():
-            pixels = first_frame(vq, code[None])
-            # Emu3's image processor normalises with mean 0.5 and standard deviation 0.5: [0, 255] is [-1, 1].
-            scaled = ((pixels.clamp(-1, 1) + 1) * 127.5).round().to(torch.uint8)
-            images.append(scaled.permute(0, 2, 3, 1).cpu())
+        for code in codes:
+            with capturing:
+                pixels = first_frame(vq, code[None].to(vq.device).long())
+                # Emu3's image processor normalises with mean 0.5 and standard deviation 0.5: [0, 255] is [-1, 1].
+                scaled = ((pixels.clamp(-1, 1) + 1) * 127.5).round().to(torch.uint8)
+                image = _started_copy(scaled.permute(0, 2, 3, 1).contiguous())
+            images.append(image())
     return torch.cat(images)
+
+
+def _started_copy(pixels: Tensor) -> Callable[[], Tensor]:
+    """Starts to copy pixels to the CPU; the result waits for it, without occupying the CPU or other streams, and returns them."""
+    if pixels.device.type != "cuda":
+        return pixels.cpu
+    pinned = torch.empty(pixels.shape, dtype=pixels.dtype, pin_memory=True)
+    pinned.copy_(pixels, non_blocking=True)
+    copied = torch.cuda.Event(blocking=True)
+    copied.record()
+
+    def wait() -> Tensor:
+        copied.synchronize()
+        return pinned.clone()  # Pinned memory is scarce, and images wait until they are written.
+
+    return wait
 
 
 @torch.inference_mode()
