@@ -26,6 +26,7 @@ include: "rules/reference.smk"
 include: "rules/features.smk"
 include: "rules/fid.smk"
 include: "rules/metrics.smk"
+include: "rules/understanding.smk"
 include: "rules/human_evaluation.smk"
 include: "rules/report.smk"
 include: "rules/manage.smk"
@@ -40,6 +41,7 @@ rule all:
         rules.collect.output.table,
         rules.compare.output.table,
         METRIC_TABLES,
+        UNDERSTANDING_TABLES,
         rules.plot.output,
         rules.report.input.gallery,
         rules.report.input.strips,

@@ -159,6 +159,21 @@ class Understanding:
             self.experiment.paths.answers(arm.name, variant.name, shard.name) for shard in self.shards(variant.task)
         ]
 
+    def brought_files(self, arm: str, variant: str) -> list[Path]:
+        """The one file of answers that the config brings, if any. Both by their full names."""
+        file = self.brought(self.arm(arm), self.variant(variant))
+        return [] if file is None else [file]
+
+    def answer_manifests(self, arm: str, variant: str) -> list[Path]:
+        """What answer_shard declares for a variant. Both by their full names."""
+        shards = self.shards(self.variant(variant).task)
+        return [self.experiment.paths.answers_manifest(arm, variant, shard.name) for shard in shards]
+
+    def people(self, variant: str) -> list[Path]:
+        """The question table of a variant, by its full name, and what people answered."""
+        task = self.variant(variant).task
+        return [self.questions(task), self.references(task)]
+
     def score_files(self) -> list[Path]:
         """What score_answers writes for every arm and variant."""
         return [

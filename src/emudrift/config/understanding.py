@@ -166,7 +166,12 @@ def check_understanding(tasks: Sequence[UnderstandingTask], answers: Mapping[str
     """
     names = [name.lower() for task in tasks for name, _ in task.variants()]
     known = [name for task in tasks for name, _ in task.variants()]
+    families = [model.partition("@")[0] for model, brought in answers.items() if brought]
     for model, brought in answers.items():
+        if families.count(model.partition("@")[0]) > 1:
+            raise ValueError(
+                f"models: {model.partition('@')[0]}: answers: it stands for several models; give each an entry of its own"
+            )
         if strangers := [name for name in brought if name not in known]:
             raise ValueError(
                 f"models: {model}: answers: {strangers[0]!r} is no variant of a task of understanding; "

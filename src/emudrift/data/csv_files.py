@@ -12,14 +12,14 @@ Rows = tuple[list[str], list[tuple[str, dict[str, Any]]]]
 """Columns; for each row its name in errors and its values."""
 
 
-def read_csv(path: Path) -> Rows:
-    """Reads a UTF-8 file with commas and a first line of column names.
+def read_csv(path: Path, separator: str = ",") -> Rows:
+    """Reads a UTF-8 file with commas, or another separator, and a first line of column names.
 
     Raises:
         InputError: names the line and what is wrong: another encoding or separator, an unclosed quote, no columns, or rows of
             other lengths than the first line.
     """
-    reader = csv.reader(io.StringIO(read_text(path), newline=""), strict=True)
+    reader = csv.reader(io.StringIO(read_text(path), newline=""), strict=True, delimiter=separator)
     columns: list[str] = []
     rows: list[tuple[str, dict[str, Any]]] = []
     start = 1
@@ -31,7 +31,8 @@ def read_csv(path: Path) -> Rows:
             if not columns:
                 columns = values
                 refuse_repeated(columns, path)
-                _refuse_separator(columns, path)
+                if separator == ",":
+                    _refuse_separator(columns, path)
             elif len(values) != len(columns):
                 raise InputError(
                     f"{where} has {len(values)} values for {len(columns)} columns: put captions with commas in quotes"

@@ -135,6 +135,12 @@ UNDERSTANDING_COLUMNS: dict[str, Any] = {
     "confidence": "float64",
     "standard_error": "float64",
     "method": "str",
+    "control": "float64",
+    "picture_effect": "float64",
+    "picture_effect_low": "float64",
+    "picture_effect_high": "float64",
+    "same_answers": "float64",
+    "pictures": "str",
     "note": "str",
 }
 

@@ -21,6 +21,8 @@ class ScoreRecord(BaseModel):
 
     arm: str
     model: str
+    adapter_scale: FiniteFloat | None
+    step: int | None
     task: str
     variant: str
     variant_key: str
