@@ -12,6 +12,8 @@ from emudrift.config.metrics import METRICS, built_in
 from emudrift.report.sections.citations import CITATIONS
 from emudrift.report.sections.methods import Methods, methods
 
+BASE, FINETUNED = small_config()["models"]
+
 
 def written(table: pd.DataFrame | None = None, **changes: Any) -> Methods:
     study = Study(**changes)
@@ -46,6 +48,15 @@ def test_settings_are_told_as_they_are() -> None:
     ("changes", "words"),
     [
         ({"prompts": {"captions": "x.json", "images": "y", "caption": "first"}}, "the first caption of each image"),
+        (
+            {"models": [BASE, FINETUNED | {"adapter": FINETUNED["adapter"] | {"scales": [0.25, 0.5, 1]}}]},
+            "the adapter demo/models/finetuned merged into it, and finetuned@0.25 and finetuned@0.5 are the same, where @0.25 "
+            "stands for an adapter whose change of the weights is multiplied by 0.25 (Wortsman et al., 2022).",
+        ),
+        (
+            {"models": [BASE, FINETUNED | {"adapter": FINETUNED["adapter"] | {"scale": 0.5}}]},
+            "the adapter demo/models/finetuned at 0.5 of its strength (Wortsman et al., 2022) merged into it.",
+        ),
         ({"generation": {"top_k": 5, "dtype": "float32"}}, "from the 5 most likely ones"),
         (
             {"margin": 2},

@@ -56,6 +56,11 @@ class ModelSettings(Settings):
         return str(getattr(self, "generator"))  # noqa: B009  (each subclass has its own Literal)
 
     @property
+    def family(self) -> str:
+        """The name of its entry in the config, which several models share (`config.adapters`)."""
+        return self.name.partition("@")[0]
+
+    @property
     def adapter_scale(self) -> float | None:
         """Strength of its adapter; None without one."""
         return None

@@ -9,6 +9,7 @@ import pandas as pd
 from emudrift.config.experiment import Experiment
 from emudrift.config.extractors import ExtractorSettings
 from emudrift.config.metrics import Metric
+from emudrift.config.model_settings import ModelSettings
 from emudrift.generation.manifest import Manifest
 from emudrift.report.elements.wording import listing
 from emudrift.report.sections.citations import CITATIONS
@@ -83,7 +84,30 @@ def _prompts(experiment: Experiment) -> str:
 
 
 def _models(experiment: Experiment) -> str:
-    return f"Models: {'; '.join(f'{model.name} {model.sentence()}' for model in experiment.config.models)}."
+    families: dict[str, list[ModelSettings]] = {}
+    for model in experiment.config.models:
+        families.setdefault(model.family, []).append(model)
+    return f"Models: {'; '.join(map(_family, families.values()))}."
+
+
+def _family(members: Sequence[ModelSettings]) -> str:
+    """The adapter at full strength and from the last step of its training, and how the others of its entry differ from it."""
+    full = max(members, key=lambda model: (model.adapter_scale == 1, model.step or 0))
+    others = [model for model in members if model is not full]
+    meanings = [
+        f"@{model.adapter_scale:g} stands for an adapter whose change of the weights is multiplied by {model.adapter_scale:g} "
+        "(Wortsman et al., 2022)"
+        for model in [each for each in others if each.adapter_scale not in (None, 1)][:1]
+    ]
+    meanings += [
+        f"@step{model.step} for the adapter as saved at step {model.step} of its training"
+        for model in [each for each in others if each.step is not None][:1]
+    ]
+    said = f"{full.name} {full.sentence()}"
+    if not others:
+        return said
+    are = "is" if len(others) == 1 else "are"
+    return f"{said}, and {listing(model.name for model in others)} {are} the same, where {listing(meanings)}"
 
 
 def _generation(experiment: Experiment) -> str:
