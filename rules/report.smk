@@ -51,6 +51,7 @@ rule plot:
         runtime=15,
     params:
         note=experiment.config.note,
+        axis=experiment.config.fid_axis,
     shell:
         "python scripts/plot.py --log {log:q}"
 

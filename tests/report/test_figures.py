@@ -15,12 +15,13 @@ from records import RANDOM, record, study
 from emudrift.config.arm import Arm
 from emudrift.errors import InputError
 from emudrift.evaluation.fid.comparison import compare, fid_table
-from emudrift.evaluation.intervals import MIN_N_PER_DIMENSION
+from emudrift.report.elements.blocks import inline_svg
 from emudrift.report.figures.captions import comparison_caption, fid_caption, panels_of
 from emudrift.report.figures.differences import comparison_figure
 from emudrift.report.figures.fid_curve import fid_curve
 from emudrift.report.figures.image_grid import image_grid
-from emudrift.report.figures.style import FORMATS
+from emudrift.report.figures.ladder import COLOURS as LADDER_COLOURS
+from emudrift.report.figures.style import FLOOR_COLOUR, FORMATS, MODEL_COLOURS, spread_apart
 from emudrift.report.gallery.grid_rows import GridRow, side_by_side
 
 RECORDS = study((1.0, 3.0), (100, 400), (3.0, -6.0), extractor=RANDOM, weights="random")
@@ -67,16 +68,15 @@ def test_the_curve_names_arms_n_and_random_weights(tmp_path: Path) -> None:
         "guidance 3",
         "base",
         "finetuned",
-        RANDOM,
-        "N = 400",
-        f"N &lt; {MIN_N_PER_DIMENSION:g} × 64",
+        "inception-random, 64 dimensions",
+        "∞",
     ):
-        assert word in text or word.replace("&lt;", "<") in text, word
+        assert word in text, word
+    assert "0a1b2c3d4e5f" not in text, "no hashes"
     assert "random weights: not meaningful outside this experiment" in text
     published = study((1.0,), (400, 800), (3.0,))
     fid_curve(fid_table(published), tmp_path / "p")
     assert "random" not in text_of(tmp_path / "p.svg")
-    assert "× 64" not in text_of(tmp_path / "p.svg")
 
 
 def test_the_curve_is_one_print_column_wide_with_letters_of_7_points_or_more(tmp_path: Path) -> None:
@@ -90,31 +90,97 @@ def test_the_curve_is_one_print_column_wide_with_letters_of_7_points_or_more(tmp
     assert min(sizes) >= 7
 
 
-def test_the_corrected_points_lie_inside_the_picture(tmp_path: Path) -> None:
-    """Their axis is shared with the curves, whose values can be far above."""
+def panels_drawn(records: list, path: Path, **options) -> list:
+    """The axes that fid_curve draws."""
     import matplotlib.figure
 
     seen = []
     original = matplotlib.figure.Figure.savefig
 
-    def spy(figure, *arguments, **options):
+    def spy(figure, *arguments, **changes):
         seen.append(figure)
-        return original(figure, *arguments, **options)
+        return original(figure, *arguments, **changes)
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(matplotlib.figure.Figure, "savefig", spy)
-        fid_curve(fid_table(RECORDS), tmp_path / "f")
-    curves, strip, infinity = seen[0].subfigs[0].axes
-    low, high = strip.get_ylim()
-    assert (low, high) == curves.get_ylim()
-    table = fid_table(RECORDS)
-    assert low < table[table["n"] == 400]["low"].min()
-    assert high > table["fid"].max()
-    drawn = sorted(float(line.get_ydata()[0]) for line in strip.lines if len(line.get_ydata()) == 1)
-    assert drawn == pytest.approx(sorted(table[table["n"] == 400]["fid_jackknife"]))
-    drawn = sorted(float(line.get_ydata()[0]) for line in infinity.lines if len(line.get_ydata()) == 1)
-    assert drawn == pytest.approx(sorted(table[table["n"] == 400]["fid_infinity"]))
-    assert high > table[table["n"] == 400]["fid_infinity_high"].max()
+        fid_curve(fid_table(records), path, **options)
+    return [axes for axes in seen[0].subfigs[0].axes if axes.get_visible()]
+
+
+def test_each_guidance_scale_has_a_panel_whose_axis_shows_what_is_compared(tmp_path: Path) -> None:
+    """Corrected values lie apart by 2, plain ones of small N are up to 100 above: the axis is not theirs."""
+    records = [
+        record(model, scale, n, 30 + 10 * scale + drift, bias=40000 / n, error=0.3)
+        for scale in (1.0, 3.0)
+        for model, drift in (("base", 0.0), ("finetuned", 2.0))
+        for n in (400, 1000, 4000)
+    ]
+    panels = panels_drawn(records, tmp_path / "f")
+    assert len(panels) == 2
+    table = fid_table(records)
+    for axes, scale in zip(panels, (1.0, 3.0), strict=True):
+        ours = table[table["guidance_scale"] == scale]
+        low, high = axes.get_ylim()
+        assert low < ours["low"].min() < ours["high"].max() < high
+        assert (high - low) / 6 < 2, "the difference takes a good part of the height"
+        points = sorted(
+            float(line.get_ydata()[0])
+            for line in axes.lines
+            if line.get_marker() in "os" and len(line.get_ydata()) == 1
+        )
+        assert points == pytest.approx(sorted([*ours["fid_jackknife"], *ours.loc[ours["n"] == 4000, "fid_infinity"]]))
+    assert "↑ plain: 142 at N = 400" in text_of(tmp_path / "f.svg")
+
+
+def test_on_the_axis_of_1_over_n_infinity_is_0(tmp_path: Path) -> None:
+    records = [record("base", 3.0, n, 30, bias=4000 / n) for n in (400, 1000, 4000)]
+    (axes,) = panels_drawn(records, tmp_path / "f", inverse_n=True)
+    ticks = dict(zip([text.get_text() for text in axes.get_xticklabels()], axes.get_xticks(), strict=True))
+    assert ticks["∞"] == 0
+    assert ticks["1/400"] == pytest.approx(1 / 400)
+    left, right = axes.get_xlim()
+    assert left > right, "N grows to the right"
+
+
+def test_every_line_can_be_seen_on_white() -> None:
+    """Contrast of at least 3 : 1 (WCAG 2.1, 1.4.11, relative luminance)."""
+
+    def luminance(colour: str) -> float:
+        channels = [int(colour[place : place + 2], 16) / 255 for place in (1, 3, 5)]
+        linear = [c / 12.92 if c <= 0.03928 else ((c + 0.055) / 1.055) ** 2.4 for c in channels]
+        return sum(weight * value for weight, value in zip((0.2126, 0.7152, 0.0722), linear, strict=True))
+
+    grey = "#" + f"{round(float(FLOOR_COLOUR) * 255):02x}" * 3
+    colours = [*MODEL_COLOURS, *(c for c in LADDER_COLOURS.values() if c.startswith("#")), grey]
+    for colour in colours:
+        assert 1.05 / (luminance(colour) + 0.05) >= 3, colour
+    assert len(set(MODEL_COLOURS)) == len(MODEL_COLOURS)
+
+
+def test_labels_are_spread_apart_and_stay_near() -> None:
+    assert spread_apart([1.0, 5.0], 1.0, 0.0, 10.0) == [1.0, 5.0]
+    found = spread_apart([3.0, 3.1, 3.0], 1.0, 0.0, 10.0)
+    assert sorted(found) == pytest.approx([found[0], found[0] + 1, found[0] + 2])
+    assert spread_apart([9.9, 9.8], 1.0, 0.0, 10.0) == pytest.approx([10.0, 9.0])
+    # More labels than there is room for: nearer to each other, none outside.
+    crowded = spread_apart([5.0] * 30, 1.0, 0.0, 10.0)
+    assert min(crowded) >= -1e-9
+    assert max(crowded) <= 10 + 1e-9
+
+
+def test_the_page_shows_values_where_one_points(tmp_path: Path) -> None:
+    draw(tmp_path, RECORDS)
+    svg = (tmp_path / "fid.svg").read_bytes()
+    page = inline_svg(svg, "fid", "a <figure>", ["random weights: not meaningful outside this experiment"])
+    row = fid_table(RECORDS).iloc[-1]
+    assert re.search(rf"<title>{row['model']}, N = 400: [^<]* plain [\d.]+</title>", page)
+    assert 'id="tip' not in page
+    assert page.count('class="label"') == 1
+    assert 'aria-label="a &lt;figure&gt;"' in page
+    # Ids of two figures in one page differ, and every reference finds its own.
+    ids = set(re.findall(r' id="([^"]*)"', page))
+    assert all(name.startswith("fid-") for name in ids)
+    assert set(re.findall(r'href="#([^"]*)"', page)) | set(re.findall(r"url\(#([^)]*)\)", page)) <= ids
 
 
 def test_the_data_behind_a_figure_lie_beside_it(tmp_path: Path) -> None:
@@ -136,19 +202,19 @@ def test_both_selections_of_the_reference_have_panels_of_their_own(tmp_path: Pat
         for r in RECORDS
     ]
     table = pd.concat([fid_table(RECORDS), fid_table(same)])
+    name = "inception-random, 64 dimensions"
     assert [title for title, _ in panels_of(table)] == [
-        f"{RANDOM}, reference: all images",
-        f"{RANDOM}, reference: same images",
+        f"{name}, reference: {which} images" for which in ("all", "same")
     ]
     assert [len(part) for _, part in panels_of(table)] == [len(RECORDS)] * 2
-    assert [title for title, _ in panels_of(fid_table(RECORDS))] == [RANDOM]
+    assert [title for title, _ in panels_of(fid_table(RECORDS))] == [name]
 
 
 def test_names_that_differ_at_their_end_are_told_apart(tmp_path: Path) -> None:
     names = ["base", *(f"a-model-with-a-rather-long-name-{i}" for i in range(3))]
     svgs = [path for path in draw(tmp_path, [record(name, 3.0) for name in names]) if path.suffix == ".svg"]
     for svg in svgs:
-        found = {line for line in text_of(svg).split("\n") if line.startswith("a-model")}
+        found = {line.strip() for line in text_of(svg).split("\n") if line.strip().startswith("a-")}
         assert len(found) == 3
 
 
@@ -156,6 +222,10 @@ def test_a_floor_is_dotted_and_said_to_be_one(tmp_path: Path) -> None:
     records = [*RECORDS, record("floor", None, 100), record("floor", None, 400)]
     fid_curve(fid_table(records), tmp_path / "f", floors=["floor"])
     assert "floor (floor)" in text_of(tmp_path / "f.svg")
+    like = {"error": 0.1, "extractor": RANDOM, "weights": "random"}
+    below = [*RECORDS, record("floor", None, 100, 1.0, **like), record("floor", None, 400, 1.0, **like)]
+    fid_curve(fid_table(below), tmp_path / "b", floors=["floor"])
+    assert "↓ floor (floor): 1.00" in text_of(tmp_path / "b.svg"), "beyond the axis, which shows what is compared"
     assert "Dotted: floor, the real images encoded and decoded by the model's VQ" in fid_caption(
         fid_table(records), ["floor"]
     )
@@ -165,22 +235,20 @@ def test_a_floor_is_dotted_and_said_to_be_one(tmp_path: Path) -> None:
 
 def test_intervals_of_several_valid_n_are_a_band(tmp_path: Path) -> None:
     table = fid_table(study((1.0, 3.0), (100, 400, 800, 1600), (3.0, -6.0)))
-    assert "Bands: intervals of the bias-corrected FID at smaller N" in fid_caption(table)
     fid_curve(table, tmp_path / "with")
     fid_curve(table.assign(reliable=table["n"] == 1600), tmp_path / "without")
     bands = [len(re.findall(r"FillBetweenPolyCollection|PolyCollection_\d", (tmp_path / f"{name}.svg").read_text()))
              for name in ("with", "without")]  # fmt: skip
     assert bands[0] - bands[1] == 4
-    assert "Bands" not in fid_caption(table[table["n"].isin([100, 400])])
+    assert "at the largest N alone" not in fid_caption(table)
+    assert "at the largest N alone" in fid_caption(table[table["n"].isin([100, 400])])
 
 
 def test_captions_say_whose_the_interval_is() -> None:
     caption = fid_caption(fid_table(RECORDS))
     assert "plain FID" in caption
-    assert "both with 95 % intervals (delete-one-block jackknife, 20 blocks" in caption
-    assert "random weights" in caption
+    assert "bias-corrected FID with 95 % intervals (delete-one-block jackknife, 20 blocks" in caption
     assert "Shaded" in caption
-    assert "random" not in fid_caption(fid_table([record()]))
     assert "Shaded" not in fid_caption(fid_table([record()]))
     assert "from base at N = 400" in comparison_caption(compare(RECORDS, "base"))
     assert "thin lines: simultaneous intervals, which hold together for all" in comparison_caption(
@@ -191,7 +259,8 @@ def test_captions_say_whose_the_interval_is() -> None:
 def test_one_model_one_n_and_no_scale_can_be_drawn(tmp_path: Path) -> None:
     records = [record("base", None)]
     svg = draw(tmp_path, records)[0]
-    assert "no guidance scale" in text_of(svg)
+    assert "base" in text_of(svg)
+    assert "guidance" not in text_of(svg)
     assert "There is nothing to compare." in text_of(tmp_path / "difference.svg")
     assert comparison_caption(compare(records, "base")) == ""
     with pytest.raises(InputError, match="empty"):
@@ -209,7 +278,9 @@ def test_many_models_scales_and_extractors_can_be_drawn(tmp_path: Path) -> None:
         for extractor in ("inception-a", "inception-b")
     ]
     svg = draw(tmp_path, records)[0]
-    assert {"inception-a", "inception-b", "closed"} <= set(text_of(svg).split("\n"))
+    told = [line.strip() for line in text_of(svg).split("\n")]
+    assert {"inception-a, 64 dimensions", "inception-b, 64 dimensions"} <= set(told)
+    assert told.count("closed") == 4, "compared at both scales, by both extractors"
     with Image.open(tmp_path / "fid.png") as image:
         assert image.width == 1400
 

@@ -49,7 +49,14 @@ class Opened:
 
 
 def write_page(
-    folder: Path, captions: list[str], *, strips: bool = True, scores: bool = True, side: int = 64, **changes
+    folder: Path,
+    captions: list[str],
+    *,
+    strips: bool = True,
+    scores: bool = True,
+    side: int = 64,
+    full: int = 0,
+    **changes,
 ) -> Path:
     """report.html with the gallery beside it. Arm i of prompt r has CLIPScore 20 + (7 r + i) % 11; of row 5 one is plain."""
     study = Study(**changes)
@@ -65,7 +72,7 @@ def write_page(
         )
         for row, caption in enumerate(captions)
     ]
-    block = Block(rows="000000-010000", extractor="dinov2", arms=arms, prompts=shown)
+    block = Block(rows="000000-010000", extractor="dinov2", arms=arms, prompts=shown, full=full)
     home = folder / "gallery" / block.rows
     home.mkdir(parents=True)
     noise = [Image.fromarray(generator.integers(0, 256, (side, side, 3), np.uint8)) for _ in range(len(arms) + 1)]
@@ -213,6 +220,22 @@ def test_the_lightbox_works_by_keyboard_alone(opened: Opened) -> None:
     assert "finetuned, guidance\N{NO-BREAK SPACE}3" in page.locator("#lightbox-facts").text_content()
     page.keyboard.press("ArrowUp")
     assert page.locator("#lightbox-caption").text_content() == "a cat number 0"
+    # Two images over each other, and a key that changes between them.
+    assert page.locator("#lightbox-image .layer").count() == 1
+    assert page.locator("#lightbox-mix").is_disabled()
+    page.select_option("#lightbox-other", "real image")
+    upper = page.locator("#lightbox-image .layer").nth(1)
+    shown = "getComputedStyle(document.querySelectorAll('#lightbox-image .layer')[1]).opacity"
+    assert "real image" in upper.locator("img").get_attribute("alt")
+    assert page.evaluate(shown) == "0"
+    page.locator("#lightbox-mix").focus()
+    page.keyboard.press("Space")
+    assert page.evaluate(shown) == "1"
+    assert "shows B" in page.locator("#lightbox-toggle").text_content()
+    page.keyboard.press("ArrowLeft")
+    assert page.evaluate(shown) == "0.99", "the arrow keys move the slider"
+    page.select_option("#lightbox-other", "nothing")
+    page.locator("#lightbox-close").focus()
     for _ in range(PAGE):
         page.keyboard.press("ArrowDown")
     # Over the end of a page to the next.
@@ -220,9 +243,65 @@ def test_the_lightbox_works_by_keyboard_alone(opened: Opened) -> None:
     assert opened.status().startswith("Page 2")
     page.keyboard.press("Escape")
     assert page.locator("#lightbox").is_hidden()
+    page.wait_for_function("document.activeElement.matches('.frame')")
     focused = page.evaluate("document.activeElement.querySelector('img').alt")
     assert focused == f"finetuned, guidance\N{NO-BREAK SPACE}3: {captions_of(TOTAL)[PAGE]}"
     assert opened.said == []
+
+
+def test_a_page_and_a_prompt_can_be_gone_to(opened: Opened, written: Path, browser) -> None:
+    page = opened.page
+    page.select_option("#gallery-sort", "prompt order")
+    page.fill("#gallery-page", "3")
+    page.keyboard.press("Tab")
+    assert opened.status().startswith("Page 3 of 3")
+    link = page.locator(".prompt .self").last.get_attribute("href")
+    assert link == f"#prompt-{1000 + TOTAL - 1:012d}"
+    # As if someone sent it.
+    sent = browser.new_context()
+    other = sent.new_page()
+    other.goto(f"{written.as_uri()}{link}")
+    shown = other.locator(".prompt h3").all_text_contents()
+    assert captions_of(TOTAL)[-1] in shown
+    top = other.locator(link).bounding_box()
+    assert top is not None
+    assert top["y"] < other.viewport_size["height"]
+    sent.close()
+
+
+def test_images_are_enlarged_from_files_in_full_size(browser, tmp_path: Path) -> None:
+    path = write_page(tmp_path, captions_of(PAGE), side=300, full=2)
+    for row in range(2):
+        folder = tmp_path / "gallery" / "000000-010000" / f"{row:06d}"
+        folder.mkdir()
+        for place in range(5):
+            Image.new("RGB", (640, 640), (40 * place, 0, 0)).save(folder / f"{place}.webp")
+    opened = Opened(browser, path, viewport={"width": 1200, "height": 900})
+    opened.page.select_option("#gallery-sort", "prompt order")
+    opened.page.locator(".frame").first.click()
+    opened.page.wait_for_function("document.querySelector('#lightbox-image img').naturalWidth === 640")
+    for _ in range(2):
+        opened.page.keyboard.press("ArrowDown")
+    source = opened.page.evaluate("document.querySelector('#lightbox-image img').src")
+    assert source.startswith("data:image/webp"), "a thumbnail again"
+    opened.context.close()
+
+
+@pytest.mark.parametrize(("width", "most"), [(390, 12_000), (1400, 12_000)])
+def test_the_first_screen_has_the_answer_and_the_page_is_no_endless_scroll(
+    browser, written: Path, width: int, most: int
+) -> None:
+    opened = Opened(browser, written, viewport={"width": width, "height": 900})
+    assert opened.page.evaluate("document.documentElement.scrollHeight") <= most
+    for selector, lowest in (
+        (".headline", 450),
+        ("#answer .plot svg", 900),
+        *([(".look img", 900)] if width > 1000 else []),
+    ):
+        box = opened.page.locator(selector).first.bounding_box()
+        assert box is not None
+        assert box["y"] < lowest, selector
+    opened.context.close()
 
 
 def test_hostile_captions_are_text_everywhere(browser, tmp_path: Path) -> None:
@@ -266,8 +345,12 @@ def test_without_the_folder_beside_it_the_page_says_so_kindly(browser, tmp_path:
 def test_without_scripts_answer_figures_tables_and_first_images_are_there(browser, written: Path) -> None:
     opened = Opened(browser, written, java_script_enabled=False)
     page = opened.page
-    for selector in (".headline", "#curve .plot img", "#fids table", "#comparisons table", "#methods-bibtex"):
+    for selector in (".headline", "#answer .plot svg", "#curve .plot svg", ".look img", "#methods-text"):
         assert page.locator(selector).first.is_visible(), selector
+    for selector in ("#fids", "#comparisons"):
+        assert page.locator(f"{selector} table").first.is_hidden(), "folded"
+        page.locator(f"{selector} summary").first.click()
+        assert page.locator(f"{selector} table").first.is_visible(), selector
     assert page.locator(".prompt img").count() == PAGE * 5
     assert page.locator("#gallery-controls").is_hidden()
     assert page.locator("noscript").is_visible()
@@ -275,6 +358,7 @@ def test_without_scripts_answer_figures_tables_and_first_images_are_there(browse
 
 
 def test_tables_sort_by_click_and_keyboard_and_say_so(opened: Opened) -> None:
+    opened.page.locator("#fids summary").first.click()
     table = opened.page.locator("#fids table").first
     head = table.locator("thead th").nth(2)
 
@@ -298,6 +382,7 @@ def test_tables_sort_by_click_and_keyboard_and_say_so(opened: Opened) -> None:
 
 
 def test_csv_and_methods_can_be_taken_along(opened: Opened, browser) -> None:
+    opened.page.locator("#fids summary").first.click()
     with opened.page.expect_download() as waiting:
         opened.page.locator("#fids .download").first.click()
     table = pd.read_csv(waiting.value.path())
@@ -331,6 +416,13 @@ def test_print_leaves_the_controls_out_and_fits_the_paper(opened: Opened) -> Non
         assert opened.page.locator(selector).is_hidden(), selector
     assert opened.page.locator(".prompt img").first.is_visible()
     assert len(opened.page.pdf(format="A4")) > 10_000
+    # What is folded is printed open, and folded again afterwards.
+    count = "[...document.querySelectorAll('details')].filter(each => each.open).length"
+    before = opened.page.evaluate(count)
+    opened.page.evaluate("dispatchEvent(new Event('beforeprint'))")
+    assert opened.page.evaluate(count) == opened.page.locator("details").count() > before
+    opened.page.evaluate("dispatchEvent(new Event('afterprint'))")
+    assert opened.page.evaluate(count) == before
 
 
 def test_ten_thousand_prompts_stay_small_and_quick(browser, tmp_path: Path) -> None:

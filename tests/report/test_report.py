@@ -20,8 +20,9 @@ from emudrift.evaluation.tables import rows_of
 from emudrift.generation.manifest import load_manifests
 from emudrift.report.answer.verdict import verdict
 from emudrift.report.elements.blocks import Table
-from emudrift.report.elements.wording import decimals, interval_text, number, p_text
+from emudrift.report.elements.wording import Grave, decimals, number, p_text
 from emudrift.report.gallery.grid_rows import side_by_side
+from emudrift.report.page import notes_of
 from emudrift.report.sections.fid_tables import comparison_tables, fid_tables
 from emudrift.report.sections.provenance import run_tables
 
@@ -34,22 +35,46 @@ def test_the_answer_stands_at_the_top_in_the_words_of_the_verdict() -> None:
     assert "finetuned is worse than base at every guidance scale: FID +3.0 [" in answer.headline
     for part in (answer.headline, *(s.text for s in answer.statements), *answer.caveats):
         assert words(part) in text
-    assert text.index(words(answer.headline)) < text.index("FID against N", 200)
+    assert text.index(words(answer.headline)) < text.index("Where does it hold?", 200)
 
 
 def test_random_weights_have_a_banner_and_published_ones_none() -> None:
     page = Study().page()
     assert "note" in [attributes.get("role") for attributes in page.of("p")]
-    assert "All FIDs on this page were computed with a network with random weights" in words(page.text)
+    assert "All distances on this page were computed with a network with random weights" in words(page.text)
     published = Study(extractors=[{"name": "inception", "dims": 64}]).page()
-    assert "note" not in [attributes.get("role") for attributes in published.of("p")]
     assert "random weights" not in published.text
+    # The experiment's note has the banner then, and without one there is none.
+    assert [a.get("role") for a in published.of("p")].count("note") == 1
+    assert "note" not in [
+        a.get("role") for a in Study(note="", extractors=[{"name": "inception", "dims": 64}]).page().of("p")
+    ]
+
+
+def test_demo_and_random_weights_are_said_once() -> None:
+    text = words(Study(note="Demo: means nothing.").page().text)
+    told = text.rpartition("Prompts were captions")[
+        0
+    ]  # The methods, which are pasted elsewhere, say it for themselves.
+    assert told.lower().count("random weights") == 2, "its heading, and its sentence"
+    assert text.count("Demo: means nothing") == 1
+
+
+def test_notes_are_folded_under_a_line_that_says_how_grave_they_are() -> None:
+    assert notes_of(["a", "b"]).summary == "2 notes on these numbers; none limits the conclusion"
+    found = notes_of(["a", Grave("b"), Grave("c")])
+    assert found.summary == "3 notes on these numbers; 2 limit what may be concluded"
+    assert (found.grave, found.others) == (["b", "c"], ["a"])
+    study = Study()
+    assert "1 limits what may be concluded" in words(study.page().text), "the reference is held fixed"
+    study.manifests[0] = study.manifests[0].model_copy(update={"flagged": ["1"]})
+    assert "2 limit what may be concluded" in words(study.page().text)
 
 
 def test_the_page_loads_nothing_from_anywhere() -> None:
     page = Study().page()
     sources = [v for _, attributes in page.tags for k, v in attributes.items() if k in ("src", "srcset", "data")]
-    assert len(sources) == 2 + 5
+    assert len(sources) == 5 + 5, "the first look, and the gallery's first page"
     links = [a["href"] for a in page.of("a")]
     assert all(source is not None and source.startswith("data:image/") for source in sources)
     assert all(link is not None and link.startswith(("#", "data:text/csv;")) for link in links)
@@ -77,8 +102,8 @@ def test_captions_and_notes_cannot_break_out() -> None:
     page = study.page()
     assert [tag for tag, _ in page.tags] == plain
     assert not [k for _, attributes in page.tags for k in attributes if k.startswith("on")]
-    images = page.of("img")[2:]
-    assert [image["alt"].endswith(study.captions[0]) for image in images] == [True] * 5
+    images = page.of("img")
+    assert [image["alt"].endswith(study.captions[0]) for image in images] == [True] * 10
     assert page.text.count(HOSTILE) == 2
     html = study.html()
     assert html.count("<script") == 2
@@ -96,8 +121,11 @@ def test_the_gallery_begins_with_the_real_image_and_pairs_arms_of_a_scale() -> N
     begin = text.index("Images of all arms for every prompt, next to the real image")
     places = [text.index(label, begin + 60) for label in labels]
     assert places == sorted(places)
-    images = page.of("img")[2:]
-    assert [words(str(image["alt"])) for image in images] == [f"{label}: a red circle" for label in labels]
+    images = page.of("img")
+    assert [words(str(image["alt"])) for image in images] == [f"{label}: a red circle" for label in labels] * 2
+    # Models by guidance scales, next to the real image.
+    areas = [a["style"] for a in page.of("figure") if a.get("class") == "tile"]
+    assert areas == [f"grid-area: {area}" for area in ("1 / 1", "1 / 2", "2 / 2", "1 / 3", "2 / 3")]
     assert all(str(image["src"]).startswith("data:image/webp") for image in images)
 
 
@@ -107,29 +135,32 @@ def test_tables_show_every_n_and_arm_with_interval_infinity_p_and_finding() -> N
     page = study.page()
     text = words(page.text)
     for row in rows_of(fid):
-        cells = f"{row.fid:.1f}{row.fid_jackknife:.1f} [{row.low:.1f} to {row.high:.1f}]"
-        cells += f"{row.fid_infinity:.1f} [{row.fid_infinity_low:.1f} to {row.fid_infinity_high:.1f}]"
+        cells = f"{row.fid:.1f}{row.fid_jackknife:.1f}{row.low:.1f} to {row.high:.1f}"
+        cells += f"{row.fid_infinity:.1f}{row.fid_infinity_low:.1f} to {row.fid_infinity_high:.1f}"
         assert cells in text
     for row in rows_of(comparison):
-        places = decimals(row.infinity_high - row.infinity_low)
-        at_infinity = f"{number(row.difference_infinity, places, signed=True)} ["
+        places = decimals(float((comparison["high"] - comparison["low"]).median()))
         parts = "".join(
-            number(each, decimals(row.high - row.low), signed=True)
-            for each in (row.difference_means, row.difference_covariances)
+            number(each, places, signed=True)
+            for each in (row.difference_means, row.difference_covariances, row.difference_infinity)
         )
+        simultaneous = " to ".join(number(each, places) for each in (row.low_simultaneous, row.high_simultaneous))
         p, adjusted = (p_text(each).removeprefix("= ") for each in (row.p, row.p_adjusted))
-        assert f"{row.finding}{p}{adjusted}{interval_text(row, '_simultaneous')[1]}{parts}{at_infinity}" in text
+        assert f"{row.finding}{p}{adjusted}{simultaneous}{parts}" in text
     classes = [attributes.get("class") for attributes in page.of("td")]
     assert classes.count("better") == classes.count("inconclusive") == 1
     assert classes.count("too") == 2
-    assert classes.count("unreliable") == len(fid) // 2 + len(comparison) // 2
+    assert classes.count("number unreliable") == len(fid) // 2 + len(comparison) // 2
 
 
 def test_downloads_hold_the_numbers_of_the_files() -> None:
     study = Study()
     links = {a["download"]: str(a["href"]) for a in study.page().of("a") if "download" in a}
-    (extractor,) = study.experiment.extractor_names
-    for table, name in zip(study.tables, (f"fid-{extractor}.csv", f"comparison-{extractor}.csv"), strict=True):
+    for table, name in zip(
+        study.tables,
+        ("fid-inception-random-64-dimensions.csv", "comparison-inception-random-64-dimensions.csv"),
+        strict=True,
+    ):
         text = base64.b64decode(links[name].partition(",")[2]).decode()
         assert text == table.to_csv(index=False, float_format="%.10g", lineterminator="\n")
     models = base64.b64decode(links["table.csv"].partition(",")[2]).decode()
@@ -143,10 +174,7 @@ def test_both_selections_of_the_reference_have_tables_of_their_own() -> None:
     same = [table.assign(reference_selection="same") for table in full]
     arms = side_by_side(study.experiment.arms())
     titles = [table.title for table in fid_tables(pd.concat([full[0], same[0]]), arms)]
-    assert [title.partition(", ")[2] for title in titles] == [
-        "reference: all images (random weights)",
-        "reference: same images (random weights)",
-    ]
+    assert titles == [f"inception-random, 64 dimensions, reference: {which} images" for which in ("all", "same")]
     both = comparison_tables(pd.concat([full[1], same[1]]))
     assert [len(table.rows) for table in both] == [len(full[1])] * 2
 
@@ -200,8 +228,8 @@ def test_one_model_has_a_page_without_differences() -> None:
     study = Study(models=small_config()["models"][:1])
     page = study.page()
     assert "There is nothing to compare: base is the only model." in page.text
-    assert "Differences" not in page.text.partition("Generated by")[0]
-    assert len([image for image in page.of("img") if "svg" in str(image["src"])]) == 1
+    assert "Every difference" not in page.text
+    assert len(page.of("svg")) == 1
 
 
 def test_folder_arms_without_scale_have_a_page() -> None:

@@ -145,11 +145,11 @@ def test_extractors_that_disagree_are_said_plainly() -> None:
 def test_random_weights_are_labelled_and_do_not_outvote_published_ones() -> None:
     changes = {"extractor": RANDOM, "weights": "random"}
     alone = answer(pair(3.0, 9, **changes))
-    assert alone.headline.endswith("random weights and are meaningful only within this experiment.")
-    assert "random weights" in alone.statements[0].text
-    assert any("meaningful only within this experiment" in caveat for caveat in alone.caveats)
+    assert alone.random
+    assert alone.text().count("random weights: they are meaningful only within this experiment") == 1
     both = answer(pair(3.0, -9, **changes) + pair(3.0, 9))
     assert both.headline.startswith("finetuned is worse than base at guidance 3")
+    assert not both.random
     assert "random" not in both.headline
     assert [s.random_weights for s in both.statements] == [False, True]
     assert any("for finetuned varies across extractors" in caveat for caveat in both.caveats)

@@ -204,6 +204,10 @@ class Config(Settings):
         description="Whether differences are put into proportion: reference images are degraded in known ways (JPEG, blur, fewer "
         "different images), once for each reference and extractor, on a CPU (docs/statistics.md#the-ladder).",
     )
+    fid_axis: Literal["N", "1/N"] = Field(
+        "N",
+        description="Horizontal axis of the figure of FIDs; over 1/N the plain FID is nearly a line that ends at FID∞.",
+    )
     reference: Reference = Field(default_factory=lambda: Reference())
     understanding: list[AnyTask] = Field(
         [],

@@ -16,7 +16,8 @@ from emudrift.evaluation.ladder import LadderRecord
 from emudrift.generation.manifest import Manifest
 from emudrift.report.answer.verdict import verdict
 from emudrift.report.elements.blocks import Picture, Section, csv_of, data_uri
-from emudrift.report.figures.captions import comparison_caption, fid_caption
+from emudrift.report.elements.wording import Grave, extractor_label
+from emudrift.report.figures.captions import comparison_caption, fid_caption, labels_of
 from emudrift.report.gallery.grid_rows import side_by_side
 from emudrift.report.gallery.section import Gallery
 from emudrift.report.sections.benchmarks import Cost, cost_tables
@@ -84,6 +85,8 @@ def build_report(experiment: Experiment, content: Content) -> str:
         if not shards[arm.name]:
             raise InputError(f"arm {arm.name} has no manifest: run its shards before the report")
     script = "".join(_template(name) for name in SCRIPTS)
+    random = fid.loc[fid["weights"] == "random", "extractor"].unique()
+    said = verdict(content.comparison, fid, experiment.baseline, experiment.floors, content.ladders)
     return (
         _environment()
         .get_template("page.html.j2")
@@ -91,10 +94,11 @@ def build_report(experiment: Experiment, content: Content) -> str:
             title=experiment.config.name,
             question=_question(experiment),
             note=experiment.config.note,
-            random=sorted(set(fid.loc[fid["weights"] == "random", "extractor"])),
+            random=sorted(extractor_label(name, fid["extractor"]) for name in random),
             only_random=bool((fid["weights"] == "random").all()),
-            verdict=verdict(content.comparison, fid, experiment.baseline, experiment.floors, content.ladders),
-            run_caveats=caveats_of_run(experiment, arms, shards, content.sizes),
+            verdict=said,
+            notes=notes_of([*said.caveats, *caveats_of_run(experiment, arms, shards, content.sizes)]),
+            forest=_forest(content),
             sections=_sections(experiment, content, shards),
             gallery=content.gallery,
             exchange=None if content.exchange is None else exchange_section(content.exchange, content.exchange_svg),
@@ -110,10 +114,45 @@ def build_report(experiment: Experiment, content: Content) -> str:
     )
 
 
+@dataclass(frozen=True)
+class Notes:
+    """The caveats, folded under one line that says how many there are and how grave."""
+
+    summary: str
+    grave: Sequence[str]
+    others: Sequence[str]
+
+
+def notes_of(caveats: Sequence[str]) -> Notes:
+    grave = [each for each in caveats if isinstance(each, Grave)]
+    others = [each for each in caveats if not isinstance(each, Grave)]
+    count = f"{len(caveats)} note{'' if len(caveats) == 1 else 's'} on these numbers"
+    limits = (
+        f"{len(grave)} limit{'s' if len(grave) == 1 else ''} what may be concluded"
+        if grave
+        else "none limits the conclusion"
+    )
+    return Notes(f"{count}; {limits}", grave, others)
+
+
+def _forest(content: Content) -> Picture | None:
+    """The differences, for the first screen."""
+    comparison = content.comparison
+    if comparison.empty:
+        return None
+    return Picture(
+        content.comparison_svg,
+        "FID differences with intervals; the numbers are in the table of differences below",
+        comparison_caption(comparison),
+        data_uri(csv_of(comparison[comparison["n"] == comparison["n"].max()]).encode(), "text/csv;charset=utf-8"),
+        "difference",
+        labels_of(comparison),
+    )
+
+
 def _sections(experiment: Experiment, content: Content, shards: dict[str, list[Manifest]]) -> list[Section]:
-    """All sections below the answer, in the order of the page. Empty ones are omitted."""
+    """All sections below the answer, in the order of a reader's questions; tables last. Empty ones are omitted."""
     fid, comparison, arms = content.fid, content.comparison, side_by_side(experiment.arms())
-    largest = comparison[comparison["n"] == comparison["n"].max()]
     registered = [experiment.config.metric(name) for name in experiment.config.metric_names()]
     metrics = [] if content.metrics is None else metric_tables(content.metrics, arms, registered)
     differences = (
@@ -121,54 +160,41 @@ def _sections(experiment: Experiment, content: Content, shards: dict[str, list[M
     )
     floors = tokenizer_tables(content.tokenizers, arms)
     curve = Picture(
-        data_uri(content.fid_svg, "image/svg+xml"),
+        content.fid_svg,
         "FID against the number of images for every arm; the table of FIDs below has the numbers",
         fid_caption(fid, experiment.floors),
         data_uri(csv_of(fid).encode(), "text/csv;charset=utf-8"),
         "fid",
-    )
-    forest = Picture(
-        data_uri(content.comparison_svg, "image/svg+xml"),
-        "FID differences with intervals; the numbers are in the table of differences below",
-        comparison_caption(comparison),
-        data_uri(csv_of(largest).encode(), "text/csv;charset=utf-8"),
-        "difference",
+        labels_of(fid),
     )
     ladders = content.ladders, comparison, fid, experiment.floors
+    size = [ladder_picture(content.ladder_svg, *ladders)] if content.ladders else []
+    statements = "" if comparison.empty else "statements.html.j2"
     return [
         section
         for section in (
             Section(
                 "exchange",
-                "Exchange rate between seeing and drawing",
+                "What did it buy?",
                 EXCHANGE_LEAD,
                 template="" if content.exchange is None else "exchange.html.j2",
             ),
-            Section("curve", "FID against N", pictures=[curve]),
-            Section("differences", "Differences", pictures=[] if comparison.empty else [forest]),
-            Section(
-                "size",
-                "How large is that?",
-                LEAD,
-                pictures=[ladder_picture(content.ladder_svg, *ladders)] if content.ladders else [],
-                tables=ladder_tables(*ladders),
-            ),
+            Section("size", "How large is that?", LEAD if size else "", pictures=size, tables=ladder_tables(*ladders)),
+            Section("curve", "Where does it hold?", pictures=[curve], template=statements),
+            Section("metric-differences", "Do other metrics agree?", _DIFFERENCES, tables=differences),
+            Section("people", "What do people prefer?", template="human.html.j2" if content.human is not None else ""),
+            Section("gallery", "What does it look like?", template="gallery.html.j2" if content.gallery.total else ""),
+            Section("made", "How it was made", template="made.html.j2"),
+            Section("methods", "Methods, ready to paste", template="methods.html.j2"),
+            Section("fids", "FID of every arm", _FIDS, tables=fid_tables(fid, arms)),
+            Section("comparisons", "Every difference", _COMPARISONS, tables=comparison_tables(comparison)),
             Section("floor", "Tokenizer lower bound", _FLOOR, tables=floors),
-            Section("metrics", "Further metrics", _METRICS, tables=metrics),
+            Section("metrics", "Other metrics of every arm", _METRICS, tables=metrics),
             Section(
-                "metric-differences", "Further metrics: differences between models", _DIFFERENCES, tables=differences
-            ),
-            Section("people", "Human evaluation", template="human.html.j2" if content.human is not None else ""),
-            Section("gallery", "Sample gallery", template="gallery.html.j2" if content.gallery.total else ""),
-            Section("fids", "FIDs", _FIDS, tables=fid_tables(fid, arms)),
-            Section("comparisons", "Differences between models", _COMPARISONS, tables=comparison_tables(comparison)),
-            Section(
-                "made",
-                "Provenance",
-                template="made.html.j2",
+                "records",
+                "Provenance in detail",
                 tables=[*run_tables(experiment, arms, shards, fid), *cost_tables(content.costs)],
             ),
-            Section("methods", "Methods, ready to paste", template="methods.html.j2"),
         )
         if section.pictures or section.tables or section.template
     ]

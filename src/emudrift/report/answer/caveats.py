@@ -13,13 +13,12 @@ from emudrift.evaluation.tables import rows_of
 from emudrift.report.answer.scope import (
     DIMENSIONS,
     differ_across,
-    extractor_label,
     guidance,
     percent,
     places_of,
     view_of,
 )
-from emudrift.report.elements.wording import decimals, listing, number, p_text
+from emudrift.report.elements.wording import Grave, decimals, extractor_label, listing, number, p_text
 
 # Ratios of half-sampling to jackknife standard errors outside this range raise a warning; chance moves them by some 20 %.
 CHECK = (0.5, 2.0)
@@ -50,13 +49,15 @@ def signs(rows: list[Any]) -> list[str]:
                 f"The sign of the difference for {model} varies across {listing(across or tried)}: {where}; {proven}."
             )
             if {WORSE, BETTER} <= {row.finding for row in ours}:
-                text += " The conclusion depends on these choices; no single comparison settles the question."
+                text = Grave(
+                    f"{text} The conclusion depends on these choices; no single comparison settles the question."
+                )
         if (
             found
             and {row.finding for row in ours} & {INCONCLUSIVE}
             and not {WORSE, BETTER} <= {row.finding for row in ours}
         ):
-            text += " One interval excluding 0 while another includes it is not evidence that the two differ."
+            text = f"{text} One interval excluding 0 while another includes it is not evidence that the two differ."
         sentences.append(text)
     return sentences
 
@@ -136,7 +137,7 @@ def not_compared(comparison: pd.DataFrame, fid: pd.DataFrame, baseline: str) -> 
         row.model if math.isnan(row.guidance_scale) else f"{row.model} at {guidance(row.guidance_scale)}"
         for row in rows_of(alone)
     ]
-    return [f"Not compared, because there is no counterpart at the same guidance scale: {listing(names)}."]
+    return [Grave(f"Not compared, because there is no counterpart at the same guidance scale: {listing(names)}.")]
 
 
 def about_differences(rows: list[Any]) -> list[str]:
@@ -183,9 +184,12 @@ def _checked(rows: list[Any]) -> list[str]:
         f"{low if low == high else f'{low} to {high}'} times those of the jackknife; ratios of 0.7–1.5 are expected by chance."
     )
     if min(ratios) < CHECK[0] or max(ratios) > CHECK[1]:
-        text += (
-            " The two disagree, so these intervals are unreliable: N is too small, or a few images dominate the result."
-        )
+        return [
+            Grave(
+                f"{text} The two disagree, so these intervals are unreliable: N is too small, or a few images dominate "
+                "the result."
+            )
+        ]
     return [text]
 
 
@@ -193,7 +197,7 @@ def about_fids(fid: pd.DataFrame) -> list[str]:
     caveats = []
     for extractor, table in fid.groupby("extractor", sort=False):
         unreliable = sorted(set(table.loc[~table["reliable"], "n"]))
-        dims, random = int(table["dims"].iloc[0]), table["weights"].iloc[0] == "random"
+        dims = int(table["dims"].iloc[0])
         name = extractor_label(str(extractor), fid["extractor"])
         if unreliable:
             largest = (
@@ -207,15 +211,12 @@ def about_fids(fid: pd.DataFrame) -> list[str]:
                 else f"N up to {unreliable[-1]:,}"
             )
             caveats.append(
-                f"At {which}, fewer images than {MIN_N_PER_DIMENSION:g} times the {dims:,} feature dimensions of {name}, "
-                f"absolute FIDs are unreliable and no difference is claimed.{largest}"
+                (Grave if largest else str)(
+                    f"At {which}, fewer images than {MIN_N_PER_DIMENSION:g} times the {dims:,} feature dimensions of {name}, "
+                    f"absolute FIDs are unreliable and no difference is claimed.{largest}"
+                )
             )
         caveats += about_reference(rows_of(table[table["n"] == table["n"].max()]), name)
-        if random:
-            caveats.append(
-                f"{name} has random weights: its values are meaningful only within this experiment and are not "
-                "comparable to published FIDs."
-            )
     return caveats
 
 
@@ -235,7 +236,9 @@ def about_reference(rows: list[Any], extractor: str) -> list[str]:
             known = [bias for bias in biases if not math.isnan(bias)]
             size = f"about {number(max(known), decimals(max(known)))}" if known else "an unknown amount"
             caveats.append(
-                f"The reference of {extractor} is ready statistics, held fixed: that it was made from a finite number of images "
-                f"adds {size} to each distance, more for a more diverse model, and is not in the intervals."
+                Grave(
+                    f"The reference of {extractor} is ready statistics, held fixed: that it was made from a finite number of "
+                    f"images adds {size} to each distance, more for a more diverse model, and is not in the intervals."
+                )
             )
     return caveats

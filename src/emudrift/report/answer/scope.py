@@ -1,12 +1,11 @@
 """The scope of a finding: the guidance scales, extractors and references it holds for."""
 
 import math
-import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from typing import Any
 
 from emudrift.config.experiment import SELECTIONS
-from emudrift.report.elements.wording import listing
+from emudrift.report.elements.wording import extractor_label, listing
 
 # Dimensions along which a finding may vary: plural name, and the value of a comparison along it.
 DIMENSIONS: dict[str, Callable[[Any], Any]] = {
@@ -26,16 +25,6 @@ def percent(row: Any) -> str:
 
 def scales_of(rows: list[Any]) -> list[float]:
     return sorted({row.guidance_scale for row in rows if not math.isnan(row.guidance_scale)})
-
-
-def extractor_label(extractor: str, extractors: Iterable[str]) -> str:
-    """An extractor's full name for a sentence: without its fingerprint; numbered where several have the same name."""
-    alike = [name for name in dict.fromkeys(extractors) if _plain(name) == _plain(extractor)]
-    return _plain(extractor) + (f" ({alike.index(extractor) + 1})" if len(alike) > 1 else "")
-
-
-def _plain(extractor: str) -> str:
-    return re.sub(r"-[0-9a-f]{12}$", "", extractor)
 
 
 def view_of(row: Any, rows: list[Any]) -> str:

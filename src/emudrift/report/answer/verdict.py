@@ -20,10 +20,15 @@ from emudrift.report.answer.caveats import (
     signs,
     signs_of_plain_differences,
 )
-from emudrift.report.answer.scope import extractor_label, guidance, percent
+from emudrift.report.answer.scope import guidance, percent
 from emudrift.report.answer.size import sizes
 from emudrift.report.answer.words import claim, missing_arms, needed, rounding_remark, sentence
-from emudrift.report.elements.wording import decimals, interval_text, number, p_text
+from emudrift.report.elements.wording import decimals, extractor_label, interval_text, number, p_text
+
+RANDOM_WEIGHTS = (
+    "These values come from a network with random weights: they are meaningful only within this experiment and are not "
+    "comparable to published FIDs."
+)
 
 
 @dataclass(frozen=True)
@@ -42,7 +47,8 @@ class Verdict:
     Attributes:
         headline: one sentence per compared model.
         statements: one per model, guidance scale, extractor and reference, at the largest N.
-        caveats: what a reader must know to interpret the numbers.
+        caveats: what a reader must know to interpret the numbers; those that limit what may be concluded are `Grave`.
+        random: whether the headline rests on a network with random weights.
         sizes: how large the differences are, in steps of the ladder; at most one sentence per model.
     """
 
@@ -50,11 +56,19 @@ class Verdict:
     statements: list[Statement]
     caveats: list[str]
     sizes: Sequence[str] = ()
+    random: bool = False
 
     def text(self) -> str:
         """The whole verdict as plain text, for a terminal or a log."""
+        warning = [RANDOM_WEIGHTS] if self.random else []
         return "\n".join(
-            [self.headline, *self.sizes, *(f"  {s.text}" for s in self.statements), *(f"  * {c}" for c in self.caveats)]
+            [
+                self.headline,
+                *warning,
+                *self.sizes,
+                *(f"  {s.text}" for s in self.statements),
+                *(f"  * {c}" for c in self.caveats),
+            ]
         )
 
 
@@ -91,10 +105,6 @@ def verdict(
             found.append(sizes(ours, ladders or {}))
         else:
             headlines.append(f"{model} cannot be compared with {baseline}: they share no guidance scale.")
-    if decisive[0].weights == "random":
-        headlines.append(
-            "These values come from a network with random weights and are meaningful only within this experiment."
-        )
     caveats = [
         *signs(rows),
         *signs_of_plain_differences(comparison),
@@ -104,7 +114,8 @@ def verdict(
         *about_differences(rows),
         *about_fids(fid),
     ]
-    return Verdict(" ".join(headlines), statements, caveats, [said for said in found if said])
+    random = decisive[0].weights == "random"
+    return Verdict(" ".join(headlines), statements, caveats, [said for said in found if said], random)
 
 
 def _nothing(fid: pd.DataFrame, baseline: str) -> str:
@@ -132,14 +143,13 @@ def _statement(row: Any, scales: dict[str, float], rows: list[Any]) -> str:
         reference = "the real images of the same captions"
     else:
         reference = row.reference if pd.isna(row.reference_n) else f"{row.reference_n:,} images"
-    random = ", random weights" if row.weights == "random" else ""
     several = len(rows) > 1
     p = f"adjusted p {p_text(row.p_adjusted)}" if several else f"p {p_text(row.p)}"
     adjusted = f"; {interval_text(row, '_simultaneous')[1]} together with the others" if several else ""
     name = distance_name(row.extractor)
     text += (
         f": {name} {difference} [{percent(row)} interval {interval}{adjusted}; {p}] at N = {row.n:,} images per arm "
-        f"({extractor_label(row.extractor, [each.extractor for each in rows])}{random}, reference: {reference}){_parts(row)}."
+        f"({extractor_label(row.extractor, [each.extractor for each in rows])}, reference: {reference}){_parts(row)}."
     )
     text += f" {remark}" if (remark := rounding_remark(row)) else ""
     if row.finding in (WORSE, BETTER) and row.difference * row.difference_jackknife < 0:

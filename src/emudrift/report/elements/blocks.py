@@ -2,10 +2,14 @@
 
 import base64
 import csv
+import html
 import io
+import re
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import pandas as pd
+from markupsafe import Markup
 
 from emudrift.config.arm import Arm
 
@@ -52,16 +56,22 @@ class Table:
 
 @dataclass(frozen=True)
 class Picture:
-    """A figure of the page: a data: URI, its alternative text, and its caption.
+    """A figure of the page: its SVG, alternative text, and caption.
 
-    `data`: the plotted numbers, as a data: URI of a CSV; `file`: the name of the figure in figures/.
+    `data`: the plotted numbers, as a data: URI of a CSV; `file`: the name of the figure in figures/; `labels`: lines of the
+    figure that the page says once for all figures, and hides.
     """
 
-    source: str
+    svg: bytes
     alt: str
     caption: str
     data: str = ""
     file: str = ""
+    labels: Sequence[str] = ()
+
+    @property
+    def inline(self) -> Markup:
+        return inline_svg(self.svg, self.file, self.alt, self.labels)
 
 
 @dataclass(frozen=True)
@@ -74,6 +84,27 @@ class Section:
     pictures: list[Picture] = field(default_factory=list)
     tables: list[Table] = field(default_factory=list)
     template: str = ""
+
+
+def inline_svg(svg: bytes, name: str, alt: str, hidden: Sequence[str] = ()) -> Markup:
+    """A figure by matplotlib as a part of the page, where its tips (`figures.style.with_tip`) are shown to who points at them.
+
+    Args:
+        name: put before all ids, so that those of several figures differ.
+        alt: what the figure shows, for who cannot see it.
+        hidden: lines of text that get the class `label`.
+    """
+    text = svg.decode("utf-8")
+    size = re.search(r'viewBox="([^"]*)"', text)
+    body = text[text.index(">", text.index("<svg")) + 1 : text.rfind("</svg>")] if "</svg>" in text else ""
+    body = re.sub(r"<metadata>.*?</metadata>|<style .*?</style>", "", body, flags=re.DOTALL)
+    body = re.sub(r'<g id="tip: ([^"]*)">', r"<g><title>\1</title>", body)
+    body = re.sub(r'( id="|href="#|url\(#)', rf"\g<1>{name}-", body)
+    for line in hidden:
+        body = re.sub(rf"(<!-- {re.escape(html.escape(line, quote=False))} -->\s*<g) ", r'\1 class="label" ', body)
+    box = f' viewBox="{size[1]}"' if size else ""
+    links = 'xmlns:xlink="http://www.w3.org/1999/xlink"'
+    return Markup(f'<svg role="img" aria-label="{html.escape(alt)}"{box} {links}>{body}</svg>')
 
 
 def data_uri(data: bytes, kind: str) -> str:

@@ -1,9 +1,17 @@
 """Formatting of numbers, intervals, p values and lists as text."""
 
 import math
+import re
+from collections.abc import Iterable
 from typing import Any
 
 from emudrift.config.base import listing as listing
+
+
+class Grave(str):
+    """A caveat that limits what may be concluded; other caveats say how the numbers were made."""
+
+    __slots__ = ()
 
 
 def decimals(width: float, *values: float) -> int:
@@ -39,3 +47,13 @@ def interval_text(row: Any, which: str = "") -> tuple[str, str]:
 def p_text(p: float) -> str:
     """A p value as it follows the letter p: "= 0.012", "< 0.001", or a dash for NaN."""
     return "–" if math.isnan(p) else "< 0.001" if p < 0.001 else f"= {p:.3f}"
+
+
+def extractor_label(extractor: str, extractors: Iterable[str]) -> str:
+    """An extractor's full name for a sentence: without its fingerprint; numbered where several have the same name."""
+    alike = [name for name in dict.fromkeys(extractors) if _plain(name) == _plain(extractor)]
+    return _plain(extractor) + (f" ({alike.index(extractor) + 1})" if len(alike) > 1 else "")
+
+
+def _plain(extractor: str) -> str:
+    return re.sub(r"-[0-9a-f]{12}$", "", extractor)

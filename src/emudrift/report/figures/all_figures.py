@@ -20,7 +20,8 @@ def write_figures(experiment: Experiment) -> None:
         load_table(paths.fid_table, FID_COLUMNS),
         load_table(paths.comparison_table, COMPARISON_COLUMNS),
     )
-    fid_curve(fid, paths.figure("fid"), floors=experiment.floors)
+    inverse = experiment.config.fid_axis == "1/N"
+    fid_curve(fid, paths.figure("fid"), floors=experiment.floors, inverse_n=inverse)
     comparison_figure(comparison, paths.figure("difference"))
     if ladders := load_ladders(experiment):
         ladder_figure(ladders, comparison, fid, paths.figure("ladder"), floors=experiment.floors)

@@ -6,21 +6,17 @@ import pandas as pd
 
 from emudrift.config.experiment import SELECTIONS
 from emudrift.evaluation.intervals import MIN_N_PER_DIMENSION
+from emudrift.report.elements.wording import extractor_label
 
 FID_CAPTION = (
-    "FID against the number of generated images N; lower is better. Curves (left): plain FID, which is biased upwards "
-    "at small N; the bias depends on the model, so curves should not be compared with each other at small N. "
-    "Points with bars (right, same axis), both with {confidence} intervals ({method}): bias-corrected FID at the "
-    "largest N, and FID∞, the intercept of a linear fit in 1/N. Colour: guidance scale. Line style and marker: model."
+    "FID against the number of generated images N, lower is better, with one panel for each guidance scale; axes differ between "
+    "panels. Colour: model. Thick lines with bands: bias-corrected FID with {confidence} intervals ({method}){single}. Thin "
+    "dashed lines: plain FID, which is biased upwards at small N, more for a more diverse model. Points at ∞: FID∞, the "
+    "intercept of a linear fit in 1/N, with its interval. The axes show what is compared; an arrow says what lies outside."
 )
 
 FLOOR_CAPTION = (
     " Dotted: {floors}, the real images encoded and decoded by the model's VQ, a lower bound for this tokenizer."
-)
-
-BAND_CAPTION = (
-    " Bands: intervals of the bias-corrected FID at smaller N, down to "
-    f"{MIN_N_PER_DIMENSION:g} times the number of feature dimensions."
 )
 
 SHADED_CAPTION = (
@@ -42,8 +38,12 @@ def fid_caption(fid: pd.DataFrame, floors: Sequence[str] = ()) -> str:
     """The caption of `fid_curve`."""
     shaded = "" if fid["reliable"].all() else SHADED_CAPTION
     floor = FLOOR_CAPTION.format(floors=", ".join(floors)) if floors else ""
-    bands = BAND_CAPTION if any(len(banded(arm)) for _, arm in fid.groupby(["arm", "reference_key"])) else ""
-    return FID_CAPTION.format(**interval_words(fid)) + bands + floor + shaded + random_words(fid)
+    return FID_CAPTION.format(**interval_words(fid), single=_single(fid)) + floor + shaded
+
+
+def _single(fid: pd.DataFrame) -> str:
+    """Where the band of an arm has no width along N."""
+    return "" if fid.loc[fid["reliable"], "n"].nunique() > 1 else ", at the largest N alone"
 
 
 def comparison_caption(comparison: pd.DataFrame) -> str:
@@ -55,39 +55,38 @@ def comparison_caption(comparison: pd.DataFrame) -> str:
         "n": f"{comparison['n'].max():,}",
     }
     margin = MARGIN_CAPTION if comparison["margin"].notna().any() else ""
-    return DIFFERENCE_CAPTION.format(**words) + margin + random_words(comparison)
+    return DIFFERENCE_CAPTION.format(**words) + margin
 
 
 def panels_of(table: pd.DataFrame) -> list[tuple[str, pd.DataFrame]]:
     """Splits a table into panels: one per extractor, or per extractor and reference selection if there are two.
 
     Returns:
-        (title, rows) per panel; the title begins with the extractor's name.
+        (title, rows) per panel; the title has the extractor's name as people know it, without its fingerprint.
     """
     panels = []
     for extractor, whole in table.groupby("extractor", sort=False):
+        name = extractor_title(str(extractor), table)
         parts = [(str(selection), part) for selection, part in whole.groupby("reference_selection", sort=False)]
         panels += [
-            (str(extractor) if len(parts) == 1 else f"{extractor}, reference: {SELECTIONS[selection]}", part)
+            (name if len(parts) == 1 else f"{name}, reference: {SELECTIONS[selection]}", part)
             for selection, part in parts
         ]
     return panels
 
 
-def banded(arm: pd.DataFrame) -> pd.DataFrame:
-    """The points of an arm whose intervals are plotted as a band: all valid ones, if there are at least two N."""
-    valid = arm[arm["reliable"]]
-    return valid if valid["n"].nunique() > 1 else valid[:0]
+def extractor_title(extractor: str, table: pd.DataFrame) -> str:
+    """`inception, 2,048 dimensions`. Args: table: fid.csv or comparison.csv."""
+    dims = int(table.loc[table["extractor"] == extractor, "dims"].iloc[0])
+    return f"{extractor_label(extractor, table['extractor'])}, {dims:,} dimensions"
 
 
-def has_random(table: pd.DataFrame) -> bool:
-    return bool((table["weights"] == "random").any())
-
-
-def random_words(table: pd.DataFrame) -> str:
-    if not has_random(table):
-        return ""
-    return " Values from extractors with random weights are meaningful only within this experiment."
+def labels_of(table: pd.DataFrame) -> list[str]:
+    """What keeps a figure labelled that is used without the page: lines below its title."""
+    lines = ["random weights: not meaningful outside this experiment"] if (table["weights"] == "random").any() else []
+    # The first sentence of the experiment's note.
+    note = str(table["note"].iloc[0]).partition(". ")[0]
+    return lines + ([note if len(note) <= 60 else f"{note[:59]}…"] if note else [])
 
 
 def interval_words(table: pd.DataFrame) -> dict[str, str]:

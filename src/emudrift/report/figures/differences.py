@@ -12,19 +12,21 @@ from matplotlib.ticker import MaxNLocator
 
 from emudrift.config.extractors import distance_name
 from emudrift.evaluation.findings import BETTER, WORSE
-from emudrift.report.figures.captions import has_random, panels_of
+from emudrift.report.elements.wording import interval_text
+from emudrift.report.figures.captions import labels_of, panels_of
 from emudrift.report.figures.style import (
     COLUMN,
-    LINES,
     STEPS,
     STYLE,
     colours_of,
     forest_rows,
-    panel_title,
+    look_of,
     save_figure,
     scale_label,
     shortened,
     tick_label,
+    title_panel,
+    with_tip,
 )
 
 
@@ -44,49 +46,47 @@ def comparison_figure(comparison: pd.DataFrame, path: str | Path, *, width: floa
             save_figure(figure, path, comparison)
             return
         table = comparison[comparison["n"] == comparison["n"].max()]
-        models, baseline = list(table["model"].unique()), str(table["baseline"].iloc[0])
-        colours = colours_of(table["guidance_scale"])
+        baseline = str(table["baseline"].iloc[0])
+        models = [baseline, *(each for each in table["model"].unique() if each != baseline)]
         panels = panels_of(table)
-        heights = [(1.06 if has_random(panel) else 0.94) + 0.23 * len(panel) for _, panel in panels]
+        heights = [0.82 + 0.12 * len(labels_of(panel)) + 0.23 * len(panel) for _, panel in panels]
         figure = Figure(figsize=(width, sum(heights)), layout="constrained")
         places = figure.subfigures(len(panels), 1, squeeze=False, height_ratios=heights)[:, 0]
         for place, (title, panel) in zip(places, panels, strict=True):
             axes = place.subplots()
-            _draw_forest(axes, panel, models, colours)
-            name = distance_name(title)
+            _draw_forest(axes, panel, models)
+            name = distance_name(str(panel["extractor"].iloc[0]))
             axes.set_xlabel(
                 f"{name} difference from {shortened(baseline, 30)}, N = {table['n'].iloc[0]:,}", loc="right"
             )
-            place.suptitle(panel_title(title, panel), x=0.01, ha="left", weight="bold")
+            title_panel(place, title, panel)
         save_figure(figure, path, table)
 
 
-def _draw_forest(axes: Any, table: pd.DataFrame, models: list[str], colours: dict[str, Any]) -> None:
+def _draw_forest(axes: Any, table: pd.DataFrame, models: list[str]) -> None:
+    colours = colours_of(models)
     axes.axvline(0, color="0.2", linewidth=0.8, zorder=1)
     margin = float(table["margin"].iloc[0])
     if not math.isnan(margin):
         axes.axvspan(-margin, margin, color="0.93", linewidth=0, zorder=0)
     names = []
     for place, row in enumerate(forest_rows(table)):
-        label = scale_label(row.guidance_scale)
+        label, colour = scale_label(row.guidance_scale), colours[row.model]
         found = row.finding in (WORSE, BETTER)
-        # LINES[0] is the baseline's style in the other figure.
-        marker = LINES[(models.index(row.model) + 1) % len(LINES)][1]
-        axes.plot(
-            [row.low_simultaneous, row.high_simultaneous], [place, place], color=colours[label], linewidth=0.6, zorder=2
-        )
-        axes.plot(
-            [row.low, row.high], [place, place], color=colours[label], linewidth=1.4, solid_capstyle="butt", zorder=2
-        )
-        axes.plot(
-            row.difference_jackknife, place, color=colours[label], marker=marker, markersize=4.2, markeredgewidth=1,
-            markerfacecolor=colours[label] if found else "white", zorder=3,
+        _, marker, _ = look_of(models, row.model)
+        axes.plot([row.low_simultaneous, row.high_simultaneous], [place, place], color=colour, linewidth=0.6, zorder=2)
+        axes.plot([row.low, row.high], [place, place], color=colour, linewidth=1.6, solid_capstyle="butt", zorder=2)
+        drawn = axes.plot(
+            row.difference_jackknife, place, color=colour, marker=marker, markersize=4.2, markeredgewidth=1,
+            markerfacecolor=colour if found else "white", zorder=3,
         )  # fmt: skip
+        difference, interval = interval_text(row)
+        with_tip(drawn, f"{row.model} − {row.baseline}, {label}: {difference} [{interval}], {row.finding}")
         if not math.isnan(row.difference_infinity):
             below = place + 0.33
             axes.plot([row.infinity_low, row.infinity_high], [below, below], color="0.55", linewidth=0.7, zorder=2)
             axes.plot(row.difference_infinity, below, color="0.55", marker="|", markersize=4, zorder=3)
-        names.append(label if len(models) == 1 else f"{shortened(row.model, 20)}, {label}")
+        names.append(label if len(models) == 2 else f"{shortened(row.model, 20)}, {label}")
     axes.set_yticks(range(len(names)), names)
     axes.set_ylim(len(names) - 0.4, -0.6)
     axes.tick_params(axis="y", length=0)

@@ -1,7 +1,7 @@
 """Figure: the exchange rate, seeing against drawing, one panel per guidance scale."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -14,18 +14,21 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
 from emudrift.report.elements.seeing import drawing_unit, seeing_unit
+from emudrift.report.elements.wording import decimals, extractor_label, number
 from emudrift.report.figures.style import (
     COLUMN,
     LINES,
+    MODEL_COLOURS,
     STEPS,
     STYLE,
     colours_of,
     forest_rows,
-    panel_title,
     save_figure,
     scale_label,
     shortened,
     tick_label,
+    title_panel,
+    with_tip,
 )
 
 PANELS_PER_COLUMN = 2
@@ -45,8 +48,8 @@ def exchange_figure(table: pd.DataFrame, path: str | Path, *, width: float = COL
     groups = [(part["guidance_scale"].iloc[0], part) for _, part in table.groupby("guidance_scale", dropna=False)]
     columns = min(len(groups), max(1, round(PANELS_PER_COLUMN * width / COLUMN)))
     rows = math.ceil(len(groups) / columns)
-    colours = colours_of(table["guidance_scale"])
     models = [model for model in table["model"].unique() if model != table["baseline"].iloc[0]]
+    colours = colours_of([str(table["baseline"].iloc[0]), *models])
     with matplotlib.rc_context(STYLE):
         side = width / columns
         figure = Figure(figsize=(width, rows * min(0.95 * side + 0.25, 2.6) + 1.0), layout="constrained")
@@ -56,12 +59,13 @@ def exchange_figure(table: pd.DataFrame, path: str | Path, *, width: float = COL
             panels.flat[unused].set_visible(False)
             panels.flat[unused - columns].tick_params(labelbottom=True)
         for axes, (scale, part) in zip(panels.flat, groups, strict=False):
-            _draw(axes, forest_rows(part), models, colours[scale_label(scale)])
+            _draw(axes, forest_rows(part), models, colours)
             if len(groups) > 1:
                 axes.set_title(scale_label(scale), loc="left", weight="bold")
         _frame(place, panels, forest_rows(table))
-        place.suptitle(panel_title(table["extractor"].iloc[0], table), x=0.01, ha="left", weight="bold")
-        _legend(figure, forest_rows(table), models, width)
+        name = str(table["extractor"].iloc[0])
+        title_panel(place, extractor_label(name, [name]), table)
+        _legend(figure, forest_rows(table), models, colours, width)
         save_figure(figure, path, table)
 
 
@@ -76,7 +80,7 @@ def position(row: Any) -> tuple[tuple[float, float, float], tuple[float, float, 
     return x, (row.drawing_difference, row.drawing_difference_low, row.drawing_difference_high)
 
 
-def _draw(axes: Any, rows: Sequence[Any], models: list[str], colour: Any) -> None:
+def _draw(axes: Any, rows: Sequence[Any], models: list[str], colours: Mapping[str, str]) -> None:
     _draw_front(axes, [position(row) for row in rows if row.front])
     base = [row for row in rows if not row.since]
     for model in models:
@@ -85,20 +89,25 @@ def _draw(axes: Any, rows: Sequence[Any], models: list[str], colour: Any) -> Non
             if line:
                 places = [position(row) for row in (*base, *line)]
                 axes.plot(
-                    [x[0] for x, _ in places], [y[0] for _, y in places], color=colour, linestyle=style, linewidth=0.9,
+                    [x[0] for x, _ in places], [y[0] for _, y in places], color=colours[model], linestyle=style, linewidth=0.9,
                     zorder=2,
                 )  # fmt: skip
     for row in rows:
         (x, x_low, x_high), (y, y_low, y_high) = position(row)
         is_base = not row.since
-        shade = "0.15" if is_base else colour
+        shade = colours[row.model]
         axes.plot([x_low, x_high], [y, y], color=shade, linewidth=0.7, solid_capstyle="butt", zorder=3)
         axes.plot([x, x], [y_low, y_high], color=shade, linewidth=0.7, solid_capstyle="butt", zorder=3)
         marker = "*" if is_base else LINES[(models.index(row.model) + 1) % len(LINES)][1]
-        axes.plot(
+        point = axes.plot(
             x, y, color=shade, marker=marker, markersize=7 if is_base else 3.8, markeredgewidth=0.8, zorder=4,
             markerfacecolor=shade if is_base or row.reliable else "white",
         )  # fmt: skip
+        ends = (
+            f"{number(each[0], decimals(each[2] - each[1], each[0]))}"
+            for each in ((x, x_low, x_high), (y, y_low, y_high))
+        )
+        with_tip(point, "{}: sees {}, draws {}".format(row.label, *ends))
         if row.recommended:
             axes.plot(x, y, marker="o", markersize=9, markerfacecolor="none", markeredgecolor="#a02c00", zorder=4)
         if row.label != row.model:
@@ -154,15 +163,31 @@ def _signed(value: float, _: int | None = None) -> str:
     return ("+" if value > 0 else "") + tick_label(value)
 
 
-def _legend(figure: Any, rows: Sequence[Any], models: list[str], width: float) -> None:
+def _legend(figure: Any, rows: Sequence[Any], models: list[str], colours: Mapping[str, str], width: float) -> None:
     handles: list[Any] = [
-        Line2D([], [], color="0.15", marker="*", linestyle="none", markersize=7, label=shortened(rows[0].baseline, 20))
+        Line2D(
+            [],
+            [],
+            color=MODEL_COLOURS[0],
+            marker="*",
+            linestyle="none",
+            markersize=7,
+            label=shortened(rows[0].baseline, 20),
+        )
     ]
     drawn = [_lines([row for row in rows if row.model == model and _is_first_scale(row, rows)]) for model in models]
     for model in models:
         marker = LINES[(models.index(model) + 1) % len(LINES)][1]
         handles.append(
-            Line2D([], [], color="0.35", marker=marker, linestyle="none", markersize=3.8, label=shortened(model, 20))
+            Line2D(
+                [],
+                [],
+                color=colours[model],
+                marker=marker,
+                linestyle="none",
+                markersize=3.8,
+                label=shortened(model, 20),
+            )
         )
     if any(scales for scales, _ in drawn):
         handles.append(Line2D([], [], color="0.35", linewidth=0.9, label="adapter scale"))

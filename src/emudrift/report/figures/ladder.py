@@ -13,9 +13,11 @@ from matplotlib.figure import Figure
 from emudrift.config.extractors import distance_name
 from emudrift.evaluation.ladder import LadderRecord
 from emudrift.report.elements.ladder import KIND_NAMES, marks_of, marks_table
-from emudrift.report.figures.style import COLUMN, STYLE, panel_title, save_figure, shortened, tick_label
+from emudrift.report.elements.wording import decimals, number
+from emudrift.report.figures.captions import extractor_title, labels_of
+from emudrift.report.figures.style import COLUMN, STYLE, save_figure, shortened, tick_label, title_panel, with_tip
 
-COLOURS = {"jpeg": "#33638d", "blur": "#20a387", "diversity": "#7a5195", "real": "0.45"}
+COLOURS = {"jpeg": "#33638d", "blur": "#0f7f66", "diversity": "#7a5195", "real": "0.45"}
 
 
 def ladder_figure(
@@ -39,14 +41,15 @@ def ladder_figure(
     """
     with matplotlib.rc_context(STYLE):
         marks = {name: marks_of(name, ladder, comparison, fid, floors) for name, ladder in ladders.items()}
-        heights = [0.75 + 0.17 * len(each) for each in marks.values()]
+        tables = {name: fid[fid["extractor"] == name] for name in marks}
+        heights = [0.6 + 0.12 * len(labels_of(tables[name])) + 0.17 * len(each) for name, each in marks.items()]
         figure = Figure(figsize=(width, sum(heights)), layout="constrained")
         places = figure.subfigures(len(marks), 1, squeeze=False, height_ratios=heights)[:, 0]
         for place, (name, each) in zip(places, marks.items(), strict=True):
             axes = place.subplots()
             _draw(axes, each)
             axes.set_xlabel(f"size in {distance_name(name)}", loc="right")
-            place.suptitle(panel_title(name, fid[fid["extractor"] == name]), x=0.01, ha="left", weight="bold")
+            title_panel(place, extractor_title(name, fid), tables[name])
         save_figure(figure, path, marks_table(marks))
 
 
@@ -58,7 +61,13 @@ def _draw(axes: Any, marks: list[Any]) -> None:
     for place, mark in enumerate(marks):
         colour = COLOURS.get(mark.kind, "0.1")
         axes.plot([max(mark.low, 0), max(mark.high, 0)], [place, place], color=colour, linewidth=1.2)
-        axes.plot(mark.size, place, color=colour, marker="D" if mark.kind in KIND_NAMES else "o", markersize=3.5)
+        shown = axes.plot(
+            mark.size, place, color=colour, marker="D" if mark.kind in KIND_NAMES else "o", markersize=3.5
+        )
+        low, high, size = (
+            number(each, decimals(mark.high - mark.low, mark.size)) for each in (mark.low, mark.high, mark.size)
+        )
+        with_tip(shown, f"{mark.label}: {size} [{low} to {high}]")
     first = next((place for place, mark in enumerate(marks) if mark.kind not in KIND_NAMES), None)
     if first is not None:
         axes.axhline(first - 0.5, color="0.7", linewidth=0.6)

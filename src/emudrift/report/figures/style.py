@@ -6,12 +6,11 @@ from pathlib import Path
 from typing import Any
 
 import matplotlib
-import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
 from emudrift.errors import InputError
-from emudrift.report.figures.captions import has_random
+from emudrift.report.figures.captions import labels_of
 from emudrift.runtime.atomic_files import atomic_path, write_bytes_atomically
 
 # Inches: one column of a two-column paper. A figure made for this width is legible there and scales up.
@@ -38,9 +37,15 @@ LINES: tuple[tuple[Any, str, bool], ...] = (
 )
 
 _FLOOR: Any = (0, (1, 1.2))
-
-_UNGUIDED = "0.35"
 STEPS = (1, 2, 5, 10)
+
+# One for each model; at least 4.5 : 1 against white, so that thin lines can be seen (WCAG asks for 3 : 1 of graphics).
+MODEL_COLOURS = (
+    "#1d3557", "#c2410c", "#15803d", "#a21caf", "#0e7490", "#92400e", "#be123c", "#6d28d9", "#4d7c0f", "#0f766e", "#57534e",
+    "#1d4ed8",
+)  # fmt: skip
+FLOOR_COLOUR = "0.35"
+TIP = "tip: "
 
 
 def forest_rows(table: pd.DataFrame) -> list[Any]:
@@ -51,30 +56,51 @@ def scale_label(scale: float | None) -> str:
     return "no guidance scale" if scale is None or math.isnan(scale) else f"guidance {scale:g}"
 
 
-def colours_of(scales: pd.Series) -> dict[str, Any]:
-    """A colour for each guidance scale: dark to light with increasing scale, so that the order survives greyscale print."""
-    known = sorted(scales.dropna().unique())
-    places = np.linspace(0.0, 0.78, len(known)) if len(known) > 1 else np.full(len(known), 0.3)
-    colours = dict(zip(map(scale_label, known), matplotlib.colormaps["viridis"](places), strict=True))
-    return colours | ({scale_label(None): _UNGUIDED} if scales.isna().any() else {})
+def colours_of(models: Sequence[str], floors: Sequence[str] = ()) -> dict[str, str]:
+    """A colour for each model, floors grey."""
+    generated = [model for model in models if model not in floors]
+    colours = {model: MODEL_COLOURS[place % len(MODEL_COLOURS)] for place, model in enumerate(generated)}
+    return colours | dict.fromkeys(floors, FLOOR_COLOUR)
 
 
-def look_of(models: list[str], model: str, floors: Sequence[str]) -> tuple[Any, str, bool]:
+def look_of(models: Sequence[str], model: str, floors: Sequence[str] = ()) -> tuple[Any, str, bool]:
     """Line style, marker, and whether the marker is filled."""
-    line, marker, filled = LINES[models.index(model) % len(LINES)]
+    line, marker, filled = LINES[list(models).index(model) % len(LINES)]
     return (_FLOOR if model in floors else line), marker, filled
 
 
-def panel_title(title: str, table: pd.DataFrame) -> str:
-    warning = "\nrandom weights: not meaningful outside this experiment" if has_random(table) else ""
-    # The first sentence of the experiment's note keeps a demo's figure labelled when it is used without the page.
-    note = str(table["note"].iloc[0]).partition(". ")[0]
-    note = note if len(note) <= 60 else f"{note[:59]}…"
-    return f"{shortened(title, 60)}{warning}" + (f"\n{note}" if note else "")
+def with_tip(artists: Any, text: str) -> None:
+    """What is shown when a reader of the page points at these artists; pictures in PDF and PNG do not have it."""
+    for artist in artists if isinstance(artists, list | tuple) else [artists]:
+        artist.set_gid(f"{TIP}{text}")
+
+
+def spread_apart(places: Sequence[float], least: float, low: float, high: float) -> list[float]:
+    """Places of labels, in the order given: as near to the wanted ones as lets them be `least` apart within [low, high]."""
+    order = sorted(range(len(places)), key=lambda index: places[index])
+    least = min(least, (high - low) / max(len(places) - 1, 1))
+    found = [0.0] * len(places)
+    below = low - least
+    for index in order:
+        below = found[index] = max(places[index], below + least, low)
+    above = high + least
+    for index in reversed(order):
+        above = found[index] = min(found[index], above - least)
+    return found
+
+
+def title_panel(place: Any, title: str, table: pd.DataFrame) -> None:
+    """The title of a subfigure with the labels of `labels_of` below it."""
+    place.suptitle("\n".join([shortened(title, 60), *labels_of(table)]), x=0.01, ha="left", weight="bold")
 
 
 def tick_label(value: float, _: int | None = None) -> str:
     return f"{value:,.6g}".replace("-", "−")
+
+
+def count_label(value: float, _: int | None = None) -> str:
+    """400, 2.5k, 10k: short enough for the axis of a small panel."""
+    return f"{value / 1000:,.4g}k" if value >= 1000 else f"{value:,.0f}"
 
 
 def shortened(text: str, length: int) -> str:

@@ -22,3 +22,17 @@ class GridRow:
 def side_by_side(arms: Sequence[Arm]) -> list[Arm]:
     """Arms sorted so that those of equal guidance scale are adjacent."""
     return sorted(arms, key=lambda arm: -math.inf if arm.guidance_scale is None else arm.guidance_scale)
+
+
+def matrix_of(arms: Sequence[Arm]) -> tuple[int, list[tuple[int, int]]]:
+    """Where each arm's image stands: models by guidance scales, the longer of the two across.
+
+    Returns:
+        number of columns, and (row, column) of each arm, from 1.
+    """
+    models = list(dict.fromkeys(arm.model for arm in arms))
+    scales = list(dict.fromkeys(arm.guidance_scale for arm in arms))
+    places = [(models.index(arm.model) + 1, scales.index(arm.guidance_scale) + 1) for arm in arms]
+    if len(models) > len(scales):
+        return len(models), [(row, column) for column, row in places]
+    return len(scales), places

@@ -1,7 +1,7 @@
 """The page's gallery section: data per prompt, which images count as failures, and the embedded first page."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
@@ -10,11 +10,14 @@ import numpy as np
 from emudrift.config.experiment import Experiment
 from emudrift.errors import InputError
 from emudrift.report.elements.blocks import data_uri, label_of
-from emudrift.report.gallery.grid_rows import side_by_side
+from emudrift.report.elements.wording import extractor_label
+from emudrift.report.gallery.grid_rows import matrix_of, side_by_side
 from emudrift.report.gallery.row_blocks import MOST_PROMPTS
 from emudrift.report.gallery.strips import Block, cells_of
 
 PAGE = 12
+# Prompts of the first look, at the top of the page.
+LOOK = 4
 # Standard deviation of pixel values (0 to 255). Photographs have about 60; images below this are a uniform surface.
 ONE_COLOUR = 5.0
 LOW_SHARE = 0.01
@@ -38,12 +41,13 @@ class Entry:
 
 @dataclass(frozen=True)
 class Tile:
-    """An image of the first page: its data: URI, the arm's label, its CLIPScore (if any) and its failure flags."""
+    """An image of the first page: its data: URI, the arm's label, its CLIPScore (if any), its failure flags and its place."""
 
     source: str
     label: str
     score: str
     flags: list[str]
+    area: str
 
 
 @dataclass(frozen=True)
@@ -51,6 +55,7 @@ class Card:
     """A prompt of the first page."""
 
     row: int
+    id: str
     caption: str
     facts: str
     tiles: list[Tile]
@@ -60,7 +65,8 @@ class Card:
 class Gallery:
     """Input of the template and its script. `data` becomes JSON; `cards` is the first page, also shown without JavaScript.
 
-    `failed`: number of images per failure flag. `definitions`: of everything that is counted or used for sorting.
+    `look`: the first prompts, a random sample, for the top of the page; `failed`: number of images per failure flag;
+    `definitions`: of everything that is counted or used for sorting.
     """
 
     data: dict[str, Any]
@@ -69,6 +75,7 @@ class Gallery:
     failed: dict[str, int]
     definitions: list[tuple[str, str]]
     sample: bool
+    look: list[Card] = field(default_factory=list)
 
 
 def build_gallery(
@@ -108,8 +115,13 @@ def build_gallery(
             entries.append(Entry(shown.row, shown.prompt_id, caption, file, apart, rounded, flags))
     ordered = sorted(entries, key=_failures_first)
     labels = (["real image"] if real else []) + [label_of(arm) for arm in arms]
+    across, places = matrix_of(arms)
+    areas = (["1 / 1"] if real else []) + [f"{row} / {column + real}" for row, column in places]
     data = {
         "labels": labels,
+        "areas": areas,
+        "across": across + real,
+        "full": max((block.full for block in blocks), default=0),
         "columns": len(arms) + 1,
         "folder": folder.name,
         "pageSize": PAGE,
@@ -120,7 +132,8 @@ def build_gallery(
     }
     return Gallery(
         data=data,
-        cards=[_card(entry, labels, len(arms) + 1, folder) for entry in ordered[:PAGE]],
+        cards=[_card(entry, labels, areas, len(arms) + 1, folder) for entry in ordered[:PAGE]],
+        look=[_card(entry, labels, areas, len(arms) + 1, folder) for entry in entries[:LOOK]],
         total=len(entries),
         failed={
             name: sum(bool(flag & bit) for entry in entries for flag in entry.flags) for bit, name in FLAGS.items()
@@ -145,7 +158,7 @@ def _cut(caption: str) -> str:
     return text if len(text) <= LONGEST_CAPTION else f"{text[: LONGEST_CAPTION - 1]}…"
 
 
-def _card(entry: Entry, labels: Sequence[str], columns: int, folder: Path) -> Card:
+def _card(entry: Entry, labels: Sequence[str], areas: Sequence[str], columns: int, folder: Path) -> Card:
     path = folder / entry.file
     try:
         strip = path.read_bytes()
@@ -159,12 +172,12 @@ def _card(entry: Entry, labels: Sequence[str], columns: int, folder: Path) -> Ca
     scores = [""] * real + ([f"CLIPScore {score:.1f}" for score in entry.scores] or [""] * len(entry.flags))
     flags = [0] * real + entry.flags
     tiles = [
-        Tile(source, label, score, [name for bit, name in FLAGS.items() if flag & bit])
-        for source, label, score, flag in zip(sources, labels, scores, flags, strict=True)
+        Tile(source, label, score, [name for bit, name in FLAGS.items() if flag & bit], area)
+        for source, label, score, flag, area in zip(sources, labels, scores, flags, areas, strict=True)
     ]
     # Same text as in gallery.js.
     apart = "" if entry.apart is None else f"disagreement {entry.apart:.3g} · "
-    return Card(entry.row, entry.caption, f"{apart}row {entry.row}, prompt {entry.id}", tiles)
+    return Card(entry.row, entry.id, entry.caption, f"{apart}row {entry.row}, prompt {entry.id}", tiles)
 
 
 def _definitions(extractor: str, threshold: float | None, several: bool) -> list[tuple[str, str]]:
@@ -184,8 +197,8 @@ def _definitions(extractor: str, threshold: float | None, several: bool) -> list
         found.append(
             (
                 "disagreement",
-                f"Euclidean distance between {extractor} features of the arms' images of the same prompt, averaged over all "
-                "pairs of arms; tokenizer floors are excluded. The scale depends on the extractor",
+                f"Euclidean distance between {extractor_label(extractor, [extractor])} features of the arms' images of the same "
+                "prompt, averaged over all pairs of arms; tokenizer floors are excluded. The scale depends on the extractor",
             )
         )
     return found

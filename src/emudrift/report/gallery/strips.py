@@ -32,6 +32,9 @@ ROWS = 8
 THUMBNAIL = 256
 # Pixels: maximum width of the WebP format.
 WIDEST = 16383
+# So many prompts of an experiment have their images in full size, too: files next to the page that the enlarged view takes.
+FULL = 200
+FULL_QUALITY = 90
 # Thumbnails up to this size are lossless: in small images compression artefacts are visible.
 LOSSLESS = 128
 
@@ -49,7 +52,10 @@ class Shown(BaseModel):
 
 
 class Block(BaseModel):
-    """The index of a block of strips: content of gallery/{rows}.json. `arms`: names, in the order within each strip."""
+    """The index of a block of strips: content of gallery/{rows}.json.
+
+    `arms`: names, in the order within each strip; `full`: rows before this one have their images in full size as well.
+    """
 
     model_config = ConfigDict(frozen=True)
 
@@ -57,6 +63,7 @@ class Block(BaseModel):
     extractor: str
     arms: list[str]
     prompts: list[Shown]
+    full: int = 0
 
     def strip(self, row: int) -> str:
         """The file of a prompt's strip, relative to the gallery's folder."""
@@ -108,6 +115,14 @@ def strip_of(images: Sequence[Image.Image | None]) -> bytes:
     return buffer.getvalue()
 
 
+def write_full(images: Sequence[Image.Image | None], folder: Path) -> None:
+    """Each image in its own size, as 0.webp, 1.webp, … in the order of the strip; a missing image has no file."""
+    folder.mkdir()
+    for place, image in enumerate(images):
+        if image is not None:
+            image.convert("RGB").save(folder / f"{place}.webp", format="WEBP", quality=FULL_QUALITY, method=4)
+
+
 def cells_of(strip: bytes, columns: int) -> list[bytes]:
     """The thumbnails of a strip, each encoded as a separate WebP."""
     with Image.open(io.BytesIO(strip)) as image:
@@ -155,10 +170,14 @@ def _write_block(experiment: Experiment, prompts: Sequence[Prompt], block: RowRa
     temporary = folder.with_name(f"{TEMPORARY_PREFIX}{uuid.uuid4().hex[:12]}-{folder.name}")
     temporary.mkdir(parents=True)
     try:
-        shown = []
+        shown, full = [], 0
         for place, row in enumerate(_rows(experiment, prompts, block)):
             prompt = prompts[place]
             (temporary / f"{prompt.row:06d}.webp").write_bytes(strip_of([row.real, *row.images]))
+            # Where thumbnails are smaller than the images.
+            if prompt.row < FULL and max(max(image.size) for image in row.images) > THUMBNAIL:
+                write_full([row.real, *row.images], temporary / f"{prompt.row:06d}")
+                full = prompt.row + 1
             far = None if apart is None else float(f"{apart[place]:.5g}")
             spreads = [round(spread(image), 2) for image in row.images]
             shown.append(
@@ -172,7 +191,11 @@ def _write_block(experiment: Experiment, prompts: Sequence[Prompt], block: RowRa
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
     found = Block(
-        rows=block.name, extractor=ranking_extractor(experiment), arms=[arm.name for arm in arms], prompts=shown
+        rows=block.name,
+        extractor=ranking_extractor(experiment),
+        arms=[arm.name for arm in arms],
+        prompts=shown,
+        full=full,
     )
     write_bytes_atomically(index, (found.model_dump_json(indent=1) + "\n").encode(), checksum=True)
 

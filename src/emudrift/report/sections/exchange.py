@@ -11,6 +11,7 @@ from emudrift.evaluation.tables import rows_of
 from emudrift.report.answer.exchange import ExchangeAnswer, exchange_answer
 from emudrift.report.elements.blocks import Cell, Picture, Table, csv_of, data_uri
 from emudrift.report.elements.seeing import drawing_unit, seeing_unit, share_text
+from emudrift.report.figures.captions import labels_of
 
 LEAD = "What fine-tuning bought in seeing, what it cost in drawing, and how much of it can be kept at which strength."
 
@@ -31,11 +32,12 @@ def exchange_section(table: pd.DataFrame, svg: bytes) -> ExchangeSection:
         svg: the figure by `figures.exchange.exchange_figure`.
     """
     picture = Picture(
-        data_uri(svg, "image/svg+xml"),
+        svg,
         "Seeing against drawing for every strength, with intervals on both axes; the numbers are in the table below",
         exchange_caption(table),
         data_uri(csv_of(table).encode(), "text/csv;charset=utf-8"),
         "exchange",
+        labels_of(table),
     )
     return ExchangeSection(exchange_answer(table), picture, exchange_tables(table))
 

@@ -9,6 +9,7 @@ from emudrift.evaluation.ladder import LadderRecord
 from emudrift.report.elements.blocks import Cell, Picture, Table, csv_of, data_uri
 from emudrift.report.elements.ladder import KIND_NAMES, marks_of, marks_table
 from emudrift.report.elements.wording import decimals, number
+from emudrift.report.figures.captions import extractor_title, labels_of
 
 CAPTION = (
     "What known degradations cost real images of the reference (points with 95 % intervals; the axis is linear near 0 and "
@@ -30,7 +31,7 @@ def ladder_picture(
     marks = {name: marks_of(name, ladder, comparison, fid, floors) for name, ladder in ladders.items()}
     data = data_uri(csv_of(marks_table(marks)).encode(), "text/csv;charset=utf-8")
     said = "What known degradations cost, with the differences between models; the numbers are in the table below"
-    return Picture(data_uri(svg, "image/svg+xml"), said, CAPTION, data, "ladder")
+    return Picture(svg, said, CAPTION, data, "ladder", labels_of(fid))
 
 
 def ladder_tables(
@@ -44,11 +45,16 @@ def ladder_tables(
             places = decimals(mark.high - mark.low, mark.size)
             low, high, size = (number(each, places) for each in (mark.low, mark.high, mark.size))
             kind = KIND_NAMES.get(mark.kind, {"difference": "difference between models"}.get(mark.kind, "tokenizer"))
-            rows.append([Cell(mark.label), Cell(kind), Cell(f"{size} [{low} to {high}]", value=mark.size)])
+            numbers = (
+                Cell(size, style="number", value=mark.size),
+                Cell(f"{low} to {high}", style="number", value=mark.low),
+            )
+            rows.append([Cell(mark.label), Cell(kind), *numbers])
         note = f"{ladder.n:,} of {ladder.reference_n:,} real images were degraded."
         if not ladder.reliable:
             note += (
                 f" For {ladder.dims:,} feature dimensions these are too few: no difference is expressed in these steps."
             )
-        tables.append(Table(name, ["what", "kind", f"{distance_name(name)} [interval]"], rows, note=note))
+        head = ["what", "kind", distance_name(name), "95 % interval"]
+        tables.append(Table(extractor_title(name, fid), head, rows, note=note))
     return tables

@@ -10,7 +10,7 @@ from emudrift.config.arm import Arm
 from emudrift.config.metrics import Metric, Value
 from emudrift.evaluation.tables import rows_of
 from emudrift.report.elements.blocks import Cell, Table, csv_of, label_of
-from emudrift.report.elements.wording import decimals, number, p_text
+from emudrift.report.elements.wording import decimals, extractor_label, number, p_text
 
 
 def metric_tables(metrics: pd.DataFrame, arms: Sequence[Arm], registered: Sequence[Metric]) -> list[Table]:
@@ -106,5 +106,4 @@ def _name(known: dict[str, tuple[Value, Metric]], name: object) -> Cell:
 
 
 def _title(extractor: str, table: pd.DataFrame) -> str:
-    weights = ", ".join(dict.fromkeys(table["weights"]))
-    return f"{extractor} ({weights} weights), N = {table['n'].max():,}"
+    return f"{extractor_label(extractor, [extractor])}, N = {table['n'].max():,}"

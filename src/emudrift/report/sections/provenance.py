@@ -14,7 +14,7 @@ from emudrift.features.image_sizes import sizes_differ
 from emudrift.generation.attempts import FINISHED
 from emudrift.generation.manifest import Manifest
 from emudrift.report.elements.blocks import Cell, Table, label_of
-from emudrift.report.elements.wording import listing
+from emudrift.report.elements.wording import Grave, listing
 from emudrift.runtime.terminal import duration
 
 ATTEMPTS = 50
@@ -50,8 +50,10 @@ def caveats_of_run(
             off.setdefault(text, []).append(arm.model)
     said = [text.format(models=listing(dict.fromkeys(models))) for text, models in off.items()]
     said += [
-        f"{model} decodes its tokens with another VQ than {experiment.baseline}: part of the difference may come from the VQ. "
-        f"Set “vq: {experiment.baseline}” for this model to decode both with the same one."
+        Grave(
+            f"{model} decodes its tokens with another VQ than {experiment.baseline}: part of the difference may come from the "
+            f"VQ. Set “vq: {experiment.baseline}” for this model to decode both with the same one."
+        )
         for model in other_vqs(experiment, shards)
     ]
     said += [f"{differ[0].upper()}{differ[1:]}." for differ in [sizes_differ(sizes)] if differ]
@@ -59,8 +61,10 @@ def caveats_of_run(
         flagged = sum(len(manifest.flagged) for manifest in shards[arm.name])
         if flagged:
             said.append(
-                f"{label_of(arm)}: its safety checker replaced {flagged:,} images by black ones (listed as “flagged” in the "
-                "manifests); they count as generated and increase its FID."
+                Grave(
+                    f"{label_of(arm)}: its safety checker replaced {flagged:,} images by black ones (listed as “flagged” in the "
+                    "manifests); they count as generated and increase its FID."
+                )
             )
         forced = sum(manifest.forced for manifest in shards[arm.name])
         if forced:

@@ -51,20 +51,30 @@
       if (prompt.scores.length) caption.append(" ", make("span", "score", `CLIPScore ${prompt.scores[arm].toFixed(1)}`));
       for (const [bit, name] of bits) if (prompt.flags[arm] & bit) caption.append(" ", make("span", "badge", name));
     }
-    return make("figure", "tile", button, caption);
+    const figure = make("figure", "tile", button, caption);
+    figure.style.gridArea = data.areas[column];
+    return figure;
   }
 
   function card(prompt) {
     if (embedded.has(prompt.row)) return embedded.get(prompt.row);
     const apart = prompt.apart === null ? "" : `disagreement ${Number(prompt.apart.toPrecision(3))} · `;
+    const self = make("a", "self", "#");
+    self.href = `#prompt-${prompt.id}`;
+    self.title = "link to this prompt";
+    const strip = make("div", "strip", ...data.labels.map((_, column) => tile(prompt, column)));
+    strip.style.setProperty("--across", data.across);
+    Object.assign(strip, { tabIndex: 0, role: "group", ariaLabel: "images of this prompt" });
     const made = make(
       "article",
       "prompt",
+      self,
       make("h3", "", prompt.caption),
-      make("div", "strip", ...data.labels.map((_, column) => tile(prompt, column))),
+      strip,
       make("p", "facts", `${apart}row ${prompt.row}, prompt ${prompt.id}`),
     );
     made.dataset.row = prompt.row;
+    made.id = `prompt-${prompt.id}`;
     return made;
   }
 
@@ -78,6 +88,21 @@
       : "No caption contains these words.";
     element("gallery-back").disabled = page === 0;
     element("gallery-next").disabled = page === pages - 1;
+    element("gallery-page").max = pages;
+    element("gallery-page").value = page + 1;
+  }
+
+  // The page of a prompt named in the address, with all prompts in their own order.
+  function follow() {
+    const id = decodeURIComponent(location.hash).replace(/^#prompt-/, "");
+    if (!location.hash.startsWith("#prompt-") || !prompts.some((prompt) => prompt.id === id)) return;
+    if (!element(`prompt-${id}`)) {
+      element("gallery-search").value = "";
+      element("gallery-sort").value = "prompt order";
+      find();
+      show(Math.floor(found.findIndex((prompt) => prompt.id === id) / data.pageSize));
+    }
+    element(`prompt-${id}`).scrollIntoView({ behavior: "instant" });
   }
 
   function find() {
@@ -92,6 +117,8 @@
   element("gallery-sort").addEventListener("change", find);
   element("gallery-search").addEventListener("input", find);
   element("gallery-controls").addEventListener("submit", (event) => event.preventDefault());
+  element("gallery-page").addEventListener("change", (event) => show(Number(event.target.value) - 1));
+  addEventListener("hashchange", follow);
   for (const [id, step] of [["gallery-back", -1], ["gallery-next", 1]])
     element(id).addEventListener("click", () => {
       show(page + step);
@@ -101,6 +128,44 @@
   // --- the lightbox ---
   const box = element("lightbox");
   let at = [0, 0]; // card on the page, column
+  const other = element("lightbox-other");
+  other.append(new Option("nothing", ""), ...data.labels.map((label, column) => new Option(label, column)));
+
+  // An image in its own size, where the page has it as a file; else the thumbnail.
+  function picture(article, column) {
+    const row = Number(article.dataset.row);
+    const small = article.querySelectorAll(".frame img")[column].cloneNode();
+    const isCut = Boolean(article.querySelectorAll(".frame")[column].classList.contains("cut"));
+    const layer = make("div", isCut ? "layer cut" : "layer", small);
+    if (row < data.full) {
+      const prompt = prompts.find((each) => each.row === row);
+      const full = make("img");
+      full.alt = small.alt;
+      full.addEventListener("load", () => {
+        layer.className = "layer";
+        layer.replaceChildren(full);
+      });
+      full.src = `${data.folder}/${prompt.file.replace(/\.webp$/, "")}/${column + without}.webp`;
+    }
+    return layer;
+  }
+
+  // How much of the other image lies over the first.
+  function mix() {
+    const upper = element("lightbox-image").querySelectorAll(".layer")[1];
+    const share = Number(element("lightbox-mix").value);
+    for (const id of ["lightbox-mix", "lightbox-toggle"]) element(id).disabled = !upper;
+    if (upper) upper.style.opacity = share / 100;
+    const shown = upper && share >= 50 ? "B" : "A";
+    element("lightbox-toggle").textContent = upper ? `shows ${shown}: A / B (Space)` : "A / B (Space)";
+  }
+
+  function toggle() {
+    const slider = element("lightbox-mix");
+    if (slider.disabled) return;
+    slider.value = Number(slider.value) >= 50 ? 0 : 100;
+    mix();
+  }
 
   function enlarge(place, column) {
     const columns = data.labels.length;
@@ -116,8 +181,10 @@
     const article = cards.children[at[0]];
     const figure = article.querySelectorAll(".tile")[at[1]];
     const frame = figure.querySelector(".frame");
-    const copy = make("div", frame.className, frame.firstElementChild.cloneNode());
-    element("lightbox-image").replaceChildren(copy);
+    const large = make("div", frame.className, picture(article, at[1]));
+    if (other.value !== "") large.append(picture(article, Number(other.value)));
+    element("lightbox-image").replaceChildren(large);
+    mix();
     element("lightbox-caption").textContent = article.querySelector("h3").textContent;
     const facts = article.querySelector(".facts").textContent;
     element("lightbox-facts").textContent = `${figure.querySelector("figcaption").textContent} · ${facts}`;
@@ -132,8 +199,15 @@
   });
   const moves = { ArrowLeft: [0, -1], ArrowRight: [0, 1], ArrowUp: [-1, 0], ArrowDown: [1, 0] };
   const move = ([prompt, column]) => enlarge(at[0] + prompt, at[1] + column);
+  other.addEventListener("change", () => enlarge(...at));
+  element("lightbox-mix").addEventListener("input", mix);
+  element("lightbox-toggle").addEventListener("click", toggle);
   box.addEventListener("keydown", (event) => {
-    if (!moves[event.key]) return;
+    if (event.key === " " && event.target.tagName !== "BUTTON" && event.target.tagName !== "SELECT") {
+      event.preventDefault();
+      toggle();
+    }
+    if (!moves[event.key] || ["SELECT", "INPUT"].includes(event.target.tagName)) return;
     event.preventDefault();
     move(moves[event.key]);
   });
@@ -147,4 +221,5 @@
   box.addEventListener("close", () => cards.children[at[0]]?.querySelectorAll(".frame")[at[1]]?.focus());
 
   find();
+  follow();
 })();

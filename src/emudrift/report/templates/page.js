@@ -52,3 +52,12 @@ for (const button of document.querySelectorAll("button.copy")) {
     }
   });
 }
+
+// What is folded is printed open.
+const folded = () => document.querySelectorAll("details:not([open])");
+let unfolded = [];
+addEventListener("beforeprint", () => {
+  unfolded = [...folded()];
+  unfolded.forEach((each) => (each.open = true));
+});
+addEventListener("afterprint", () => unfolded.forEach((each) => (each.open = false)));
