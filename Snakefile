@@ -13,9 +13,6 @@ gc.freeze()
 gc.set_threshold(200_000, 50, 1000)
 
 
-workdir: workflow.basedir
-
-
 include: "rules/common.smk"
 include: "rules/downloads.smk"
 include: "rules/prompts.smk"

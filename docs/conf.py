@@ -10,7 +10,8 @@ project = "emudrift"
 author = "The emudrift authors"
 project_copyright = "the emudrift authors, Apache-2.0"
 
-extensions = ["myst_parser"]
+extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.napoleon"]
+autodoc_typehints = "signature"
 include_patterns = [
     "docs/*.md",
     "README.md",
@@ -33,11 +34,20 @@ linkcheck_timeout = 20
 linkcheck_workers = 2
 
 CONTENTS = {
-    "Start": ["quick-start-cluster", "configuration", "adding-a-model", "extending", "report", "verdicts", "../README"],
+    "Start": [
+        "two-folders",
+        "quick-start-cluster",
+        "configuration",
+        "adding-a-model",
+        "extending",
+        "report",
+        "verdicts",
+        "../README",
+    ],
     "The numbers": ["protocol", "metrics", "statistics", "human-evaluation"],
     "Running it": ["your-cluster", "scaling", "engine", "troubleshooting", "slurm-faults"],
     "Development": ["architecture", "../CONTRIBUTING", "../CHANGELOG"],
-    "More": ["comparison", "../bench/RESULTS", "../demo/models/README"],
+    "More": ["library", "comparison", "../bench/RESULTS", "../demo/models/README"],
 }
 """Headings of the sidebar and their pages. A page that is not listed appears under the last heading."""
 TITLES = {"../README": "README", "../bench/RESULTS": "Benchmarks", "../demo/models/README": "The demo's models"}

@@ -6,11 +6,14 @@ and work out their files from the same `paths`: a config edited while jobs wait 
 
 import functools
 import os
+import shlex
 import sys
 
 import yaml
 
-sys.path.insert(0, os.path.join(workflow.basedir, "src"))
+# The clone, or part of the installed package; results, resources and logs lie in the experiment's project.
+WORKFLOW = os.path.dirname(os.path.realpath(str(workflow.current_basedir)))
+sys.path.insert(0, os.path.join(WORKFLOW, "src"))
 
 from emudrift.config.experiment import Experiment
 from emudrift.config.paths import shortened
@@ -36,11 +39,11 @@ os.environ.update(
     PATH=os.pathsep.join(
         [
             (
-                os.path.join(workflow.basedir, "envs", "container")
+                os.path.join(WORKFLOW, "envs", "container")
                 if "EMUDRIFT_CONTAINER" in os.environ and "APPTAINER_CONTAINER" not in os.environ
                 else os.path.dirname(sys.executable)
             ),
-            os.path.join(workflow.basedir, "scripts", "slurm"),
+            os.path.join(WORKFLOW, "scripts", "slurm"),
             os.environ.get("PATH", os.defpath),
         ]
     ),
@@ -54,8 +57,18 @@ with open(CONFIG, encoding="utf-8") as file:
     if config and config != yaml.safe_load(file):
         fail(f"--config cannot change single settings, since every job reads {CONFIG}; change that file, or a copy")
 
-# As short as they can be: Snakemake runs in the repository.
-paths = experiment.paths = experiment.paths.seen_from(workflow.basedir)
+PROJECT = str(experiment.project)
+
+
+workdir: PROJECT
+
+
+if PROJECT != WORKFLOW:
+    # The rules' `python scripts/x.py`: a function, and not another text in the rules, which would run all their jobs again.
+    SCRIPTS = shlex.quote(f"{WORKFLOW}/").replace("{", "{{").replace("}", "}}")
+    shell.prefix(f'set -euo pipefail; python() {{{{ command python {SCRIPTS}"$@"; }}}}; ')
+# As short as they can be: Snakemake runs in the project.
+paths = experiment.paths = experiment.paths.seen_from(PROJECT)
 if workflow.is_main_process and not workflow.dryrun:
     try:
         refuse_read_only(paths.results)
@@ -67,7 +80,7 @@ GPUS = 1 if experiment.config.device == "cuda" else 0
 
 
 def local(path):
-    return str(shortened(path, workflow.basedir))
+    return str(shortened(path, PROJECT))
 
 
 def existing(path, key):
@@ -101,19 +114,3 @@ def weights_of_extractor(wildcards):
 def key_of(wildcards):
     """What names the reference of an extractor."""
     return experiment.reference_key(experiment.extractor(wildcards.extractor))
-
-
-def metric_inputs(wildcards):
-    """The features of the arm's images, and what the metric compares them with."""
-    metric = experiment.metric(wildcards.metric)
-    shards = experiment.shards(int(wildcards.n))
-    inputs = {"features": experiment.extracted_files(wildcards.extractor, wildcards.arm, shards)}
-    if metric.inputs == "captions":
-        inputs["captions"] = experiment.caption_files(wildcards.extractor, wildcards.n)
-    if metric.inputs == "reference":
-        inputs["reference"] = paths.reference_features(key_of(wildcards))
-        if experiment.selections(experiment.extractor(wildcards.extractor))[0] == "same":
-            inputs["images"] = experiment.reference_list
-    if metric.per_image or "images" in inputs:
-        inputs["prompts"] = rules.extract_prompts.output.prompts
-    return inputs

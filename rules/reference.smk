@@ -11,7 +11,7 @@ REFERENCES = {experiment.reference_key(extractor): extractor for extractor in ex
 READY = {key: e.ready_statistics for key, e in REFERENCES.items() if e.ready_statistics is not None}
 REFERENCE_LIST = [experiment.reference_list] if experiment.needs_reference_images else []
 # Snakemake's advice in this case, to unlock the folder, would let two runs make the same file.
-if workflow.is_main_process and (made := made_elsewhere(workflow.basedir, experiment.reference_files())):
+if workflow.is_main_process and (made := made_elsewhere(PROJECT, experiment.reference_files())):
     print(
         f"note: {made[0]} is being made by another run of Snakemake in this folder, or by one that was killed: if "
         "pgrep -u $USER -af snakemake shows it, wait until it is done and run again; if not, run snakemake --unlock",

@@ -14,9 +14,11 @@ from conftest import ROOT, small_config
 from snakemake.cli import parse_args
 from test_docs import PAGES
 
+from emudrift.command_line.main import parser as emudrift_parser
+
 SHELL = {".", "apptainer", "cd", "cp", "git", "tmux", "du", "pgrep", "export", "kill", "hf", "$EDITOR"}
 SLURM = {"squeue", "sacct", "sacctmgr", "scontrol", "sinfo", "srun", "sbatch", "scancel", "sshare"}
-OURS = ("snakemake ", "make ", "python ", "scripts/", ".ci/", ".venv/")
+OURS = ("snakemake ", "emudrift ", "make ", "python ", "scripts/", ".ci/", ".venv/")
 RULES = {
     name for path in ROOT.glob("rules/*.smk") for name in re.findall(r"^rule (\w+):", path.read_text(), flags=re.M)
 }
@@ -93,10 +95,21 @@ def check_script(path: Path, words: list[str], monkeypatch: pytest.MonkeyPatch) 
         assert len(read) == 1
 
 
+def check_emudrift(words: list[str]) -> None:
+    """Reads a command line as the program does, without its work."""
+    if "--help" in words:
+        with pytest.raises(SystemExit, match="^0$"):
+            emudrift_parser().parse_args(words)
+    else:
+        emudrift_parser().parse_args(words)
+
+
 def check(words: list[str], targets: set[str], monkeypatch: pytest.MonkeyPatch) -> None:
     program = words[0].removeprefix(".venv/bin/")
     if program == "snakemake":
         check_snakemake(words[1:], targets)
+    elif program == "emudrift":
+        check_emudrift(words[1:])
     elif program == "make":
         assert [word for word in words[1:] if "=" not in word and word not in TARGETS] == []
     elif program == "python" and words[1:2] == ["-m"]:
@@ -144,6 +157,8 @@ def test_the_targets_that_are_shown_can_be_planned_together(new_workflow, monkey
         "python scripts/plans.py",
         "python scripts/fit_curves.py FILE --minimum-n 3",
         "python scripts/generate_shard.py --arms x",
+        "emudrift compair a b",
+        "emudrift compare a b --refrence c",
         "frobnicate --now",
     ],
 )

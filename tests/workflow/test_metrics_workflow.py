@@ -2,6 +2,7 @@
 
 import json
 import re
+import shutil
 from pathlib import Path
 
 import emudrift.runtime.torchvision_fix  # noqa: F401  (before transformers)
@@ -9,8 +10,13 @@ import emudrift.runtime.torchvision_fix  # noqa: F401  (before transformers)
 import numpy as np
 import pandas as pd
 import pytest
+import yaml
 from conftest import Workflow, small_config
 from tiny_networks import tiny_clip, tiny_dinov2
+
+from emudrift.command_line import in_process
+from emudrift.config.experiment import Experiment
+from emudrift.config.paths import PROJECT_MARKER
 
 INCEPTION = small_config()["extractors"][0]
 FOLDER_MODELS = [
@@ -57,6 +63,19 @@ def test_a_metric_that_is_switched_on_plans_only_its_own_jobs(finished):
     assert set(plan) == {"compute_metric"} | AFTERWARDS
     assert len(plan["compute_metric"]) == 4
     assert {Path(path).name for path in plan["compute_metric"]} == {"40.json"}, "the largest N alone"
+
+
+def test_one_process_without_snakemake_gives_the_same_tables(finished, tmp_path, monkeypatch):
+    """In a project of its own, from the same images; the report is made alike, and left out here."""
+    for name in ("write_figures", "write_gallery_block", "write_page"):
+        monkeypatch.setattr(in_process, name, lambda *given: None)
+    (tmp_path / PROJECT_MARKER).touch()
+    (tmp_path / "config.yaml").write_text(yaml.safe_dump(config_of()))
+    shutil.copytree(finished.folder / "few", tmp_path / "few")
+    in_process.run_in_process(Experiment.load(tmp_path / "config.yaml"))
+    for name in ("fid.csv", "comparison.csv"):
+        made, of_snakemake = (folder / "results/small" / name for folder in (tmp_path, finished.folder))
+        assert made.read_bytes() == of_snakemake.read_bytes()
 
 
 def test_every_metric_from_tiny_checkpoints(finished, new_workflow, checkpoints):

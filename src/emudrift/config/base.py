@@ -6,7 +6,7 @@ from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from emudrift.config.paths import REPOSITORY
+from emudrift.config.paths import project_of
 
 NAME = r"^[A-Za-z0-9][A-Za-z0-9_-]*$"
 Text = Annotated[str, Field(min_length=1)]
@@ -18,11 +18,11 @@ GuidanceScale = Annotated[float, Field(ge=1, le=100, allow_inf_nan=False)]
 
 
 def locate(text: str, config_path: Path) -> Path:
-    """A path of a config file: absolute; relative to that file if it starts with ./ or ../; else relative to the repository."""
+    """A path of a config file: absolute; relative to that file if it starts with ./ or ../; else relative to its project."""
     path = Path(text).expanduser()
     if path.is_absolute():
         return path
-    return Path(config_path.parent if text.startswith(("./", "../")) else REPOSITORY, path).resolve()
+    return Path(config_path.parent if text.startswith(("./", "../")) else project_of(config_path), path).resolve()
 
 
 def listing(items: Iterable[str], last: str = "and") -> str:

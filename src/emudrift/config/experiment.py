@@ -12,7 +12,7 @@ from emudrift.config.experiment_config import Config
 from emudrift.config.extractors import ExtractorSettings
 from emudrift.config.metrics import Metric
 from emudrift.config.model_settings import ModelSettings
-from emudrift.config.paths import REPOSITORY, ExperimentPaths
+from emudrift.config.paths import ExperimentPaths, project_of
 from emudrift.config.reader import load_config
 from emudrift.config.row_range import RowRange
 from emudrift.config.seeing import Understanding
@@ -33,7 +33,8 @@ class Experiment:
     def __init__(self, config: Config, config_path: Path) -> None:
         self.config = config
         self.config_path = config_path.resolve()
-        self.paths = ExperimentPaths.in_repository(config.name, fingerprint(self.prompt_settings()))
+        self.project = project_of(self.config_path)
+        self.paths = ExperimentPaths.in_project(self.project, config.name, fingerprint(self.prompt_settings()))
         twice = {name for name in self.extractor_names if self.extractor_names.count(name) > 1}
         if twice:
             raise InputError(
@@ -47,13 +48,13 @@ class Experiment:
         return cls(load_config(path), path)
 
     def path(self, text: str) -> Path:
-        """A path of the config: absolute; from the config file, if it starts with ./ or ../; or from the repository."""
+        """A path of the config: absolute; from the config file, if it starts with ./ or ../; or from the project (the clone)."""
         return locate(text, self.config_path)
 
     def identity(self, text: str) -> str:
-        """The same text for the same file on every machine if it is inside the repository."""
+        """The same text for the same file on every machine if it is inside the project."""
         path = self.path(text)
-        return path.relative_to(REPOSITORY).as_posix() if path.is_relative_to(REPOSITORY) else path.as_posix()
+        return path.relative_to(self.project).as_posix() if path.is_relative_to(self.project) else path.as_posix()
 
     def prompt_settings(self) -> dict[str, Any]:
         """Everything that decides about the prompt table, apart from what the captions file contains."""

@@ -11,6 +11,22 @@ from itertools import takewhile
 from pathlib import Path
 
 REPOSITORY = Path(__file__).resolve().parents[3]
+"""The clone that this package is part of; meaningless where it is installed."""
+_CLONED = (REPOSITORY / "Snakefile").is_file()
+WORKFLOW = REPOSITORY if _CLONED else Path(__file__).resolve().parents[1] / "workflow"
+"""Folder with the Snakefile, rules, scripts, profiles and schemas: the clone, or part of the installed package."""
+PROJECT_MARKER = ".emudrift"
+"""A file with this name makes a folder a project: results/ and resources/ of the configs in it lie there."""
+
+
+def project_of(config_path: Path) -> Path:
+    """The folder with the results/ and resources/ of a config: its project, else the clone, else the config's folder."""
+    for folder in config_path.resolve().parents:
+        if (folder / PROJECT_MARKER).is_file():
+            return folder
+        if folder == REPOSITORY:
+            break
+    return REPOSITORY if _CLONED else config_path.resolve().parent
 
 
 @dataclass(frozen=True)
@@ -28,8 +44,8 @@ class ExperimentPaths:
     prompt_key: str = "unknown"
 
     @classmethod
-    def in_repository(cls, experiment: str, prompt_key: str) -> "ExperimentPaths":
-        return cls(REPOSITORY / "results" / experiment, REPOSITORY / "resources", prompt_key)
+    def in_project(cls, project: Path, experiment: str, prompt_key: str) -> "ExperimentPaths":
+        return cls(project / "results" / experiment, project / "resources", prompt_key)
 
     def seen_from(self, folder: str | Path) -> "ExperimentPaths":
         """The same as relative paths if they are inside `folder`, for the workflow, which runs there."""

@@ -359,13 +359,14 @@ def check_command(words: Sequence[str], files: Sequence[Path], folder: Path = RE
 
 
 def check_model(experiment: Experiment, model: CommandModel, prompts: Sequence[Prompt]) -> dict[str, Any]:
-    return check_command(model.words(experiment), [experiment.path(file) for file in model.files])
+    return check_command(model.words(experiment), [experiment.path(file) for file in model.files], experiment.project)
 
 
 def model_is_unchanged(experiment: Experiment, model: CommandModel, files: dict[str, Any]) -> bool:
-    now = command_files(model.words(experiment), [experiment.path(file) for file in model.files])
+    files_now = [experiment.path(file) for file in model.files]
+    now = command_files(model.words(experiment), files_now, experiment.project)
     return are_unchanged(files["command"], now)
 
 
 def load_model(experiment: Experiment, model: CommandModel, arm: Arm) -> CommandGenerator:
-    return CommandGenerator(arm.settings, model.name)
+    return CommandGenerator(arm.settings, model.name, experiment.project)

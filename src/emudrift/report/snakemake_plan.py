@@ -10,18 +10,27 @@ from rich.console import RenderableType
 from rich.text import Text
 
 from emudrift.config.experiment import Experiment
-from emudrift.config.paths import REPOSITORY
+from emudrift.config.paths import WORKFLOW
 from emudrift.generation.progress_of_arms import ArmState
 
 Shards = set[tuple[str, str]]
 """Arm and rows."""
 
 
-def shards_of_dry_run(experiment: Experiment, repository: Path = REPOSITORY) -> Shards | str:
+def shards_of_dry_run(experiment: Experiment, workflow: Path = WORKFLOW) -> Shards | str:
     """The shards whose jobs `snakemake -n` lists; or, if it fails, its last line."""
-    command = [sys.executable, "-m", "snakemake", "--configfile", str(experiment.config_path), "--dry-run"]
-    command += ["--until", "generate_shard", "--nolock", "--cores", "1"]
-    done = subprocess.run(command, cwd=repository, capture_output=True, text=True, check=False)
+    command = [sys.executable, "-m", "snakemake", "--snakefile", str(workflow / "Snakefile")]
+    command += [
+        "--configfile",
+        str(experiment.config_path),
+        "--dry-run",
+        "--until",
+        "generate_shard",
+        "--nolock",
+        "--cores",
+        "1",
+    ]
+    done = subprocess.run(command, cwd=experiment.project, capture_output=True, text=True, check=False)
     if done.returncode:
         return (done.stderr + done.stdout).strip().splitlines()[-1]
     jobs = re.findall(
