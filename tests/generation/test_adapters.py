@@ -153,6 +153,19 @@ def test_an_adapter_whose_scale_is_not_linear_is_refused(base, tmp_path, config,
         load_emu3(BASE, tmp_path, torch.float32, "sdpa", CPU, adapter_scale=0.5)
 
 
+def test_an_adapter_that_brings_another_embedding_is_not_scaled(base, tmp_path):
+    new_adapter(base, lora(target_modules=["lm_head"]), tmp_path)
+    path = tmp_path / "adapter_model.safetensors"
+    weights = load_file(path)
+    name = next(name for name in weights if name.endswith("lm_head.base_layer.weight"))
+    save_file(weights | {name: weights[name] * 1.01}, path)
+    load_emu3(BASE, tmp_path, torch.float32, "sdpa", CPU)
+    with pytest.raises(
+        InputError, match=r"cannot be scaled: .*lm_head\.base_layer\.weight is not that of the base model"
+    ):
+        load_emu3(BASE, tmp_path, torch.float32, "sdpa", CPU, adapter_scale=0.5)
+
+
 @pytest.mark.parametrize("save_embedding_layers", [True, False])
 def test_whole_embeddings_next_to_an_adapter_may_be_there_or_not(base, tmp_path, save_embedding_layers):
     config = lora(target_modules=["q_proj", "lm_head"])

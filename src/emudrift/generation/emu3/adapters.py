@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import emudrift.runtime.torchvision_fix  # noqa: F401  (before transformers)
 
 import torch
+from safetensors import safe_open
 from transformers import Emu3ForConditionalGeneration
 
 from emudrift.errors import InputError
@@ -106,6 +107,8 @@ def merge_adapter(model: Emu3ForConditionalGeneration, adapter: Path, scale: flo
     try:
         config = load_config(adapter)
         _refuse_unscalable(adapter, config, scale)
+        if scale != 1:
+            _refuse_other_base(adapter, model)
         loaded = PeftModel.from_pretrained(model, str(adapter), config=config, key_mapping=OLD_NAMES)
         with rescale_adapter_scale(loaded, scale) if scale != 1 else nullcontext():
             merged: Emu3ForConditionalGeneration = loaded.merge_and_unload(safe_merge=True)
@@ -120,6 +123,19 @@ def _refuse_unscalable(adapter: Path, config: Any, scale: float) -> None:
         raise InputError(
             f"{adapter}: the adapter cannot be scaled by {scale:g}: {reason}; remove scale, or set it to 1"
         )
+
+
+def _refuse_other_base(adapter: Path, model: Emu3ForConditionalGeneration) -> None:
+    """Raises InputError where embeddings that peft saved with the adapter are not the base model's: they are not scaled."""
+    with safe_open(adapter / WEIGHTS, framework="pt") as file:
+        for name in file.keys():  # noqa: SIM118  (safe_open is no mapping)
+            if name.endswith("base_layer.weight"):
+                ours = model.get_parameter(_today(name).removeprefix(_PREFIX).replace(".base_layer", ""))
+                if not torch.equal(file.get_tensor(name).to(ours), ours):
+                    raise InputError(
+                        f"{adapter / WEIGHTS}: the adapter cannot be scaled: {name} is not that of the base model; remove scale, or "
+                        "set it to 1"
+                    )
 
 
 def _why_not_linear(config: Any) -> str:
