@@ -115,12 +115,17 @@ class StandIn:
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.graphs: list[Graph] = []
         self.capturing = False
+        self.waits: list[tuple[Any, Any]] = []
+        """Pairs of streams, the first of which waits for the second."""
         stand_in = self
 
         class Stream:
             def __init__(self, device: Any = None) -> None: ...
 
-            def wait_stream(self, other: "Stream") -> None: ...
+            def wait_stream(self, other: "Stream") -> None:
+                stand_in.waits.append((self, other))
+
+        self.main = main = Stream()
 
         class Within:
             def __init__(self, *given: Any) -> None: ...
@@ -130,7 +135,8 @@ class StandIn:
             def __exit__(self, *given: object) -> None: ...
 
         class Capturing:
-            def __init__(self, graph: Graph, pool: Any) -> None:
+            def __init__(self, graph: Graph, pool: Any, capture_error_mode: str) -> None:
+                assert capture_error_mode == "thread_local", "another thread may not wait for the device"
                 self.graph, self.capture = graph, Capture(graph)
 
             def __enter__(self) -> None:
@@ -142,6 +148,8 @@ class StandIn:
                 self.capture.__exit__(*given)
                 self.capture.undo()
                 stand_in.capturing = False
+                if given[0] is torch.OutOfMemoryError:
+                    raise RuntimeError("CUDA error: operation failed due to a previous error during capture")
                 stand_in.graphs.append(self.graph)
 
         def forbid(method: Callable[..., Any]) -> Callable[..., Any]:
@@ -155,7 +163,7 @@ class StandIn:
         stand_ins = {
             "Stream": Stream,
             "stream": Within,
-            "current_stream": lambda device: Stream(),
+            "current_stream": lambda device: main,
             "CUDAGraph": Graph,
             "graph": Capturing,
             "graph_pool_handle": lambda: "the pool",
@@ -166,3 +174,4 @@ class StandIn:
             monkeypatch.setattr(Tensor, name, forbid(getattr(Tensor, name)))
         monkeypatch.setattr(grid_engine, "Graphs", lambda device, counters: Graphs(CUDA, counters))
         monkeypatch.setattr(cuda_graphs, "side_stream", Stream)
+        cuda_graphs.decoding_stream.cache_clear()

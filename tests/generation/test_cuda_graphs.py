@@ -71,6 +71,8 @@ def test_a_shard_by_graphs_with_pixels_made_meanwhile_has_the_same_bytes(tmp_pat
     stand_in = StandIn(monkeypatch)
     monkeypatch.setattr(Emu3Generator, "overlaps", True)
     generator = new_generator(**settings)
+    decoding = cuda_graphs.decoding_stream(generator.weights.device)
+    assert stand_in.waits == [(decoding, stand_in.main)], "images may be decoded before the weights are there"
     assert pack(tmp_path / "graphs", generator) == plain
     # One or two tokens a step, from 41 to 56 positions in buckets of eight; flash needs none.
     steps = [
@@ -90,6 +92,32 @@ def test_after_its_graphs_are_captured_a_step_runs_no_other_operation(stand_in, 
     np.testing.assert_array_equal(generator.codes(PROMPTS[:2]), first)
     assert generator.engine._batch is batch
     assert len(stand_in.graphs) == captured
+
+
+@pytest.mark.parametrize(
+    ("capturing", "error"),
+    [
+        (True, torch.OutOfMemoryError("CUDA out of memory")),
+        (False, RuntimeError("CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate(handle)`")),
+    ],
+)
+def test_memory_that_runs_out_in_a_step_halves_the_batch(stand_in, monkeypatch, capturing, error):
+    """Also where CUDA reports an error of the capture instead, and where cuBLAS finds no workspace."""
+    generator = new_generator(**SIZE)
+    generator.batching = Batching(1, 40, "sdpa")
+    expected = generator.codes(PROMPTS)
+    generator.batching = Batching(3, 40, "sdpa")
+    step, graphs = LanguageModel.step, len(stand_in.graphs)
+
+    def hungry(self, tokens, *given):
+        if len(tokens) > 4 and stand_in.capturing == capturing:
+            raise error
+        return step(self, tokens, *given)
+
+    monkeypatch.setattr(LanguageModel, "step", hungry)
+    np.testing.assert_array_equal(generator.codes(PROMPTS), expected)
+    assert generator.effective_batch_size == 2
+    assert len(stand_in.graphs) > graphs
 
 
 # --- what the stand-in refuses ---

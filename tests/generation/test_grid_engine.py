@@ -308,7 +308,7 @@ class Recorder:
             "stream": lambda stream: Within(stream.name),
             "current_stream": lambda device: current,
             "CUDAGraph": Graph,
-            "graph": lambda graph, pool: Within(f"capture in {pool}"),
+            "graph": lambda graph, pool, capture_error_mode: Within(f"capture in {pool}"),
             "graph_pool_handle": lambda: "the pool",
         }
         for name, stand_in in stand_ins.items():

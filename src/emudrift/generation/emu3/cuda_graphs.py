@@ -21,7 +21,7 @@ def decoding_stream(device: torch.device) -> torch.cuda.Stream:
 
 
 capturing = threading.Lock()
-"""Held while a graph is captured, and by another thread while it asks the device for something: CUDA allows only one of them."""
+"""Held while a graph is captured, and by another thread while it gives the device work or allocates its memory."""
 
 
 class Graphs:
@@ -59,6 +59,7 @@ class Graphs:
                 counter.copy_(value)
         torch.cuda.current_stream(self.device).wait_stream(self.side)
         graph = torch.cuda.CUDAGraph()
-        with capturing, torch.cuda.graph(graph, pool=self.pool):
+        # Other threads may go on waiting for the device; by default, CUDA would take that as an error of the capture.
+        with capturing, torch.cuda.graph(graph, pool=self.pool, capture_error_mode="thread_local"):
             function()
         return graph

@@ -270,7 +270,11 @@ class Emu3Generator:
 
     def device(self) -> str:
         device = self.weights.device
-        return torch.cuda.get_device_name(device) if device.type == "cuda" else "cpu"
+        if device.type != "cuda":
+            return "cpu"
+        # Where kernels are not compiled, 16 bit rounds differently, as it does on another GPU.
+        plain = isinstance(self.engine, GridEngine) and not self.weights.language.elementwise.fused
+        return torch.cuda.get_device_name(device) + (", elementwise kernels not compiled" if plain else "")
 
 
 _loaded: list[Emu3Weights] = []
