@@ -12,7 +12,7 @@ import argparse
 import json
 from dataclasses import dataclass
 
-import generation as bench
+import random_emu3 as bench
 import torch
 from kernel_counter import KernelCounter
 
