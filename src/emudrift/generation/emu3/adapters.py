@@ -133,8 +133,8 @@ def _refuse_other_base(adapter: Path, model: Emu3ForConditionalGeneration) -> No
                 ours = model.get_parameter(_today(name).removeprefix(_PREFIX).replace(".base_layer", ""))
                 if not torch.equal(file.get_tensor(name).to(ours), ours):
                     raise InputError(
-                        f"{adapter / WEIGHTS}: the adapter cannot be scaled: {name} is not that of the base model; remove scale, or "
-                        "set it to 1"
+                        f"{adapter / WEIGHTS}: the adapter cannot be scaled: {name} is not that of the base model; remove "
+                        "scale, or set it to 1"
                     )
 
 
