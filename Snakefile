@@ -24,6 +24,7 @@ include: "rules/features.smk"
 include: "rules/fid.smk"
 include: "rules/metrics.smk"
 include: "rules/understanding.smk"
+include: "rules/exchange.smk"
 include: "rules/human_evaluation.smk"
 include: "rules/report.smk"
 include: "rules/manage.smk"
@@ -39,6 +40,7 @@ rule all:
         rules.compare.output.table,
         METRIC_TABLES,
         UNDERSTANDING_TABLES,
+        EXCHANGE_TABLES,
         rules.plot.output,
         rules.report.input.gallery,
         rules.report.input.strips,

@@ -1,8 +1,8 @@
-"""Generates the demo's dataset: 600 scenes that the models were not trained on, in COCO format.
+"""Generates the demo's dataset: 600 scenes that the models were not trained on, in COCO format, and questions about them.
 
     python demo/draw_data.py
 
-Writes demo/data/captions.json and demo/data/images/{image_id:012d}.png.
+Writes demo/data/captions.json, demo/data/images/{image_id:012d}.png and demo/data/questions.json.
 """
 
 import argparse
@@ -17,6 +17,10 @@ import scenes
 DATA = Path(__file__).resolve().parent / "data"
 DATA_SEED = 2_024
 COUNT = 600
+ASKED = 400
+QUESTION = "what is in the picture?"
+# The official VQA accuracy is 1 from four equal answers of people on: an answer is right if it is one of theirs.
+PEOPLE = 4
 
 
 def captions_json(shown: list[scenes.Scene]) -> dict[str, object]:
@@ -33,6 +37,24 @@ def captions_json(shown: list[scenes.Scene]) -> dict[str, object]:
     return {"info": info, "licenses": licenses, "images": images, "annotations": annotations}
 
 
+def right_answers(scene: scenes.Scene) -> list[str]:
+    """Each tells all of a scene: its captions, and what the models make of two of them."""
+    captions = scenes.captions(scene)
+    return [*captions, captions[-1].replace("one ", "a ", 1)]
+
+
+def questions_json(shown: list[scenes.Scene]) -> list[dict[str, object]]:
+    """The question that the models learned, about each scene, in the format of VizWiz."""
+    return [
+        {
+            "image": f"{image_id:012d}.png",
+            "question": QUESTION,
+            "answers": [{"answer": caption} for caption in right_answers(scene) for _ in range(PEOPLE)],
+        }
+        for image_id, scene in enumerate(shown, start=1)
+    ]
+
+
 def write_data(folder: Path, count: int, seed: int) -> None:
     shown = scenes.sample_scenes(count, seed)
     captions = captions_json(shown)
@@ -41,6 +63,12 @@ def write_data(folder: Path, count: int, seed: int) -> None:
     for entry, scene in zip(captions["images"], shown, strict=True):
         Image.fromarray(scenes.render(scene)).save(folder / "images" / entry["file_name"], optimize=True)
     (folder / "captions.json").write_text(json.dumps(captions, indent=0) + "\n")
+    (folder / "questions.json").write_text(lines_of(questions_json(shown[:ASKED])))
+
+
+def lines_of(records: list[dict[str, object]]) -> str:
+    """A JSON list with one record per line."""
+    return "[\n" + ",\n".join(map(json.dumps, records)) + "\n]\n"
 
 
 def main() -> None:

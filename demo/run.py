@@ -13,7 +13,8 @@ from rich.text import Text
 
 from emudrift.config.experiment import Experiment
 from emudrift.config.paths import ExperimentPaths
-from emudrift.evaluation.tables import COMPARISON_COLUMNS, FID_COLUMNS, load_table
+from emudrift.evaluation.tables import COMPARISON_COLUMNS, EXCHANGE_COLUMNS, FID_COLUMNS, load_table
+from emudrift.report.answer.exchange import exchange_answer
 from emudrift.report.answer.verdict import verdict
 from emudrift.runtime.progress import Progress
 from emudrift.runtime.terminal import fail, show, start_logging
@@ -74,18 +75,27 @@ def explain(log: Path) -> None:
 
 
 def answer(paths: ExperimentPaths) -> list[RenderableType]:
-    """The verdict and the path of the report."""
+    """The verdict, the exchange rate and the path of the report."""
     fid, comparison = (
         load_table(paths.fid_table, FID_COLUMNS),
         load_table(paths.comparison_table, COMPARISON_COLUMNS),
     )
     found = verdict(comparison, fid, "base", ["tokenizer"])
+    exchange = []
+    if paths.exchange_table.exists():
+        rate = exchange_answer(load_table(paths.exchange_table, EXCHANGE_COLUMNS))
+        exchange = [
+            "",
+            Padding(Text(rate.headline, style="bold"), 0, expand=False),
+            *(Padding(Text(said), (0, 0, 0, 2), expand=False) for said in rate.statements),
+        ]
     return [
         "",
         Padding(Text(found.headline, style="bold"), 0, expand=False),
         *(Padding(Text(said), 0, expand=False) for said in found.sizes),
         *(Padding(Text(statement.text), (0, 0, 0, 2), expand=False) for statement in found.statements),
         *(Padding(Text(f"* {caveat}", style="dim"), (0, 0, 0, 2), expand=False) for caveat in found.caveats),
+        *exchange,
         "",
         Text.assemble(("Report: ", "bold"), str(paths.page)),
     ]

@@ -17,6 +17,7 @@ rule plot:
         prompts=rules.extract_prompts.output.prompts,
         manifests=[paths.manifest(arm, rows_of()[0]) for arm in ARMS],
         ladders=LADDERS,
+        exchange=EXCHANGE_TABLES,
     output:
         report(
             str(paths.figure("fid", ".svg")),
@@ -40,6 +41,7 @@ rule plot:
         multiext(str(paths.figure("difference")), ".pdf", ".png", "-data.csv"),
         multiext(str(paths.figure("grid")), ".svg", ".pdf", "-data.csv"),
         multiext(str(paths.figure("ladder")), ".svg", ".pdf", ".png", "-data.csv") if LADDERS else [],
+        multiext(str(paths.figure("exchange")), ".svg", ".pdf", ".png", "-data.csv") if EXCHANGE_TABLES else [],
     log:
         paths.log("plot"),
     benchmark:
@@ -94,6 +96,7 @@ rule report:
         clip_scores=[*row_blocks.clip_score_files(experiment).values()],
         tokenizers=TOKENIZER_TABLES,
         human=HUMAN_TABLES,
+        exchange=EXCHANGE_TABLES,
         ladders=LADDERS,
     output:
         page=report(

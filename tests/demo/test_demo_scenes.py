@@ -16,6 +16,7 @@ sys.path.insert(0, str(DEMO))
 import draw_data  # noqa: E402
 
 import scenes  # noqa: E402
+from emudrift.evaluation.understanding.vqa import vqa_accuracy  # noqa: E402
 
 MOST_BYTES = 8 * 2**20
 
@@ -104,6 +105,20 @@ def test_the_shipped_data_is_what_the_script_draws_now() -> None:
     for name, scene in zip(names, drawn, strict=True):
         image = np.asarray(Image.open(draw_data.DATA / "images" / name))
         assert np.array_equal(image, scenes.render(scene)), name
+
+
+def test_the_shipped_questions_are_those_of_the_script_and_only_a_true_caption_is_a_right_answer() -> None:
+    drawn = scenes.sample_scenes(draw_data.ASKED, draw_data.DATA_SEED)
+    shipped = json.loads((draw_data.DATA / "questions.json").read_text())
+    assert shipped == draw_data.questions_json(drawn)
+    wrong = 0
+    for record, scene, other in zip(shipped, drawn, [*drawn[1:], drawn[0]], strict=True):
+        people = [each["answer"] for each in record["answers"]]
+        assert [vqa_accuracy(caption, people) for caption in scenes.captions(scene)] == [1.0] * 5
+        if scenes.scene_facts(other) != scenes.scene_facts(scene):
+            wrong += 1
+            assert vqa_accuracy(scenes.captions(other)[0], people) == 0
+    assert wrong > 0.9 * len(shipped)
 
 
 def test_the_shipped_demo_is_small_and_names_no_place_of_the_machine_it_was_made_on() -> None:

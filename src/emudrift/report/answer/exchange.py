@@ -98,9 +98,11 @@ def _kept(rows: list[Any]) -> list[str]:
             share_text(each.cost_paid, each.cost_paid_low, each.cost_paid_high, rest=True) + _at(each, ours)
             for each in priced
         ]
-        cost = f"{listing(shares)} of the drawing that {full.label} costs" if shares else ""
+        cost = f"of the drawing that {full.label} costs, {listing(shares)}" if shares else ""
         if gain or cost:
-            said.append(f"{_at_strength(row, full)} {row.model} keeps {' and '.join(filter(None, [gain, cost]))}.")
+            parts = [f" {gain}"] if gain else []
+            parts += [f"{' and' if gain else ''}, {cost}"] if cost else []
+            said.append(f"{_at_strength(row, full)} {row.model} keeps{''.join(parts)}.")
     return said
 
 

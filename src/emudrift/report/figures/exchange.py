@@ -147,7 +147,8 @@ def _frame(place: Any, panels: Any, rows: Sequence[Any]) -> None:
     unit = f" in{seen.of_value}" if seen.of_value else ""
     place.supxlabel(f"seeing: {seen.name}{unit}, {shortened(row.task, 24)}  (right is better)", fontsize=7)
     what = drawn.name if row.drawing_higher_is_better else f"{drawn.name} difference from {shortened(row.baseline, 16)}"
-    place.supylabel(f"drawing: {what}  (up is better)", fontsize=7)
+    for axes in panels[:, 0]:
+        axes.set_ylabel(f"drawing (up is better)\n{what}")
     for axes in panels.flat:
         axes.xaxis.set_major_locator(MaxNLocator(4, steps=STEPS))
         axes.yaxis.set_major_locator(MaxNLocator(5, steps=STEPS))

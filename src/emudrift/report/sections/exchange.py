@@ -113,7 +113,7 @@ def exchange_tables(table: pd.DataFrame) -> list[Table]:
                 _cell(row, "drawing_difference", drawn.difference),
                 _cell(row, "cost_paid", share_text),
                 Cell(front, "certain" if row.front_certain else "not certain"),
-                Cell("recommended" if row.recommended else row.fits or "–"),
+                Cell(row.fits or "–", "recommended" if row.recommended else ""),
             ]
         )
     return [Table("Points of the exchange rate", head, found, csv=csv_of(table), file="exchange.csv")]
