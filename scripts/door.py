@@ -42,6 +42,11 @@ def positive(text: str) -> int:
     return value
 
 
+def batch_size(text: str) -> int | None:
+    """The type of batch sizes: a number, or auto (None)."""
+    return None if text == "auto" else positive(text)
+
+
 def enter(work: Callable[[argparse.Namespace], None], arguments: argparse.Namespace) -> None:
     """Runs a script's work; what a user got wrong ends it with one message and status 1."""
     start_logging(arguments.log)

@@ -13,12 +13,8 @@ def main() -> None:
     parser = door.parser(__doc__)
     parser.add_argument("--arm", required=True, help="full name, with its fingerprint")
     parser.add_argument("--rows", required=True, help="range of prompt rows, such as 000000-000500")
-    parser.add_argument("--batch-size", required=True, type=batch_size, help="images generated together, or auto")
+    parser.add_argument("--batch-size", required=True, type=door.batch_size, help="images generated together, or auto")
     door.enter(generate, parser.parse_args())
-
-
-def batch_size(text: str) -> int | None:
-    return None if text == "auto" else door.positive(text)
 
 
 def generate(arguments: argparse.Namespace) -> None:

@@ -19,7 +19,7 @@ from PIL import Image
 from emudrift.config.reader import parse_config
 from emudrift.data.prompts import Prompt
 from emudrift.errors import InputError
-from emudrift.generation import command
+from emudrift.generation import programs
 from emudrift.generation.command import CommandGenerator
 from emudrift.generation.draw_shard import draw_shard
 from emudrift.generation.registry import check_model, is_unchanged
@@ -69,7 +69,7 @@ class Shard:
 
 @pytest.fixture
 def shard(tmp_path, monkeypatch) -> Shard:
-    monkeypatch.setattr(command, "LOOK", 0.02)
+    monkeypatch.setattr(programs, "LOOK", 0.02)
     (tmp_path / "tmp").mkdir()
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "tmp"))
     return Shard(tmp_path)
@@ -220,7 +220,7 @@ def dead(pid: int) -> bool:
 @pytest.mark.parametrize(("body", "kept"), [(DAWDLES, [2, 4, 5]), (STUBBORN, [2, 3, 4, 5])], ids=["asked", "killed"])
 def test_when_the_job_must_end_so_must_the_program_and_its_children(shard, monkeypatch, body, kept):
     """It is asked first: what it draws on being asked is kept too."""
-    monkeypatch.setattr(command, "GRACE", 1.0)
+    monkeypatch.setattr(programs, "GRACE", 1.0)
     pids = shard.folder / "pids"
 
     def watch():

@@ -4,7 +4,7 @@ import pytest
 from test_command import ALL, Shard
 
 from emudrift.errors import InputError
-from emudrift.generation import command
+from emudrift.generation import programs
 from emudrift.generation.command import check_command
 from emudrift.generation.model_files import hash_files
 
@@ -55,8 +55,8 @@ def test_words_that_are_no_missing_script_are_left_alone(tmp_path, words):
 
 
 def test_a_program_that_writes_nothing_is_said_to_be_waited_for(tmp_path, monkeypatch, caplog):
-    monkeypatch.setattr(command, "LOOK", 0.01)
-    monkeypatch.setattr(command, "SILENCE", 0.0)
+    monkeypatch.setattr(programs, "LOOK", 0.01)
+    monkeypatch.setattr(programs, "SILENCE", 0.0)
     shard = Shard(tmp_path)
     with pytest.raises(InputError, match="status 3 after 0 of 6"):
         shard.draw("time.sleep(0.3); sys.exit(3)")
@@ -66,7 +66,7 @@ def test_a_program_that_writes_nothing_is_said_to_be_waited_for(tmp_path, monkey
         "models: mine: waiting for its command, which has written no image for 0 s (0 of 6 images, running" in said[0]
     )
     caplog.clear()
-    monkeypatch.setattr(command, "SILENCE", 300.0)
+    monkeypatch.setattr(programs, "SILENCE", 300.0)
     with pytest.raises(InputError, match="status 3"):
         shard.draw("time.sleep(0.3); sys.exit(3)")
     assert "waiting for its command" not in caplog.text

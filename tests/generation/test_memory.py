@@ -22,6 +22,7 @@ from emudrift.generation.emu3.memory import (
     SPARE,
     Grid,
     ModelShape,
+    answer_memory,
     even_batch,
     is_out_of_memory,
     plan_memory,
@@ -94,6 +95,34 @@ def test_decoding_an_image_takes_what_is_planned(side):
         vq.first_frame(model, codes)
     planned = plan_memory(PUBLISHED, grid(side), (side, side)).decoding
     assert 0.97 * planned < counted.peak <= planned
+
+
+@pytest.mark.parametrize("side", SIZES)
+def test_encoding_a_picture_takes_what_is_planned(side):
+    """The published VQ sees a picture as four equal frames."""
+    with torch.device("meta"):
+        model = Emu3VQVAE(Emu3VQVAEConfig()).eval()
+        pixels = torch.zeros(1, 3, side, side)
+    with torch.inference_mode(), Counted() as counted:
+        model.encode(pixels, torch.tensor([[side, side]]))
+    planned = answer_memory(PUBLISHED, 4608, 20, 8192, side * side).decoding
+    assert 0.97 * planned < counted.peak <= planned
+
+
+def test_a_step_of_answers_takes_what_is_planned(language):
+    vocabulary, rows, prompt, new = 184_622, 16, 4608, 20
+    shape = language.shape(vocabulary)
+    cache = language.new_cache(rows, prompt + new)
+    tokens = torch.zeros(rows, 1, dtype=torch.long, device="meta")
+    lengths = torch.zeros(rows, dtype=torch.long, device="meta")
+    head = torch.empty(vocabulary, 4096, dtype=torch.bfloat16, device="meta")
+    with torch.inference_mode(), Counted() as counted:
+        hidden = language.step(tokens, lengths, cache, prompt + new)
+        logits = torch.nn.functional.linear(hidden, head).float()
+        logits.argmax(-1)
+        logits.isfinite().all(-1)
+    planned = rows * answer_memory(shape, prompt, new, 8192, 512 * 512).per_image - cache.nbytes
+    assert 0.5 * planned < counted.peak <= planned
 
 
 def test_a_prefill_takes_what_is_planned(language):

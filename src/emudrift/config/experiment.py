@@ -42,6 +42,8 @@ class Experiment:
                 "give each reference an experiment of its own"
             )
 
+        self.understanding.refuse_if_nobody_sees()
+
     @classmethod
     def load(cls, config_path: str | Path) -> "Experiment":
         path = Path(config_path)

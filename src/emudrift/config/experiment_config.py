@@ -100,11 +100,6 @@ class Generation(Settings):
         choice = self.engine == "grid" and self.dtype != "float32" and device == "cuda"
         return "sdpa" if self.attention == "auto" and not choice else self.attention
 
-    @property
-    def attention_of_transformers(self) -> str:
-        """What transformers' own forward pass uses: auto and flash refer to the grid engine's KV cache."""
-        return "sdpa" if self.attention in ("auto", "flash") else self.attention
-
     def suffix_at(self, guidance_scale: float) -> str:
         """What is appended to captions at a guidance scale."""
         return self.suffix_overrides.get(guidance_scale, self.suffix)
@@ -151,6 +146,10 @@ class Resources(Settings):
 
     generation_batch_size: Annotated[int, Field(ge=1)] | Literal["auto"] = Field(
         "auto", description="Images generated together; auto: as many as fit into the GPU's free memory (16 on a CPU)."
+    )
+    answer_batch_size: Annotated[int, Field(ge=1)] | Literal["auto"] = Field(
+        "auto",
+        description="Questions answered together; auto: as many as fit into the GPU's free memory (16 on a CPU).",
     )
     feature_batch_size: Annotated[int, Field(ge=1)] = Field(64, description="Images per step of the extractor.")
     gpus_per_node: Annotated[int, Field(ge=1)] = Field(

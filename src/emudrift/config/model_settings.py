@@ -18,6 +18,9 @@ if TYPE_CHECKING:
     from emudrift.config.experiment import Experiment
     from emudrift.config.experiment_config import Config
 
+OF_PROMPTS = frozenset({"seed", "caption"})
+"""Settings that chose the prompts: a sample's record holds its caption and its seed themselves."""
+
 
 class ModelSettings(Settings):
     """Base of the settings of every model.
@@ -42,6 +45,10 @@ class ModelSettings(Settings):
     checker: ClassVar[str] = ""
     recogniser: ClassVar[str] = ""
     loader: ClassVar[str] = ""
+    answerer: ClassVar[str] = ""
+    """Loads what answers questions about pictures, for models with `seeing_settings`."""
+    question_checker: ClassVar[str] = ""
+    """Refuses questions that the model cannot be asked, without loading its weights; "" where there is nothing to check."""
 
     name: Name
     answers: dict[Text, Text] = Field(

@@ -7,11 +7,13 @@ import re
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, Union
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import Field, model_validator
 
 from emudrift.config.adapters import Adapter, Checkpoints, strength_settings, variants
+from emudrift.config.answering import Chat
 from emudrift.config.base import Checkpoint, GuidanceScale, Text, listing
-from emudrift.config.model_settings import ModelSettings
+from emudrift.config.command_model import CommandModel
+from emudrift.config.model_settings import OF_PROMPTS, ModelSettings
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -19,21 +21,20 @@ if TYPE_CHECKING:
     from emudrift.config.experiment import Experiment
     from emudrift.config.experiment_config import Config
 
-PLACEHOLDERS = ("prompts", "output", "guidance_scale", "width", "height")
 TRAINED_AREA = "720 × 720"
 OFF_DISTRIBUTION = (512, 512)
-# What chose the prompts: a sample's record holds its caption and its seed themselves.
-_OF_PROMPTS = frozenset({"seed", "caption"})
 
 
 class Emu3Model(ModelSettings):
     """An Emu3 checkpoint in transformers' format, optionally with a PEFT adapter that is merged into it."""
 
     same_speed: ClassVar[bool] = True
-    labels: ClassVar[frozenset[str]] = _OF_PROMPTS | {"checkpoint", "adapter", "vq"}
+    labels: ClassVar[frozenset[str]] = OF_PROMPTS | {"checkpoint", "adapter", "vq"}
     checker: ClassVar[str] = "emudrift.generation.emu3.check:check_model"
     recogniser: ClassVar[str] = "emudrift.generation.emu3.check:model_is_unchanged"
     loader: ClassVar[str] = "emudrift.generation.emu3.generator:load_model"
+    answerer: ClassVar[str] = "emudrift.generation.emu3.answering:load_answerer"
+    question_checker: ClassVar[str] = "emudrift.generation.emu3.answering:check_questions"
 
     generator: Literal["emu3"]
     checkpoint: Checkpoint = Field(description="The base weights, with the processor's files in the same folder.")
@@ -47,6 +48,9 @@ class Emu3Model(ModelSettings):
         None,
         description="Name of another model whose VQ decodes this one's tokens into pixels (training can change the VQ's "
         "statistics unnoticed); default: its own.",
+    )
+    chat: Chat = Field(
+        Chat(), description="How it is asked about pictures, where the config has tasks of understanding."
     )
 
     @model_validator(mode="after")
@@ -103,10 +107,13 @@ class Emu3Model(ModelSettings):
         return settings | strength_settings(self.adapter)
 
     def seeing_settings(self, experiment: "Experiment") -> dict[str, Any]:
-        generation, checkpoints = experiment.config.generation, self.checkpoints_by_role(experiment)
+        checkpoints = self.checkpoints_by_role(experiment)
+        of_device = {"device": experiment.config.device, "dtype": experiment.config.generation.dtype}
+        # Answers are decoded with the cache of the grid engine and sdpa, whatever images are generated with.
         return (
-            {"generator": self.kind, "device": experiment.config.device, "adapter": None}
-            | {"dtype": generation.dtype, "attention": generation.attention_of_transformers}
+            {"generator": self.kind, "adapter": None, "attention": "sdpa", "engine": "grid"}
+            | of_device
+            | {"chat": self.chat.model_dump()}
             | strength_settings(self.adapter)
             | {role: experiment.checkpoint_identity(each) for role, each in checkpoints.items()}
         )
@@ -211,7 +218,7 @@ class DiffusersModel(ModelSettings):
     """A text-to-image pipeline in diffusers' format: Stable Diffusion, SDXL, or one that brings its own code."""
 
     batch_changes_pixels: ClassVar[bool] = True
-    labels: ClassVar[frozenset[str]] = _OF_PROMPTS | {"checkpoint"}
+    labels: ClassVar[frozenset[str]] = OF_PROMPTS | {"checkpoint"}
     checker: ClassVar[str] = "emudrift.generation.diffusers.check:check_model"
     recogniser: ClassVar[str] = "emudrift.generation.diffusers.check:model_is_unchanged"
     loader: ClassVar[str] = "emudrift.generation.diffusers.generator:load_model"
@@ -282,68 +289,6 @@ class DiffusersModel(ModelSettings):
 
     def weights_words(self) -> tuple[str, str]:
         return self.checkpoint.source, "–"
-
-
-class CommandModel(ModelSettings):
-    """Any program that takes prompts as JSON Lines and writes images: a model with a separate environment."""
-
-    labels: ClassVar[frozenset[str]] = _OF_PROMPTS
-    checker: ClassVar[str] = "emudrift.generation.command:check_model"
-    recogniser: ClassVar[str] = "emudrift.generation.command:model_is_unchanged"
-    loader: ClassVar[str] = "emudrift.generation.command:load_model"
-
-    generator: Literal["command"]
-    command: Annotated[list[Text], Field(min_length=1)] = Field(
-        description="The program and its arguments, word by word, never through a shell, run from the repository; "
-        "{prompts} and {output} are filled in, and {guidance_scale}, {width}, {height} wherever they are used."
-    )
-    guidance_scale: GuidanceScale | Literal["each"] | None = Field(
-        None,
-        description="each: an arm for each of guidance_scales; a number: one arm; default: one arm without guidance.",
-    )
-    files: list[Text] = Field(
-        [],
-        description="Files and folders (weights, code) that can change a pixel: if they change, a shard refuses to go on.",
-    )
-
-    @field_validator("command")
-    @classmethod
-    def _placeholders(cls, words: list[str]) -> list[str]:
-        found = {name for word in words for name in re.findall(r"\{(\w*)\}", word)}
-        known = ", ".join(f"{{{name}}}" for name in PLACEHOLDERS)
-        if strangers := sorted(found - set(PLACEHOLDERS)):
-            raise ValueError(f"{{{strangers[0]}}} is none of the placeholders {known}")
-        if missing := [name for name in ("prompts", "output") if name not in found]:
-            raise ValueError(
-                f"needs {{{missing[0]}}} among its words, which stands for a path; the placeholders are {known}"
-            )
-        return words
-
-    @model_validator(mode="after")
-    def _guidance_is_known(self) -> "CommandModel":
-        if self.guidance_scale is None and any("{guidance_scale}" in word for word in self.command):
-            raise ValueError("{guidance_scale} in command needs guidance_scale: each, or a number")
-        return self
-
-    def scales(self, config: "Config") -> Sequence[float | None]:
-        return config.guidance_scales if self.guidance_scale == "each" else [self.guidance_scale]
-
-    def arm_settings(self, experiment: "Experiment", scale: float | None) -> dict[str, Any]:
-        return self.shared_settings(experiment) | {
-            "device": experiment.config.device,
-            "command": self.words(experiment),
-            "files": [experiment.identity(file) for file in self.files],
-            "width": experiment.config.generation.width,
-            "height": experiment.config.generation.height,
-            "guidance_scale": scale,
-        }
-
-    def words(self, experiment: "Experiment") -> list[str]:
-        """The command, placeholders included; words that start with ./ or ../ are paths like all of the config's."""
-        return [experiment.identity(word) if word.startswith(("./", "../")) else word for word in self.command]
-
-    def weights_words(self) -> tuple[str, str]:
-        return " ".join(self.command), "–"
 
 
 class TokenizerModel(ModelSettings):

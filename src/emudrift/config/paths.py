@@ -10,6 +10,8 @@ from dataclasses import dataclass, replace
 from itertools import takewhile
 from pathlib import Path
 
+from emudrift.config.answer_paths import AnswerPaths
+
 REPOSITORY = Path(__file__).resolve().parents[3]
 """The clone that this package is part of; meaningless where it is installed."""
 _CLONED = (REPOSITORY / "Snakefile").is_file()
@@ -30,7 +32,7 @@ def project_of(config_path: Path) -> Path:
 
 
 @dataclass(frozen=True)
-class ExperimentPaths:
+class ExperimentPaths(AnswerPaths):
     """Locations of an experiment's files, and of those that experiments share.
 
     Attributes:
@@ -143,31 +145,6 @@ class ExperimentPaths:
     def tokenizer_quality(self, arm: str) -> Path:
         return self.results / "tokenizer" / f"{arm}.csv"
 
-    # -- understanding --------------------------------------------------------------------------------------------
-
-    def questions(self, task: str) -> Path:
-        """`task`: its key, one for each choice of the settings that the table depends on."""
-        return self.results / "understanding" / task / "questions.parquet"
-
-    def references(self, task: str) -> Path:
-        """Captions or answers of people."""
-        return self.results / "understanding" / task / "references.json"
-
-    def support(self, task: str) -> Path:
-        """Examples that can be shown before a question."""
-        return self.results / "understanding" / task / "support.json"
-
-    def answers(self, arm: str, variant: str, rows: str) -> Path:
-        """`arm`: of a model that sees."""
-        return self.results / "answers" / arm / variant / f"{rows}.jsonl"
-
-    def answers_manifest(self, arm: str, variant: str, rows: str) -> Path:
-        """What answer_shard declares."""
-        return self.answers(arm, variant, rows).with_suffix(".json")
-
-    def answer_scores(self, arm: str, variant: str) -> Path:
-        return self.results / "understanding" / "scores" / arm / f"{variant}.json"
-
     # -- tables, figures, page ------------------------------------------------------------------------------------
 
     @property
@@ -185,18 +162,6 @@ class ExperimentPaths:
     @property
     def metric_differences(self) -> Path:
         return self.results / "metric_differences.csv"
-
-    @property
-    def understanding_table(self) -> Path:
-        return self.results / "understanding.csv"
-
-    @property
-    def understanding_differences(self) -> Path:
-        return self.results / "understanding_differences.csv"
-
-    @property
-    def exchange_table(self) -> Path:
-        return self.results / "exchange.csv"
 
     def figure(self, name: str, ending: str = "") -> Path:
         """`ending` with its dot; without one what the figure's files begin with."""

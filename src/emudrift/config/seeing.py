@@ -37,6 +37,11 @@ class Variant:
         return bool(self.settings["text_only"])
 
     @property
+    def max_new_tokens(self) -> int:
+        """After which an answer is cut off."""
+        return int(self.settings["max_new_tokens"])
+
+    @property
     def control(self) -> bool:
         """Whether the pictures are exchanged."""
         return bool(self.settings["control"])
@@ -48,6 +53,14 @@ class Understanding:
     def __init__(self, experiment: "Experiment") -> None:
         self.experiment = experiment
         self.tasks: list[UnderstandingTask] = list(experiment.config.understanding)
+
+    def refuse_if_nobody_sees(self) -> None:
+        """Raises InputError where there are tasks and no model that answers."""
+        if self.tasks and not self._arms:
+            raise InputError(
+                f"{self.experiment.config_path}: understanding: none of the models answers questions about pictures: emu3 models "
+                "do, and those with answer_command or answers; add one, or remove understanding"
+            )
 
     # -- tasks and variants ---------------------------------------------------------------------------------------
 
@@ -138,6 +151,10 @@ class Understanding:
     def shards(self, task: UnderstandingTask) -> list[RowRange]:
         """The shards that hold the questions that are asked. Their ranges do not depend on how many these are."""
         return [RowRange(start, start + task.shard_size) for start in range(0, task.asked, task.shard_size)]
+
+    def asked(self, task: UnderstandingTask, shard: RowRange) -> int:
+        """How many questions of a shard are asked."""
+        return max(0, min(shard.stop, task.asked) - shard.start)
 
     # -- files of results -----------------------------------------------------------------------------------------
 

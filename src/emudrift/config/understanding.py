@@ -63,6 +63,10 @@ class UnderstandingTask(Settings):
         """How many questions are asked."""
         return self.default_number if self.number is None else self.number
 
+    def asks(self, question: str) -> str:
+        """The text that a model is asked: the prompt, with the question where it has one."""
+        return str(getattr(self, "prompt")).replace("{question}", question)  # noqa: B009  (each subclass has its own default)
+
     def files(self) -> dict[str, list[str]]:
         """The files of questions, references and answers, by key."""
         raise NotImplementedError

@@ -19,6 +19,9 @@ MAX_PIXELS = 89_478_485
 # Excludes EPS among others, for which Pillow would run Ghostscript on the file's content.
 _FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "PPM", "JPEG2000", "AVIF")
 
+_ORIENTATION = 0x0112
+"""Tag of EXIF; values from 5 on swap width and height."""
+
 # The chunk that ends a PNG: its length (0), its name and its checksum.
 _PNG_END = b"\0\0\0\0IEND\xaeB`\x82"
 
@@ -88,6 +91,16 @@ def load_image(path_or_file: str | Path | BinaryIO, *, name: str | None = None) 
                 "written; download or create it again"
             ) from error
         raise InputError(f"the image {name} is truncated or damaged ({error}): download or create it again") from error
+
+
+def upright_size(data: bytes, name: str) -> tuple[int, int]:
+    """(width, height) in pixels that `load_image` would give, from a file's header alone. Raises InputError if it has none."""
+    try:
+        image = Image.open(io.BytesIO(data), formats=_FORMATS)
+        sideways = image.getexif().get(_ORIENTATION, 1) >= 5
+    except _DECODER_ERRORS as error:
+        raise InputError(f"{name} is not an image, or damaged ({error}): download or create it again") from error
+    return (image.height, image.width) if sideways else image.size
 
 
 def _to_rgb(image: Image.Image, name: str) -> Image.Image:

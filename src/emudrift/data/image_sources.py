@@ -1,5 +1,6 @@
 """Sources of real images: a folder, a .tar or a .zip."""
 
+import hashlib
 import io
 import os
 import tarfile
@@ -76,6 +77,48 @@ def iterate_images(source: str | Path, names: Iterable[str]) -> Iterator[Image.I
             except _ARCHIVE_ERRORS as error:
                 raise InputError(f"{source}: cannot read {name}: {error}; download the archive again") from error
             yield load_image(io.BytesIO(data), name=f"{source}: {name}")
+
+
+class PictureFiles:
+    """The files of pictures in a folder or an open archive, read one at a time, in any order."""
+
+    def __init__(self, source: Path, read: Callable[[str], bytes]) -> None:
+        self.source, self._read = source, read
+
+    def data(self, name: str) -> bytes:
+        """The bytes of a picture's file. Raises InputError if it is missing, cannot be read, or lies outside the source."""
+        inside(name, str(self.source))
+        try:
+            return self._read(name)
+        except _ARCHIVE_ERRORS as error:
+            said = (error.strerror if isinstance(error, OSError) else None) or str(error)
+            raise InputError(f"{self.source}: cannot read the picture {name}: {said.lower()}") from error
+
+    def sha256(self, name: str) -> str:
+        return hashlib.sha256(self.data(name)).hexdigest()
+
+
+@contextmanager
+def open_pictures(source: Path) -> Iterator[PictureFiles]:
+    """Opens a folder or archive of pictures. In an archive they may be in a subfolder, as in COCO's own.
+
+    Raises InputError if it is missing or no folder or archive.
+    """
+    if source.is_dir():
+        yield PictureFiles(source, lambda name: (source / name).read_bytes())
+        return
+    with _open_archive(source) as (members, read):
+        by_name: dict[str, list[str]] = {}
+        for member in members:
+            by_name.setdefault(PurePosixPath(member).name, []).append(member)
+
+        def member_of(name: str) -> str:
+            found = [name] if name in members else by_name.get(PurePosixPath(name).name, [])
+            if len(found) != 1:
+                raise InputError(f"{source}: {name} occurs {len(found)} times; it must be there once")
+            return found[0]
+
+        yield PictureFiles(source, lambda name: read(member_of(name)))
 
 
 def _names_in_folder(folder: Path) -> Iterator[str]:

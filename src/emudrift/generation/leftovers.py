@@ -2,6 +2,7 @@
 
 import logging
 from collections import defaultdict
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,7 +12,7 @@ from emudrift.runtime.atomic_files import checksum_file
 
 logger = logging.getLogger(__name__)
 
-ARM, SHARD = "arm", "shard"
+ARM, SHARD, ANSWERS = "arm", "shard", "answers"
 
 
 @dataclass(frozen=True)
@@ -88,6 +89,7 @@ def scan_leftovers(experiment: Experiment) -> list[Leftover]:
     for path, names in existing(paths.model_record("{model}")):
         if names["model"] not in experiment.model_names:
             add(5, _inside(path, paths.results), "", "model", path)
+    _scan_answers(experiment, add)
     for path in _tables_without_setting(experiment):
         add(5, _inside(path, paths.results), "", "table", path)
     return [Leftover(*key[1:], tuple(sorted(groups[key]))) for key in sorted(groups)]
@@ -104,8 +106,41 @@ def remove_tables_without_setting(experiment: Experiment) -> None:
 def _tables_without_setting(experiment: Experiment) -> list[Path]:
     paths = experiment.paths
     tables = [] if experiment.metric_jobs() else [paths.metric_table, paths.metric_differences]
+    tables += [] if experiment.understanding.tasks else paths.made_of_all_answers()
     endings = () if experiment.ladders() else ("-data.csv", ".svg", ".pdf", ".png")
     return [path for path in [*tables, *(paths.figure("ladder", each) for each in endings)] if path.exists()]
+
+
+def _scan_answers(experiment: Experiment, add: Callable[[int, str, str, str, Path], None]) -> None:
+    """Answers of models and variants that the config does not name, and what belongs to them."""
+    paths, seeing = experiment.paths, experiment.understanding
+    arms, variants = {arm.name for arm in seeing.arms()}, {variant.name: variant for variant in seeing.variants()}
+    named = {
+        (arm, name): {shard.name for shard in seeing.shards(each.task)}
+        for arm in arms
+        for name, each in variants.items()
+    }
+    for pattern in paths.of_answers("{arm}", "{variant}"):
+        for path, names in existing(pattern):
+            if (names["arm"], names["variant"]) not in named:
+                add(6, f"answers/{names['arm']}/{names['variant']}", "", ANSWERS, path)
+    for pattern in paths.of_answer_shard("{arm}", "{variant}", "{rows}"):
+        for path, names in existing(pattern):
+            place = names["arm"], names["variant"]
+            if names["rows"] not in named.get(place, {names["rows"]}):
+                add(6, "/".join(("answers", *place)), names["rows"], ANSWERS, path)
+    for pattern in paths.answers_set_aside_files("{arm}", "{variant}", "{rows}"):
+        for path, names in existing(pattern):
+            if (names["arm"], names["variant"]) in named:
+                add(6, _inside(path.parent, paths.results), "", "answers to other questions or of other weights", path)
+    for path, names in existing(paths.checked_questions("{arm}")):
+        if names["arm"] not in arms:
+            add(6, _inside(path, paths.results), "", "check of another model", path)
+    tasks = {seeing.key(task) for task in seeing.tasks}
+    for pattern in paths.of_task("{task}"):
+        for path, names in existing(pattern):
+            if names["task"] not in tasks:
+                add(6, _inside(path.parent, paths.results), "", "questions of other settings", path)
 
 
 def _inside(path: Path, folder: Path) -> str:

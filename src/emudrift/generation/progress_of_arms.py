@@ -1,7 +1,7 @@
 """Progress of the arms, determined from the files on disk only."""
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -23,8 +23,8 @@ class ShardState:
     """State of a shard on disk.
 
     Attributes:
-        total: number of images when complete.
-        images: number of finished images.
+        total: number of images (of a shard of answers: answers) when complete.
+        images: number of finished ones.
         done: its archive exists.
         rate: images per hour in the attempt that generated most of it; None if there are no images.
         worker: description of the job that holds its lock; None if there is none.
@@ -42,9 +42,9 @@ class ShardState:
     size: int
 
 
-@dataclass(frozen=True)
-class ArmState:
-    arm: Arm
+class Shards:
+    """Shards that belong together, with their sums."""
+
     shards: list[ShardState]
 
     @property
@@ -61,6 +61,17 @@ class ArmState:
         return names.count(state)
 
 
+@dataclass(frozen=True)
+class ArmState(Shards):
+    arm: Arm
+    shards: list[ShardState]
+
+    @property
+    def label(self) -> str:
+        """For people."""
+        return self.arm.label
+
+
 def survey(experiment: Experiment) -> list[ArmState]:
     """The state of all arms. Raises InputError for an invalid history."""
     n = max(experiment.config.sample_sizes)
@@ -74,18 +85,42 @@ def survey(experiment: Experiment) -> list[ArmState]:
 
 
 def _shard_state(experiment: Experiment, arm: Arm, shard: RowRange, rows: int | None) -> ShardState:
-    paths = experiment.paths
-    archive = paths.archive(arm.name, shard.name)
+    paths, names = experiment.paths, (arm.name, shard.name)
     total = shard.stop - shard.start if rows is None else max(0, min(shard.stop, rows) - shard.start)
-    attempts = History(paths.attempts(arm.name, shard.name)).attempts()
+    return shard_state(
+        shard,
+        total,
+        paths.archive(*names),
+        paths.manifest(*names),
+        paths.attempts(*names),
+        paths.lock(*names),
+        lambda: count_samples(paths.partial(*names)),
+    )
+
+
+def shard_state(
+    shard: RowRange, total: int, archive: Path, manifest: Path, history: Path, lock: Path, count: Callable[[], int]
+) -> ShardState:
+    """The state of a shard of images or answers.
+
+    Args:
+        total: images or answers when complete.
+        archive: the finished ones, which no rule declares.
+        history: of its attempts.
+        count: how many are finished while the archive is not there.
+
+    Raises:
+        InputError: the history is invalid.
+    """
+    attempts = History(history).attempts()
     try:
         # Snakemake deletes the manifest of a job that it runs again; the archive and the copy of its manifest stay.
         size = archive.stat().st_size
     except FileNotFoundError:
         size = 0
     done = size > 0
-    images = total if done else count_samples(paths.partial(arm.name, shard.name))
-    holder = living_holder_of(paths.lock(arm.name, shard.name))
+    images = total if done else count()
+    holder = living_holder_of(lock)
     return ShardState(
         shard,
         total,
@@ -93,7 +128,7 @@ def _shard_state(experiment: Experiment, arm: Arm, shard: RowRange, rows: int | 
         done,
         _rate(attempts, images),
         None if holder is None else str(holder),
-        None if done or holder is not None else _error(attempts, paths.manifest(arm.name, shard.name)),
+        None if done or holder is not None else _error(attempts, manifest),
         size,
     )
 

@@ -2,7 +2,7 @@
 
 import logging
 import shutil
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
 from emudrift.config.experiment import Experiment
@@ -11,7 +11,7 @@ from emudrift.config.row_range import RowRange
 from emudrift.errors import InputError
 from emudrift.generation.archives import remove_leftovers
 from emudrift.generation.existing_samples import scan_sources
-from emudrift.generation.leftovers import ARM, SHARD, Leftover, scan_leftovers
+from emudrift.generation.leftovers import ANSWERS, ARM, SHARD, Leftover, scan_leftovers
 from emudrift.generation.manifest import Manifest, load_manifest
 from emudrift.runtime.atomic_files import checksum_file
 from emudrift.runtime.locks import living_holder_of
@@ -38,6 +38,8 @@ def remove_images(experiment: Experiment, arm: str, rows: str | None) -> list[st
     for leftover in scan_leftovers(experiment):
         if (arm, rows or "") == (leftover.arm, leftover.rows):
             return _remove_leftover(experiment, leftover)
+    if arm.startswith(f"{ANSWERS}/"):
+        return _remove_answers(experiment, arm, rows)
     name, paths = _arm_name(experiment, arm), experiment.paths
     there = _shards_of(experiment, name)
     chosen = sorted(there) if rows is None else [rows]
@@ -45,7 +47,7 @@ def remove_images(experiment: Experiment, arm: str, rows: str | None) -> list[st
         raise InputError(
             f"{paths.images(name)}: has no shard {rows!r}; its shards are {', '.join(sorted(there)) or 'none'}"
         )
-    _refuse_living(paths, name, chosen)
+    _refuse_living(paths.images(name), {shard: paths.lock(name, shard) for shard in chosen})
     for shard in chosen:
         remove_leftovers(paths.archive(name, shard))
         _remove(paths.of_shard(name, shard))
@@ -65,7 +67,8 @@ def same_images_elsewhere(experiment: Experiment, arm: str, rows: str | None) ->
 
     None for what is left over. Raises InputError if there is no such arm.
     """
-    if (arm, rows or "") in [(leftover.arm, leftover.rows) for leftover in scan_leftovers(experiment)]:
+    leftovers = [(leftover.arm, leftover.rows) for leftover in scan_leftovers(experiment)]
+    if (arm, rows or "") in leftovers or arm.startswith(f"{ANSWERS}/"):
         return []
     name, paths = _arm_name(experiment, arm), experiment.paths
     chosen = [each for each in _shards_of(experiment, name) if rows in (None, each)]
@@ -93,11 +96,40 @@ def _readable(paths: Iterable[Path]) -> Iterator[Manifest]:
             logger.warning("%s", error)
 
 
+def _remove_answers(experiment: Experiment, name: str, rows: str | None) -> list[str]:
+    """Removes answers of `answers/<arm>/<variant>`, with or without fingerprints, their scores and the tables."""
+    paths, seeing = experiment.paths, experiment.understanding
+    for arm in seeing.asked_arms():
+        for variant in seeing.variants():
+            if name in (f"{ANSWERS}/{arm.name}/{variant.name}", f"{ANSWERS}/{arm.model}/{variant.label}"):
+                there = [shard.name for shard in seeing.shards(variant.task)]
+                chosen = [shard for shard in there if rows in (None, shard)]
+                if not chosen:
+                    raise InputError(f"{name}: has no shard {rows!r}; its shards are {', '.join(there)}")
+                locks = {shard: paths.answers_lock(arm.name, variant.name, shard) for shard in chosen}
+                _refuse_living(paths.results / name, locks)
+                for shard in chosen:
+                    _remove(paths.of_answer_shard(arm.name, variant.name, shard))
+                    for pattern in paths.answers_set_aside_files(arm.name, variant.name, shard):
+                        _remove(path for path, _ in existing(pattern))
+                _remove([paths.answer_scores(arm.name, variant.name), *paths.made_of_all_answers(), paths.page])
+                if rows is None:
+                    _remove([paths.answer_batching(arm.name, variant.name)])
+                return chosen
+    there = [f"{ANSWERS}/{arm.model}/{variant.label}" for arm in seeing.asked_arms() for variant in seeing.variants()]
+    raise InputError(f"there are no answers {name!r}; there are {', '.join(there) or 'none'}")
+
+
 def _remove_leftover(experiment: Experiment, leftover: Leftover) -> list[str]:
     paths = experiment.paths
     shards = sorted(_shards_of(experiment, leftover.arm)) if leftover.what == ARM else [leftover.rows or leftover.arm]
     if leftover.what in (ARM, SHARD):
-        _refuse_living(paths, leftover.arm, shards)
+        _refuse_living(paths.images(leftover.arm), {shard: paths.lock(leftover.arm, shard) for shard in shards})
+    elif leftover.what == ANSWERS:
+        _, arm, variant = leftover.arm.split("/")
+        found = existing(paths.answers_lock(arm, variant, "{rows}").with_suffix(".lock.{n}"))
+        rows = {names["rows"] for _, names in found if leftover.rows in ("", names["rows"])}
+        _refuse_living(paths.results / leftover.arm, {each: paths.answers_lock(arm, variant, each) for each in rows})
     _remove(leftover.files)
     _remove_empty(paths, leftover.arm)
     for folder in {folder for path in leftover.files for folder in path.parents if paths.results in folder.parents}:
@@ -106,11 +138,12 @@ def _remove_leftover(experiment: Experiment, leftover: Leftover) -> list[str]:
     return shards
 
 
-def _refuse_living(paths: ExperimentPaths, arm: str, shards: Iterable[str]) -> None:
-    for shard in shards:
-        holder = living_holder_of(paths.lock(arm, shard))
+def _refuse_living(folder: Path, locks: Mapping[str, Path]) -> None:
+    """Raises InputError if a job works on one of these shards; `locks` by the shards' names."""
+    for shard, lock in locks.items():
+        holder = living_holder_of(lock)
         if holder is not None:
-            raise InputError(f"{paths.images(arm) / shard}: {holder} is working on it; stop that job first")
+            raise InputError(f"{folder / shard}: {holder} is working on it; stop that job first")
 
 
 def _remove_empty(paths: ExperimentPaths, arm: str) -> None:

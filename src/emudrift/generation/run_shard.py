@@ -1,9 +1,7 @@
 """Runs one shard of one arm from start to finish: lock, attempt history, images, archive and manifest."""
 
 import logging
-import platform
 from functools import cached_property
-from importlib.metadata import version
 from typing import Any
 
 from emudrift.config.arm import Arm
@@ -12,7 +10,7 @@ from emudrift.config.row_range import RowRange
 from emudrift.data.prompts import Prompt, load_prompts
 from emudrift.errors import InputError
 from emudrift.generation.archives import check_archive, remove_leftovers, write_archive
-from emudrift.generation.attempts import History, Recording, images_per_hour
+from emudrift.generation.attempts import History, images_per_hour
 from emudrift.generation.batching import chosen_batching, fixed_batching, with_attention
 from emudrift.generation.draw_shard import draw_shard
 from emudrift.generation.existing_samples import (
@@ -26,17 +24,13 @@ from emudrift.generation.existing_samples import (
 from emudrift.generation.interface import AnyGenerator, BatchedGenerator, Batching
 from emudrift.generation.manifest import Manifest, Taken, load_manifest, write_manifest
 from emudrift.generation.model_files import load_model_record
-from emudrift.generation.registry import fixes_batch, is_unchanged, load_generator
+from emudrift.generation.registry import fixes_batch, load_generator, refuse_changed_files
+from emudrift.generation.shard_job import attempt_at, package_versions, restore_copies
 from emudrift.generation.shards import Identity, PartialShard
-from emudrift.runtime.atomic_files import write_bytes_atomically
-from emudrift.runtime.jobs import Stopping, Walltime, end_of_job, stoppable
+from emudrift.runtime.jobs import Stopping, stoppable
 from emudrift.runtime.locks import Lock
-from emudrift.runtime.progress import Progress
 
 logger = logging.getLogger(__name__)
-
-PACKAGES = ("torch", "transformers", "peft", "diffusers", "numpy", "pillow")
-"""Packages whose versions are recorded in the manifest."""
 
 
 def run_shard(experiment: Experiment, arm: Arm, shard: RowRange, batch_size: int | None) -> None:
@@ -109,34 +103,23 @@ class ShardRun:
                 continue
             own = (found.fingerprint, found.model_digest, found.sha256)
             if own == (self.identity.fingerprint, self.identity.digest, contents.sha256):
-                data = path.read_bytes()
-                for copy in (self.kept, self.manifest):
-                    if not copy.exists() or copy.read_bytes() != data:
-                        write_bytes_atomically(copy, data, checksum=True)
+                restore_copies(path, (self.kept, self.manifest))
                 return True
         return False
 
     def _generate(self, partial: PartialShard, history: History, stopping: Stopping, lock: Lock) -> dict[str, Any]:
         """Takes or generates missing images and packs all of them; returns the corresponding fields of the manifest."""
-        progress = Progress(self.label, len(self.prompts), "image")
-        walltime = Walltime(end_of_job())
-        with progress, Recording(history, lock.job, progress) as recording:
+        with attempt_at(self.label, len(self.prompts), "image", history, stopping, lock) as work:
 
             def started(done: int) -> None:
-                recording.begin(done, partial.newest())
-                progress.skip(done)
+                work.started(done, partial.newest())
 
             def loaded() -> AnyGenerator:
-                recording.device = self.generator.device()
+                work.recording.device = self.generator.device()
                 return self.generator
 
-            def before_batch() -> None:
-                stopping.check()
-                lock.check()
-                walltime.check()
-
             taken = self._take(partial)
-            draw_shard(self.prompts, partial, loaded, started, progress.update, before_batch)
+            draw_shard(self.prompts, partial, loaded, started, work.progress.update, work.before_batch)
             lock.check()
             batch_sizes = partial.effective_batch_sizes(self.prompts)
             if not self.is_fast:
@@ -182,11 +165,7 @@ class ShardRun:
 
     @cached_property
     def generator(self) -> AnyGenerator:
-        if not is_unchanged(self.experiment, self.model, self.table):
-            raise InputError(
-                f"models: {self.arm.model}: its files have changed since check_model validated them. If this is intended, remove "
-                f"{self.model_record} and run again: all images of this model are then regenerated"
-            )
+        refuse_changed_files(self.experiment, self.model, self.table)
         generator = load_generator(self.experiment, self.arm)
         if isinstance(generator, BatchedGenerator):
             captions = [prompt.caption for prompt in self.table]
@@ -218,7 +197,7 @@ class ShardRun:
             settings=self.arm.settings,
             model_digest=self.model["digest"],
             revisions=self.model["revisions"],
-            versions={name: version(name) for name in PACKAGES} | {"python": platform.python_version()},
+            versions=package_versions(),
             vq=self.model.get("vq"),
             images_per_hour=round(images_per_hour(attempts) or 0, 1),
             attempts=attempts,

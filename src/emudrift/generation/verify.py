@@ -9,6 +9,7 @@ from emudrift.config.experiment import Experiment
 from emudrift.config.paths import ExperimentPaths, existing, shortened
 from emudrift.config.row_range import RowRange
 from emudrift.errors import InputError
+from emudrift.generation.answers.answer_files import check_answers, load_answer_manifest
 from emudrift.generation.archives import read_samples
 from emudrift.generation.leftovers import scan_leftovers
 from emudrift.generation.manifest import load_manifest
@@ -32,7 +33,7 @@ class Verified:
 
 
 def verify(experiment: Experiment, threads: int) -> list[Verified]:
-    """Reads archives, manifests, features, measurements, tables and the reference's files, in the order of their paths.
+    """Reads archives, answers, manifests, features, measurements, tables and the reference's files, in the order of their paths.
 
     Not read: images in progress, figures, the gallery's thumbnails and the page, of which nothing is computed.
 
@@ -40,7 +41,7 @@ def verify(experiment: Experiment, threads: int) -> list[Verified]:
         threads: files that are read at the same time.
     """
     paths = experiment.paths
-    reads = [*_archives(paths), *_hashed_files(experiment)]
+    reads = [*_archives(paths), *_answers(paths), *_hashed_files(experiment)]
     with ThreadPoolExecutor(threads) as pool:
         return sorted(pool.map(lambda each: _verified(*each), reads), key=lambda each: each.path)
 
@@ -58,6 +59,22 @@ def _archives(paths: ExperimentPaths) -> Iterator[Read]:
         yield path, path.with_suffix(".json"), lambda path=path: _check_archive(path)  # type: ignore[misc]
 
 
+def _answers(paths: ExperimentPaths) -> Iterator[Read]:
+    """Finished answers, and those whose manifest alone is left; a manifest's copy counts, which Snakemake never deletes."""
+    names = "{arm}", "{variant}", "{rows}"
+    aside = paths.answers_set_aside(*names, "{key}")
+    for path, found in existing(paths.kept_answers_manifest(*names)):
+        answers = paths.answers(**found)
+        yield answers, paths.answers_manifest(**found), lambda a=answers, m=path: _check_answers(a, m)  # type: ignore[misc]
+    for path, _ in existing(aside):
+        manifest = path.with_suffix(".json")
+        yield path, manifest, lambda a=path, m=manifest: _check_answers(a, m)  # type: ignore[misc]
+
+
+def _check_answers(answers: Path, manifest: Path) -> None:
+    check_answers(answers, load_answer_manifest(manifest))
+
+
 def _hashed_files(experiment: Experiment) -> Iterator[Read]:
     """The files that have a sha256 next to them."""
     paths = experiment.paths
@@ -67,6 +84,8 @@ def _hashed_files(experiment: Experiment) -> Iterator[Read]:
     files += [experiment.reference_list] if experiment.needs_reference_images else []
     # No rule declares these.
     made_by = {path: paths.manifest(**names) for path, names in existing(paths.kept_manifest("{arm}", "{rows}"))}
+    answers = existing(paths.kept_answers_manifest("{arm}", "{variant}", "{rows}"))
+    made_by |= {path: paths.answers_manifest(**names) for path, names in answers}
     fids = paths.kept_fid("{extractor}", "{selection}", "{arm}", "{n}")
     made_by |= {path: paths.fid(**names) for path, names in existing(fids)}
     for record, names in existing(paths.features_record("{extractor}", "{arm}", "{rows}")):

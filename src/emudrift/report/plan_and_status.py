@@ -12,12 +12,16 @@ from rich.text import Text
 from emudrift.config.arm import Arm
 from emudrift.config.experiment import SELECTIONS, Experiment
 from emudrift.errors import InputError
+from emudrift.generation.answers.progress_of_answers import AnswerState
 from emudrift.generation.leftovers import Leftover
-from emudrift.generation.progress_of_arms import ArmState, count_existing
+from emudrift.generation.progress_of_arms import ArmState, Shards, ShardState, count_existing
 from emudrift.runtime.terminal import duration, table
 
 ASSUMED_RATE = 400.0
 """Images of 512 x 512 per GPU and hour: a guess (not a measurement), used until the first shard has finished."""
+
+ASSUMED_ANSWER_RATE = 5_000.0
+"""Answers about pictures of about 512 x 512 per GPU and hour: a guess, used until the first shard has finished."""
 
 BYTES_PER_PIXEL = 1.8
 """A PNG of a photograph, tar headers included; assumed until the first archive exists."""
@@ -40,24 +44,35 @@ class Rate:
 def expected_rate(experiment: Experiment, arm: Arm, states: Sequence[ArmState]) -> Rate:
     """Expected generation rate of an arm: measured on its own shards, else on an arm of the same size, else assumed."""
 
-    def measured(state: ArmState) -> float | None:
-        rates = [shard.rate for shard in state.shards if shard.rate is not None]
-        return len(rates) / sum(1 / rate for rate in rates) if rates else None
-
     model = experiment.model(arm.model)
     tokens = model.visual_tokens(arm.settings)
     for state in states:
-        if state.arm.name == arm.name and (own := measured(state)):
+        if state.arm.name == arm.name and (own := _measured(state)):
             return Rate(own, "measured")
     for state in states:
         other = experiment.model(state.arm.model)
         alike = (other.kind, other.visual_tokens(state.arm.settings)) == (model.kind, tokens)
-        if alike and (model.same_speed or other == model) and (found := measured(state)):
+        if alike and (model.same_speed or other == model) and (found := _measured(state)):
             return Rate(found, f"as {state.arm.label}")
     if model.is_fast():
         return Rate(math.inf, "not generated")
     # The cost of a token grows with its position, but up to this size it is dominated by reading the weights.
     return Rate(ASSUMED_RATE * 4096 / tokens, "assumed") if tokens else Rate(math.inf, UNKNOWN)
+
+
+def expected_answer_rate(state: AnswerState, states: Sequence[AnswerState]) -> Rate:
+    """Expected rate of answers: measured on the variant's own shards, else on another arm's, else assumed."""
+    if own := _measured(state):
+        return Rate(own, "measured")
+    for other in states:
+        if other.variant == state.variant and (found := _measured(other)):
+            return Rate(found, f"as {other.arm.label}")
+    return Rate(ASSUMED_ANSWER_RATE, "assumed")
+
+
+def _measured(state: Shards) -> float | None:
+    rates = [shard.rate for shard in state.shards if shard.rate is not None]
+    return len(rates) / sum(1 / rate for rate in rates) if rates else None
 
 
 def expected_bytes(arm: Arm, states: Sequence[ArmState]) -> float:
@@ -68,8 +83,14 @@ def expected_bytes(arm: Arm, states: Sequence[ArmState]) -> float:
     return arm.settings.get("width", 512) * arm.settings.get("height", 512) * BYTES_PER_PIXEL + 4096
 
 
-def plan_view(experiment: Experiment, states: Sequence[ArmState]) -> list[RenderableType]:
-    """The output of `snakemake plan`."""
+def plan_view(
+    experiment: Experiment, states: Sequence[ArmState], answers: Sequence[AnswerState] = ()
+) -> list[RenderableType]:
+    """The output of `snakemake plan`.
+
+    Args:
+        answers: of models that see; none without tasks of understanding.
+    """
     rows, hours, needed = [], 0.0, 0.0
     existing = {state.arm.name: count_existing(experiment, state) for state in states}
     for state in states:
@@ -101,10 +122,32 @@ def plan_view(experiment: Experiment, states: Sequence[ArmState]) -> list[Render
     if needed > free:
         warning = "not enough disk space; shards stop when the disk is full and can be resumed once there is space"
         view.append(Text(f"WARNING: {warning}", style="yellow"))
+    view += answers_plan_view(experiment, answers)
     view += power_view(experiment)
     if any(expected_rate(experiment, state.arm, states).source == "assumed" for state in states):
         said = "per hour on one GPU, until the rate of a finished shard is known"
         view += ["", Text(f"assumed: {ASSUMED_RATE:,.0f} images of 512 x 512 {said}", style="dim")]
+    return view
+
+
+def answers_plan_view(experiment: Experiment, states: Sequence[AnswerState]) -> list[RenderableType]:
+    """What is left to answer; empty without tasks of understanding."""
+    rows, hours = [], 0.0
+    for state in states:
+        rate, left = expected_answer_rate(state, states), state.total - state.images
+        hours += left / rate.images_per_hour
+        cost = {"answers/h": f"{rate.images_per_hour:,.0f} ({rate.source})"}
+        rows.append(
+            _counts(state, "answers") | cost | {_device_hours(experiment): f"{left / rate.images_per_hour:,.1f}"}
+        )
+    if not rows:
+        return []
+    view: list[RenderableType] = ["", table(rows), "", f"{_device_hours(experiment)} left for answers: {hours:,.1f}"]
+    if any(expected_answer_rate(state, states).source == "assumed" for state in states):
+        said = "per hour on one GPU, until the rate of a finished shard is known"
+        view.append(
+            Text(f"assumed: {ASSUMED_ANSWER_RATE:,.0f} answers about pictures of 512 x 512 {said}", style="dim")
+        )
     return view
 
 
@@ -168,32 +211,42 @@ def _prompts(experiment: Experiment) -> int | None:
     return len(load_prompts(experiment.paths.prompts))
 
 
-def status_view(experiment: Experiment, states: Sequence[ArmState]) -> list[RenderableType]:
-    """The output of `snakemake status`."""
-    rows, failed, working = [], [], []
-    for state in states:
-        busy = [shard for shard in state.shards if shard.worker and not shard.done]
-        speed = sum(shard.rate or 0 for shard in busy)
-        left = state.total - state.images
-        rows.append(
-            _counts(state)
-            | {
-                "running": len(busy),
-                "images/h": f"{speed:,.0f}" if speed else "–",
-                "time left": "done" if not left else duration(3600 * left / speed) if speed else "–",
-            }
-        )
-        working += [f"  {state.arm.label}, {shard.shard.name}: {shard.worker}" for shard in busy]
-        failed += [
-            Text.assemble(f"  {state.arm.label}, {shard.shard.name}: ", (shard.error, "red"))
-            for shard in state.shards
-            if shard.error
-        ]
-    view: list[RenderableType] = [table(rows)]
+def status_view(
+    experiment: Experiment, states: Sequence[ArmState], answers: Sequence[AnswerState] = ()
+) -> list[RenderableType]:
+    """The output of `snakemake status`.
+
+    Args:
+        answers: of models that see; none without tasks of understanding.
+    """
+    both: list[ArmState | AnswerState] = [*states, *answers]
+    working = [f"  {state.label}, {shard.shard.name}: {shard.worker}" for state in both for shard in _busy(state)]
+    failed = [
+        Text.assemble(f"  {state.label}, {shard.shard.name}: ", (shard.error, "red"))
+        for state in both
+        for shard in state.shards
+        if shard.error
+    ]
+    view: list[RenderableType] = [table([_status_row(state, "images") for state in states])]
+    view += ["", table([_status_row(state, "answers") for state in answers])] if answers else []
     view += ["", f"running ({len(working)}):", *working] if working else []
     view += ["", f"stopped before completion, not running now ({len(failed)}):", *failed] if failed else []
     view += ["", Text(f"logs: {experiment.paths.logs}", style="dim")] if failed else []
     return view
+
+
+def _busy(state: Shards) -> list[ShardState]:
+    return [shard for shard in state.shards if shard.worker and not shard.done]
+
+
+def _status_row(state: ArmState | AnswerState, unit: str) -> dict[str, object]:
+    busy = _busy(state)
+    speed, left = sum(shard.rate or 0 for shard in busy), state.total - state.images
+    return _counts(state, unit) | {
+        "running": len(busy),
+        f"{unit}/h": f"{speed:,.0f}" if speed else "–",
+        "time left": "done" if not left else duration(3600 * left / speed) if speed else "–",
+    }
 
 
 def leftovers_view(experiment: Experiment, found: Sequence[Leftover]) -> list[RenderableType]:
@@ -211,14 +264,14 @@ def leftovers_view(experiment: Experiment, found: Sequence[Leftover]) -> list[Re
     ]
 
 
-def _counts(state: ArmState) -> dict[str, object]:
-    """The columns that both tables share."""
+def _counts(state: ArmState | AnswerState, unit: str = "images") -> dict[str, object]:
+    """The columns that all tables share."""
     return {
-        "arm": state.arm.label,
+        "arm": state.label,
         "done": state.count("done"),
         "partial": state.count("partial"),
         "to do": state.count("to do"),
-        "images": f"{state.images:,} of {state.total:,}",
+        unit: f"{state.images:,} of {state.total:,}",
     }
 
 

@@ -23,7 +23,7 @@ from emudrift.generation.emu3.cuda_graphs import decoding_stream
 from emudrift.generation.emu3.generate_engine import ReferenceEngine
 from emudrift.generation.emu3.grid_engine import GridEngine
 from emudrift.generation.emu3.language_model import LanguageModel
-from emudrift.generation.emu3.memory import even_batch, is_out_of_memory
+from emudrift.generation.emu3.memory import even_batch, halving_batches, is_out_of_memory
 from emudrift.generation.emu3.recipe import Recipe, check_positions
 from emudrift.generation.emu3.vocabulary import check_vocabulary
 from emudrift.generation.interface import Batching
@@ -75,6 +75,14 @@ class Emu3Weights:
         fault = flash_fault(of.heads, of.kv_heads, of.head_dim, of.dtype, of.device)
         logger.info("flash attention: %s", "agrees with sdpa, and is used" if fault is None else f"not used, {fault}")
         return fault
+
+    def device_name(self, engine: str = "grid") -> str:
+        """Description of the device, for manifests."""
+        if self.device.type != "cuda":
+            return "cpu"
+        # Where kernels are not compiled, 16 bit rounds differently, as it does on another GPU.
+        plain = engine == "grid" and not self.language.elementwise.fused
+        return torch.cuda.get_device_name(self.device) + (", elementwise kernels not compiled" if plain else "")
 
 
 class Emu3Generator:
@@ -191,23 +199,17 @@ class Emu3Generator:
         Raises:
             InputError: there is not enough memory for a single image, or the model's output is not finite.
         """
-        while True:
-            try:
-                with self._sampling:
-                    return self._codes(prompts)
-            except RuntimeError as error:
-                if not is_out_of_memory(error):
-                    raise
-                if self.effective_batch_size == 1:
-                    raise InputError(
-                        f"not enough device memory to generate one image of {self.size[0]} x {self.size[1]} with this "
-                        "model; use a larger device, or check that nothing else runs on it (nvidia-smi)"
-                    ) from error
-            # Outside the handler: the exception's traceback would keep the tensors alive.
+
+        def attempt() -> np.ndarray:
+            with self._sampling:
+                return self._codes(prompts)
+
+        def release() -> None:
             if isinstance(self.engine, GridEngine):
                 self.engine.release()
-            before, self.effective_batch_size = self.effective_batch_size, -(-self.effective_batch_size // 2)
-            logger.warning("out of memory with a batch of %d; continuing with %d", before, self.effective_batch_size)
+
+        what = f"generate one image of {self.size[0]} x {self.size[1]} with this model"
+        return halving_batches(self, attempt, release, what)
 
     def _codes(self, prompts: Sequence[Prompt]) -> np.ndarray:
         parts = []
@@ -269,23 +271,22 @@ class Emu3Generator:
             return vq.decode_codes(self.weights.model.model.vqmodel, tokens, tf32).numpy()
 
     def device(self) -> str:
-        device = self.weights.device
-        if device.type != "cuda":
-            return "cpu"
-        # Where kernels are not compiled, 16 bit rounds differently, as it does on another GPU.
-        plain = isinstance(self.engine, GridEngine) and not self.weights.language.elementwise.fused
-        return torch.cuda.get_device_name(device) + (", elementwise kernels not compiled" if plain else "")
+        return self.weights.device_name(self.settings["engine"])
 
 
 _loaded: list[Emu3Weights] = []
 """The weights that this process loaded last, if any."""
 
 
-def load_model(experiment: Experiment, model: Emu3Model, arm: Arm) -> Emu3Generator:
-    """The generator of an arm, for the registry. Arms that are loaded one after another share weights where they can."""
-    folders = experiment.checkpoint_folders(model)
+def shared_weights(settings: dict[str, Any], folders: dict[str, Path]) -> Emu3Weights:
+    """The weights of an arm. Arms that are loaded one after another share them where they can."""
     places = folders["checkpoint"], folders.get("adapter"), folders.get("vq")
-    if not (_loaded and _loaded[0].key == Emu3Weights.key_of(arm.settings, *places)):
+    if not (_loaded and _loaded[0].key == Emu3Weights.key_of(settings, *places)):
         _loaded.clear()  # First, so that two models never need memory at the same time.
-        _loaded.append(Emu3Weights(arm.settings, *places))
-    return Emu3Generator(arm.settings, _loaded[0])
+        _loaded.append(Emu3Weights(settings, *places))
+    return _loaded[0]
+
+
+def load_model(experiment: Experiment, model: Emu3Model, arm: Arm) -> Emu3Generator:
+    """The generator of an arm, for the registry."""
+    return Emu3Generator(arm.settings, shared_weights(arm.settings, experiment.checkpoint_folders(model)))

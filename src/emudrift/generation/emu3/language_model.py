@@ -77,12 +77,13 @@ class LanguageModel:
         # Zeros, because unfilled positions get attention weight 0, and 0 times NaN would still be NaN.
         return torch.zeros(shape, dtype=self.dtype, device=self.device)
 
-    def prefill(self, tokens: Tensor, lengths: Tensor, cache: Tensor) -> Tensor:
+    def prefill(self, tokens: Tensor, lengths: Tensor, cache: Tensor, rows_at_once: int = PREFILL_ROWS) -> Tensor:
         """Runs the prompts through the model and fills an empty cache.
 
         Args:
             tokens: (rows, n) ids, right-padded.
             lengths: (rows,) numbers of tokens without padding.
+            rows_at_once: in one step; bounds its memory.
 
         Returns:
             (rows, hidden): the last hidden state of each row's last token.
@@ -90,8 +91,8 @@ class LanguageModel:
         n = tokens.shape[1]
         positions = torch.arange(n, device=self.device)[None]
         hidden = []
-        for start in range(0, len(tokens), PREFILL_ROWS):
-            part = slice(start, start + PREFILL_ROWS)
+        for start in range(0, len(tokens), rows_at_once):
+            part = slice(start, start + rows_at_once)
 
             def attend(query: Tensor, new: Tensor, layer_cache: Tensor, part: slice = part) -> Tensor:
                 layer_cache[:, part, :n] = new

@@ -3,9 +3,16 @@
 Every constant is checked against bytes counted while the real code runs on meta tensors (tests/generation/test_memory.py).
 """
 
+import logging
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Protocol, TypeVar
 
 import torch
+
+from emudrift.errors import InputError
+
+logger = logging.getLogger(__name__)
 
 GIB = 2**30
 
@@ -14,6 +21,9 @@ PREFILL_ROWS = 16
 
 DECODER_BYTES_PER_PIXEL = 10_400
 """Peak of the VQ's decoder in float32 per pixel, for one image at a time: its input, activations and pixels."""
+
+ENCODER_BYTES_PER_PIXEL = 16_500
+"""The same of its encoder, which sees an image as several equal frames."""
 
 SPARE = int(1.5 * GIB)
 """Reserved for what is not counted: CUDA's context, the workspaces of its libraries, and fragmentation."""
@@ -132,6 +142,24 @@ def plan_memory(shape: ModelShape, grid: Grid, size: tuple[int, int]) -> MemoryP
     )
 
 
+def answer_memory(shape: ModelShape, prompt_length: int, new_tokens: int, prefill_tokens: int, area: int) -> MemoryPlan:
+    """The plan for answers to questions: `shape.n_visual` counts the whole vocabulary, `area` the pixels of a picture.
+
+    Args:
+        prompt_length: padded, in tokens, pictures included.
+        new_tokens: at most, of an answer.
+        prefill_tokens: of a step while prompts are read.
+    """
+    capacity = prompt_length + new_tokens
+    mask = (shape.heads // shape.kv_heads) * capacity * shape.itemsize
+    logits = (shape.itemsize + 4 + 1) * shape.n_visual  # As they come, in float32, and whether each is finite.
+    return MemoryPlan(
+        per_image=capacity * shape.bytes_per_token + shape.activations_per_token + mask + logits,
+        decoding=ENCODER_BYTES_PER_PIXEL * area,
+        prefill=max(prefill_tokens, prompt_length) * shape.activations_per_token,
+    )
+
+
 def even_batch(fits: int, shard_size: int) -> int:
     """The smallest batch size that splits a shard into no more batches than `fits` does.
 
@@ -157,3 +185,38 @@ def is_out_of_memory(error: BaseException) -> bool:
             return True
         seen = seen.__cause__ or seen.__context__
     return False
+
+
+class Batched(Protocol):
+    """What works in batches whose size shrinks when memory runs out."""
+
+    effective_batch_size: int
+
+
+Result = TypeVar("Result")
+
+
+def halving_batches(batched: Batched, attempt: Callable[[], Result], release: Callable[[], None], what: str) -> Result:
+    """Calls `attempt`; each time memory runs out, halves the effective batch size and calls it again.
+
+    Args:
+        release: frees what a failed attempt may have left.
+        what: that there is not enough memory for, for the message.
+
+    Raises:
+        InputError: there is not enough memory even with a batch of one.
+    """
+    while True:
+        try:
+            return attempt()
+        except RuntimeError as error:
+            if not is_out_of_memory(error):
+                raise
+            if batched.effective_batch_size == 1:
+                raise InputError(
+                    f"not enough device memory to {what}; use a larger device, or check that nothing else runs on it (nvidia-smi)"
+                ) from error
+        # Outside the handler: the exception's traceback would keep the tensors alive.
+        release()
+        before, batched.effective_batch_size = batched.effective_batch_size, -(-batched.effective_batch_size // 2)
+        logger.warning("out of memory with a batch of %d; continuing with %d", before, batched.effective_batch_size)

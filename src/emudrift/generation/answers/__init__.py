@@ -1,0 +1,1 @@
+"""Answers to questions about pictures, in shards like images: what is asked, who answers, what is kept."""
