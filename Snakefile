@@ -18,6 +18,7 @@ include: "rules/downloads.smk"
 include: "rules/prompts.smk"
 include: "rules/check.smk"
 include: "rules/generate.smk"
+include: "rules/answers.smk"
 include: "rules/whole_nodes.smk"
 include: "rules/reference.smk"
 include: "rules/features.smk"
@@ -35,6 +36,7 @@ rule all:
     default_target: True
     input:
         rules.check_experiment.output.checked,
+        CHECKED_QUESTIONS,
         rules.report.output.page,
         rules.collect.output.table,
         rules.compare.output.table,
@@ -50,6 +52,7 @@ rule check:
     """Validate everything, generate nothing. Runs each time: with a cluster's profile it also asks what the cluster would refuse."""
     input:
         rules.check_experiment.output.checked,
+        CHECKED_QUESTIONS,
     log:
         paths.log("check"),
     localrule: True

@@ -13,7 +13,14 @@ from snakemake.logging import logger
 
 from emudrift.runtime import slurm_requests, slurm_runs
 
-GPU_RULES = ("generate_shard", "generate_on_node", "extract_features", "reference_features", "embed_captions")
+GPU_RULES = (
+    "generate_shard",
+    "generate_on_node",
+    "answer_shard",
+    "extract_features",
+    "reference_features",
+    "embed_captions",
+)
 
 
 def submitted(each, attempt, executor):
