@@ -93,6 +93,7 @@ rule report:
         gallery=expand(rules.gallery.output.index, rows=GALLERY_ROWS),
         strips=expand(rules.gallery.output.strips, rows=GALLERY_ROWS),
         metrics=METRIC_TABLES,
+        understanding=UNDERSTANDING_TABLES,
         clip_scores=[*row_blocks.clip_score_files(experiment).values()],
         tokenizers=TOKENIZER_TABLES,
         human=HUMAN_TABLES,

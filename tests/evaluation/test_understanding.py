@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import scipy.stats
 from conftest import ROOT, experiment, small_config
+from score_records import record
 from understanding_files import COLOURS, write_answers, write_captions, write_vqa
 
 from emudrift.config.reader import parse_config
@@ -15,20 +16,10 @@ from emudrift.errors import InputError
 from emudrift.evaluation.tables import UNDERSTANDING_COLUMNS, UNDERSTANDING_DIFFERENCE_COLUMNS, load_table, rows_of
 from emudrift.evaluation.understanding.comparison import MIN_IMAGES, understanding_differences, understanding_table
 from emudrift.evaluation.understanding.files import write_scores, write_understanding_tables
-from emudrift.evaluation.understanding.record import ScoreRecord, load_scores
+from emudrift.evaluation.understanding.record import load_scores
 from emudrift.evaluation.understanding.vqa import vqa_accuracy
 
 RIGHT = {image * 1000 + place: COLOURS[image % 5] for image in range(60) for place in range(3)}
-
-
-def record(model: str, scores, groups=None, answers=None, task="vqa", variant="vqa", **changes) -> ScoreRecord:
-    n = len(scores)
-    groups = list(range(n)) if groups is None else list(groups)
-    content = {"arm": f"{model}-0a", "model": model, "adapter_scale": None, "step": None, "task": task}
-    content |= {"variant": variant, "variant_key": f"{variant}-0b", "control": False, "metric": "vqa_accuracy", "n": n}
-    content |= {"images": len(set(groups)), "value": float(np.mean(scores)), "question_ids": list(range(n))}
-    content |= {"groups": groups, "per_question": list(map(float, scores)), "references": "vqa-0c"}
-    return ScoreRecord(**content | {"answers": answers or ["yes"] * n} | changes)
 
 
 @pytest.fixture(scope="module")

@@ -4,9 +4,9 @@ The settings class is the whole entry: what a config may say, what of it can cha
 based on the network, and how it is loaded.
 """
 
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, Union, get_args
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, Union
 
-from pydantic import BeforeValidator, Discriminator, Field, Tag, model_validator
+from pydantic import Discriminator, Field, Tag, model_validator
 
 from emudrift.config.base import Checkpoint, Settings, Text
 from emudrift.config.paths import download_record
@@ -100,35 +100,15 @@ class ExtractorSettings(Settings):
 class Preprocessing(Settings):
     """How an image becomes the 299 x 299 input of the Inception network."""
 
-    resize: Literal["bicubic", "bilinear", "pytorch-fid", "clean-fid", "torch-fidelity", "torchmetrics"] = Field(
+    resize: Literal["bicubic", "bilinear", "pytorch-fid"] = Field(
         "bicubic",
-        description="The last step to 299: PIL bicubic or bilinear, both antialiased, or what that tool does: its filter, and "
-        "its range of values.",
+        description="Filter of the last step to 299: PIL bicubic or bilinear, both antialiased, or pytorch-fid's bilinear, which "
+        "is not.",
     )
     crop: Literal["center", "none"] = Field("center", description="center: largest centred square; none: distort.")
     size: Annotated[int, Field(ge=32)] | None = Field(
         256, description="Shorter side before 299 (256 is the COCO protocol), or null."
     )
-
-
-PresetName = Literal["clean-fid", "pytorch-fid", "torch-fidelity", "torchmetrics", "published-study"]
-
-PRESETS: dict[PresetName, Preprocessing] = {
-    name: Preprocessing(resize="bilinear" if name == "published-study" else name, crop="none", size=None)
-    for name in get_args(PresetName)
-}
-"""The whole preprocessing of other tools with their default settings, and of the published study (docs/protocol.md)."""
-
-
-def _preset(value: Any) -> Any:
-    """The preprocessing of that name; anything else as it is."""
-    if not isinstance(value, str):
-        return value
-    if value not in PRESETS:
-        raise ValueError(
-            f"{value!r} is none of {', '.join(PRESETS)}, nor settings such as {{resize: bicubic, crop: center}}"
-        )
-    return PRESETS[value]
 
 
 class Inception(ExtractorSettings):
@@ -149,14 +129,7 @@ class Inception(ExtractorSettings):
     )
     sha256: str = Field(INCEPTION_SHA256, pattern=r"^[0-9a-f]{64}$", description="sha256 of the weights file.")
     seed: int = Field(0, ge=0, description="Seed of the random weights (inception-random).")
-    preprocessing: Annotated[
-        Preprocessing, BeforeValidator(_preset, json_schema_input_type=Preprocessing | PresetName)
-    ] = Field(
-        default_factory=lambda: Preprocessing(),
-        description="How images become the network's input: settings, or the name of what another tool does by default: "
-        + ", ".join(PRESETS)
-        + ".",
-    )
+    preprocessing: Preprocessing = Field(default_factory=lambda: Preprocessing())
     reference_statistics: Text | None = Field(
         None, description="Ready statistics of the reference (.npz with mu, sigma) instead of reference images."
     )
@@ -208,9 +181,6 @@ class Inception(ExtractorSettings):
             "bicubic": "resized to 299 × 299 with an antialiased bicubic filter (see Parmar et al., 2022)",
             "bilinear": "resized to 299 × 299 with an antialiased bilinear filter",
             "pytorch-fid": "resized to 299 × 299 with the bilinear filter of pytorch-fid",
-            "clean-fid": "resized to 299 × 299 as by clean-fid (Parmar et al., 2022)",
-            "torch-fidelity": "resized to 299 × 299 with the bilinear filter of TensorFlow 1, as by torch-fidelity",
-            "torchmetrics": "resized to 299 × 299 with the antialiased bilinear filter of torchmetrics",
         }
         seen_as = ", then ".join([*steps, filters[seen.resize]])
         return f"was computed from {self.dims:,} features of {weights}; images were {seen_as}"

@@ -23,48 +23,15 @@ def inception_input(image: Image.Image, preprocessing: Preprocessing) -> torch.T
     torchvision's Resize((299, 299)) of a PIL image. "pytorch-fid": bilinear without antialias on floats, which is what
     pytorch-fid's network does to its input; with crop "none" and size None it is pytorch-fid's own pipeline.
 
-    "clean-fid" (its mode "clean"), "torch-fidelity", "torchmetrics" (its default, antialias): what these tools do. They scale
-    values by (v - 128) / 128, as the original TensorFlow graph; here the network computes 2 x - 1, so that x = v / 256.
-
     Raises:
         ValueError: another mode; `data.image_io.load_image` makes RGB of everything.
     """
     image = _crop_and_size(_rgb(image), preprocessing)
     if preprocessing.resize in FILTERS:
         return _to_tensor(_resize(image, INPUT_SIZE, INPUT_SIZE, FILTERS[preprocessing.resize]))
-    if preprocessing.resize == "pytorch-fid":
-        return _interpolated(_to_tensor(image), antialias=False)
-    if preprocessing.resize == "clean-fid":
-        return _channels_resized(image) / 256
-    values = _to_tensor(image) * 255
-    if preprocessing.resize == "torchmetrics":
-        return _interpolated(values, antialias=True) / 256
-    return _like_tensorflow(_like_tensorflow(values, -1), -2) / 256
-
-
-def _interpolated(values: torch.Tensor, antialias: bool) -> torch.Tensor:
-    """Torch's bilinear filter, (3, h, w) to (3, 299, 299)."""
     return torch.nn.functional.interpolate(
-        values[None], size=(INPUT_SIZE, INPUT_SIZE), mode="bilinear", align_corners=False, antialias=antialias
+        _to_tensor(image)[None], size=(INPUT_SIZE, INPUT_SIZE), mode="bilinear", align_corners=False
     )[0]
-
-
-def _channels_resized(image: Image.Image) -> torch.Tensor:
-    """(3, 299, 299), 0 to 255: each channel by PIL's bicubic filter on floats, not rounded (Parmar et al., 2022)."""
-    channels = [Image.fromarray(np.asarray(channel, dtype=np.float32)) for channel in image.split()]
-    resized = [np.asarray(each.resize((INPUT_SIZE, INPUT_SIZE), Image.Resampling.BICUBIC)) for each in channels]
-    return torch.from_numpy(np.stack(resized).clip(0, 255))
-
-
-def _like_tensorflow(values: torch.Tensor, axis: int) -> torch.Tensor:
-    """Bilinear along one axis as TensorFlow 1's resize_bilinear: output i is at i · size / 299, without half pixels."""
-    size = values.shape[axis]
-    place = torch.arange(INPUT_SIZE, dtype=torch.float32) * (size / INPUT_SIZE)
-    low = place.floor().long().clamp(max=size - 1)
-    high = (low + 1).clamp(max=size - 1)
-    share = (place - low).reshape(-1, *[1] * (-axis - 1))
-    first, second = values.index_select(axis, low), values.index_select(axis, high)
-    return first + (second - first) * share
 
 
 def _crop_and_size(image: Image.Image, preprocessing: Preprocessing) -> Image.Image:

@@ -18,6 +18,8 @@ from emudrift.evaluation.tables import (
     QUALITY_COLUMNS,
     RATE_COLUMNS,
     RATER_COLUMNS,
+    UNDERSTANDING_COLUMNS,
+    UNDERSTANDING_DIFFERENCE_COLUMNS,
     load_table,
 )
 from emudrift.features.check import Checked
@@ -40,6 +42,7 @@ def load_content(experiment: Experiment) -> Content:
     }
     metrics, human = bool(experiment.metric_files()), bool(imported_tables(paths))
 
+    seen = bool(experiment.understanding.score_files())
     ladders, exchange = load_ladders(experiment), bool(experiment.exchange.arms)
 
     def table(path: Path, columns: dict[str, Any], there: bool) -> pd.DataFrame | None:
@@ -63,4 +66,6 @@ def load_content(experiment: Experiment) -> Content:
         ladder_svg=paths.figure("ladder", ".svg").read_bytes() if ladders else b"",
         exchange=table(paths.exchange_table, EXCHANGE_COLUMNS, exchange),
         exchange_svg=paths.figure("exchange", ".svg").read_bytes() if exchange else b"",
+        understanding=table(paths.understanding_table, UNDERSTANDING_COLUMNS, seen),
+        understanding_differences=table(paths.understanding_differences, UNDERSTANDING_DIFFERENCE_COLUMNS, seen),
     )

@@ -29,6 +29,8 @@ from emudrift.report.sections.ladder import LEAD, ladder_picture, ladder_tables
 from emudrift.report.sections.methods import methods
 from emudrift.report.sections.metric_tables import metric_difference_tables, metric_tables, tokenizer_tables
 from emudrift.report.sections.provenance import caveats_of_run, experiment_facts, run_tables
+from emudrift.report.sections.understanding import LEAD as SEEING_LEAD
+from emudrift.report.sections.understanding import picture_statements, understanding_tables
 
 SCRIPTS = ("page.js", "gallery.js")
 
@@ -48,6 +50,7 @@ class Content:
         sizes: of images, in words, by model, and of the `reference` (`features.image_sizes`).
         ladders: what known degradations cost, by extractor, with `ladder_svg` by `figures.ladder.ladder_figure`.
         exchange: exchange.csv, where models see, with `exchange_svg` by `figures.exchange.exchange_figure`.
+        understanding, understanding_differences: the tables of those names, where models are asked about pictures.
         human, raters: human_evaluation.csv and raters.csv, where votes were imported.
     """
 
@@ -68,6 +71,8 @@ class Content:
     ladder_svg: bytes = b""
     exchange: pd.DataFrame | None = None
     exchange_svg: bytes = b""
+    understanding: pd.DataFrame | None = None
+    understanding_differences: pd.DataFrame | None = None
 
 
 def build_report(experiment: Experiment, content: Content) -> str:
@@ -102,6 +107,7 @@ def build_report(experiment: Experiment, content: Content) -> str:
             sections=_sections(experiment, content, shards),
             gallery=content.gallery,
             exchange=None if content.exchange is None else exchange_section(content.exchange, content.exchange_svg),
+            pictures=[] if content.understanding is None else picture_statements(content.understanding),
             human=None
             if content.human is None or content.raters is None
             else human_section(content.human, content.raters, arms),
@@ -159,6 +165,11 @@ def _sections(experiment: Experiment, content: Content, shards: dict[str, list[M
         [] if content.metric_differences is None else metric_difference_tables(content.metric_differences, registered)
     )
     floors = tokenizer_tables(content.tokenizers, arms)
+    seen = (
+        []
+        if content.understanding is None or content.understanding_differences is None
+        else understanding_tables(content.understanding, content.understanding_differences)
+    )
     curve = Picture(
         content.fid_svg,
         "FID against the number of images for every arm; the table of FIDs below has the numbers",
@@ -178,6 +189,13 @@ def _sections(experiment: Experiment, content: Content, shards: dict[str, list[M
                 "What did it buy?",
                 EXCHANGE_LEAD,
                 template="" if content.exchange is None else "exchange.html.j2",
+            ),
+            Section(
+                "understanding",
+                "What do models see?",
+                SEEING_LEAD,
+                tables=seen,
+                template="understanding.html.j2" if seen else "",
             ),
             Section("size", "How large is that?", LEAD if size else "", pictures=size, tables=ladder_tables(*ladders)),
             Section("curve", "Where does it hold?", pictures=[curve], template=statements),
