@@ -4,7 +4,7 @@ import json
 import shutil
 
 import pytest
-from conftest import ROOT
+from conftest import ROOT, small_config
 from painters import Group, Painter, archive_of, flipped, manifest_of
 
 from emudrift.data.prompts import load_prompts
@@ -228,3 +228,17 @@ def test_two_configs_of_one_name_with_other_captions_take_their_images_back_from
     copied = group.folder / "copied.json"
     copied.write_bytes((ROOT / "demo/data/captions.json").read_bytes())
     assert group.run(group.experiment(prompts=ours | {"captions": str(copied)})) == 0, "the same captions elsewhere"
+
+
+def test_reconstructions_of_another_seed_are_found_again(group):
+    """The arm of a tokenizer does not depend on the seed, but its rows do; a VQ takes a second for a large image."""
+    changes = {"models": [small_config()["models"][0], {"name": "floor", "generator": "tokenizer", "of": "base"}]}
+    first = group.experiment(**changes)
+    assert group.run(first, 0, arm=1) == 10
+    before = archive_of(first, 0, arm=1).read_bytes()
+    other = group.experiment(seed=1, **changes)
+    assert archive_of(other, 0, arm=1) == archive_of(first, 0, arm=1)
+    assert group.run(other, 0, arm=1) == 10
+    assert group.run(group.experiment(**changes), 0, arm=1) == 0
+    assert archive_of(first, 0, arm=1).read_bytes() == before
+    assert group.run(group.experiment(shard_size=5, **changes), 1, arm=1) == 0

@@ -120,6 +120,10 @@ class ModelSettings(Settings):
         """Whether nothing is generated, so that its arms take no time to speak of."""
         return False
 
+    def copies_images(self) -> bool:
+        """Whether its images are copies of files, which are found again as fast as in an archive of other settings."""
+        return False
+
     def seeing_settings(self, experiment: "Experiment") -> dict[str, Any] | None:
         """Everything of the model that can change its answers to questions about pictures; None: it does not see. JSON values."""
         return None

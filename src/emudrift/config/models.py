@@ -207,6 +207,9 @@ class FolderModel(ModelSettings):
     def is_fast(self) -> bool:
         return True
 
+    def copies_images(self) -> bool:
+        return True
+
     def sentence(self) -> str:
         return "is a set of images that existed before"
 

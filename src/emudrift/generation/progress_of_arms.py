@@ -157,7 +157,7 @@ def count_existing(experiment: Experiment, state: ArmState) -> int:
     paths, model = experiment.paths, experiment.model(state.arm.model)
     missing = [shard for shard in state.shards if not shard.done]
     record = paths.model_record(state.arm.model)
-    if not missing or model.is_fast() or not paths.prompts.exists() or not record.exists():
+    if not missing or model.copies_images() or not paths.prompts.exists() or not record.exists():
         return 0
     sources = scan_sources(experiment, state.arm, load_model_record(record)["digest"])
     images = {prompt_id for source in sources if source.archive.exists() for prompt_id in source.manifest.sha256}

@@ -65,7 +65,7 @@ class ShardRun:
         self.label = f"{arm.name} {shard.name}"
         self.kept = paths.kept_manifest(arm.name, shard.name)
         self.identity = Identity(arm.fingerprint, self.model["digest"])
-        self.is_fast = experiment.model(arm.model).is_fast()
+        self.copies = experiment.model(arm.model).copies_images()
         self.batching, self.fixes_batch = paths.batching(arm.name), fixes_batch(experiment, arm)
 
     def run(self) -> None:
@@ -122,7 +122,7 @@ class ShardRun:
             draw_shard(self.prompts, partial, loaded, started, work.progress.update, work.before_batch)
             lock.check()
             batch_sizes = partial.effective_batch_sizes(self.prompts)
-            if not self.is_fast:
+            if not self.copies:
                 set_aside(self.experiment.paths, self.arm.name, self.shard.name, self.prompts, self.identity)
             packed = write_archive(self.archive, self.prompts, partial)
             return {
@@ -137,7 +137,7 @@ class ShardRun:
 
     def _take(self, partial: PartialShard) -> list[Taken]:
         """Takes what exists already: from this shard's own archive, where it is damaged or has other rows, and from others."""
-        if self.is_fast:
+        if self.copies:
             return []  # Nothing is generated: it is made again as fast as it is found.
         others = [source for source in self.sources if source.archive != self.archive]
         if self.fixes_batch and others and not self.batching.exists():

@@ -7,45 +7,55 @@ run on this machine. --plain lets the plugin ask as it does by itself, without s
 """
 
 import argparse
+import json
 import os
 import signal
 import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Callable
 from datetime import datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 sys.path[:0] = [str(folder) for folder in Path(__file__).resolve().parents[1:3]]
 
 import cluster as throwaway  # noqa: E402
 from cluster import Cluster, is_alive, wait_until  # noqa: E402
 from conftest import Workflow, archives  # noqa: E402
-from drive import Driver, freeze_in_mid_work, payloads, prepare, state, targets, wait_for_mid_work  # noqa: E402
+from drive import Driver, freeze_in_mid_work, payloads, prepare, state, wait_for_mid_work  # noqa: E402
 
 PLAIN = ("--slurm-status-attempts", "5", "--max-status-checks-per-second", "10", "--slurm-status-command")
 HANGS = 400  # seconds without an end, when an undisturbed run takes 50 (200 on a busy machine), are called a hang
 
 
 class Scene:
-    """Two shards of one arm on the cluster, and the archives that they must become."""
+    """The shards of one arm, two unless changes of the config say otherwise, and the archives that they must become."""
 
-    def __init__(self, cluster: Cluster, arguments: argparse.Namespace) -> None:
-        self.cluster = cluster
-        self.extra = (*PLAIN, arguments.plain) if arguments.plain else ()
-        room = Path(tempfile.mkdtemp(prefix="emudrift-fault-"))
-        undisturbed = prepare(Workflow(room / "undisturbed"))
-        self.workflow = prepare(Workflow(room / "emudrift"))
-        if arguments.plain:
+    def __init__(self, cluster: Cluster, plain: str | None, **changes: Any) -> None:
+        self.cluster, self.mounted = cluster, list[Path]()
+        self.extra = (*PLAIN, plain) if plain else ()
+        self.room = Path(tempfile.mkdtemp(prefix="emudrift-fault-"))
+        undisturbed = prepare(Workflow(self.room / "undisturbed"), **changes)
+        self.workflow = prepare(Workflow(self.room / "emudrift"), **changes)
+        if plain:
             (self.workflow.folder / "scripts/slurm/sacct").unlink()
         config = undisturbed.folder / "test.yaml"
         plan = undisturbed.planned(config=config)["generate_shard"]
-        self.arm = next(path.split("/")[-2] for path in plan if "base-cfg3" in path)
-        undisturbed.snakemake(*targets(undisturbed, self.arm), "--quiet", "all", config=config)
+        self.targets = sorted(path for path in plan if "base-cfg3" in path)
+        self.arm = self.targets[0].split("/")[-2]
+        undisturbed.snakemake(*self.targets, "--quiet", "all", config=config)
         self.expected = archives(undisturbed.results)
 
-    def drive(self) -> Driver:
-        return Driver(self.workflow, "--verbose", *self.extra, *targets(self.workflow, self.arm))
+    def drive(self, *arguments: str) -> Driver:
+        """Drives the shards of the arm, or what the arguments say."""
+        return Driver(self.workflow, "--verbose", *self.extra, *(arguments or self.targets))
+
+    def generated(self) -> int:
+        """How many images all attempts together have generated."""
+        histories = self.workflow.results.glob("images/*/*.attempts.jsonl")
+        return sum(json.loads(line)["images"] for path in histories for line in path.read_text().splitlines())
 
     def mid_work(self) -> dict[str, str]:
         return wait_for_mid_work(self.cluster, self.workflow, set())
@@ -188,38 +198,56 @@ FAULTS = {
 }
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("fault", choices=FAULTS)
+def run(scene: Scene, name: str, fault: Callable[[Scene], Driver]) -> None:
+    """Lets a fault happen, and says how that ended, and how many images were generated more than once."""
+    began = time.monotonic()
+    driver = fault(scene)
+    try:
+        driver.finish(HANGS)
+        outcome = "the run completed"
+    except subprocess.TimeoutExpired:
+        outcome = "the run hung"
+    print(f"{name}: {outcome} after {time.monotonic() - began:.0f} s; jobs: {scene.jobs()}", flush=True)
+    if driver.process.poll() is None:
+        driver.kill(signal.SIGINT)
+        began = time.monotonic()
+        scene.drive().finish(HANGS)
+        print(f"{name}: Ctrl-C; the next run completed after {time.monotonic() - began:.0f} s")
+    made = archives(scene.workflow.results)
+    assert {path: made.get(path) for path in scene.expected} == scene.expected, "other bytes"
+    print(
+        f"{name}: the bytes are those of the undisturbed run; {scene.generated()} images were generated for the "
+        f"{10 * len(made)} of {len(made)} archives"
+    )
+
+
+def main(
+    faults: dict[str, Callable[[Scene], Driver]], changes: dict[str, dict[str, Any]], accounting: set[str]
+) -> None:
+    """Runs the fault that the command line names.
+
+    Args:
+        changes: of the config, by fault.
+        accounting: faults that need a cluster with a database.
+    """
+    parser = argparse.ArgumentParser(description=sys.modules["__main__"].__doc__.splitlines()[0])
+    parser.add_argument("fault", choices=faults)
     parser.add_argument("--plain", choices=("squeue", "sacct"), help="ask as the plugin does by itself")
     arguments = parser.parse_args()
-    accounting = arguments.fault == "sacct-cancel"
-    if reason := throwaway.why_not(accounting):
+    database = arguments.fault in accounting
+    if reason := throwaway.why_not(database):
         sys.exit(f"error: no throw-away SLURM cluster here: {reason}")
-    with throwaway.own_cluster(accounting) as cluster:
+    with throwaway.own_cluster(database) as cluster:
+        scene = Scene(cluster, arguments.plain, **changes.get(arguments.fault, {}))
         try:
-            scene = Scene(cluster, arguments)
-            began = time.monotonic()
-            driver = FAULTS[arguments.fault](scene)
-            try:
-                driver.finish(HANGS)
-                outcome = "the run completed"
-            except subprocess.TimeoutExpired:
-                outcome = "the run hung"
-            print(
-                f"{arguments.fault}: {outcome} after {time.monotonic() - began:.0f} s; jobs: {scene.jobs()}", flush=True
-            )
-            if driver.process.poll() is None:
-                driver.kill(signal.SIGINT)
-                began = time.monotonic()
-                scene.drive().finish(HANGS)
-                print(f"{arguments.fault}: Ctrl-C; the next run completed after {time.monotonic() - began:.0f} s")
-            assert archives(scene.workflow.results) == scene.expected, "other bytes"
-            print(f"{arguments.fault}: the bytes are those of the undisturbed run")
+            run(scene, arguments.fault, faults[arguments.fault])
         finally:
             while Driver.running:
                 Driver.running.pop().kill()
+            cluster.cancel_all()
+            for folder in scene.mounted:
+                subprocess.run(["umount", "--lazy", folder], check=True)
 
 
 if __name__ == "__main__":
-    main()
+    main(FAULTS, {}, {"sacct-cancel"})
