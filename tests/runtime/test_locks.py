@@ -1,5 +1,6 @@
 """Locks of shards: one job at a time, the dead recognised, the living waited for and named. Real processes, real kills."""
 
+import errno
 import json
 import os
 import signal
@@ -266,3 +267,28 @@ def test_a_signal_that_was_swallowed_is_seen_at_the_next_check():
         stopping.ignore = True
         os.kill(os.getpid(), signal.SIGTERM)
         stopping.check()
+
+
+def test_on_a_file_system_that_became_read_only_the_error_of_the_work_is_the_one_that_is_seen(
+    tmp_path, monkeypatch, caplog
+):
+    def refuse(path, *_, **__):
+        raise OSError(errno.EROFS, "Read-only file system", str(path))
+
+    with (
+        monkeypatch.context() as read_only,
+        pytest.raises(InputError, match=r"cannot write a\.png"),
+        Lock(tmp_path / "shard", "it"),
+    ):
+        read_only.setattr(Path, "unlink", refuse)
+        raise InputError("cannot write a.png: read-only file system")
+    assert "cannot release the lock on it: [Errno 30] Read-only file system" in caplog.text
+    for name, of in (("write_text", Path), ("mkdir", Path)):
+        with monkeypatch.context() as read_only:
+            read_only.setattr(Path, "unlink", refuse)
+            read_only.setattr(of, name, refuse)
+            with (
+                pytest.raises(InputError, match="cannot write .*: read-only file system"),
+                Lock(tmp_path / "b" / "c", ""),
+            ):
+                pass

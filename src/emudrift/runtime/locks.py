@@ -12,6 +12,7 @@ import signal
 import threading
 import time
 import uuid
+from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
 from types import TracebackType
@@ -47,7 +48,10 @@ class Lock:
         self._since = 0.0
 
     def __enter__(self) -> "Lock":
-        self.path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise InputError(f"cannot write {self.path.parent}: {(error.strerror or str(error)).lower()}") from error
         told: Path | None = None
         while not self._take():
             holder = self._holder()
@@ -63,8 +67,11 @@ class Lock:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._over.set()
-        if self._mine is not None:
-            self._mine.unlink(missing_ok=True)
+        try:
+            if self._mine is not None:
+                self._mine.unlink(missing_ok=True)
+        except OSError as failure:  # It must not hide what ended the work. The next job sees that the holder is dead.
+            logger.warning("cannot release the lock on %s: %s", self.what, failure)
 
     def _take(self) -> bool:
         """Tries to acquire the lock; succeeds if it is free or its holder is dead."""
@@ -91,7 +98,8 @@ class Lock:
         except OSError as error:
             raise InputError(f"cannot write {mine}: {(error.strerror or str(error)).lower()}") from error
         finally:
-            draft.unlink(missing_ok=True)
+            with suppress(OSError):  # A file system that has become read-only refuses even to remove what is not there.
+                draft.unlink(missing_ok=True)
         # Numbers are reused: meanwhile the judged holder may have finished and another one may have come.
         if set(self._files()) - {mine} != set(held) or (held and self._read(held[-1]) != holder):
             mine.unlink(missing_ok=True)
