@@ -1,6 +1,7 @@
 """Attention by two kernels: flash is used where it agrees with sdpa, and an arm keeps the choice of its first shard."""
 
 import json
+from types import SimpleNamespace
 
 import emudrift.runtime.torchvision_fix  # noqa: F401
 
@@ -10,11 +11,12 @@ import torch
 from conftest import experiment
 from test_emu3 import PROMPTS, new_generator
 
-from emudrift.config.arm import fingerprint
+from emudrift.config.arm import Arm, fingerprint
 from emudrift.errors import InputError
 from emudrift.generation.batching import fixed_batching
 from emudrift.generation.emu3 import attention
 from emudrift.generation.interface import Batching
+from emudrift.report.sections.provenance import _as_generated
 
 CPU = torch.device("cpu")
 
@@ -176,6 +178,14 @@ def test_auto_is_a_setting_only_where_there_is_a_choice(tmp_path):
     for where in ({"dtype": "float32"}, {"engine": "reference"}, {"device": "cpu"}):
         assert settings_of(tmp_path, **where) == settings_of(tmp_path, **where, attention="sdpa")
     assert fingerprint(explicit["sdpa"]) == fingerprint(explicit["auto"] | {"attention": "sdpa"})
+
+
+def test_the_report_says_what_auto_chose(tmp_path):
+    arm = Arm("base", 3.0, settings_of(tmp_path))
+    manifests = [SimpleNamespace(attention_used="flash")] * 2
+    assert _as_generated(arm, manifests).settings == arm.settings | {"attention": "auto: flash"}
+    explicit = Arm("base", 3.0, settings_of(tmp_path, attention="sdpa"))
+    assert _as_generated(explicit, manifests) == explicit
 
 
 def test_tf32_of_the_decoder_is_part_of_the_fingerprint_and_its_default_is_not(tmp_path):
