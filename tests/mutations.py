@@ -56,7 +56,7 @@ MUTATIONS = [
     Mutation(
         "no bytes for scoring",
         "emu3/memory.py",
-        "per_image=cache + step + scoring_bytes(shape, grid)",
+        "per_image=cache + step + 2 * scoring_bytes(shape, grid)",
         "per_image=cache + step",
         "test_memory.py::test_a_step_and_sampling_take_what_is_planned",
     ),

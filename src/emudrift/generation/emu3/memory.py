@@ -136,7 +136,8 @@ def plan_memory(shape: ModelShape, grid: Grid, size: tuple[int, int]) -> MemoryP
     mask = (shape.heads // shape.kv_heads) * grid.capacity * shape.itemsize  # Of sdpa; flash needs none.
     step = grid.rows_per_image * step_tokens * (shape.activations_per_token + mask)
     return MemoryPlan(
-        per_image=cache + step + scoring_bytes(shape, grid),
+        # Scoring twice: a batch's first token is sampled outside the CUDA graphs, whose memory is theirs alone.
+        per_image=cache + step + 2 * scoring_bytes(shape, grid),
         decoding=DECODER_BYTES_PER_PIXEL * size[0] * size[1],
         prefill=PREFILL_ROWS * grid.prompt_length * shape.activations_per_token,
     )
