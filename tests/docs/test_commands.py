@@ -14,7 +14,7 @@ from conftest import ROOT, small_config
 from snakemake.cli import parse_args
 from test_docs import PAGES
 
-from emudrift.command_line.main import parser as emudrift_parser
+from emudrift.command_line.main import parse as parse_emudrift
 
 SHELL = {".", "apptainer", "cd", "cp", "git", "tmux", "du", "pgrep", "export", "kill", "hf", "$EDITOR"}
 SLURM = {"squeue", "sacct", "sacctmgr", "scontrol", "sinfo", "srun", "sbatch", "scancel", "sshare"}
@@ -96,12 +96,13 @@ def check_script(path: Path, words: list[str], monkeypatch: pytest.MonkeyPatch) 
 
 
 def check_emudrift(words: list[str]) -> None:
-    """Reads a command line as the program does, without its work."""
-    if "--help" in words:
+    """Reads a command line as the program does, without its work; a command alone may stand for its name."""
+    if "--help" in words or len(words) == 1:
+        words = [*words[:1], "--help"]
         with pytest.raises(SystemExit, match="^0$"):
-            emudrift_parser().parse_args(words)
+            parse_emudrift(words)
     else:
-        emudrift_parser().parse_args(words)
+        parse_emudrift(words)
 
 
 def check(words: list[str], targets: set[str], monkeypatch: pytest.MonkeyPatch) -> None:

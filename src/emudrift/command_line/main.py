@@ -8,6 +8,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from emudrift.command_line.experiment_commands import add_commands
 from emudrift.errors import InputError
 from emudrift.runtime import interpreter
 from emudrift.runtime.jobs import Stopped
@@ -15,14 +16,13 @@ from emudrift.runtime.terminal import fail, show, start_logging
 
 
 def main(words: Sequence[str] | None = None) -> None:
-    arguments = parser().parse_args(words)
+    arguments = parse(words)
     # What a user is told is progress and warnings; the rest is for those who look for a fault.
     start_logging()
     logging.getLogger().setLevel(logging.INFO if arguments.verbose else logging.WARNING)
     logging.getLogger("emudrift.runtime.progress").setLevel(logging.INFO)
     for noisy in ("httpx", "matplotlib", "fontTools", "transformers", "torch"):
         logging.getLogger(noisy).setLevel(logging.WARNING)
-    os.environ["HF_HUB_OFFLINE"] = "1"
     try:
         arguments.work(arguments)
     except InputError as error:
@@ -32,12 +32,28 @@ def main(words: Sequence[str] | None = None) -> None:
         sys.exit(130)
 
 
+def parse(words: Sequence[str] | None = None) -> argparse.Namespace:
+    """Reads a command line; `rest` is what `emudrift run` passes on to Snakemake. Exits where it is wrong."""
+    arguments, rest = parser().parse_known_args(words)
+    if rest and arguments.command != "run":
+        parser().parse_args(words)  # Says which argument is unknown.
+    arguments.rest = rest
+    return arguments
+
+
+def program() -> None:
+    """The console script."""
+    main()
+    interpreter.end_quickly()
+
+
 def parser() -> argparse.ArgumentParser:
     """Of all commands."""
     result = argparse.ArgumentParser(prog="emudrift", description=__doc__)
     result.add_argument("--verbose", action="store_true", help="also say what is done in every step")
-    commands = result.add_subparsers(title="commands", required=True, metavar="command")
+    commands = result.add_subparsers(title="commands", required=True, metavar="command", dest="command")
     _add_compare(commands)
+    add_commands(commands)
     return result
 
 
@@ -69,6 +85,7 @@ def _add_compare(commands: "argparse._SubParsersAction[argparse.ArgumentParser]"
 
 def _compare(arguments: argparse.Namespace) -> None:
     interpreter.prepare()  # Before torch is imported.
+    os.environ["HF_HUB_OFFLINE"] = "1"
     from emudrift.command_line.comparison import compare, too_few
     from emudrift.command_line.inception_weights import download_weights
     from emudrift.command_line.views import comparison_view
