@@ -72,14 +72,14 @@ MUTATIONS = [
         "emu3/cuda_graphs.py",
         "torch.cuda.graph(graph, pool=self.pool, ",
         "torch.cuda.graph(graph, pool=None, ",
-        "test_grid_engine.py::test_graphs_share_one_pool_and_the_processes_one_stream_waits_both_ways",
+        "test_cuda_graphs.py::test_graphs_share_one_pool_and_the_processes_one_stream_waits_both_ways",
     ),
     Mutation(
         "a wait between streams removed",
         "emu3/cuda_graphs.py",
         "        torch.cuda.current_stream(self.device).wait_stream(self.side)\n",
         "",
-        "test_grid_engine.py::test_graphs_share_one_pool_and_the_processes_one_stream_waits_both_ways",
+        "test_cuda_graphs.py::test_graphs_share_one_pool_and_the_processes_one_stream_waits_both_ways",
     ),
     Mutation(
         "the decoder's stream does not wait for the weights",

@@ -167,6 +167,64 @@ def test_what_is_captured_does_not_run_is_repeated_on_the_same_memory_and_leaves
     assert len(left) == 2, "a replay runs no Python"
 
 
+# --- what is asked of CUDA, in order ---
+
+
+class Recorder:
+    """Stands in for CUDA's graphs and streams: notes what is asked of them, in order."""
+
+    def __init__(self, monkeypatch) -> None:
+        self.history = history = []
+
+        class Stream:
+            def __init__(self, name: str) -> None:
+                self.name = name
+
+            def wait_stream(self, other: "Stream") -> None:
+                history.append(f"{self.name} waits for {other.name}")
+
+        class Within:
+            def __init__(self, what: str) -> None:
+                self.what = what
+
+            def __enter__(self) -> None:
+                history.append(f"begin {self.what}")
+
+            def __exit__(self, *given: object) -> None:
+                history.append(f"end {self.what}")
+
+        class Graph:
+            def replay(self) -> None:
+                history.append("replay")
+
+        current = Stream("main")
+        stand_ins = {
+            "Stream": lambda device: Stream("side"),
+            "stream": lambda stream: Within(stream.name),
+            "current_stream": lambda device: current,
+            "CUDAGraph": Graph,
+            "graph": lambda graph, pool, capture_error_mode: Within(f"capture in {pool}"),
+            "graph_pool_handle": lambda: "the pool",
+        }
+        for name, stand_in in stand_ins.items():
+            monkeypatch.setattr(torch.cuda, name, stand_in)
+        cuda_graphs.side_stream.cache_clear()
+
+
+def test_graphs_share_one_pool_and_the_processes_one_stream_waits_both_ways(monkeypatch):
+    recorder = Recorder(monkeypatch)
+    graphs = Graphs(torch.device("cuda"), [torch.zeros(1)])
+    for key in ("a", "a", "b"):
+        graphs.run(key, lambda: recorder.history.append("call"))
+    record = [
+        "side waits for main", "begin side", "call", "end side", "main waits for side",
+        "begin capture in the pool", "call", "end capture in the pool",
+    ]  # fmt: skip
+    assert recorder.history == [*record, "replay", "replay", *record, "replay"]
+    assert Graphs(torch.device("cuda"), []).side is graphs.side
+    cuda_graphs.side_stream.cache_clear()
+
+
 # --- one thread at a time ---
 
 

@@ -9,8 +9,7 @@ from test_emu3 import ADAPTER, BASE, CAPTIONS, PROMPTS, SETTINGS, new_generator
 
 from emudrift.data.prompts import Prompt
 from emudrift.errors import InputError
-from emudrift.generation.emu3 import attention, cuda_graphs, language_model
-from emudrift.generation.emu3.cuda_graphs import Graphs
+from emudrift.generation.emu3 import attention, language_model
 from emudrift.generation.emu3.generator import Emu3Weights
 from emudrift.generation.emu3.grid_engine import GridEngine
 from emudrift.generation.emu3.sampling import sample_top_k
@@ -270,101 +269,3 @@ def test_a_model_that_computes_nan_ends_the_shard(engine, dtype):
         InputError, match=f"NaN or infinite for 2 of 2 images, the first that of prompt 0{{12}}: .*{cause}"
     ):
         generator.codes(PROMPTS[:2])
-
-
-# --- graphs ---
-
-
-class Recorder:
-    """Stands in for CUDA's graphs and streams: notes what is asked of them, in order."""
-
-    def __init__(self, monkeypatch) -> None:
-        self.history = history = []
-
-        class Stream:
-            def __init__(self, name: str) -> None:
-                self.name = name
-
-            def wait_stream(self, other: "Stream") -> None:
-                history.append(f"{self.name} waits for {other.name}")
-
-        class Within:
-            def __init__(self, what: str) -> None:
-                self.what = what
-
-            def __enter__(self) -> None:
-                history.append(f"begin {self.what}")
-
-            def __exit__(self, *given: object) -> None:
-                history.append(f"end {self.what}")
-
-        class Graph:
-            def replay(self) -> None:
-                history.append("replay")
-
-        current = Stream("main")
-        stand_ins = {
-            "Stream": lambda device: Stream("side"),
-            "stream": lambda stream: Within(stream.name),
-            "current_stream": lambda device: current,
-            "CUDAGraph": Graph,
-            "graph": lambda graph, pool, capture_error_mode: Within(f"capture in {pool}"),
-            "graph_pool_handle": lambda: "the pool",
-        }
-        for name, stand_in in stand_ins.items():
-            monkeypatch.setattr(torch.cuda, name, stand_in)
-        cuda_graphs.side_stream.cache_clear()
-
-
-def test_graphs_share_one_pool_and_the_processes_one_stream_waits_both_ways(monkeypatch):
-    recorder = Recorder(monkeypatch)
-    graphs = Graphs(torch.device("cuda"), [torch.zeros(1)])
-    for key in ("a", "a", "b"):
-        graphs.run(key, lambda: recorder.history.append("call"))
-    record = [
-        "side waits for main", "begin side", "call", "end side", "main waits for side",
-        "begin capture in the pool", "call", "end capture in the pool",
-    ]  # fmt: skip
-    assert recorder.history == [*record, "replay", "replay", *record, "replay"]
-    assert Graphs(torch.device("cuda"), []).side is graphs.side
-    cuda_graphs.side_stream.cache_clear()
-
-
-def test_recording_a_graph_moves_no_counter(monkeypatch):
-    """CUDA's calls are replaced; what is tested is the order: warmed up, put back, recorded once, started each time."""
-    counter, history = torch.zeros(1), []
-
-    class Recorded:
-        def replay(self):
-            counter.add_(1)
-            history.append("replay")
-
-    class Nothing:
-        def __init__(self, *given, **named):
-            history.append("record" if named else "stream")
-
-        def __enter__(self):
-            return self
-
-        def __exit__(self, *given):
-            # What is called while a graph is recorded does not run.
-            if history[-1] == "call" and "record" in history[-2:]:
-                counter.sub_(1)
-
-        def wait_stream(self, other): ...
-
-    for name in ("Stream", "stream", "graph"):
-        monkeypatch.setattr(torch.cuda, name, Nothing)
-    monkeypatch.setattr(torch.cuda, "current_stream", Nothing)
-    monkeypatch.setattr(torch.cuda, "CUDAGraph", Recorded)
-    graphs = Graphs(torch.device("cpu"), [counter])
-    graphs.pool, graphs.side = (0, 0), Nothing()
-
-    def function():
-        counter.add_(1)
-        history.append("call")
-
-    for _ in range(3):
-        graphs.run("a", function)
-    assert counter == 3
-    assert [each for each in history if each != "stream"] == ["call", "record", "call", "replay", "replay", "replay"]
