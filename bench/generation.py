@@ -2,7 +2,7 @@
 
 Without arguments, on the CPU: an Emu3 with about 100 M random parameters, greedy decoding, guidance 3. The documented way is
 `generate` with a prefix function and guidance as a second forward pass, with batches of one and eight; the engine uses a
-batch of 32 and must produce the same tokens.
+batch of 32 and must produce the same tokens. Seconds are of one thread's CPU time.
 
 With --device cuda: random weights in the published model's architecture (8 B parameters, bfloat16), 512 x 512, guidance 3,
 top_k 2048, and the VQ in float32. The documented way uses the published study's batch of 20, and only the first lines of the

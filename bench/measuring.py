@@ -18,18 +18,24 @@ from emudrift.generation.shards import Identity, PartialShard
 IDENTITY = Identity("0" * 12, "1" * 64)
 
 
+def now(device: torch.device) -> float:
+    """Seconds; on a CPU those that this process computed, which depend less on what else is running."""
+    return time.perf_counter() if device.type == "cuda" else time.process_time()
+
+
 def clock(device: torch.device) -> float:
-    """Seconds; on a GPU once it has done everything it was asked for."""
+    """As `now`, on a GPU once it has done everything it was asked for."""
     if device.type == "cuda":
         torch.cuda.synchronize(device)
-    return time.perf_counter()
+    return now(device)
 
 
 def measured(name: str, images: int, draw: Callable[[], torch.Tensor]) -> tuple[torch.Tensor, float]:
-    """The tokens, and the seconds for sampling them."""
-    start = time.perf_counter()
-    tokens = draw().cpu()
-    seconds = time.perf_counter() - start
+    """The tokens, on their device, and the seconds for sampling them."""
+    # Before the call its device is not known; nothing that it waits for is going on.
+    starts = time.perf_counter(), time.process_time()
+    tokens = draw()
+    seconds = clock(tokens.device) - starts[tokens.device.type != "cuda"]
     print(f"{name}: {images} images in {seconds:.1f} s, {seconds / images:.2f} s per image", flush=True)
     return tokens, seconds
 
@@ -93,21 +99,21 @@ def drawn_to_png(
     Args:
         folder: of the shard in progress; default: a temporary one.
     """
-    found, codes_of, parts = Drawn(), generator.codes, []
+    found, codes_of, parts, device = Drawn(), generator.codes, [], generator.weights.device
 
     def timed(batch: list[Prompt]) -> np.ndarray:
-        start = time.perf_counter()
+        start = now(device)
         parts.append(codes_of(batch))
-        found.sampling.append(time.perf_counter() - start)
+        found.sampling.append(now(device) - start)
         return parts[-1]
 
     generator.codes = timed  # type: ignore[method-assign]
     try:
         with tempfile.TemporaryDirectory() as temporary:
             place = folder or Path(temporary)
-            start = clock(generator.weights.device)
+            start = clock(device)
             draw_shard(prompts, PartialShard(place, IDENTITY, None), lambda: generator, before_batch=before_batch)
-            found.seconds = clock(generator.weights.device) - start
+            found.seconds = clock(device) - start
             found.files = {path.name: path.read_bytes() for path in sorted(place.glob("[!.]*")) if path.is_file()}
     finally:
         generator.codes = codes_of  # type: ignore[method-assign]

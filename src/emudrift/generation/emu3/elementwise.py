@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import silu
 
+from emudrift.generation.emu3.cuda_graphs import Graphs
 from emudrift.generation.emu3.memory import is_out_of_memory
 
 logger = logging.getLogger(__name__)
@@ -71,25 +72,38 @@ def elementwise_for(device: torch.device, dtype: torch.dtype) -> Elementwise:
 
 
 def fault_of(fused: Elementwise, device: torch.device, dtype: torch.dtype) -> str | None:
-    """Why `fused` cannot be used on a device; None if its results are those of torch's operations in float64, rounded.
+    """Why `fused` cannot be used on a device; None if its results are those of torch's operations in float64, rounded, also from
+    a CUDA graph.
 
     Raises:
         torch.OutOfMemoryError: there is too little memory for it.
     """
     random = torch.Generator().manual_seed(0)
-    low, high, of_low, of_high, gate, up = torch.randn(6, 64, 128, generator=random).to(dtype)
-    given, gate_up = (low, high, of_low, of_high), torch.cat([gate, up], dim=-1)
-    exact = PLAIN.rotate(*(each.double() for each in given)), PLAIN.swiglu(gate_up.double())
+    # As in a layer of the published model: halves of heads, factors that broadcast over heads, gates next to values.
+    rows, groups, kv_heads, half = 4, 6, 8, 64
+    joined = torch.randn(rows, 2, groups, kv_heads, 2, half, generator=random).to(dtype)
+    factors = torch.randn(rows, 2, 2, groups, 1, 2, half, generator=random).to(dtype)
+    gate_up = torch.randn(rows, 2, 256, generator=random).to(dtype)
+
+    def results(of: Elementwise, joined: Tensor, factors: Tensor, gate_up: Tensor) -> Tensor:
+        rotated = of.rotate(*joined.split(1, dim=4), *factors.unbind(2)).view(rows, 2, -1)
+        return torch.cat([rotated, of.swiglu(gate_up)], dim=-1)
+
+    exact = results(PLAIN, joined.double(), factors.double(), gate_up.double())
     try:
-        found = fused.rotate(*(each.to(device) for each in given)), fused.swiglu(gate_up.to(device))
-        errors = [
-            (mine.cpu().double() - true).abs() / true.abs().max() for mine, true in zip(found, exact, strict=True)
-        ]
+        on_device = joined.to(device), factors.to(device), gate_up.to(device)
+        found = torch.zeros(exact.shape, dtype=dtype, device=device)
+
+        def step() -> None:
+            found.copy_(results(fused, *on_device))
+
+        Graphs(device, ()).run("elementwise", step)
+        errors = (found.cpu().double() - exact).abs() / exact.abs().max()
     except RuntimeError as error:
         if is_out_of_memory(error):
             raise
         return f"they do not run here: {' '.join(str(error).split())[:200]}"
-    largest = float(torch.stack(errors).max())
+    largest = float(errors.max())
     if not largest <= 2 * torch.finfo(dtype).eps:  # Also if it is NaN.
         return f"they differ from torch's operations by {largest:.2g}"
     return None
