@@ -3,11 +3,14 @@
 import numpy as np
 import pandas as pd
 import pytest
+from conftest import experiment
 from pages import Study, words
 from score_records import record
+from understanding_files import write_captions, write_vqa
 
 from emudrift.evaluation.understanding.comparison import understanding_differences, understanding_table
-from emudrift.report.sections.understanding import picture_statements, understanding_tables
+from emudrift.report.sections.citations import CITATIONS
+from emudrift.report.sections.understanding import picture_statements, understanding_methods, understanding_tables
 
 DRAWN = np.random.default_rng(0)
 N = 400
@@ -65,3 +68,16 @@ def test_cells_are_those_of_the_tables():
     assert (cell[4].value, cell[5].text) == (row["difference"], "better")
     assert f"[{100 * row['low']:.1f} to" in cell[4].small
     assert len(understanding_tables(table, differences.head(0))) == 1
+
+
+def test_the_methods_paragraph_says_what_was_asked_and_cites_what_scored_it(tmp_path):
+    tasks = [write_vqa(tmp_path, images=4) | {"number": 8}, write_captions(tmp_path, images=4) | {"number": 4}]
+    asked = experiment(tmp_path, understanding=tasks)
+    said = understanding_methods(asked)
+    assert "8 questions of" in said
+    assert "“[question] Answer the question using a single word or phrase.”" in said
+    assert "captions of 4 images of" in said
+    assert "pictures exchanged" in said
+    for paper in ("Vedantam et al., 2015", "Antol et al., 2015"):
+        assert f"({paper})" in said
+        assert paper in CITATIONS

@@ -211,8 +211,7 @@ def model_is_unchanged(experiment: Experiment, model: CommandModel, files: dict[
     paths = [experiment.path(file) for file in model.files]
     commands = {"command": model.command} | ({"answer_command": model.answer_command} if model.answer_command else {})
     now = {
-        key: command_files(model.words(experiment, words), paths, experiment.project)
-        for key, words in commands.items()
+        key: command_files(model.words(experiment, words), paths, experiment.project) for key, words in commands.items()
     }
     return files.keys() == now.keys() and all(are_unchanged(files[key], now[key]) for key in now)
 

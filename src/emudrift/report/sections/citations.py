@@ -73,6 +73,23 @@ CITATIONS = {
   pages   = {657--680},
   year    = {1987}
 }""",
+    "Vedantam et al., 2015": """@inproceedings{vedantam2015cider,
+  author    = {Vedantam, Ramakrishna and Zitnick, C. Lawrence and Parikh, Devi},
+  title     = {{CIDEr}: Consensus-based Image Description Evaluation},
+  booktitle = {IEEE Conference on Computer Vision and Pattern Recognition (CVPR)},
+  year      = {2015},
+  eprint    = {1411.5726},
+  archivePrefix = {arXiv}
+}""",
+    "Antol et al., 2015": """@inproceedings{antol2015vqa,
+  author    = {Antol, Stanislaw and Agrawal, Aishwarya and Lu, Jiasen and Mitchell, Margaret and Batra, Dhruv and Zitnick,
+               C. Lawrence and Parikh, Devi},
+  title     = {{VQA}: Visual Question Answering},
+  booktitle = {IEEE International Conference on Computer Vision (ICCV)},
+  year      = {2015},
+  eprint    = {1505.00468},
+  archivePrefix = {arXiv}
+}""",
     "Fieller, 1954": """@article{fieller1954problems,
   author  = {Fieller, Edgar C.},
   title   = {Some Problems in Interval Estimation},

@@ -14,6 +14,7 @@ from emudrift.generation.manifest import Manifest
 from emudrift.report.elements.wording import listing
 from emudrift.report.sections.citations import CITATIONS
 from emudrift.report.sections.exchange import exchange_methods
+from emudrift.report.sections.understanding import understanding_methods
 
 _SOFTWARE = ("torch", "transformers", "peft", "diffusers", "numpy", "pillow")
 
@@ -49,6 +50,7 @@ def methods(
         " ".join(filter(None, [_prompts(experiment), _models(experiment), _generation(experiment)])),
         " ".join(filter(None, [_distance(experiment, fid), _uncertainty(fid, comparison)])),
         "" if metrics is None else _metrics(experiment, metrics),
+        understanding_methods(experiment) if experiment.understanding.score_files() else "",
         "" if exchange is None else exchange_methods(exchange),
         _software(manifests),
     ]

@@ -5,10 +5,12 @@ from typing import Any
 
 import pandas as pd
 
+from emudrift.config.experiment import Experiment
+from emudrift.config.understanding import UnderstandingTask
 from emudrift.evaluation.tables import rows_of
 from emudrift.report.elements.blocks import Cell, Table, csv_of
 from emudrift.report.elements.seeing import SPACE, seeing_unit
-from emudrift.report.elements.wording import p_text
+from emudrift.report.elements.wording import listing, p_text
 
 LEAD = (
     "Answers to questions about pictures, scored against those of people. Intervals are over images; “pictures exchanged” is the "
@@ -46,6 +48,30 @@ def _statement(row: Any) -> str:
         f"{row.model} looks: of its {unit.name} of {value} in {row.task}, {control} remains when the pictures are exchanged; the "
         f"pictures add {effect}."
     )
+
+
+def understanding_methods(experiment: Experiment) -> str:
+    """What was asked and how answers were scored, for the methods paragraph."""
+    tasks = experiment.understanding.tasks
+    said = [f"Models were asked about pictures: {listing(map(_task, tasks))}."]
+    said.append(
+        "Questions were drawn at random, the same for all models; differences are paired by question, with t intervals over "
+        "images, adjusted for their number (Bonferroni)."
+    )
+    if any(task.control for task in tasks):
+        said.append("As a control for language prior, the same questions were asked with the pictures exchanged.")
+    return " ".join(said)
+
+
+def _task(task: UnderstandingTask) -> str:
+    files = listing(file for files in task.files().values() for file in files)
+    prompt = " ".join(task.asks("[question]").split())
+    if task.kind == "caption":
+        return (
+            f"captions of {task.asked:,} images of {files} (prompt: “{prompt}”), scored by CIDEr-D (Vedantam et al., 2015) with "
+            "document frequencies of all its references"
+        )
+    return f"{task.asked:,} questions of {files} (prompt: “{prompt}”), scored by VQA accuracy (Antol et al., 2015)"
 
 
 def understanding_tables(table: pd.DataFrame, differences: pd.DataFrame) -> list[Table]:
