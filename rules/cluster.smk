@@ -48,7 +48,7 @@ def check_requests(names, executor):
                 for attempt in {1, 1 + each.restart_times}:
                     requests.setdefault(submitted(each, attempt, executor), []).append(each.name)
     except WorkflowError as error:
-        fail(f"the cluster would refuse jobs of {each.name}: {error}".splitlines()[0])
+        fail(f"the cluster would refuse jobs of {each.name}: {' '.join(str(error).split())}")
     if refused := slurm_requests.refusals({options: sorted({*rules}) for options, rules in requests.items()}):
         fail("\n".join(refused))
 

@@ -1,4 +1,4 @@
-"""Embeds the captions of one shard's prompts with CLIP."""
+"""Embeds the captions of a range of prompts with CLIP."""
 
 import argparse
 import logging
@@ -15,18 +15,18 @@ from emudrift.features.registry import load_extractor
 def main() -> None:
     parser = door.parser(__doc__)
     parser.add_argument("--extractor", required=True, help="full name of a clip extractor, with its fingerprint")
-    parser.add_argument("--rows", required=True, help="prompt rows, such as 000000-000500")
+    parser.add_argument("--rows", required=True, help="prompt rows, such as 000000-005000")
     parser.add_argument("--batch-size", required=True, type=door.positive, help="captions per step")
     door.enter(embed, parser.parse_args())
 
 
 def embed(arguments: argparse.Namespace) -> None:
     experiment = Experiment.load(arguments.config)
-    paths, shard = experiment.paths, RowRange.parse(arguments.rows)
+    paths, rows = experiment.paths, RowRange.parse(arguments.rows)
     extractor = load_extractor(experiment, arguments.extractor)
-    captions = [prompt.caption for prompt in load_prompts(paths.prompts)[shard.start : shard.stop]]
+    captions = [prompt.caption for prompt in load_prompts(paths.prompts)[rows.start : rows.stop]]
     embedded = extractor.text_features(captions, arguments.batch_size)
-    write_array(paths.captions(arguments.extractor, shard.name), embedded)
+    write_array(paths.captions(arguments.extractor, rows.name), embedded)
     logging.info("%d captions embedded", len(captions))
 
 

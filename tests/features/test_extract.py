@@ -168,3 +168,12 @@ def test_weights_that_were_replaced_are_noticed(tmp_path):
     (tmp_path / "clip" / "model.safetensors").write_text("new")
     after = [made_of(made, name) for name in made.extractor_names]
     assert [a == b for a, b in zip(after, before, strict=True)] == [True, False]
+
+
+def test_captions_are_embedded_in_files_that_depend_on_neither_n_nor_the_size_of_shards(tmp_path):
+    names = {}
+    for size, n in ((10, 4_000), (250, 5_000), (250, 12_000)):
+        made = small_experiment(tmp_path, shard_size=size, sample_sizes=[10, n])
+        names[size, n] = [path.stem for path in made.caption_files("clip", n)]
+    assert names[10, 4_000] == names[250, 5_000] == ["000000-005000"]
+    assert names[250, 12_000] == ["000000-005000", "005000-010000", "010000-015000"]

@@ -259,8 +259,10 @@ class Experiment:
         return [self.paths.extracted(extractor, arm, job.name) for job in jobs]
 
     def caption_files(self, extractor: str, n: int | str) -> list[Path]:
-        """What embed_captions writes for the first n prompts."""
-        return [self.paths.captions(extractor, shard.name) for shard in self.shards(int(n))]
+        """What embed_captions writes for the first n prompts; neither N nor the size of shards changes a file."""
+        starts = range(0, int(n), IMAGES_PER_FEATURE_JOB)
+        jobs = [RowRange(start, start + IMAGES_PER_FEATURE_JOB) for start in starts]
+        return [self.paths.captions(extractor, job.name) for job in jobs]
 
     def fid_files(self) -> list[Path]:
         """What compute_fid writes for every extractor, reference, arm and N."""

@@ -52,6 +52,9 @@ def scan_leftovers(experiment: Experiment) -> list[Leftover]:
         for arm in arms
         for path in experiment.extracted_files(each, arm, experiment.shards())
     }
+    extracted |= {
+        path for each in extractors for path in experiment.caption_files(each, max(experiment.config.sample_sizes))
+    }
     groups: dict[tuple[int, str, str, str], set[Path]] = defaultdict(set)
 
     def add(order: int, arm: str, rows: str, what: str, path: Path) -> None:

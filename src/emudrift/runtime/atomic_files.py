@@ -19,7 +19,7 @@ _HINTS = {
     errno.EDQUOT: "free some of your quota and run again",
     errno.EFBIG: "raise the limit on file sizes (ulimit -f) and run again",
     errno.EACCES: "choose a folder that you may write to",
-    errno.EROFS: "choose a folder that you may write to",
+    errno.EROFS: "run again when the file system can be written to, or choose a folder on another one",
 }
 
 

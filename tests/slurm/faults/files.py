@@ -8,6 +8,7 @@ As slow.py does. `full` and `read-only` mount a small file system for the images
 import os
 import re
 import shutil
+import signal
 import subprocess
 import sys
 import time
@@ -18,7 +19,7 @@ sys.path[:0] = [str(folder) for folder in Path(__file__).resolve().parents[:3]]
 import cluster as throwaway  # noqa: E402
 from cluster import wait_until  # noqa: E402
 from conftest import Workflow  # noqa: E402
-from drive import Driver, payloads, prepare  # noqa: E402
+from drive import Driver, freeze_in_mid_work, payloads, prepare  # noqa: E402
 from slow import HANGS, Scene, main  # noqa: E402
 
 from emudrift.config.experiment import Experiment  # noqa: E402
@@ -118,11 +119,14 @@ def full(scene: Scene) -> Driver:
 def drivers(scene: Scene) -> Driver:
     """A second driver is started beside a living one, as a user does by mistake; a third one is told not to mind."""
     first = scene.drive()
-    scene.mid_work()
+    _, pid = freeze_in_mid_work(scene.cluster, scene.workflow)
     second = scene.drive()
     assert second.process.wait(HANGS) != 0
     say(second)
+    known = {job["JobId"] for job in scene.cluster.jobs()}
     third = scene.drive("--nolock", *scene.targets)
+    wait_until(lambda: payloads(scene.workflow).keys() - known, HANGS, "a job of the third driver")
+    os.kill(pid, signal.SIGCONT)
     first.finish(HANGS)
     return third
 
