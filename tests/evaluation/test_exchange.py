@@ -180,6 +180,11 @@ def test_steps_of_a_training_run_lead_from_the_baseline_to_the_end():
     assert made.loc[made["full_strength"], "step"].tolist() == [300.0]
 
 
+def test_rows_are_in_the_order_of_strengths_whatever_the_order_of_the_config():
+    found = points((2.0, 3.0), steps={100.0: (0.2, 13.0)})
+    pd.testing.assert_frame_equal(table(found[::-1]), table(found))
+
+
 def test_points_without_a_guidance_scale_stand_at_each_and_a_missing_baseline_is_said():
     found = points((2.0, 3.0))
     alone = [Point(Strength("other"), math.nan, "other-arm", found[0].seeing, found[0].drawing)]

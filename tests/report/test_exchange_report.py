@@ -12,6 +12,7 @@ from pages import Page, Study, words
 from emudrift.config.exchange import Exchange
 from emudrift.evaluation.exchange.table import exchange_table
 from emudrift.report.answer.exchange import exchange_answer
+from emudrift.report.elements.seeing import seeing_unit
 from emudrift.report.figures.exchange import exchange_figure
 from emudrift.report.figures.style import FORMATS
 
@@ -99,6 +100,12 @@ def test_the_front_is_told_with_what_is_certain_of_it() -> None:
     assert "leave no doubt of this" in found
     noisy = said(error=20.0, seeing=dict.fromkeys(SEEING, 0.3))
     assert "the intervals make it certain for none" in noisy
+
+
+def test_one_point_is_singular() -> None:
+    unit = seeing_unit("vqa_accuracy")
+    assert unit.difference(0.012, -0.05, 0.06) == "+1 point [−5 to 6]"
+    assert unit.difference(0.112, 0.05, 0.16) == "+11 points [5 to 16]"
 
 
 def test_several_guidance_scales_share_a_sentence_where_they_agree() -> None:

@@ -61,8 +61,19 @@ class Axes:
         return 1 if self.drawing_higher_is_better else -1
 
 
-def at_guidance_scales(points: Sequence[Point]) -> list[tuple[float, list[Point]]]:
-    """The points that are compared with each other: those of equal guidance scale, and those without one everywhere."""
+def at_guidance_scales(points: Sequence[Point], baseline: str) -> list[tuple[float, list[Point]]]:
+    """The points that are compared with each other: those of equal guidance scale, and those without one everywhere.
+
+    The baseline comes first, then each model's points in the order of steps and scales, those of the last step first.
+    """
+    models = [baseline, *dict.fromkeys(point.strength.model for point in points)]
+
+    def place(point: Point) -> tuple[int, float, float]:
+        model, scale, step = point.strength
+        last = max((p.strength.step for p in points if p.strength.model == model), default=math.nan)
+        return models.index(model), -math.inf if _same(step, last) else step, -math.inf if math.isnan(scale) else scale
+
+    points = sorted(points, key=place)
     scales = sorted({point.guidance_scale for point in points if not math.isnan(point.guidance_scale)}) or [math.nan]
     return [
         (scale, [p for p in points if math.isnan(p.guidance_scale) or p.guidance_scale == scale]) for scale in scales

@@ -29,7 +29,7 @@ def exchange_table(
     Raises:
         InputError: there is no baseline at a guidance scale.
     """
-    groups = at_guidance_scales(points)
+    groups = at_guidance_scales(points, baseline)
     pairs = pairs_of([group for _, group in groups])
     steps = sum(len(group) - 1 for _, group in groups) + len({p.key for p in points}) - 1
     asked = [group for scale, group in groups if settings.guidance_scale is None or scale == settings.guidance_scale]

@@ -30,7 +30,9 @@ class Unit:
     def _text(self, value: float, low: float, high: float, signed: bool, unit: str) -> str:
         value, low, high = (self.factor * each for each in (value, low, high))
         places = decimals(high - low, *(() if low <= 0 <= high else (low, high)))
-        return f"{number(value, places, signed=signed)}{unit} [{number(low, places)} to {number(high, places)}]"
+        text = number(value, places, signed=signed)
+        unit = unit.removesuffix("s") if text in ("+1", "−1") else unit
+        return f"{text}{unit} [{number(low, places)} to {number(high, places)}]"
 
 
 SPACE = "\N{NO-BREAK SPACE}"
