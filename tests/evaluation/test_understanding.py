@@ -165,10 +165,19 @@ def test_a_model_that_does_not_look_is_told_from_one_that_does(score, control, s
         without = with_pictures
     records = [
         record("m", with_pictures, answers=answers),
-        record("m", without, answers=other, variant="c", control=True),
+        record("m", without, answers=other, variant="vqa-control", control=True),
     ]
     row = rows_of(understanding_table(records))[0]
     assert (row.pictures, row.same_answers) == (said, pytest.approx(same))
+
+
+def test_a_control_belongs_to_the_variant_that_it_is_named_after():
+    """Not to one with other examples before the question, although that is the only other one."""
+    records = [
+        record("m", np.ones(60), variant="vqa-2shots"),
+        record("m", np.zeros(60), variant="vqa-control", control=True),
+    ]
+    assert [row.pictures for row in rows_of(understanding_table(records))] == ["", ""]
 
 
 def test_answers_to_different_questions_are_not_compared():

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from emudrift.config.understanding import CONTROL
 from emudrift.errors import InputError
 from emudrift.evaluation.findings import INCONCLUSIVE, finding_of
 from emudrift.evaluation.intervals import Estimate, mean_interval, simultaneous
@@ -24,17 +25,17 @@ def understanding_table(records: Sequence[ScoreRecord], note: str = "") -> pd.Da
     `low` to `high` is the t interval over images, cut off at 0 and, for accuracies, at 1. The columns of the control are
     filled in for the variant whose questions were also asked with the pictures exchanged: see `control.pictures_used`.
     """
-    controls = {(record.arm, record.task): record for record in records if record.control}
-    plain = {(record.arm, record.task): record for record in reversed(records) if not record.control}
+    # By the variant that each is the control of: the same questions with the same examples before them.
+    controls = {(each.arm, each.variant.removesuffix(f"-{CONTROL}")): each for each in records if each.control}
     rows = []
     for record in records:
-        found, place = record.interval(), (record.arm, record.task)
+        found, place = record.interval(), (record.arm, record.variant)
         row = record.model_dump(include=set(UNDERSTANDING_COLUMNS)) | _columns(found) | {"note": note}
         row["low"] = max(found.low, 0.0)
         row["high"] = min(found.high, 1.0) if record.metric == "vqa_accuracy" else found.high
         row |= dict.fromkeys(("control", "picture_effect", "picture_effect_low", "picture_effect_high"), math.nan)
         row |= {"same_answers": math.nan, "pictures": ""}
-        if record is plain.get(place) and place in controls:
+        if not record.control and place in controls:
             row |= pictures_used(record, controls[place]).columns()
         rows.append(row)
     return frame(rows, UNDERSTANDING_COLUMNS)
