@@ -91,7 +91,7 @@ def answer(paths: ExperimentPaths) -> list[RenderableType]:
         ]
     return [
         "",
-        Padding(Text(found.headline, style="bold"), 0, expand=False),
+        Padding(Text(found.lead, style="bold"), 0, expand=False),
         *(Padding(Text(said), 0, expand=False) for said in found.sizes),
         *(Padding(Text(statement.text), (0, 0, 0, 2), expand=False) for statement in found.statements),
         *(Padding(Text(f"* {caveat}", style="dim"), (0, 0, 0, 2), expand=False) for caveat in found.caveats),

@@ -138,7 +138,7 @@ def page_of(study: Study, records: list[MetricRecord]) -> str:
 
 def test_the_page_has_a_section_of_further_metrics_only_where_there_are_some():
     study = Study(metrics=["fid", "kid", "precision_recall"])
-    assert "Further metrics" not in words(study.page().text)
+    assert "Other metrics" not in words(study.page().text)
     (extractor,) = study.experiment.extractor_names
     records = [
         record(metric, arm.model, arm.guidance_scale, value, arm=arm.name, extractor=extractor)
@@ -147,13 +147,13 @@ def test_the_page_has_a_section_of_further_metrics_only_where_there_are_some():
     ]
     text = page_of(study, records)
     for said in (
-        "Further metrics",
+        "Other metrics of every arm",
         "KID (lower is better)<small>Bińkowski et al., 2018</small>",
         "recall (higher is better)<small>Kynkäänniemi et al., 2019</small>",
-        f"{extractor} (random weights), N = 400",
+        "inception-random, N = 400",
         "demo/data/images: 600",
         "the method",
-        "Further metrics: differences between models",
+        "Do other metrics agree?",
         "finetuned − base, guidance 3",
     ):
         assert said in text, said

@@ -40,7 +40,7 @@ class Comparison:
     def to_dict(self) -> dict[str, Any]:
         """The same as plain values, for JSON; None where a number is not known."""
         return {
-            "verdict": self.verdict.headline,
+            "verdict": self.verdict.lead,
             "statements": [
                 {"text": each.text, "finding": each.finding, "random_weights": each.random_weights}
                 for each in self.verdict.statements

@@ -94,7 +94,7 @@ def _report(arguments: argparse.Namespace) -> None:
     found = verdict(
         tables["comparison"], tables["fid"], experiment.baseline, experiment.floors, load_ladders(experiment)
     )
-    show(found.headline, *found.sizes, f"report: {shortened(experiment.paths.page, os.getcwd())}")
+    show(found.lead, *found.sizes, f"report: {shortened(experiment.paths.page, os.getcwd())}")
 
 
 def _rate(arguments: argparse.Namespace) -> None:

@@ -21,7 +21,7 @@ def comparison_view(found: Comparison, too_few: str, folder: Path) -> Sequence[R
         too_few: as `comparison.too_few`.
         folder: that paths are relative to.
     """
-    view: list[RenderableType] = [Text(found.verdict.headline, style="bold")]
+    view: list[RenderableType] = [Text(found.verdict.lead, style="bold")]
     view += [Text(said, style="bold") for said in found.verdict.sizes]
     view += ["", table(_rows(found)), ""]
     if too_few:

@@ -21,6 +21,7 @@ from emudrift.report.answer.caveats import (
     signs_of_plain_differences,
 )
 from emudrift.report.answer.scope import guidance, percent
+from emudrift.report.answer.short import short_answer
 from emudrift.report.answer.size import sizes
 from emudrift.report.answer.words import claim, missing_arms, needed, rounding_remark, sentence
 from emudrift.report.elements.wording import decimals, extractor_label, interval_text, number, p_text
@@ -29,6 +30,10 @@ RANDOM_WEIGHTS = (
     "These values come from a network with random weights: they are meaningful only within this experiment and are not "
     "comparable to published FIDs."
 )
+
+
+LONGEST = 280
+"""Letters of a headline for the first screen; a longer one is put into one sentence."""
 
 
 @dataclass(frozen=True)
@@ -46,6 +51,7 @@ class Verdict:
 
     Attributes:
         headline: one sentence per compared model.
+        short: one sentence on all of them, for the first screen; the same where one sentence is enough.
         statements: one per model, guidance scale, extractor and reference, at the largest N.
         caveats: what a reader must know to interpret the numbers; those that limit what may be concluded are `Grave`.
         random: whether the headline rests on a network with random weights.
@@ -57,14 +63,18 @@ class Verdict:
     caveats: list[str]
     sizes: Sequence[str] = ()
     random: bool = False
+    short: str = ""
+
+    @property
+    def lead(self) -> str:
+        """The headline where no banner stands next to it: random weights are said with it."""
+        return f"{self.headline} {RANDOM_WEIGHTS}" if self.random else self.headline
 
     def text(self) -> str:
         """The whole verdict as plain text, for a terminal or a log."""
-        warning = [RANDOM_WEIGHTS] if self.random else []
         return "\n".join(
             [
-                self.headline,
-                *warning,
+                self.lead,
                 *self.sizes,
                 *(f"  {s.text}" for s in self.statements),
                 *(f"  * {c}" for c in self.caveats),
@@ -89,7 +99,9 @@ def verdict(
     largest = comparison[comparison["n"] == comparison["n"].max()]
     rows = rows_of(largest)
     if not rows:
-        return Verdict(_nothing(fid, baseline), [], [*references([], fid), *about_floors(below), *about_fids(fid)])
+        nothing = _nothing(fid, baseline)
+        caveats = [*references([], fid), *about_floors(below), *about_fids(fid)]
+        return Verdict(nothing, [], caveats, short=nothing)
     scales = dict(zip(fid["arm"], fid["guidance_scale"], strict=True))
     statements = [Statement(_statement(row, scales, rows), row.finding, row.weights == "random") for row in rows]
     # Results with random weights are ignored in the headline if there are results with published weights.
@@ -115,7 +127,9 @@ def verdict(
         *about_fids(fid),
     ]
     random = decisive[0].weights == "random"
-    return Verdict(" ".join(headlines), statements, caveats, [said for said in found if said], random)
+    headline = " ".join(headlines)
+    short = headline if len(headline) <= LONGEST else short_answer(decisive)
+    return Verdict(headline, statements, caveats, [said for said in found if said], random, short)
 
 
 def _nothing(fid: pd.DataFrame, baseline: str) -> str:
