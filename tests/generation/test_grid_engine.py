@@ -269,3 +269,13 @@ def test_a_model_that_computes_nan_ends_the_shard(engine, dtype):
         InputError, match=f"NaN or infinite for 2 of 2 images, the first that of prompt 0{{12}}: .*{cause}"
     ):
         generator.codes(PROMPTS[:2])
+
+
+def test_float16_that_overflows_ends_the_shard_and_bfloat16_does_not():
+    """Logits of some 200,000, which float16 does not have."""
+    made = {dtype: new_generator(engine="grid", dtype=dtype, width=16, height=8) for dtype in ("float16", "bfloat16")}
+    for generator in made.values():
+        generator.engine.head = generator.engine.head.detach() * 1e4
+    with pytest.raises(InputError, match="NaN or infinite .* float16 overflows in this model; set .* bfloat16"):
+        made["float16"].codes(PROMPTS[:2])
+    assert made["bfloat16"].codes(PROMPTS[:2]).shape == (2, 1, 2)
