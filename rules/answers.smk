@@ -16,13 +16,9 @@ localrules:
     check_questions,
 
 
-def record_of_arm(wildcards):
-    return paths.model_record(SEEING.arm(wildcards.arm).model)
-
-
 rule check_questions:
     input:
-        model=record_of_arm,
+        model=lambda wildcards: paths.model_record(SEEING.arm(wildcards.arm).model),
         tables=[file for task in SEEING.tasks for file in (SEEING.questions(task), SEEING.support(task))],
     output:
         checked=paths.checked_questions("{arm}"),
@@ -48,7 +44,7 @@ rule answer_shard:
     input:
         questions=lambda wildcards: SEEING.questions(SEEING.variant(wildcards.variant).task),
         support=lambda wildcards: SEEING.support(SEEING.variant(wildcards.variant).task),
-        model=record_of_arm,
+        model=lambda wildcards: paths.model_record(SEEING.arm(wildcards.arm).model),
     output:
         manifest=paths.answers_manifest("{arm}", "{variant}", "{rows}"),
     log:

@@ -6,17 +6,22 @@ import emudrift.runtime.torchvision_fix  # noqa: F401  (before transformers)
 
 import pytest
 import torch
+from clerks import experiment_that_sees
 from conftest import MINIATURE, ROOT
 from PIL import Image
 from transformers import Emu3ForConditionalGeneration, Emu3Processor
 
+from emudrift.data.image_io import load_image, upright_size
 from emudrift.data.image_sources import PictureFiles, open_pictures
 from emudrift.errors import InputError
 from emudrift.generation.answers.interface import AskedQuestion, Picture, ShownExample
+from emudrift.generation.answers.questions import load_asked
 from emudrift.generation.emu3 import answerer as module
 from emudrift.generation.emu3.answerer import Emu3Answerer
 from emudrift.generation.emu3.generator import Emu3Weights
 from emudrift.generation.emu3.image_tokens import ImageTokens
+from emudrift.generation.interface import Batching
+from emudrift.generation.registry import check_questions
 
 BASE, ADAPTER, IMAGES = MINIATURE / "base", MINIATURE / "finetuned", ROOT / "demo" / "data" / "images"
 NAMES = sorted(path.name for path in IMAGES.iterdir())[:12]
@@ -114,7 +119,7 @@ def test_dummy_rows_and_smaller_batches_change_nothing_in_float32(finetuned, fil
     answerer = new(finetuned, files, tokens)
     monkeypatch.setattr(Emu3Answerer, "fills", True)
     monkeypatch.setattr(module, "PREFILL_TOKENS", 200)
-    answerer.batching = module.Batching(3, 64)
+    answerer.batching = Batching(3, 64)
     sizes, prefill = [], answerer.language.prefill
     monkeypatch.setattr(
         answerer.language, "prefill", lambda tokens, *rest: sizes.append(len(tokens)) or prefill(tokens, *rest)
@@ -134,7 +139,7 @@ def test_out_of_memory_halves_the_batch(finetuned, files, tokens, monkeypatch):
         return greedy(prompts)
 
     monkeypatch.setattr(answerer, "_greedy", limited)
-    answerer.batching = module.Batching(6, 64)
+    answerer.batching = Batching(6, 64)
     assert answerer.answer(questions) == expected
     assert answerer.effective_batch_size == 2
 
@@ -196,3 +201,42 @@ def test_output_that_is_not_finite_is_no_answer(files, tokens):
     broken.model.model.text_model.norm.weight.data[0] = float("nan")
     with pytest.raises(InputError, match="output is NaN or infinite for question 100"):
         new(broken, files, tokens).answer([ask(files, 0)])
+
+
+def test_in_16_bit_a_filled_batch_makes_answers_independent_of_their_neighbours(files, tokens):
+    settings = SETTINGS | {"dtype": "bfloat16"}
+    answerer = new(Emu3Weights(settings, BASE, ADAPTER), files, tokens, dtype="bfloat16")
+    answerer.batching = Batching(4, 64)
+    questions = [ask(files, row) for row in range(8)]
+    alone = [answerer.answer([question])[0] for question in questions]
+    assert answerer.answer(questions[:4]) + answerer.answer(questions[4:]) == alone
+    assert answerer.answer(questions[::-1]) == alone[::-1]
+
+
+def test_the_check_knows_the_length_of_every_prompt_without_encoding_a_picture(base, files, tokens):
+    example = ShownExample("what?", Picture(NAMES[3], files.sha256(NAMES[3])), "a circle")
+    answerer = new(base, files, tokens)
+    for question in (ask(files, 0), ask(files, 1, TEXTS[1], example, ShownExample("and?", None, "é"))):
+        sizes = [upright_size(files.data(picture.name), picture.name) for picture in question.pictures]
+        assert answerer.layout.length(question, sizes) == len(answerer.prompt(question))
+
+
+def test_the_check_refuses_shots_that_do_not_fit(tmp_path):
+    experiment = experiment_that_sees(tmp_path, task={"shots": [0, 3], "number": 4, "image_area": 4096})
+    (arm, _), (plain, shots, _) = experiment.understanding.arms(), experiment.understanding.variants()
+    found = check_questions(experiment, arm, plain, load_asked(experiment, plain))
+    assert (found["questions"], found["positions"]) == (4, 256)
+    with pytest.raises(
+        InputError, match="with 3 examples and 4 pictures its prompt has .* fewer shots, or set a smaller"
+    ):
+        check_questions(experiment, arm, shots, load_asked(experiment, shots))
+
+
+def test_a_picture_that_lies_on_its_side_is_measured_as_it_is_shown(tmp_path):
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    Image.new("RGB", (48, 32)).save(tmp_path / "a.jpg", exif=exif)
+    data = (tmp_path / "a.jpg").read_bytes()
+    assert upright_size(data, "a") == load_image(tmp_path / "a.jpg").size == (32, 48)
+    with pytest.raises(InputError, match="a.jpg is not an image, or damaged"):
+        upright_size(data[:20], "a.jpg")

@@ -10,6 +10,7 @@ import os
 import shutil
 import signal
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -29,8 +30,22 @@ from drive import (
     targets,
 )
 
-GPU_RULES = ("generate_shard", "extract_features", "reference_features", "embed_captions")
+from emudrift.config.experiment import Experiment
+from emudrift.config.paths import PROJECT_MARKER
+from emudrift.generation.answers.run_answers import run_answers
+
+GPU_RULES = ("generate_shard", "answer_shard", "extract_features", "reference_features", "embed_captions")
 ARMS = ("base-cfg3", "finetuned-cfg3")
+TASK = {
+    "name": "scenes",
+    "task": "caption",
+    "images": "demo/data/images",
+    "captions": "demo/data/captions.json",
+    "number": 4,
+    "max_new_tokens": 12,
+    "image_area": 4096,
+    "control": False,
+}
 CPU_JOBS = ("reference_statistics", "compute_fid", "gallery", "plot", "report")
 
 
@@ -96,8 +111,29 @@ def assert_same_bytes(request: pytest.FixtureRequest):
     return compare
 
 
-def test_every_rule_lands_where_it_belongs_and_the_images_are_those_of_a_local_run(cluster, new_run, assert_same_bytes):
-    workflow = new_run("whole", sample_sizes=[10])
+def assert_same_answers(workflow: Workflow, folder: Path) -> None:
+    """Compares answers with those that this process gives, asked one by one."""
+    (workflow.folder / PROJECT_MARKER).touch()  # To this process the copy is a project, and not the clone.
+    experiment = Experiment.load(workflow.folder / "test.yaml")
+    experiment.paths = replace(experiment.paths, results=folder, resources=folder)
+    for name in ("models", "understanding"):
+        shutil.copytree(workflow.results / name, folder / name)
+    understanding = experiment.understanding
+    (variant,), (shard,) = understanding.variants(), understanding.shards(understanding.tasks[0])
+    answers = {}
+    for arm in understanding.arms():
+        run_answers(experiment, arm, variant, shard, batch_size=1)
+        path = experiment.paths.answers(arm.name, variant.name, shard.name)
+        answers[arm.model] = path.read_bytes()
+        assert (workflow.results / path.relative_to(folder)).read_bytes() == answers[arm.model]
+    assert answers["base"] != answers["finetuned"]
+    assert answers["base"].count(b"\n") == 4
+
+
+def test_every_rule_lands_where_it_belongs_and_what_it_makes_is_that_of_a_local_run(
+    cluster, new_run, assert_same_bytes, tmp_path
+):
+    workflow = new_run("whole", sample_sizes=[10], understanding=[TASK])
     Driver(workflow).finish(300)
     jobs = cluster.jobs()
     for job in jobs:
@@ -108,10 +144,11 @@ def test_every_rule_lands_where_it_belongs_and_the_images_are_those_of_a_local_r
             assert rule.startswith(CPU_JOBS), rule
             assert (job["Partition"], job.get("JOB_GRES")) == ("cpu", None)
         assert job["JobState"] == "COMPLETED"
-    assert sum(job["Partition"] == "gpu" for job in jobs) == 1 + 2 + 2
+    assert sum(job["Partition"] == "gpu" for job in jobs) == 1 + 2 + 2 + 2
     assert sum(job["Partition"] == "cpu" for job in jobs) == 1 + 2 + 1 + 2, "one job for the distances of an arm"
     assert (workflow.results / "report.html").stat().st_size
     assert_same_bytes(workflow, [f"images/{arm_name(workflow, name)}/{ROWS[0]}.tar" for name in ARMS])
+    assert_same_answers(workflow, tmp_path)
 
 
 def test_the_check_says_what_the_cluster_would_refuse_and_nothing_is_queued(cluster, new_run):
