@@ -9,6 +9,7 @@ from emudrift.config.experiment import Experiment
 from emudrift.data.prompts import load_prompts
 from emudrift.evaluation.human.pages import IMAGES, replaced_folder, write_images, write_pages
 from emudrift.evaluation.human.study import design_study, make_key, write_key
+from emudrift.evaluation.human.two_way import ASSUMED
 
 
 def main() -> None:
@@ -29,6 +30,18 @@ def write(arguments: argparse.Namespace) -> None:
         "study %s: %d raters, %d prompts, %d pairs of arms, %d votes asked of each rater; send the folder %s",
         key.study, len(key.raters), len(key.prompts), len(key.pairs), len(key.raters[0]), paths.rating_pages,
     )  # fmt: skip
+    raters, prompts = len(key.raters), len(key.prompts)
+    if raters > 1:
+        logging.info(
+            "%d raters on %d prompts find a net vote of %.0f points of 100 four times in five if raters differ by %.0f points; "
+            "twice the raters %.0f, twice the prompts %.0f points (docs/human-evaluation.md)",
+            raters, prompts, *(100 * value for value in (ASSUMED.detectable(prompts, raters), ASSUMED.raters,
+            ASSUMED.detectable(prompts, 2 * raters), ASSUMED.detectable(2 * prompts, raters))),
+        )  # fmt: skip
+    else:
+        logging.warning(
+            "one rater: there will be no finding, because what others would prefer is not known; ask for two or more"
+        )
 
 
 if __name__ == "__main__":

@@ -62,6 +62,13 @@ def test_a_file_sent_twice_is_counted_once(tmp_path, key):
     assert len(raters) == 1
 
 
+def test_a_file_with_a_byte_order_mark_is_read(tmp_path, key):
+    path = tmp_path / "a.json"
+    path.write_text(json.dumps(votes_file(key, 1, honest(key, 1))), encoding="utf-8-sig")
+    assert path.read_bytes()[:3] == b"\xef\xbb\xbf"
+    assert len(load_votes([path], key)[1]) == 180
+
+
 def changed(**changes):
     return lambda file: file | changes
 
@@ -136,5 +143,8 @@ def test_the_checks_find_who_does_not_look(tmp_path, key):
     assert raters["swapped_same"].tolist()[:2] == [10, 0], "A again is the other image"
     assert raters["swapped_opposite"].tolist() == [0, 10, raters["swapped_opposite"][2], 10]
     assert 0 < raters["no_preference"][2] < 1
+    assert raters["left"][1] == 1
+    assert 0.4 < raters["left"][0] < 0.6
+    assert raters["net_vote"].tolist() == [1, pytest.approx(0, abs=0.4), pytest.approx(0, abs=0.3), 1]
     _, raters = tables(tmp_path, key, files, exclude_failed=True)
     assert raters["used"].tolist() == ["yes", "no", "no", "yes"]

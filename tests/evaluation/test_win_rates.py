@@ -1,18 +1,17 @@
 """Rates: majorities counted by hand, intervals against their definitions and by simulation, known preferences found."""
 
 import json
-import math
 
 import numpy as np
 import pandas as pd
 import pytest
 from ratings import answer, key_of, votes_file
 from scipy.optimize import brentq
+from scipy.stats import ttest_1samp
 
 from emudrift.errors import InputError
 from emudrift.evaluation.human.votes import load_votes, rater_table, vote_table
-from emudrift.evaluation.human.win_rates import majority, net_interval, rate_table
-from emudrift.evaluation.intervals import holm
+from emudrift.evaluation.human.win_rates import ONE_RATER, majority, rate_table
 
 
 def wilson(k: int, n: int) -> tuple[float, float]:
@@ -22,12 +21,6 @@ def wilson(k: int, n: int) -> tuple[float, float]:
         brentq(lambda p: (share - p) ** 2 - z**2 * p * (1 - p) / n, *ends)
         for ends in ((1e-9, share), (share, 1 - 1e-9))
     )
-
-
-def sign_test(wins: int, losses: int) -> float:
-    """Twice the tail of a fair coin."""
-    n = wins + losses
-    return min(1, 2 * sum(math.comb(n, k) for k in range(max(wins, losses), n + 1)) / 2**n)
 
 
 @pytest.mark.parametrize(
@@ -78,15 +71,44 @@ def test_a_known_preference_comes_out(tmp_path):
         ["faithfulness", 3, 0, 40, 0],
     ]
     first = table.iloc[0]
-    assert (first["win"], first["net"], first["alpha"]) == (0.75, 0.5, 1)
+    assert (first["win"], first["net_vote"], first["rater_sd"], first["alpha"]) == (0.75, 0.5, 0, 1)
     assert (first["win_low"], first["win_high"]) == pytest.approx(wilson(30, 40))
     assert (first["loss_low"], first["loss_high"]) == pytest.approx(wilson(10, 40))
-    assert first["p"] == pytest.approx(sign_test(30, 10))
+    # All raters agree, so that it is the t test of 42 prompts, one won and one lost among them for certain.
+    test = ttest_1samp([1] * 31 + [-1] * 11, 0)
+    assert (first["p"], first["degrees"]) == (pytest.approx(test.pvalue), 41)
+    assert (first["net_vote_low"], first["net_vote_high"]) == pytest.approx(tuple(test.confidence_interval(0.95)))
+    together = tuple(test.confidence_interval(1 - 0.05 / 4))
+    assert (first["low_simultaneous"], first["high_simultaneous"]) == pytest.approx(together)
     assert table["p"].tolist()[2:] == [1, 1]
-    assert table["p_holm"].tolist() == holm(table["p"].tolist())
+    assert table["p_adjusted"].tolist() == pytest.approx([4 * test.pvalue] * 2 + [1, 1])
+    assert 0.35 < first["left"] < 0.65
     assert table["finding"].tolist() == ["better", "better", "inconclusive", "inconclusive"]
     assert table.loc[2:, "alpha"].isna().all(), "all said the same everywhere"
     assert table[["both", "neither", "no_majority"]].to_numpy().tolist() == [[0, 0, 0]] * 2 + [[40, 0, 0]] * 2
+
+
+def test_raters_who_differ_are_no_finding_however_many_prompts(tmp_path):
+    """Three always prefer the model, two never: all prompts are won by majority, and other raters might say otherwise."""
+    key = key_of({"pairs": [{"model": "finetuned", "guidance_scale": 3}]})
+
+    def answer_of(rater, item):
+        return answer(item, key.pairs[0].arm, 1 if rater <= 3 else 0, None)
+
+    table = rates_of(key, answer_of, tmp_path)
+    assert set(table["win"]) == {1}
+    assert set(table["finding"]) == {"inconclusive"}
+    assert table["net_vote"].tolist() == pytest.approx([0.2, 0.2])
+    assert table["rater_sd"].tolist() == pytest.approx([np.std([1, 1, 1, -1, -1], ddof=1)] * 2)
+    assert (table["net_vote_low"] < -0.99).all()
+
+
+def test_one_rater_is_no_finding(tmp_path):
+    key = key_of()
+    rows = rates_of(key, lambda _, item: answer(item, key.pairs[item.pair].arm, 1, None), tmp_path, raters=[2])
+    assert set(rows["finding"]) == {ONE_RATER}
+    assert rows[["net_vote_low", "p", "p_adjusted", "low_simultaneous", "rater_sd"]].isna().all(axis=None)
+    assert set(rows["net_vote"]) == {1}
 
 
 def test_a_tie_of_votes_is_a_tie_and_counted_as_without_majority(tmp_path):
@@ -151,19 +173,3 @@ def test_a_question_without_votes_has_no_row(tmp_path):
     table = rates_of(key, lambda rater, item: "left" if item.question == "appeal" else None, tmp_path)
     assert set(table["question"]) == {"appeal"}
     assert isinstance(table, pd.DataFrame)
-
-
-@pytest.mark.parametrize(("win", "loss"), [(0.54, 0.23), (0.05, 0.02), (0.3, 0.3), (0.9, 0.05), (0.0, 0.1)])
-def test_the_net_rate_is_covered_as_often_as_it_says(win, loss):
-    rng = np.random.default_rng(0)
-    drawn = rng.multinomial(100, [win, loss, 1 - win - loss], size=2000)
-    covered = [low <= win - loss <= high for low, high in (net_interval(w, lost, 100) for w, lost, _ in drawn.tolist())]
-    assert 0.935 <= np.mean(covered) <= 0.995
-
-
-def test_the_net_interval_holds_its_estimate_and_stays_inside():
-    for n in (1, 2, 10, 100):
-        for wins in range(n + 1):
-            for losses in range(n - wins + 1):
-                low, high = net_interval(wins, losses, n)
-                assert -1 <= low <= (wins - losses) / n <= high <= 1

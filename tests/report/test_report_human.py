@@ -32,18 +32,28 @@ def test_the_answer_in_words(tmp_path):
     assert [statement.style for statement in section.statements] == ["better"] * 4
     assert section.statements[1].text.replace("\u00a0", " ") == (
         "Visual appeal, guidance 3: raters preferred base in 25 % [14 to 40] and finetuned in 75 % [60 to 86] of 40 prompts; "
-        "the rest are ties. finetuned − base: +50 points [+21 to +74]; better; p = 0.009."
+        "the rest are ties. Net vote for finetuned: +50 points [+12 to +83]; better; p = 0.005."
     )
     rates, raters = section.tables
     assert len(rates.rows) == 4
-    assert [cell.text for cell in rates.rows[0][1:]] == ["40", "75 %", "0 %", "25 %", "+50 points", "1.00"]
-    assert rates.rows[0][3].small == "[0 to 9]; no majority: 0"
-    assert rates.rows[2][3].small == "[0 to 9]; both: 0; neither: 0; no majority: 0"
-    assert [row[5].text for row in raters.rows] == ["passed"] * 5
+    texts = [cell.text for cell in rates.rows[0]]
+    assert texts[1:4] + texts[5:] == ["40", "+50 points", "0 points", "75 %", "0 %", "25 %", "1.00"]
+    assert rates.rows[0][6].small == "[0 to 9]; no majority: 0"
+    assert rates.rows[2][6].small == "[0 to 9]; both: 0; neither: 0; no majority: 0"
+    assert [row[6].text for row in raters.rows] == ["+50 points"] * 5
+    assert [row[7].text for row in raters.rows] == ["passed"] * 5
     said = " ".join(section.caveats)
-    assert "Holm-adjusted for the 4 comparisons" in said
+    assert "findings hold together for the 4 comparisons" in said
+    assert "Planning: where raters and prompts differ as in “Visual appeal" in said
     assert "raters submitted votes" not in said
     assert "failed" not in said
+
+
+def test_one_rater_has_no_finding_and_the_page_says_so(tmp_path):
+    section = human_section(*tables(tmp_path, raters=1), experiment_of().arms())
+    assert [statement.style for statement in section.statements] == ["one"] * 4
+    assert "no finding: there is one rater, and what others would prefer is not known." in section.statements[0].text
+    assert "Planning" not in " ".join(section.caveats)
 
 
 def test_what_is_missing_is_said(tmp_path):

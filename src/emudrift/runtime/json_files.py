@@ -24,7 +24,8 @@ def load_record(path: str | Path, kind: type[Record], remedy: str) -> Record:
     """
     check_sha256(Path(path))
     try:
-        return TypeAdapter(kind).validate_python(json.loads(Path(path).read_text(encoding="utf-8")))
+        # Programs that a file passes through may put a byte order mark before it (utf-8-sig).
+        return TypeAdapter(kind).validate_python(json.loads(Path(path).read_text(encoding="utf-8-sig")))
     except OSError as error:
         raise InputError(f"cannot read {path}: {(error.strerror or str(error)).lower()}") from error
     except ValidationError as error:

@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, Literal
 
+import numpy as np
 import pandas as pd
 from pydantic import BaseModel, ConfigDict
 
@@ -19,6 +20,8 @@ logger = logging.getLogger(__name__)
 # Attentive raters get all of these right. Random answers are right in a third (appeal) or half (faithfulness) of the cases
 # and pass the default of 10 checks with probability .065.
 IDENTICAL_SHARE = 0.7
+NET = {"model": 1.0, "baseline": -1.0}
+"""What a vote counts; 0 for ties."""
 NO_PREFERENCE = ("tie", "both", "neither")
 
 VOTE_COLUMNS: dict[str, Any] = {
@@ -156,12 +159,23 @@ def _choice(vote: Vote, item: Item, arm: str) -> str:
     return "model" if (item.left if vote.answer == "left" else item.right) == arm else "baseline"
 
 
+def net_votes(votes: pd.DataFrame) -> np.ndarray:
+    """1, -1 or 0 for each row of votes.csv, (n,)."""
+    return votes["choice"].map(NET).fillna(0.0).to_numpy()
+
+
+def left_share(answers: pd.Series) -> float:
+    """Share of the left image among the votes for one of the two; NaN if there are none."""
+    return float((answers[answers.isin(["left", "right"])] == "left").mean())
+
+
 def rater_table(table: pd.DataFrame, votes: dict[int, list[Vote]], key: Key, exclude_failed: bool) -> pd.DataFrame:
     """raters.csv: one row per rater who submitted votes, with the results of the attention checks.
 
     A rater passes if at least IDENTICAL_SHARE of the identical pairs were answered correctly (no preference), or if none was
     answered. Consistency on swapped repeats (`same`, `opposite`) is reported but not a criterion: for two equally good images
-    attentive raters may change their minds. `no_preference` is the share of no-preference answers to rated pairs.
+    attentive raters may change their minds. Of the rated pairs, `no_preference` is the share of no-preference answers, `left`
+    that of the left image among the others, and `net_vote` the mean of 1 (model), 0 and -1 (baseline) over all pairs of arms.
     """
     rows = [
         _rater(table[table["rater"] == rater], rater, len(key.raters[rater - 1]))
@@ -187,6 +201,8 @@ def _rater(mine: pd.DataFrame, rater: int, asked: int) -> dict[str, Any]:
         "swapped_same": int((twice["choice"] == twice["choice_again"]).sum()),
         "swapped_opposite": int(sum(map(_opposite, twice["choice"], twice["choice_again"]))),
         "no_preference": float(rated["choice"].isin(NO_PREFERENCE).mean()),
+        "left": left_share(rated["answer"]),
+        "net_vote": float(net_votes(rated).mean()) if len(rated) else float("nan"),
         "passed": "yes" if right >= IDENTICAL_SHARE * len(identical) else "no",
     }
 

@@ -1,21 +1,23 @@
-"""Win, tie and loss rates by majority vote, with intervals over prompts."""
+"""The mean net vote with its interval over prompts and raters, which findings rest on, and majorities as a description."""
 
 from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 import pandas as pd
-from scipy.special import ndtri
 from scipy.stats import binomtest
 
 from emudrift.errors import InputError
 from emudrift.evaluation.findings import BETTER, INCONCLUSIVE, WORSE
 from emudrift.evaluation.human.agreement import alpha_interval, krippendorff_alpha
 from emudrift.evaluation.human.study import APPEAL, FAITHFULNESS, Key, Pair, Question
-from emudrift.evaluation.intervals import holm
+from emudrift.evaluation.human.two_way import spread, two_way_interval
+from emudrift.evaluation.human.votes import left_share, net_votes
+from emudrift.evaluation.intervals import CONFIDENCE, Estimate, simultaneous
 from emudrift.evaluation.tables import RATE_COLUMNS
 
-CONFIDENCE = 0.95
+ONE_RATER = "one rater"
+"""Finding of what a single person rated: nothing is claimed, because what others would say is not known."""
 CHOICES: dict[Question, tuple[str, ...]] = {
     APPEAL: ("model", "baseline", "tie"),
     FAITHFULNESS: ("model", "baseline", "both", "neither"),
@@ -25,12 +27,15 @@ CHOICES: dict[Question, tuple[str, ...]] = {
 def rate_table(votes: pd.DataFrame, raters: pd.DataFrame, key: Key, note: str = "") -> pd.DataFrame:
     """human_evaluation.csv: one row per question and pair that received votes.
 
-    A prompt is a win if more than half of its raters chose the model, a loss if more than half chose the baseline, and a tie
-    otherwise. Among the ties, `both` and `neither` count those in which more than half gave that answer (text faithfulness
-    only), and `no_majority` those in which no answer was given by more than half.
-    Rates are shares of prompts with Wilson intervals; `net` is win - loss; `p` is from a two-sided sign test of wins against
-    losses, `p_holm` is adjusted over all rows, and `finding` is based on `p_holm` at 0.05. Raters with `used` = no are
-    excluded.
+    `net_vote` is the mean over votes of 1 (for the model), -1 (for the baseline) and 0 (ties), with its interval over prompts
+    and raters, plain and simultaneous for all rows (Bonferroni), as are p values; `finding` goes by the simultaneous ones. With
+    one rater there is neither interval nor finding. `prompt_sd`, `rater_sd` and `vote_sd` are the standard deviations behind it;
+    `left` is the share of votes for the left image among those for one of the two.
+
+    The rest describes these raters: a prompt is a win if more than half of its raters chose the model, a loss if more than half
+    chose the baseline, and a tie otherwise. Among the ties, `both` and `neither` count those in which more than half gave that
+    answer (text faithfulness only), and `no_majority` those in which no answer was given by more than half. Rates are shares of
+    prompts with Wilson intervals. Raters with `used` = no are excluded.
 
     Raises:
         InputError: no votes remain.
@@ -50,7 +55,7 @@ def rate_table(votes: pd.DataFrame, raters: pd.DataFrame, key: Key, note: str = 
         "study": key.study,
         "note": note,
     }
-    rows = []
+    rows, intervals = [], []
     for question, choices in CHOICES.items():
         for pair in key.pairs:
             ours = used[
@@ -58,9 +63,12 @@ def rate_table(votes: pd.DataFrame, raters: pd.DataFrame, key: Key, note: str = 
             ]
             if not ours.empty:
                 rows.append(_row(ours, question, pair, choices, key.seed) | of_study)
-    for row, adjusted in zip(rows, holm([row["p"] for row in rows]), strict=True):
-        row["p_holm"] = adjusted
-        row["finding"] = INCONCLUSIVE if adjusted >= 1 - CONFIDENCE else BETTER if row["net"] > 0 else WORSE
+                intervals.append(_net_vote(rows[-1], ours))
+    found = [(row, interval) for row, interval in zip(rows, intervals, strict=True) if interval]
+    together = simultaneous([interval for _, interval in found])
+    for (row, _), (wide, adjusted) in zip(found, together, strict=True):
+        row |= {"p_adjusted": adjusted, "low_simultaneous": max(wide.low, -1), "high_simultaneous": min(wide.high, 1)}
+        row["finding"] = BETTER if wide.low > 0 else WORSE if wide.high < 0 else INCONCLUSIVE
     return pd.DataFrame(rows, columns=list(RATE_COLUMNS)).astype(RATE_COLUMNS)
 
 
@@ -70,7 +78,6 @@ def _row(votes: pd.DataFrame, question: Question, pair: Pair, choices: Sequence[
     counts = table.sort_index().to_numpy()
     outcome = majority(counts)
     n, wins, losses = len(outcome), int((outcome == 1).sum()), int((outcome == -1).sum())
-    net_low, net_high = net_interval(wins, losses, n)
     low, high = alpha_interval(counts, seed)
     row = pair.model_dump() | {
         "question": question,
@@ -82,11 +89,8 @@ def _row(votes: pd.DataFrame, question: Question, pair: Pair, choices: Sequence[
         "losses": losses,
         **{answer: _majorities(table, answer) for answer in ("both", "neither")},
         "no_majority": int((2 * counts.max(axis=1) <= counts.sum(axis=1)).sum()),
-        "net": (wins - losses) / n,
-        "net_low": net_low,
-        "net_high": net_high,
         "confidence": CONFIDENCE,
-        "p": binomtest(wins, wins + losses).pvalue if wins + losses else 1.0,
+        "left": left_share(votes["answer"]),
         "alpha": krippendorff_alpha(counts),
         "alpha_low": low,
         "alpha_high": high,
@@ -95,6 +99,21 @@ def _row(votes: pd.DataFrame, question: Question, pair: Pair, choices: Sequence[
         interval = binomtest(number, n).proportion_ci(CONFIDENCE, method="wilson")
         row |= {name: number / n, f"{name}_low": interval.low, f"{name}_high": interval.high}
     return row
+
+
+def _net_vote(row: dict[str, Any], votes: pd.DataFrame) -> Estimate | None:
+    """Adds the mean net vote to the row, with its interval; returns it without the ends' limits. None for one rater."""
+    values = net_votes(votes)
+    prompts, raters = votes["prompt_id"].to_numpy(), votes["rater"].to_numpy()
+    behind = spread(values, prompts, raters)
+    row |= {"net_vote": values.mean(), "finding": ONE_RATER}
+    row |= {"prompt_sd": behind.prompts, "rater_sd": behind.raters, "vote_sd": behind.rest}
+    if row["raters"] < 2:
+        return None
+    found = two_way_interval(values, prompts, raters, CONFIDENCE)
+    row |= {"net_vote_low": max(found.low, -1), "net_vote_high": min(found.high, 1), "p": found.p_value}
+    row |= {"standard_error": found.standard_error, "degrees": found.degrees}
+    return found
 
 
 def _majorities(table: pd.DataFrame, answer: str) -> int:
@@ -110,14 +129,3 @@ def majority(counts: np.ndarray) -> np.ndarray:
     """
     needed = counts.sum(axis=1)
     return np.where(2 * counts[:, 0] > needed, 1, np.where(2 * counts[:, 1] > needed, -1, 0))
-
-
-def net_interval(wins: int, losses: int, n: int, confidence: float = CONFIDENCE) -> tuple[float, float]:
-    """Interval of (wins - losses) / n over n prompts, each won, lost or tied.
-
-    Bonett & Price 2012, Journal of Educational and Behavioral Statistics 37, 479-488: a Wald interval after adding one win
-    and one loss, which maintains coverage when one of them is rare.
-    """
-    win, loss = (wins + 1) / (n + 2), (losses + 1) / (n + 2)
-    margin = float(ndtri((1 + confidence) / 2)) * float(np.sqrt((win + loss - (win - loss) ** 2) / (n + 2)))
-    return max(win - loss - margin, -1.0), min(win - loss + margin, 1.0)

@@ -8,7 +8,9 @@ from typing import Any
 import pandas as pd
 
 from emudrift.config.arm import Arm
+from emudrift.evaluation.human.two_way import Spread
 from emudrift.evaluation.human.votes import IDENTICAL_SHARE
+from emudrift.evaluation.human.win_rates import ONE_RATER
 from emudrift.evaluation.tables import rows_of
 from emudrift.report.elements.blocks import Cell, Table
 from emudrift.report.elements.wording import listing, number
@@ -57,25 +59,47 @@ def _statement(row: Any) -> str:
     """How often each model was preferred, and the finding."""
     scale = "" if math.isnan(row.guidance_scale) else f", guidance\N{NO-BREAK SPACE}{row.guidance_scale:g}"
     losses, wins = (" ".join(_share(row, name)) for name in ("loss", "win"))
-    net, found = _net(row)
     return (
         f"{QUESTIONS[row.question]}{scale}: raters preferred {row.baseline} in {losses} and {row.model} in {wins} of "
-        f"{row.prompts:,} prompts; the rest are ties. {row.model} − {row.baseline}: {net} {found}."
+        f"{row.prompts:,} prompts; the rest are ties. {_verdict(row)}."
     )
+
+
+def _verdict(row: Any) -> str:
+    """The mean net vote and what it shows."""
+    if row.finding == ONE_RATER:
+        return (
+            f"The net vote for {row.model} is {_points(row.net_vote)} points; no finding: there is one rater, and what others "
+            "would prefer is not known"
+        )
+    interval = _interval(row.low_simultaneous, row.high_simultaneous)
+    return f"Net vote for {row.model}: {_points(row.net_vote)} points {interval}; {row.finding}; {_p(row.p_adjusted)}"
 
 
 def _rates(rows: list[Any]) -> Table:
     return Table(
-        "Win rates against the baseline, by majority vote",
-        ["question", "prompts", "win", "tie", "loss", "win − loss", "agreement (alpha)"],
+        "Net votes, and majorities against the baseline",
+        [
+            "question",
+            "prompts",
+            "net vote",
+            "spread of raters",
+            "left image",
+            "win",
+            "tie",
+            "loss",
+            "agreement (alpha)",
+        ],
         [
             [
                 Cell(_title(row)),
                 Cell(f"{row.prompts:,}", f"{row.votes:,} of {row.votes_asked:,} votes by {row.raters} raters"),
+                _net(row),
+                Cell("–" if math.isnan(row.rater_sd) else f"{100 * row.rater_sd:.0f} points"),
+                _left(row.left),
                 _rate(row, "win"),
                 _rate(row, "tie", _ties(row)),
                 _rate(row, "loss"),
-                Cell(*_net(row), row.finding.split()[0]),
                 _alpha(row),
             ]
             for row in rows
@@ -86,7 +110,16 @@ def _rates(rows: list[Any]) -> Table:
 def _raters(raters: pd.DataFrame) -> Table:
     return Table(
         "Raters and attention checks",
-        ["rater", "votes", "identical pairs", "repeated pairs, sides swapped", "no preference", "attention checks"],
+        [
+            "rater",
+            "votes",
+            "identical pairs",
+            "repeated pairs, sides swapped",
+            "no preference",
+            "left image",
+            "net vote",
+            "attention checks",
+        ],
         [
             [
                 Cell(str(row.rater)),
@@ -94,6 +127,8 @@ def _raters(raters: pd.DataFrame) -> Table:
                 Cell(f"{row.identical_right} of {row.identical} correct"),
                 Cell(f"{row.swapped_same} of {row.swapped} consistent", f"opposite: {row.swapped_opposite}"),
                 Cell("–" if math.isnan(row.no_preference) else f"{100 * row.no_preference:.0f} %"),
+                _left(row.left),
+                Cell("–" if math.isnan(row.net_vote) else f"{_points(row.net_vote)} points"),
                 Cell("passed" if row.passed == "yes" else "failed", "" if row.used == "yes" else "votes excluded"),
             ]
             for row in rows_of(raters)
@@ -104,13 +139,19 @@ def _raters(raters: pd.DataFrame) -> Table:
 def _caveats(rates: pd.DataFrame, raters: pd.DataFrame) -> list[str]:
     """How the numbers were computed, and which votes are missing."""
     first = rates.iloc[0]
+    tested = int(rates["p"].notna().sum())
     said = [
+        "Net vote: the mean over all votes of 1 for the model's image, −1 for the baseline's and 0 for a tie, in points of 100. "
+        f"Its {100 * first['confidence']:.0f} % intervals are over prompts and raters: what other prompts and other raters would "
+        f"have given (two-way variance, Satterthwaite degrees of freedom). Intervals, p values and findings hold together for "
+        f"the {tested} comparisons in this table (Bonferroni); human_evaluation.csv has the plain ones, too.",
         "A prompt counts as a win if more than half of its raters chose the model's image, as a loss if more than half "
-        "chose the baseline's, and as a tie otherwise, including when no answer has a majority.",
-        f"Intervals ({100 * first['confidence']:.0f} %) are over prompts, for these raters: Wilson for rates, Bonett–Price for "
-        "win − loss, bootstrap for alpha. p: two-sided sign test of wins against losses, Holm-adjusted for the "
-        f"{len(rates)} comparisons in this table.",
+        "chose the baseline's, and as a tie otherwise, including when no answer has a majority. These shares describe "
+        "these raters: their intervals (Wilson; bootstrap for alpha) are over prompts only.",
+        "Spread of raters: the standard deviation of raters' own net votes, beyond what single votes scatter. Left image: its "
+        "share of the votes for one of the two; about 50 % unless raters prefer a side.",
         "Krippendorff's alpha: 1 is perfect agreement, 0 is chance level. It is computed from individual votes, not majorities.",
+        *_planned(rates),
     ]
     sent, asked = len(raters), int(first["raters_asked"])
     votes, wanted = int(raters["votes"].sum()), int(raters["asked"].sum())
@@ -156,10 +197,42 @@ def _share(row: Any, name: str) -> tuple[str, str]:
     return f"{value:.0f} %", f"[{low:.0f} to {high:.0f}]"
 
 
-def _net(row: Any) -> tuple[str, str]:
-    """Wins minus losses; and its interval, finding and p value as smaller text."""
-    value, low, high = (number(100 * each, 0, signed=True) for each in (row.net, row.net_low, row.net_high))
-    return f"{value} points", f"[{low} to {high}]; {row.finding}; {_p(row.p_holm)}"
+def _net(row: Any) -> Cell:
+    """The mean net vote; and its interval, finding and p value as smaller text."""
+    net = f"{_points(row.net_vote)} points"
+    if row.finding == ONE_RATER:
+        return Cell(net, "one rater: no interval")
+    interval = _interval(row.low_simultaneous, row.high_simultaneous)
+    return Cell(net, f"{interval}; {row.finding}; {_p(row.p_adjusted)}", row.finding.split()[0])
+
+
+def _planned(rates: pd.DataFrame) -> list[str]:
+    """What more raters or more prompts would do, for the comparison with the widest interval."""
+    if rates["standard_error"].isna().all():
+        return []
+    row = rows_of(rates.loc[[rates["standard_error"].idxmax()]])[0]
+    spread = Spread(row.prompt_sd, row.rater_sd, row.vote_sd)
+    sizes = [(row.prompts, row.raters), (row.prompts, 2 * row.raters), (2 * row.prompts, row.raters)]
+    found = [
+        f"{number(100 * spread.detectable(*size), 0)} points by {size[1]} raters on {size[0]:,} prompts"
+        for size in sizes
+    ]
+    return [
+        f"Planning: where raters and prompts differ as in “{_title(row)}”, a true net vote is found four times in five if it "
+        f"is at least {listing(found)} (one comparison)."
+    ]
+
+
+def _left(share: float) -> Cell:
+    return Cell("–" if math.isnan(share) else f"{100 * share:.0f} %")
+
+
+def _points(share: float) -> str:
+    return number(100 * share, 0, signed=True)
+
+
+def _interval(low: float, high: float) -> str:
+    return f"[{_points(low)} to {_points(high)}]"
 
 
 def _alpha(row: Any) -> Cell:
