@@ -15,29 +15,17 @@ PER_IMAGE = "|".join(re.escape(name) for name, metric in REGISTERED.items() if m
 WHOLE = "|".join(re.escape(name) for name, metric in REGISTERED.items() if not metric.per_image) or "(?!)"
 
 
-def metric_inputs(wildcards):
-    """The features of the arm's images, and what the metric compares them with."""
-    metric = experiment.metric(wildcards.metric)
-    shards = experiment.shards(int(wildcards.n))
-    inputs = {"features": experiment.extracted_files(wildcards.extractor, wildcards.arm, shards)}
-    if metric.inputs == "captions":
-        inputs["captions"] = experiment.caption_files(wildcards.extractor, wildcards.n)
-    if metric.inputs == "reference":
-        inputs["reference"] = paths.reference_features(key_of(wildcards))
-        if experiment.selections(experiment.extractor(wildcards.extractor))[0] == "same":
-            inputs["images"] = experiment.reference_list
-    if metric.per_image or "images" in inputs:
-        inputs["prompts"] = rules.extract_prompts.output.prompts
-    return inputs
-
-
 localrules:
     collect_metrics,
 
 
 rule compute_metric:
     input:
-        unpack(metric_inputs),
+        unpack(
+            lambda wildcards: experiment.metric_inputs(
+                wildcards.metric, wildcards.extractor, wildcards.arm, wildcards.n
+            )
+        ),
     output:
         metric=paths.metric("{metric}", "{extractor}", "{arm}", "{n}"),
     log:

@@ -296,6 +296,22 @@ class Experiment:
             f"Its metrics are {', '.join(metric.full_name for metric in metrics)}"
         )
 
+    def metric_inputs(self, metric: str, extractor: str, arm: str, n: int | str) -> dict[str, Path | list[Path]]:
+        """The files that a metric of an arm's first n images is computed from, by what they are."""
+        found, paths, of = self.metric(metric), self.paths, self.extractor(extractor)
+        inputs: dict[str, Path | list[Path]] = {
+            "features": self.extracted_files(extractor, arm, self.shards(int(n))),
+        }
+        if found.inputs == "captions":
+            inputs["captions"] = self.caption_files(extractor, n)
+        if found.inputs == "reference":
+            inputs["reference"] = paths.reference_features(self.reference_key(of))
+            if self.selections(of)[0] == "same":
+                inputs["images"] = self.reference_list
+        if found.per_image or "images" in inputs:
+            inputs["prompts"] = paths.prompts
+        return inputs
+
     def metric_files(self) -> list[Path]:
         """What compute_metric and compute_metric_per_image write: for the largest N alone."""
         return [
