@@ -1,9 +1,9 @@
 #!/usr/bin/env bash
-# Downloads what a machine with torch and transformers may lack (3 MB) into bench/gpu/wheels, in this environment's versions.
+# Downloads what a machine with torch and transformers may lack (3 MB) into bench/gpu/wheels, in the versions of .venv.
 # Usage: bench/gpu/fetch_wheels.sh [Python version of that machine, default 3.12]
 set -euo pipefail
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
-python=${PYTHON:-python3}
+python=${PYTHON:-$here/../../.venv/bin/python}
 needed=$("$python" -c '
 from importlib.metadata import version
 print(*(f"{name}=={version(name)}" for name in
