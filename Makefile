@@ -17,10 +17,11 @@ export PATH := $(BIN):$(PATH)
 .PHONY: demo test test-slurm lint docs architecture linkcheck clean
 .DELETE_ON_ERROR:
 
-$(VENV)/ready: pyproject.toml
+$(VENV)/ready: pyproject.toml envs/constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit("error: emudrift needs Python 3.11 or newer, $(PYTHON) is " + sys.version.split()[0] + "; try: make PYTHON=python3.12 ...") if sys.version_info < (3, 11) else None'
 	$(PYTHON) -m venv --clear $(VENV)
-	"$(BIN)/python" -m pip install --quiet --disable-pip-version-check --editable '.[dev]'
+	"$(BIN)/python" -m pip install --quiet --disable-pip-version-check \
+		--constraint envs/constraints.txt --editable '.[dev]'
 	@touch $@
 
 demo: $(VENV)/ready

@@ -114,8 +114,10 @@ def check(words: list[str], targets: set[str], monkeypatch: pytest.MonkeyPatch) 
     elif program == "make":
         assert [word for word in words[1:] if "=" not in word and word not in TARGETS] == []
     elif program == "python" and words[1:2] == ["-m"]:
-        assert words[2] in ("pytest", "pytorch_fid")
+        assert words[2] in ("pytest", "pytorch_fid", "pip")
         assert all((ROOT / word).exists() for word in words[3:] if word.startswith("tests"))
+    elif program == "python" and words[1:2] == ["-c"]:
+        compile(words[2], "shown", "exec")
     elif program == "python" or program.startswith("scripts/"):
         script, *arguments = words[1:] if program == "python" else words
         if script.startswith("scripts/") and arguments:  # Alone it is the name of a script.

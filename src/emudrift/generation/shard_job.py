@@ -3,7 +3,7 @@
 import platform
 from collections.abc import Iterator
 from contextlib import contextmanager
-from importlib.metadata import version
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 from emudrift.generation.attempts import History, Recording
@@ -67,5 +67,12 @@ def restore_copies(found: Path, copies: tuple[Path, ...]) -> None:
 
 
 def package_versions() -> dict[str, str]:
-    """Versions of `PACKAGES` and of Python."""
-    return {name: version(name) for name in PACKAGES} | {"python": platform.python_version()}
+    """Versions of `PACKAGES` and of Python; "none" for an optional one that is not installed."""
+    return {name: _version(name) for name in PACKAGES} | {"python": platform.python_version()}
+
+
+def _version(package: str) -> str:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return "none"

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Sequence
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -107,6 +108,10 @@ def _check_component(folder: Path, name: str, files: dict[str, Path], variant: s
 
 
 def check_model(experiment: Experiment, model: DiffusersModel, prompts: Sequence[Prompt]) -> dict[str, Any]:
+    if find_spec("diffusers") is None:
+        raise InputError(
+            f"models: {model.name}: generator: diffusers needs the package diffusers; pip install 'emudrift[diffusers]'"
+        )
     folder = experiment.checkpoint_folders(model)["checkpoint"]
     return check_pipeline(folder, model.variant, model.custom_pipeline, model.trust_remote_code)
 
