@@ -55,6 +55,7 @@ def test_captions_are_read_by_image_also_where_the_id_is_a_file_name(tmp_path):
         ("a.jsonl", '{"question_id": 1}', "line 1 has no answer; expected one of prediction"),
         ("a.jsonl", '{"question_id": 1, "resps": ["x", "y"]}', "'resps' is .*, not one answer as text"),
         ("a.jsonl", '{"question_id": 1, "answer": "x"}\n' * 2, "line 2: there is an earlier answer with question_id 1"),
+        ("a.csv", "index,prediction\n1,Failed to obtain answer via API.", "VLMEvalKit got none here; run it again"),
         ("a.jsonl", "nonsense", "line 1 is not valid JSON"),
         ("a.xlsx", "", "save it as .csv, or have VLMEvalKit write tables as text: PRED_FORMAT=tsv"),
         ("a.txt", "", "a file of answers is needed: .jsonl, .json, .csv or .tsv, not .txt"),

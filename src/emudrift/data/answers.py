@@ -14,6 +14,8 @@ Id = Literal["question_id", "image_id"]
 
 # What a model said. VLMEvalKit's `answer` is the right one, next to `prediction`: in this order, the first that is there.
 _SAID = ("prediction", "filtered_resps", "resps", "caption", "answer")
+_FAILED = "Failed to obtain answer"
+"""What VLMEvalKit writes in place of an answer that a model did not give: no wrong answer, but none."""
 _READ = "a file of answers is needed: .jsonl, .json, .csv or .tsv"
 
 
@@ -95,5 +97,9 @@ def _said(record: dict[str, Any], where: str) -> str:
                 value = str(value)
             if not isinstance(value, str):
                 raise InputError(f"{where}: {key!r} is {str(value)[:80]!r}, not one answer as text")
+            if key == "prediction" and value.startswith(_FAILED):
+                raise InputError(
+                    f"{where}: says {value!r}: VLMEvalKit got none here; run it again, for this question at least"
+                )
             return value
     raise InputError(f"{where} has no answer; expected one of {', '.join(_SAID)}, found {', '.join(map(repr, record))}")
