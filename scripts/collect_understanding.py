@@ -5,7 +5,7 @@ import argparse
 import door
 
 from emudrift.config.experiment import Experiment
-from emudrift.evaluation.understanding.files import write_understanding_tables
+from emudrift.evaluation.understanding.comparison import write_understanding_tables
 
 
 def main() -> None:

@@ -14,8 +14,13 @@ from emudrift.config.reader import parse_config
 from emudrift.data.question_table import question_table, write_question_table
 from emudrift.errors import InputError
 from emudrift.evaluation.tables import UNDERSTANDING_COLUMNS, UNDERSTANDING_DIFFERENCE_COLUMNS, load_table, rows_of
-from emudrift.evaluation.understanding.comparison import MIN_IMAGES, understanding_differences, understanding_table
-from emudrift.evaluation.understanding.files import write_scores, write_understanding_tables
+from emudrift.evaluation.understanding.comparison import (
+    MIN_IMAGES,
+    understanding_differences,
+    understanding_table,
+    write_understanding_tables,
+)
+from emudrift.evaluation.understanding.files import write_scores
 from emudrift.evaluation.understanding.record import load_scores
 from emudrift.evaluation.understanding.vqa import vqa_accuracy
 

@@ -22,7 +22,9 @@ LANGUAGE_MODEL = {"torch", "transformers"}
 STARTED = {
     "collect": TABLES,
     "collect_metrics": TABLES,
+    "collect_understanding": TABLES,
     "compare": TABLES,
+    "exchange": TABLES,
     "extract_prompts": TABLES,
     "fit_curves": FIGURES,
     "import_votes": TABLES,

@@ -4,6 +4,7 @@ import contextlib
 import difflib
 import io
 import re
+import unicodedata
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -143,6 +144,18 @@ def _captioned(
         width=integer(record, "width", where, 2**31 - 1) if record.get("width") else 0,
         height=integer(record, "height", where, 2**31 - 1) if record.get("height") else 0,
     )
+
+
+def normalise_caption(text: str) -> str:
+    """Collapses every run of white space and control characters to one space, and strips both ends.
+
+    White space is defined by Unicode (line breaks, NBSP, U+3000 ...), plus the zero-width space U+200B. The joiners
+    U+2060 and U+FEFF (a stray byte order mark) are removed. Everything else is unchanged, without Unicode normalisation;
+    also ZWJ and ZWNJ, which shape Persian, Indic scripts and emoji. A caption without visible characters becomes "".
+    """
+    text = re.sub("[\u2060\ufeff]", "", text)
+    text = re.sub(r"[\s\x00-\x1f\x7f-\x9f\u200b]+", " ", text).strip()
+    return text if any(unicodedata.category(character) not in ("Zs", "Cf") for character in text) else ""
 
 
 # --- validation of single values ---

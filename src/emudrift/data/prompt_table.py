@@ -2,8 +2,6 @@
 
 import hashlib
 import os
-import re
-import unicodedata
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Literal
@@ -13,7 +11,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from emudrift.data.captions import Captioned, load_coco, load_karpathy, load_table
+from emudrift.data.captions import Captioned, load_coco, load_karpathy, load_table, normalise_caption
 from emudrift.data.input_files import inside
 from emudrift.data.prompts import GROUP, SCHEMA, Prompt
 from emudrift.errors import InputError
@@ -92,18 +90,6 @@ def prompt_table(
     if group_column is not None:
         table[GROUP.name] = pd.Series([image.group for image, _ in captioned], dtype="str")
     return table
-
-
-def normalise_caption(text: str) -> str:
-    """Collapses every run of white space and control characters to one space, and strips both ends.
-
-    White space is defined by Unicode (line breaks, NBSP, U+3000 ...), plus the zero-width space U+200B. The joiners
-    U+2060 and U+FEFF (a stray byte order mark) are removed. Everything else is unchanged, without Unicode normalisation;
-    also ZWJ and ZWNJ, which shape Persian, Indic scripts and emoji. A caption without visible characters becomes "".
-    """
-    text = re.sub("[\u2060\ufeff]", "", text)
-    text = re.sub(r"[\s\x00-\x1f\x7f-\x9f\u200b]+", " ", text).strip()
-    return text if any(unicodedata.category(character) not in ("Zs", "Cf") for character in text) else ""
 
 
 def _choose_caption(image: Captioned, choice: CaptionChoice, seed: int) -> str:

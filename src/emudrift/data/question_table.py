@@ -13,11 +13,10 @@ import pyarrow.parquet as pq
 
 from emudrift.config.seeing import Understanding
 from emudrift.config.understanding import CaptionTask, UnderstandingTask, VqaTask
-from emudrift.data.captions import load_coco, load_karpathy
+from emudrift.data.captions import load_coco, load_karpathy, normalise_caption
 from emudrift.data.image_sources import scan_reference_images
 from emudrift.data.input_files import inside
 from emudrift.data.json_input import integer, list_of_objects, load_json, text_of, unique, value_of
-from emudrift.data.prompt_table import normalise_caption
 from emudrift.data.questions import SCHEMA, Example, Question, References, Support, pictures_of, refuse_too_few
 from emudrift.errors import InputError
 from emudrift.runtime.atomic_files import atomic_path

@@ -7,13 +7,14 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from emudrift.config.experiment import Experiment
 from emudrift.config.understanding import CONTROL
 from emudrift.errors import InputError
 from emudrift.evaluation.findings import INCONCLUSIVE, finding_of
 from emudrift.evaluation.intervals import Estimate, mean_interval, simultaneous
-from emudrift.evaluation.tables import UNDERSTANDING_COLUMNS, UNDERSTANDING_DIFFERENCE_COLUMNS, frame
+from emudrift.evaluation.tables import UNDERSTANDING_COLUMNS, UNDERSTANDING_DIFFERENCE_COLUMNS, frame, write_table
 from emudrift.evaluation.understanding.control import pictures_used
-from emudrift.evaluation.understanding.record import ScoreRecord
+from emudrift.evaluation.understanding.record import ScoreRecord, load_scores
 
 MIN_IMAGES = 50
 """Images below which no difference is claimed: t intervals of scores cover less than they say (docs/understanding.md)."""
@@ -88,3 +89,11 @@ def _pairs(records: Sequence[ScoreRecord], baseline: str) -> Iterator[tuple[Scor
 
 def _difference(theirs: ScoreRecord, ours: ScoreRecord) -> Estimate:
     return mean_interval(np.subtract(ours.per_question, theirs.per_question), ours.groups)
+
+
+def write_understanding_tables(experiment: Experiment) -> None:
+    """understanding.csv and understanding_differences.csv, from all files of scores."""
+    records, note = load_scores(experiment.understanding.score_files()), experiment.config.note
+    write_table(understanding_table(records, note), experiment.paths.understanding_table)
+    differences = understanding_differences(records, experiment.baseline, note)
+    write_table(differences, experiment.paths.understanding_differences)

@@ -1,4 +1,4 @@
-"""Files of scores: what score_answers and collect_understanding write, and the scores of answers of any other program."""
+"""Files of scores: what score_answers writes, and the scores of answers of any other program."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -12,9 +12,6 @@ from emudrift.data.answers import chosen_answers, load_answers
 from emudrift.data.question_table import read_asked
 from emudrift.errors import InputError
 from emudrift.evaluation.intervals import Estimate, mean_interval
-from emudrift.evaluation.tables import write_table
-from emudrift.evaluation.understanding.comparison import understanding_differences, understanding_table
-from emudrift.evaluation.understanding.record import load_scores
 from emudrift.evaluation.understanding.score import score_variant, scores_of
 from emudrift.runtime.json_files import write_json
 
@@ -24,14 +21,6 @@ def write_scores(experiment: Experiment, arm: str, variant: str) -> None:
     seeing = experiment.understanding
     found = score_variant(experiment, seeing.arm(arm), seeing.variant(variant))
     write_json(experiment.paths.answer_scores(arm, variant), found.model_dump(mode="json"))
-
-
-def write_understanding_tables(experiment: Experiment) -> None:
-    """understanding.csv and understanding_differences.csv."""
-    records, note = load_scores(experiment.understanding.score_files()), experiment.config.note
-    write_table(understanding_table(records, note), experiment.paths.understanding_table)
-    differences = understanding_differences(records, experiment.baseline, note)
-    write_table(differences, experiment.paths.understanding_differences)
 
 
 def scored_elsewhere(
