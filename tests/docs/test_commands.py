@@ -180,12 +180,18 @@ def test_a_wrong_command_is_noticed(line, monkeypatch):
             "plan: no such config file; .* snakemake plan --configfile demo/config",
         ),
         ("plan --configfile demo/none.yaml", "demo/none.yaml: no such config file$"),
+        ("plan --configfile BROKEN", ".*broken.yaml: not valid YAML: .*line 3, column 1"),
         ("plan -c 1 --configfile demo/config.yaml", None),
     ],
 )
-def test_a_missing_config_file_or_a_target_taken_for_one_is_one_line(line, said, monkeypatch):
-    """Where Snakemake itself, before it reads the Snakefile, ends with a traceback."""
+def test_a_config_file_that_is_missing_or_broken_or_a_target_taken_for_one_is_one_line(
+    line, said, monkeypatch, tmp_path
+):
+    """Where Snakemake itself, before it reads the Snakefile, ends with a traceback, or with a guess."""
     monkeypatch.chdir(ROOT)
+    broken = tmp_path / "broken.yaml"
+    broken.write_text((ROOT / "demo/config.yaml").read_text().replace("name: demo", 'name: "demo'))
+    line = line.replace("BROKEN", str(broken))
     monkeypatch.setattr(sys, "argv", ["snakemake", *line.split()])
     if said is None:
         assert parse_args(sys.argv[1:])[1].targets == ["plan"]
