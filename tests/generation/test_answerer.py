@@ -17,6 +17,7 @@ from emudrift.errors import InputError
 from emudrift.generation.answers.interface import AskedQuestion, Picture, ShownExample
 from emudrift.generation.answers.questions import load_asked
 from emudrift.generation.emu3 import answerer as module
+from emudrift.generation.emu3.answer_prompt import prompt_lengths
 from emudrift.generation.emu3.answerer import Emu3Answerer
 from emudrift.generation.emu3.generator import Emu3Weights
 from emudrift.generation.emu3.image_tokens import ImageTokens
@@ -213,12 +214,14 @@ def test_in_16_bit_a_filled_batch_makes_answers_independent_of_their_neighbours(
     assert answerer.answer(questions[::-1]) == alone[::-1]
 
 
-def test_the_check_knows_the_length_of_every_prompt_without_encoding_a_picture(base, files, tokens):
+def test_the_length_of_every_prompt_is_known_without_encoding_a_picture(base, files, tokens, monkeypatch):
     example = ShownExample("what?", Picture(NAMES[3], files.sha256(NAMES[3])), "a circle")
     answerer = new(base, files, tokens)
-    for question in (ask(files, 0), ask(files, 1, TEXTS[1], example, ShownExample("and?", None, "é"))):
-        sizes = [upright_size(files.data(picture.name), picture.name) for picture in question.pictures]
-        assert answerer.layout.length(question, sizes) == len(answerer.prompt(question))
+    questions = [ask(files, 0), ask(files, 1, TEXTS[1], example, ShownExample("and?", None, "é"))]
+    prompts = [answerer.prompt(question) for question in questions]
+    monkeypatch.delattr(ImageTokens, "codes")
+    assert prompt_lengths(answerer.layout, files, questions, 40, 256) == [len(prompt) for prompt in prompts]
+    assert answerer.lengths(questions) == [128, 256]
 
 
 def test_the_check_refuses_shots_that_do_not_fit(tmp_path):

@@ -8,6 +8,8 @@ import emudrift.runtime.torchvision_fix  # noqa: F401  (before transformers)
 from transformers import Emu3Processor
 from transformers.models.emu3.image_processing_emu3 import smart_resize
 
+from emudrift.data.image_io import upright_size
+from emudrift.data.image_sources import PictureFiles
 from emudrift.errors import InputError
 from emudrift.generation.answers.interface import AskedQuestion
 from emudrift.generation.emu3.recipe import SPATIAL_FACTOR
@@ -74,6 +76,26 @@ class PromptLayout:
     def _turn(self, text: str, shows: bool) -> str:
         # The text last: braces in it stay what they are.
         return self.chat["turn"].replace("{image}", self.processor.image_token if shows else "").replace("{text}", text)
+
+
+def prompt_lengths(
+    layout: PromptLayout, files: PictureFiles, questions: Sequence[AskedQuestion], max_new_tokens: int, positions: int
+) -> list[int]:
+    """Tokens of each prompt, from the headers of its pictures alone.
+
+    Raises:
+        InputError: a prompt and its answer are longer than the model's positions, with the arithmetic; or a picture is damaged.
+    """
+    sizes: dict[str, tuple[int, int]] = {}
+    found = []
+    for question in questions:
+        for picture in question.pictures:
+            if picture.name not in sizes:
+                sizes[picture.name] = upright_size(files.data(picture.name), f"{files.source}: {picture.name}")
+        length = layout.length(question, [sizes[picture.name] for picture in question.pictures])
+        check_prompt_positions(question, length, max_new_tokens, positions)
+        found.append(length)
+    return found
 
 
 def check_prompt_positions(question: AskedQuestion, length: int, max_new_tokens: int, positions: int) -> None:

@@ -14,7 +14,7 @@ from torch.nn.functional import linear
 from emudrift.data.image_sources import PictureFiles
 from emudrift.errors import InputError
 from emudrift.generation.answers.interface import AskedQuestion
-from emudrift.generation.emu3.answer_prompt import PromptLayout, check_prompt_positions
+from emudrift.generation.emu3.answer_prompt import PromptLayout, prompt_lengths
 from emudrift.generation.emu3.generator import BATCH_ON_CPU, Emu3Weights
 from emudrift.generation.emu3.image_tokens import ImageTokens, set_image_area
 from emudrift.generation.emu3.memory import answer_memory, halving_batches
@@ -89,16 +89,14 @@ class Emu3Answerer:
         return found
 
     def lengths(self, questions: Sequence[AskedQuestion]) -> list[int]:
-        """Padded prompt length of each question, in tokens.
+        """Padded prompt length of each question, in tokens; encodes no picture.
 
         Raises:
             InputError: a prompt and its answer are longer than the model's positions.
         """
-        found = [len(self.prompt(question)) for question in questions]
         positions = self.model.config.text_config.max_position_embeddings
-        for question, length in zip(questions, found, strict=True):
-            check_prompt_positions(question, length, self.max_new_tokens, positions)
         unit = self.batching.prompt_length
+        found = prompt_lengths(self.layout, self.files, questions, self.max_new_tokens, positions)
         return [min(-(-length // unit) * unit, positions) for length in found]
 
     # -- answers --------------------------------------------------------------------------------------------------

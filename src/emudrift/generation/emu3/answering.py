@@ -13,10 +13,9 @@ from emudrift.config.arm import Arm
 from emudrift.config.experiment import Experiment
 from emudrift.config.models import Emu3Model
 from emudrift.config.seeing import Variant
-from emudrift.data.image_io import upright_size
 from emudrift.data.image_sources import open_pictures
 from emudrift.generation.answers.interface import AskedQuestion
-from emudrift.generation.emu3.answer_prompt import PromptLayout, check_prompt_positions
+from emudrift.generation.emu3.answer_prompt import PromptLayout, prompt_lengths
 from emudrift.generation.emu3.answerer import Emu3Answerer
 from emudrift.generation.emu3.generator import shared_weights
 from emudrift.generation.emu3.image_tokens import set_image_area
@@ -56,14 +55,6 @@ def check_questions(
     set_image_area(processor.image_processor, variant.task.image_area)
     layout = PromptLayout(processor, arm.settings["chat"])
     positions = Emu3Config.from_pretrained(checkpoint, local_files_only=True).text_config.max_position_embeddings
-    sizes: dict[str, tuple[int, int]] = {}
-    longest = 0
     with open_pictures(experiment.path(variant.task.images)) as files:
-        for question in questions:
-            for picture in question.pictures:
-                if picture.name not in sizes:
-                    sizes[picture.name] = upright_size(files.data(picture.name), f"{files.source}: {picture.name}")
-            length = layout.length(question, [sizes[picture.name] for picture in question.pictures])
-            check_prompt_positions(question, length, variant.max_new_tokens, positions)
-            longest = max(longest, length)
-    return {"longest_prompt": longest, "positions": positions}
+        lengths = prompt_lengths(layout, files, questions, variant.max_new_tokens, positions)
+    return {"longest_prompt": max(lengths), "positions": positions}
