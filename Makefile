@@ -1,6 +1,6 @@
 # make demo           the whole study in miniature: minutes on a laptop, report in results/demo/report.html
 # make test           the tests; as root on Debian or Ubuntu it also installs SLURM and Chromium and runs the tests that need them
-# make test-slurm     the tests on SLURM alone, among them one that takes minutes
+# make test-slurm     the tests on SLURM alone, among them one that takes minutes; and the demo against the truth
 # make lint           formatting, lint, types, import layers
 # make docs           the documentation as a site in docs/_build/html; a broken link is an error
 # make architecture   the picture of docs/architecture.md, drawn from the code
@@ -34,7 +34,7 @@ test: $(VENV)/ready
 
 test-slurm: $(VENV)/ready
 	tests/slurm/install.sh
-	"$(BIN)/python" -m pytest tests/slurm
+	"$(BIN)/python" -m pytest tests/slurm tests/demo/test_demo_truth.py
 
 lint: $(VENV)/ready
 	"$(BIN)/ruff" format --check .
