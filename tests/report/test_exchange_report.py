@@ -43,6 +43,7 @@ def test_what_is_kept_at_half_strength_is_true() -> None:
     assert low <= spared <= high
     assert text.startswith("finetuned at scale 1 sees better than base: VQA accuracy +")
     assert "it draws worse: FID +1" in text
+    assert "(95 % intervals that hold together for 6 differences)." in text, "three strengths on two axes"
 
 
 def test_from_the_scale_on_that_gains_nothing_the_cost_is_still_told() -> None:

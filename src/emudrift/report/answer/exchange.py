@@ -39,9 +39,11 @@ def exchange_answer(table: pd.DataFrame) -> ExchangeAnswer:
     rows = rows_of(table)
     models = list(dict.fromkeys(row.model for row in rows if row.since))
     headlines, statements = [], []
+    against_baseline = [row for row in rows if row.since]
+    differences = len(against_baseline) + len(_by_strength(against_baseline))
     for model in models:
         ours = [row for row in rows if row.model == model]
-        headlines.append(_bought([row for row in ours if row.full_strength]))
+        headlines.append(_bought([row for row in ours if row.full_strength], differences))
         statements += [*_kept(ours), *_idle(ours)]
     statements += [*_fronts(rows), *_recommended(rows)]
     return ExchangeAnswer(" ".join(headlines), statements, _caveats(rows))
@@ -50,8 +52,13 @@ def exchange_answer(table: pd.DataFrame) -> ExchangeAnswer:
 # -- full strength ------------------------------------------------------------------------------------------------
 
 
-def _bought(full: list[Any]) -> str:
-    """Gain and cost at full strength; `full`: one row per guidance scale."""
+def _bought(full: list[Any], differences: int) -> str:
+    """Gain and cost at full strength.
+
+    Args:
+        full: one row per guidance scale.
+        differences: from the baseline, of all points on both axes.
+    """
     row = full[0]
     seen = f"{_seeing(row).name} {_difference(row, 'seeing_difference')}"
     name = _named(row)
@@ -70,7 +77,8 @@ def _bought(full: list[Any]) -> str:
         each for each in full if not any(each is other for known in costs.values() for other in known)
     ]
     parts = [f"it {said}: {_places(rows, 'drawing_difference', full)}" for said, rows in costs.items() if rows]
-    return f"{text}; {'; '.join(parts)} ({100 * row.confidence:.3g}{_SPACE}% intervals that hold together)."
+    held = f"{100 * row.confidence:.3g}{_SPACE}% intervals that hold together for {differences} differences"
+    return f"{text}; {'; '.join(parts)} ({held})."
 
 
 def _places(rows: list[Any], column: str, all_rows: list[Any]) -> str:

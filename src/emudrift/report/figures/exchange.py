@@ -109,7 +109,7 @@ def _draw(axes: Any, rows: Sequence[Any], models: list[str], colours: Mapping[st
         )
         with_tip(point, "{}: sees {}, draws {}".format(row.label, *ends))
         if row.recommended:
-            axes.plot(x, y, marker="o", markersize=9, markerfacecolor="none", markeredgecolor="#a02c00", zorder=4)
+            axes.plot(x, y, marker="o", markersize=9, markerfacecolor="none", markeredgecolor="0.15", zorder=4)
         if row.label != row.model:
             axes.annotate(
                 row.label.removeprefix("scale "), (x, y), (3.5, 3.5), textcoords="offset points", color="0.15", zorder=5
@@ -197,7 +197,7 @@ def _legend(figure: Any, rows: Sequence[Any], models: list[str], colours: Mappin
     handles.append(Line2D([], [], color="0.84", linewidth=2.4, label="Pareto front"))
     if any(row.recommended for row in rows):
         handles.append(
-            Line2D([], [], marker="o", markersize=8, markerfacecolor="none", markeredgecolor="#a02c00", linestyle="none",
+            Line2D([], [], marker="o", markersize=8, markerfacecolor="none", markeredgecolor="0.15", linestyle="none",
                    label="recommended")
         )  # fmt: skip
     columns = min(len(handles), max(2, int(width / 1.05)))
