@@ -147,7 +147,7 @@ def test_every_block_of_the_guide_is_a_valid_config(block):
 
 def test_the_guides_third_model_fits_into_the_demo():
     """The text is followed to the letter: its lines go right above the one that it names."""
-    (lines,) = re.findall(r"```yaml\n(  - name: .*?)```", GUIDE, re.DOTALL)
+    lines, *_ = re.findall(r"```yaml\n(  - name: .*?)```", GUIDE, re.DOTALL)
     demo = (ROOT / "demo/config.yaml").read_text()
     assert demo.count("# At guidance 1") == 1
     config = parse_config(yaml.safe_load(demo.replace("# At guidance 1", f"{lines}\n# At guidance 1")), "my.yaml")
