@@ -42,8 +42,11 @@ rule human_evaluation_pages:
         mem_mb=4000,
         runtime=30,
     params:
-        settings=experiment.config.human_evaluation.model_dump_json(exclude={"exclude_failed"}),
+        settings=experiment.config.human_evaluation.model_dump_json(
+            exclude={"exclude_failed", "min_votes", "recruitment"}
+        ),
         seed=experiment.config.seed,
+        photographs=experiment.config.prompts.images,
         baseline=experiment.baseline,
         # What the settings leave to the rest of the config: how many prompts, and which arms in which order.
         study=lambda wildcards: [design_study(experiment).prompts, *design_study(experiment).arms],

@@ -29,7 +29,7 @@ def import_votes(arguments: argparse.Namespace) -> None:
     files = load_votes(scan_votes(arguments.votes or paths.votes), key)
     votes = vote_table(files, key)
     raters = rater_table(votes, files, key, config.human_evaluation.exclude_failed)
-    rates = rate_table(votes, raters, key, config.note)
+    rates = rate_table(votes, raters, key, config.note, config.human_evaluation.min_votes)
     write_table(votes, paths.vote_table)
     write_table(raters, paths.rater_table)
     write_table(rates, paths.win_rates)

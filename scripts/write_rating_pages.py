@@ -7,7 +7,7 @@ import door
 
 from emudrift.config.experiment import Experiment
 from emudrift.data.prompts import load_prompts
-from emudrift.evaluation.human.pages import IMAGES, replaced_folder, write_images, write_pages
+from emudrift.evaluation.human.pages import IMAGES, replaced_folder, write_gold, write_images, write_pages
 from emudrift.evaluation.human.study import design_study, make_key, write_key
 from emudrift.evaluation.human.two_way import ASSUMED
 
@@ -22,7 +22,8 @@ def write(arguments: argparse.Namespace) -> None:
     design, prompts = design_study(experiment), load_prompts(paths.prompts)
     with replaced_folder(paths.rating_pages) as new:
         images = write_images(experiment, design, prompts, new / IMAGES)
-        key = make_key(experiment, design, images)
+        gold = write_gold(experiment, prompts[: design.prompts], new / IMAGES)
+        key = make_key(experiment, design, images | gold)
         write_pages(new, key, {prompt.prompt_id: prompt.caption for prompt in prompts})
     write_key(paths.rating_key, key)
     paths.votes.mkdir(exist_ok=True)
@@ -30,6 +31,9 @@ def write(arguments: argparse.Namespace) -> None:
         "study %s: %d raters, %d prompts, %d pairs of arms, %d votes asked of each rater; send the folder %s",
         key.study, len(key.raters), len(key.prompts), len(key.pairs), len(key.raters[0]), paths.rating_pages,
     )  # fmt: skip
+    if not gold:
+        logging.warning("no gold pairs (attention_checks: 0, or no photographs in prompts: images): raters who never have a "
+                        "preference will not be recognised")  # fmt: skip
     raters, prompts = len(key.raters), len(key.prompts)
     if raters > 1:
         logging.info(

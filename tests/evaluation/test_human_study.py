@@ -8,7 +8,7 @@ from ratings import PROMPTS, experiment_of, key_of
 
 from emudrift.config.reader import parse_config
 from emudrift.errors import InputError
-from emudrift.evaluation.human.study import design_study, load_key, make_key, write_key
+from emudrift.evaluation.human.study import DEGRADED, PHOTOGRAPH, design_study, load_key, make_key, write_key
 
 
 def scales(key):
@@ -62,6 +62,29 @@ def test_each_rater_sees_every_pair_once_appeal_first_and_the_checks():
                     assert (first.left, first.right) == (item.right, item.left)
 
 
+def test_gold_pairs_stand_among_the_others_of_the_first_question():
+    plain, key = key_of(), key_of(gold=5)
+    for before, items in zip(plain.raters, key.raters, strict=True):
+        gold = [item for item in items if item.kind == "gold"]
+        assert {item.prompt_id for item in gold} == {"000", "001", "002", "003", "004"}
+        assert all({item.left, item.right} == {PHOTOGRAPH, DEGRADED} and item.question == "appeal" for item in gold)
+        assert [item for item in items if item.kind != "gold"] == before
+    places = [n for items in key.raters for n, item in enumerate(items) if item.kind == "gold"]
+    assert max(places) - min(places) > 40
+    sides = [item.left for items in key.raters for item in items if item.kind == "gold"]
+    assert 5 < sides.count(PHOTOGRAPH) < 20
+    assert key.study != plain.study
+
+
+def test_each_question_has_its_raters():
+    key = key_of({"raters": {"appeal": 5, "faithfulness": 3}})
+    both = key_of()
+    assert key.raters[:3] == both.raters[:3]
+    assert all({item.question for item in items} == {"appeal"} for items in key.raters[3:])
+    assert (key.study, key.tokens[:3]) == (both.study, both.tokens[:3])
+    assert len(set(both.tokens)) == 5
+
+
 def test_sides_and_order_are_random_and_differ_between_raters():
     key = key_of()
     left = [item.left == key.pairs[item.pair].arm for items in key.raters for item in items if item.kind == "rated"]
@@ -95,7 +118,7 @@ def test_equal_inputs_give_an_equal_key_and_whatever_raters_see_changes_the_stud
 
 def test_the_section_changes_no_arm():
     without = parse_config(small_config(), "x")
-    assert without.human_evaluation.raters == 5
+    assert without.human_evaluation.raters.most == 5
     assert experiment_of({"raters": 7, "prompts": 20}).arms() == experiment_of().arms()
     assert design_study(experiment_of()).prompts == 40
     assert design_study(experiment_of(sample_sizes=[500])).prompts == 100
@@ -112,7 +135,8 @@ def test_more_raters_can_be_asked_later():
     [
         ({"prompts": 41}, "human_evaluation: prompts: 41 is more than the largest of sample_sizes, 40"),
         ({"rater": 5}, "human_evaluation: rater: unknown key; did you mean 'raters'?"),
-        ({"raters": 0}, "human_evaluation: raters: Input should be greater than or equal to 1 (found 0)"),
+        ({"raters": 0}, "human_evaluation: raters: appeal: Input should be greater than or equal to 1 (found 0)"),
+        ({"raters": {"appeal": 5}}, "human_evaluation: raters: faithfulness: this key is missing"),
         ({"pairs": []}, "human_evaluation: pairs: List should have at least 1 item"),
         (
             {"pairs": [{"model": "tuned"}]},

@@ -130,7 +130,9 @@ def test_all_pairs_by_keyboard_with_a_break_in_the_middle(rater, key, tmp_path):
     path = ada.download(tmp_path / "votes.json")
     votes = load_votes([path], key)
     assert [vote.answer for vote in votes[2]] == pressed
-    assert len(vote_table(votes, key)) == 16
+    table = vote_table(votes, key)
+    assert len(table) == 16
+    assert table["seconds"].between(0, 60).all()
     assert ada.complaints == []
     assert all(url.startswith(("file://", "blob:", "data:")) for url in ada.asked)
 
@@ -201,6 +203,26 @@ def test_a_caption_is_shown_as_text(rater, key):
     assert ada.page.locator("#caption *").count() == 0
     assert ada.page.title() == "Rating images: rater 1"
     assert ada.complaints == []
+
+
+def test_information_is_shown_once_before_the_first_pair_as_text(browser, folder, key, tmp_path):
+    (tmp_path / "images").symlink_to(folder / "images")
+    told = key.model_copy(update={"information": f"Who asks: {HOSTILE}\n\nYou can stop at any time."})
+    (tmp_path / "rater-4.html").write_text(render_page(told, 4, dict.fromkeys(key.prompts, "x")))
+    ada = Rater(browser, (tmp_path / "rater-4.html").as_uri())
+    assert ada.page.locator("#information p").all_text_contents() == [
+        f"Who asks: {HOSTILE}",
+        "You can stop at any time.",
+    ]
+    assert ada.page.is_visible("#information")
+    ada.page.keyboard.press("Enter")
+    for _ in range(8):
+        assert not ada.page.is_visible("#information")
+        ada.press("1")
+    assert ada.page.is_visible("#intro")
+    assert not ada.page.is_visible("#information")
+    assert ada.complaints == []
+    ada.context.close()
 
 
 def test_neither_the_page_nor_the_images_tell_the_arms(folder, key):

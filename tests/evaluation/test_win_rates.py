@@ -42,7 +42,7 @@ def test_a_majority_is_more_than_half(votes, outcome):
     assert majority(np.array([votes])).tolist() == [outcome]
 
 
-def rates_of(key, answer_of, tmp_path, exclude_failed=False, raters=None):
+def rates_of(key, answer_of, tmp_path, exclude_failed=False, raters=None, min_votes=1):
     """The table for raters who answer by a function of (rater, item)."""
     paths = []
     for rater in raters or range(1, len(key.raters) + 1):
@@ -51,7 +51,7 @@ def rates_of(key, answer_of, tmp_path, exclude_failed=False, raters=None):
         paths[-1].write_text(json.dumps(votes_file(key, rater, given)))
     votes = load_votes(paths, key)
     table = vote_table(votes, key)
-    return rate_table(table, rater_table(table, votes, key, exclude_failed), key)
+    return rate_table(table, rater_table(table, votes, key, exclude_failed), key, min_votes=min_votes)
 
 
 def test_a_known_preference_comes_out(tmp_path):
@@ -166,6 +166,23 @@ def test_no_vote_left_is_an_error(tmp_path):
         rates_of(key_of(), lambda rater, item: "left", tmp_path, exclude_failed=True)
     with pytest.raises(InputError, match="no votes remain"):
         rates_of(key_of(), lambda rater, item: None, tmp_path)
+
+
+def test_prompts_with_few_votes_are_left_out_and_counted(tmp_path):
+    """Prompt 000 has votes of three raters only, in the first question."""
+    key = key_of({"prompts": 10, "raters": {"appeal": 5, "faithfulness": 3}})
+
+    def answer_of(rater, item):
+        if item.question == "appeal" and item.prompt_id == "000" and rater > 3:
+            return None
+        return answer(item, key.pairs[item.pair].arm, 1, None)
+
+    for least, prompts, dropped in ((3, [10] * 4, [0] * 4), (4, [9, 9], [1, 1])):
+        table = rates_of(key, answer_of, tmp_path, min_votes=least)
+        assert (table["prompts"].tolist(), table["prompts_dropped"].tolist()) == (prompts, dropped)
+    assert rates_of(key, answer_of, tmp_path)["votes_asked"].tolist() == [50, 50, 30, 30]
+    with pytest.raises(InputError, match="no prompt has as many votes as human_evaluation: min_votes: 6"):
+        rates_of(key, answer_of, tmp_path, min_votes=6)
 
 
 def test_a_question_without_votes_has_no_row(tmp_path):

@@ -1,13 +1,17 @@
 """What the page says about votes: the sentences, what is missing, and that old votes are not shown for new arms."""
 
 import json
+import re
 
 import pytest
 from ratings import answer, experiment_of, key_of, votes_file
 
+from emudrift.config.human_evaluation import HumanEvaluation
 from emudrift.evaluation.human.votes import load_votes, rater_table, vote_table
 from emudrift.evaluation.human.win_rates import rate_table
 from emudrift.evaluation.tables import RATE_COLUMNS, RATER_COLUMNS, load_table
+from emudrift.report.sections.citations import CITATIONS
+from emudrift.report.sections.human_methods import human_methods
 from emudrift.report.sections.human_votes import human_section, human_statements
 
 
@@ -40,13 +44,32 @@ def test_the_answer_in_words(tmp_path):
     assert texts[1:4] + texts[5:] == ["40", "+50 points", "0 points", "75 %", "0 %", "25 %", "1.00"]
     assert rates.rows[0][6].small == "[0 to 9]; no majority: 0"
     assert rates.rows[2][6].small == "[0 to 9]; both: 0; neither: 0; no majority: 0"
-    assert [row[6].text for row in raters.rows] == ["+50 points"] * 5
-    assert [row[7].text for row in raters.rows] == ["passed"] * 5
+    assert [row[7].text for row in raters.rows] == ["+50 points"] * 5
+    assert [row[9].text for row in raters.rows] == ["passed"] * 5
     said = " ".join(section.caveats)
     assert "findings hold together for the 4 comparisons" in said
     assert "Planning: where raters and prompts differ as in “Visual appeal" in said
     assert "raters submitted votes" not in said
     assert "failed" not in said
+
+
+def test_the_methods_paragraph_says_what_was_asked_of_whom_and_what_came_out(tmp_path):
+    rates, raters = tables(tmp_path, pressing_a=(2,))
+    settings = HumanEvaluation.model_validate({"recruitment": {"pay": "12 euros per hour"}})
+    said = human_methods(settings, rates, raters, experiment_of().arms()).replace("\u00a0", " ")
+    for words in (
+        "5 raters judged visual appeal, with the caption hidden (A, B or no preference) and 5 raters judged text faithfulness",
+        "the first 40 prompts, after the protocol of Emu (Dai et al., 2023)",
+        "recruited [from where] and paid 12 euros per hour; consent: [how it was given]",
+        "1 of 5 raters failed the attention checks (none excluded).",
+        "simultaneous for the 4 comparisons (Bonferroni)",
+        "Visual appeal: finetuned against base, guidance 3: Net vote for finetuned: +",
+    ):
+        assert words in said, words
+    looks = set(re.findall(r"(\w+(?: and \w+| et al\.)?, \d{4})\b", said))
+    assert looks == {key for key in CITATIONS if key in said}
+    assert len(looks) == 5
+    assert human_methods(settings, rates, raters, experiment_of(seed=1).arms()) == ""
 
 
 def test_one_rater_has_no_finding_and_the_page_says_so(tmp_path):
@@ -60,7 +83,7 @@ def test_what_is_missing_is_said(tmp_path):
     said = " ".join(human_statements(*tables(tmp_path, raters=3, votes_each=40)))
     assert "3 of 5 raters submitted votes." in said
     assert "120 of the 540 votes assigned to these raters were submitted" in said
-    assert "Some of the 40 prompts received no votes." in said
+    assert "Some of the 40 prompts received no votes, or too few." in said
 
 
 @pytest.mark.parametrize(

@@ -64,7 +64,9 @@ def test_pages_are_the_same_again_and_tell_nothing_by_names_or_times(rated):
     rated.snakemake("human_evaluation_pages", "--forcerun", "human_evaluation_pages", config=rated.config)
     after = {path.relative_to(pages): path.read_bytes() for path in pages.rglob("*") if path.suffix}
     assert before == after
-    assert len([path for path in after if path.suffix == ".png"]) == 2 * PROMPTS, "each image once"
+    assert len([path for path in after if path.suffix == ".png"]) == 2 * PROMPTS + 2, (
+        "each image once, and two degraded"
+    )
     assert len({path.stat().st_mtime for path in pages.rglob("*.png")}) == 1
     key = (rated.folder_of_study / "key.json").read_text()
     arms = {pair[side] for pair in json.loads(key)["pairs"] for side in ("arm", "baseline_arm")}
@@ -121,12 +123,15 @@ def vote_by_keyboard(browser, page_file: Path, answer_of, path: Path) -> None:
 def test_five_raters_with_a_known_preference(rated, browser):
     """Three like the sharp images better, one the blurred, one presses A throughout; all find all true to the text, but one."""
     key = json.loads((rated.folder_of_study / "key.json").read_text())
+    degraded = set(key["images"]["(degraded photograph)"].values())
     (sharp,) = (set(names.values()) for arm, names in key["images"].items() if arm.startswith("sharp"))
 
     def taste(rater):
         def answer_of(names, caption_shown):
             if rater == 5:
                 return "1"
+            if degraded & set(names):
+                return "2" if names[0] in degraded else "1"
             if names[0] == names[1] or caption_shown:
                 return "3"
             return "1" if (names[0] in sharp) == (rater < 4) else "2"
@@ -148,13 +153,15 @@ def test_five_raters_with_a_known_preference(rated, browser):
     assert (faithful["ties"], faithful["no_majority"]) == (PROMPTS, 0)
     raters = pd.read_csv(rated.folder_of_study / "raters.csv")
     assert raters["passed"].tolist() == ["yes"] * 4 + ["no"]
-    assert len(pd.read_csv(rated.folder_of_study / "votes.csv")) == 5 * 2 * (PROMPTS + 4)
+    assert len(pd.read_csv(rated.folder_of_study / "votes.csv")) == 5 * (2 * (PROMPTS + 4) + 2)
     before = (rated.folder / "results/small/report.html").read_text()
     assert "Human evaluation" not in before
     assert set(rated.planned(config=rated.config)) == {"report"}
     rated.snakemake("--quiet", "rules", config=rated.config)
     page = (rated.folder / "results/small/report.html").read_text()
     assert "raters preferred sharp in 100 % [57 to 100] and blurred in 0 % [0 to 43] of 5 prompts" in page
+    assert "In the human evaluation, 5 raters judged visual appeal" in page
+    assert "@article{dai2023emu," in page
     assert rated.planned(config=rated.config) == {}
     others = {path.name: path.read_bytes() for path in rated.folder_of_study.glob("*.csv")}
     moved = shutil.move(rated.folder_of_study / "votes", rated.folder / "elsewhere")

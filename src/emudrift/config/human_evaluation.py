@@ -1,9 +1,9 @@
 """The settings of the human evaluation: what raters are shown. They change no image and no other number."""
 
 from collections.abc import Sequence
-from typing import Annotated
+from typing import Annotated, Any
 
-from pydantic import Field
+from pydantic import BeforeValidator, Field
 
 from emudrift.config.base import Settings, Text
 
@@ -18,18 +18,66 @@ class RatedPair(Settings):
     guidance_scale: float | None = Field(None, description="One of guidance_scales; default: each.")
 
 
+Raters = Annotated[int, Field(ge=1, le=1000)]
+
+
+class RatersOfQuestions(Settings):
+    """How many people answer each question."""
+
+    appeal: Raters = Field(description="Raters 1 to this one judge visual appeal.")
+    faithfulness: Raters = Field(description="Raters 1 to this one judge text faithfulness.")
+
+    @property
+    def most(self) -> int:
+        return max(self.appeal, self.faithfulness)
+
+
+def _for_both(raters: Any) -> Any:
+    return {"appeal": raters, "faithfulness": raters} if isinstance(raters, int) else raters
+
+
+class Recruitment(Settings):
+    """What the methods paragraph says of the raters; what is left out stands there in brackets, to be filled in."""
+
+    source: Text | None = Field(
+        None, description='How raters were found, as in "recruited from the staff of the institute".'
+    )
+    pay: Text | None = Field(None, description='As in "paid 12 euros per hour".')
+    consent: Text | None = Field(None, description='As in "consent: in writing, before the first pair".')
+    approval: Text | None = Field(None, description="Of an ethics board: which, or why none was needed.")
+
+
 class HumanEvaluation(Settings):
     """What raters are shown by the pages of `snakemake human_evaluation_pages`."""
 
     prompts: Annotated[int, Field(ge=2)] | None = Field(
         None, description=f"The first so many prompts; default: {PROMPTS}, or the largest N where that is less."
     )
-    raters: Annotated[int, Field(ge=1, le=1000)] = Field(5, description="How many people rate: a page for each.")
+    raters: Annotated[
+        RatersOfQuestions, BeforeValidator(_for_both, json_schema_input_type=Raters | RatersOfQuestions)
+    ] = Field(
+        RatersOfQuestions(appeal=5, faithfulness=5),
+        description="How many people rate, a page for each: a number, or one for each question, as in Emu's protocol: "
+        "{appeal: 5, faithfulness: 3}.",
+    )
     pairs: Annotated[list[RatedPair], Field(min_length=1)] | None = Field(
         None, description="Default: every model against the baseline at each guidance scale."
     )
     attention_checks: Annotated[int, Field(ge=0)] = Field(
-        5, description="In each of the two questions: so many pairs of one image with itself, and so many pairs again."
+        5,
+        description="In each of the two questions: so many pairs of one image with itself, and so many pairs again; for visual "
+        "appeal also so many photographs (prompts: images) beside their heavy degradations.",
+    )
+    information: Text | None = Field(
+        None,
+        description="Text on the first screen of every page, before the first pair: who asks, what is stored and for how long, "
+        "pay, how to withdraw (docs/human-evaluation.md has one to fill in). Paragraphs are separated by an empty line.",
+    )
+    recruitment: Recruitment = Field(
+        default_factory=lambda: Recruitment(), description="What the methods paragraph says of the raters."
+    )
+    min_votes: Annotated[int, Field(ge=1)] = Field(
+        1, description="Prompts with fewer votes for a question and pair are left out there; they are counted."
     )
     exclude_failed: bool = Field(
         False, description="Leave out the votes of raters who fail the attention checks; they are reported either way."

@@ -112,7 +112,15 @@ def build_report(experiment: Experiment, content: Content) -> str:
             if content.human is None or content.raters is None
             else human_section(content.human, content.raters, arms),
             facts=experiment_facts(experiment, fid, content.manifests),
-            methods=methods(experiment, fid, content.comparison, content.metrics, content.manifests, content.exchange),
+            methods=methods(
+                experiment,
+                fid,
+                content.comparison,
+                content.metrics,
+                content.manifests,
+                content.exchange,
+                None if content.human is None or content.raters is None else (content.human, content.raters),
+            ),
             style=_template("style.css"),
             script=script,
             script_hash=base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),

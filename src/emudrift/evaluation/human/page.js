@@ -3,7 +3,7 @@
 
 const study = JSON.parse(document.getElementById("study").textContent);
 const items = study.items;
-const QUESTIONS = ["appeal", "faithfulness"];
+const QUESTIONS = ["appeal", "faithfulness"].filter((question) => items.some((item) => item.question === question));
 const ASK = {
   appeal: "Which image is more pleasing to look at?",
   faithfulness: "Which image matches the text better?",
@@ -17,9 +17,10 @@ const steps = QUESTIONS.flatMap((question) => [
   ...items.flatMap((item, index) => (item.question === question ? [{ item: index }] : [])),
 ]).concat([{ done: true }]);
 
-let votes = new Map(); // Index of an item to its answer.
+let votes = new Map(); // Index of an item to its answer and the seconds that it took.
 let at = 0;
 let ready = false; // Whether both images are displayed; votes are accepted only then.
+let since = 0; // When they were.
 let canStore = true;
 let downloaded = true;
 
@@ -32,7 +33,8 @@ function asFile() {
     experiment: study.experiment,
     study: study.study,
     rater: study.rater,
-    votes: given.map(([item, answer]) => ({ item, question: items[item].question, answer })),
+    token: study.token,
+    votes: given.map(([item, { answer, seconds }]) => ({ item, question: items[item].question, answer, seconds })),
   };
 }
 
@@ -44,11 +46,11 @@ function fromFile(text) {
   } catch {
     return null;
   }
-  const ours = ["format", "experiment", "study", "rater"].every((key) => file?.[key] === study[key]);
+  const ours = ["format", "experiment", "study", "rater", "token"].every((key) => file?.[key] === study[key]);
   if (!ours || !Array.isArray(file.votes)) return null;
   const known = (vote) =>
     items[vote?.item] && study.answers[items[vote.item].question].some((each) => each.answer === vote.answer);
-  return file.votes.every(known) ? new Map(file.votes.map((vote) => [vote.item, vote.answer])) : null;
+  return file.votes.every(known) ? new Map(file.votes.map(({ item, answer, seconds }) => [item, { answer, seconds }])) : null;
 }
 
 function store() {
@@ -114,6 +116,8 @@ function show() {
   for (const part of element("intro").querySelectorAll("[data-question]")) {
     part.hidden = part.dataset.question !== step.intro;
   }
+  // Whom the page is from and what becomes of the votes: once, before everything else.
+  if (element("information")) element("information").hidden = at !== 0;
   for (const button of document.querySelectorAll("[data-back]")) button.hidden = at === 0;
   ready = false;
   if (step.item !== undefined) showItem(step.item);
@@ -145,6 +149,7 @@ async function showItem(index) {
   }
   if (shown !== at) return;
   ready = true;
+  since = performance.now();
   showAnswers(index);
   prefetch();
 }
@@ -160,7 +165,7 @@ function showAnswers(index) {
       button.append(hint);
     }
     button.disabled = !ready;
-    button.setAttribute("aria-pressed", String(votes.get(index) === answer));
+    button.setAttribute("aria-pressed", String(votes.get(index)?.answer === answer));
     button.addEventListener("click", () => vote(answer));
     return button;
   });
@@ -178,7 +183,10 @@ function prefetch() {
 
 function vote(answer) {
   if (!ready) return;
-  votes.set(steps[at].item, answer);
+  // A vote that is changed took as long as all looks at its pair together.
+  const before = votes.get(steps[at].item)?.seconds ?? 0;
+  const seconds = Math.round(10 * before + (performance.now() - since) / 100) / 10;
+  votes.set(steps[at].item, { answer, seconds });
   downloaded = false;
   store();
   go(1);

@@ -2,6 +2,7 @@
 
 import base64
 import hashlib
+import io
 import os
 import shutil
 from collections.abc import Iterator, Sequence
@@ -10,19 +11,25 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from jinja2 import Environment, StrictUndefined
 from markupsafe import Markup
+from PIL import Image
 
 from emudrift.config.experiment import Experiment
-from emudrift.data.image_io import encode_png
+from emudrift.data.image_io import encode_png, load_image
+from emudrift.data.image_sources import open_pictures
 from emudrift.data.prompts import Prompt
 from emudrift.errors import InputError
-from emudrift.evaluation.human.study import ANSWERS, APPEAL, Design, Key
+from emudrift.evaluation.human.study import ANSWERS, APPEAL, DEGRADED, PHOTOGRAPH, Design, Key
+from emudrift.features.degradations import Degradation
 from emudrift.generation.archives import read_archive
 from emudrift.runtime.atomic_files import TEMPORARY_PREFIX, write_bytes_atomically
 
 IMAGES = "images"
 NO_TIME = 315_576_000  # Noon of 1 January 1980, the earliest date that a zip can store.
+HEAVY = (Degradation("blur", 10), Degradation("jpeg", 10))
+"""What makes the worse image of a gold pair: shapes remain, and nobody can take it for the photograph."""
 # The page's label for each answer, and its keyboard shortcuts.
 _LABELS = {
     "left": ("A", ["1", "←"]),
@@ -55,15 +62,48 @@ def write_images(experiment: Experiment, design: Design, prompts: Sequence[Promp
             for prompt_id, image in read_archive(experiment.paths.archive(arm, shard.name)):
                 if len(names[arm]) == len(wanted):
                     break
-                data = encode_png(image)
-                name = f"{hashlib.sha256(data).hexdigest()[:16]}.png"
-                write_bytes_atomically(folder / name, data)
-                # Arms are written one after the other; timestamps, which a zip preserves, would reveal the arm.
-                os.utime(folder / name, (NO_TIME, NO_TIME))
-                names[arm][prompt_id] = name
+                names[arm][prompt_id] = _write(image, folder)
         if list(names[arm]) != wanted:
             raise InputError(f"arm {arm}: its archives do not match the prompt table; run its shards again")
     return names
+
+
+def write_gold(experiment: Experiment, prompts: Sequence[Prompt], folder: Path) -> dict[str, dict[str, str]]:
+    """Writes the photographs of some of the prompts (as many as attention_checks), and their heavy degradations.
+
+    Args:
+        prompts: those that are rated.
+
+    Returns:
+        PHOTOGRAPH and DEGRADED to prompt_id to file name; empty without photographs (prompts: images) or without checks.
+
+    Raises:
+        InputError: a photograph is missing or damaged.
+    """
+    config = experiment.config
+    if config.prompts.images is None or not config.human_evaluation.attention_checks:
+        return {}
+    rng = np.random.default_rng([config.seed, 0])
+    count = min(config.human_evaluation.attention_checks, len(prompts))
+    names: dict[str, dict[str, str]] = {PHOTOGRAPH: {}, DEGRADED: {}}
+    with open_pictures(experiment.path(config.prompts.images)) as pictures:
+        for place in sorted(rng.choice(len(prompts), size=count, replace=False)):
+            prompt = prompts[place]
+            photograph = load_image(io.BytesIO(pictures.data(prompt.file_name)), name=prompt.file_name)
+            names[PHOTOGRAPH][prompt.prompt_id] = _write(photograph, folder)
+            for degradation in HEAVY:
+                photograph = degradation.apply(photograph)
+            names[DEGRADED][prompt.prompt_id] = _write(photograph, folder)
+    return names
+
+
+def _write(image: Image.Image, folder: Path) -> str:
+    data = encode_png(image)
+    name = f"{hashlib.sha256(data).hexdigest()[:16]}.png"
+    write_bytes_atomically(folder / name, data)
+    # Arms are written one after the other; timestamps, which a zip preserves, would reveal the arm.
+    os.utime(folder / name, (NO_TIME, NO_TIME))
+    return name
 
 
 def write_pages(folder: Path, key: Key, captions: dict[str, str]) -> None:
@@ -115,6 +155,9 @@ def _page_data(key: Key, rater: int, captions: dict[str, str]) -> dict[str, Any]
         "experiment": key.experiment,
         "study": key.study,
         "rater": rater,
+        "information": [part.strip() for part in key.information.split("\n\n") if part.strip()],
+        "token": key.tokens[rater - 1],
+        "parts": len({item.question for item in key.raters[rater - 1]}),
         "answers": {
             question: [
                 {"answer": answer, "label": _LABELS[answer][0], "keys": _LABELS[answer][1]} for answer in answers

@@ -18,9 +18,11 @@ from emudrift.runtime.atomic_files import write_bytes_atomically
 from emudrift.runtime.json_files import load_record
 
 Question = Literal["appeal", "faithfulness"]
-Kind = Literal["rated", "identical", "swapped"]
+Kind = Literal["rated", "identical", "swapped", "gold"]
 APPEAL: Question = "appeal"
 FAITHFULNESS: Question = "faithfulness"
+# In the place of arms, which have no such names, in gold pairs.
+PHOTOGRAPH, DEGRADED = "(photograph)", "(degraded photograph)"
 # Appeal comes first because raters must not have seen the captions, which only faithfulness shows.
 ANSWERS: dict[Question, tuple[str, ...]] = {
     APPEAL: ("left", "right", "tie"),
@@ -31,7 +33,8 @@ ANSWERS: dict[Question, tuple[str, ...]] = {
 class Item(BaseModel):
     """One question about two images of one prompt. `left` and `right` are names of arms; `pair` is an index into `Key.pairs`.
 
-    kind: `rated` items are evaluated; `identical` shows one image twice; `swapped` repeats a rated pair with sides swapped.
+    kind: `rated` items are evaluated; `identical` shows one image twice; `swapped` repeats a rated pair with sides swapped;
+    `gold` shows a photograph and its heavy degradation (`pair` is 0 and means nothing).
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -60,12 +63,13 @@ class Key(BaseModel):
     """key.json: the blinding key of the study. `raters[k]` lists the items of rater k + 1, in presentation order.
 
     `images` maps arm and prompt to the file name of the image; `study` is a fingerprint of everything else except the
-    number of raters, on which no rater's items depend.
+    number of raters, on which no rater's items depend. `tokens` has for each rater what only this rater's page and files contain,
+    so that a file under another number is noticed; format 1 has none. `information` is shown before the first pair.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    format: Literal[1] = 1
+    format: Literal[1, 2] = 2
     experiment: str
     study: str
     seed: int
@@ -73,6 +77,8 @@ class Key(BaseModel):
     pairs: list[Pair]
     images: dict[str, dict[str, str]]
     raters: list[list[Item]]
+    tokens: list[str] = []
+    information: str = ""
 
 
 @dataclass(frozen=True)
@@ -117,7 +123,8 @@ def make_key(experiment: Experiment, design: Design, images: Mapping[str, Mappin
     """Randomises order, sides and attention checks for every rater. Equal arguments give an equal key.
 
     Args:
-        images: arm to prompt_id to file name, for the same prompts in the same order.
+        images: arm to prompt_id to file name, for the same prompts in the same order; PHOTOGRAPH and DEGRADED for the gold pairs,
+            where there are photographs.
 
     Raises:
         InputError: nothing to compare, or more attention checks than half the number of image pairs.
@@ -135,15 +142,25 @@ def make_key(experiment: Experiment, design: Design, images: Mapping[str, Mappin
             f"{experiment.config_path}: human_evaluation: attention_checks: {settings.attention_checks} is more than half of "
             f"the {questions} pairs of images; ask for at most {questions // 2}"
         )
+    gold, wanted = list(images.get(PHOTOGRAPH, {})), settings.raters
     raters = [
         [
             item
             for place, question in enumerate(ANSWERS)
-            for item in _items(
-                question, design.pairs, prompts, settings.attention_checks, np.random.default_rng([seed, rater, place])
+            if rater <= (wanted.appeal if question == APPEAL else wanted.faithfulness)
+            for item in _with_gold(
+                _items(
+                    question,
+                    design.pairs,
+                    prompts,
+                    settings.attention_checks,
+                    np.random.default_rng([seed, rater, place]),
+                ),
+                gold if question == APPEAL else [],
+                np.random.default_rng([seed, rater, place, 1]),
             )
         ]
-        for rater in range(1, settings.raters + 1)
+        for rater in range(1, wanted.most + 1)
     ]
     key = Key(
         experiment=experiment.config.name,
@@ -153,9 +170,17 @@ def make_key(experiment: Experiment, design: Design, images: Mapping[str, Mappin
         pairs=design.pairs,
         images={arm: dict(names) for arm, names in images.items()},
         raters=raters,
+        information=settings.information or "",
     )
+    secrets = [
+        {"seed": seed, "rater": rater, "items": [item.model_dump() for item in each]}
+        for rater, each in enumerate(raters)
+    ]
+    key = key.model_copy(update={"tokens": [fingerprint(secret) for secret in secrets]})
     # Only the first rater's items enter the fingerprint, so that adding raters later does not invalidate existing votes.
-    return key.model_copy(update={"study": fingerprint(key.model_dump() | {"raters": key.model_dump()["raters"][:1]})})
+    return key.model_copy(
+        update={"study": fingerprint(key.model_dump(exclude={"tokens"}) | {"raters": key.model_dump()["raters"][:1]})}
+    )
 
 
 def _items(
@@ -183,6 +208,15 @@ def _items(
         pair, prompt_id = everything[place]
         arm = pairs[pair].arm if rng.random() < 0.5 else pairs[pair].baseline_arm
         items.insert(int(rng.integers(0, len(items) + 1)), item(pair, prompt_id, "identical", arm, arm))
+    return items
+
+
+def _with_gold(items: list[Item], prompts: Sequence[str], rng: np.random.Generator) -> list[Item]:
+    """The items with the gold pairs of these prompts among them, anywhere and with random sides."""
+    for prompt_id in prompts:
+        left, right = (PHOTOGRAPH, DEGRADED) if rng.random() < 0.5 else (DEGRADED, PHOTOGRAPH)
+        item = Item(question=APPEAL, kind="gold", pair=0, prompt_id=prompt_id, left=left, right=right)
+        items.insert(int(rng.integers(0, len(items) + 1)), item)
     return items
 
 

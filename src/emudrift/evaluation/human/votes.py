@@ -8,18 +8,21 @@ from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field
 
 from emudrift.errors import InputError
-from emudrift.evaluation.human.study import ANSWERS, Item, Key, Question
+from emudrift.evaluation.human.study import ANSWERS, PHOTOGRAPH, Item, Key, Question
 from emudrift.evaluation.tables import RATER_COLUMNS
 from emudrift.runtime.json_files import load_record
 
 logger = logging.getLogger(__name__)
 
-# Attentive raters get all of these right. Random answers are right in a third (appeal) or half (faithfulness) of the cases
-# and pass the default of 10 checks with probability .065.
-IDENTICAL_SHARE = 0.7
+CHECKS_SHARE = 0.7
+"""Share of identical pairs, and of gold pairs, that a rater has to answer correctly.
+
+Of the default of ten identical pairs, who answers at random gets so many right with probability .065, and of five gold pairs with
+probability .045; who always sees no preference gets no gold pair right.
+"""
 NET = {"model": 1.0, "baseline": -1.0}
 """What a vote counts; 0 for ties."""
 NO_PREFERENCE = ("tie", "both", "neither")
@@ -38,6 +41,7 @@ VOTE_COLUMNS: dict[str, Any] = {
     "right_arm": "str",
     "answer": "str",
     "choice": "str",
+    "seconds": "float64",
 }
 
 
@@ -47,17 +51,23 @@ class Vote(BaseModel):
     item: int
     question: Question
     answer: Literal["left", "right", "tie", "both", "neither"]
+    seconds: float | None = Field(None, ge=0, allow_inf_nan=False)
+    """From when both images were displayed to the answer; None in files of format 1."""
 
 
 class VoteFile(BaseModel):
-    """The file that a rater downloads from the page; `item` is the 0-based index into that rater's items in key.json."""
+    """The file that a rater downloads from the page; `item` is the 0-based index into that rater's items in key.json.
+
+    `token` is only in this rater's page (empty in files of format 1).
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
 
-    format: Literal[1]
+    format: Literal[1, 2]
     experiment: str
     study: str
     rater: int
+    token: str = ""
     votes: list[Vote]
 
 
@@ -76,7 +86,7 @@ def load_votes(paths: Iterable[str | Path], key: Key) -> dict[int, list[Vote]]:
 
     Raises:
         InputError: names the file and what is wrong: not a vote file, from another experiment or study, an unknown rater,
-            item or answer, a duplicate item, or two different files from one rater.
+            item or answer, the token of another rater, a duplicate item, or two different files from one rater.
     """
     found: dict[int, tuple[Path, list[Vote]]] = {}
     for path in map(Path, paths):
@@ -118,6 +128,13 @@ def _check(path: Path, file: VoteFile, key: Key) -> None:
         )
     if not 1 <= file.rater <= len(key.raters):
         raise InputError(f"{path}: rater: {file.rater} is not one of the raters 1 to {len(key.raters)}")
+    if key.tokens and file.token != key.tokens[file.rater - 1]:
+        other = key.tokens.index(file.token) + 1 if file.token in key.tokens else None
+        whose = "was made by no page of this study" if other is None else f"was made by the page of rater {other}"
+        raise InputError(
+            f"{path}: rater: {file.rater}, but by its token this file {whose}: a copy under another number, or edited. Ask "
+            "for the file as the page downloaded it, or move it elsewhere"
+        )
     items = key.raters[file.rater - 1]
     for place, vote in enumerate(file.votes):
         where = f"{path}: votes: {place}"
@@ -136,7 +153,8 @@ def _check(path: Path, file: VoteFile, key: Key) -> None:
 
 
 def vote_table(votes: dict[int, list[Vote]], key: Key) -> pd.DataFrame:
-    """votes.csv: one row per vote. `answer` is the button pressed; `choice` is model or baseline, or the answer itself."""
+    """votes.csv: one row per vote. `answer` is the button pressed; `choice` is model or baseline, or the answer itself;
+    for gold pairs right or wrong."""
     rows = []
     for rater, given in votes.items():
         for vote in given:
@@ -146,7 +164,7 @@ def vote_table(votes: dict[int, list[Vote]], key: Key) -> pd.DataFrame:
                 pair.model_dump()
                 | item.model_dump(include={"question", "kind", "prompt_id"})
                 | {"rater": rater, "left_arm": item.left, "right_arm": item.right}
-                | {"answer": vote.answer, "choice": _choice(vote, item, pair.arm)}
+                | {"answer": vote.answer, "choice": _choice(vote, item, pair.arm), "seconds": vote.seconds}
             )
     return pd.DataFrame(rows, columns=list(VOTE_COLUMNS)).astype(VOTE_COLUMNS)
 
@@ -156,6 +174,8 @@ def _choice(vote: Vote, item: Item, arm: str) -> str:
         return vote.answer
     if item.kind == "identical":
         return vote.answer  # Both images are the same, so left and right name no arm.
+    if item.kind == "gold":
+        return "right" if (item.left if vote.answer == "left" else item.right) == PHOTOGRAPH else "wrong"
     return "model" if (item.left if vote.answer == "left" else item.right) == arm else "baseline"
 
 
@@ -172,10 +192,11 @@ def left_share(answers: pd.Series) -> float:
 def rater_table(table: pd.DataFrame, votes: dict[int, list[Vote]], key: Key, exclude_failed: bool) -> pd.DataFrame:
     """raters.csv: one row per rater who submitted votes, with the results of the attention checks.
 
-    A rater passes if at least IDENTICAL_SHARE of the identical pairs were answered correctly (no preference), or if none was
-    answered. Consistency on swapped repeats (`same`, `opposite`) is reported but not a criterion: for two equally good images
-    attentive raters may change their minds. Of the rated pairs, `no_preference` is the share of no-preference answers, `left`
-    that of the left image among the others, and `net_vote` the mean of 1 (model), 0 and -1 (baseline) over all pairs of arms.
+    A rater passes if at least CHECKS_SHARE of the identical pairs (no preference) and of the gold pairs (the photograph) were
+    answered correctly; `passed` is "not checked" if none of them was answered. Consistency on swapped repeats (`same`,
+    `opposite`) is reported but not a criterion: for two equally good images attentive raters may change their minds. Of the
+    rated pairs, `no_preference` is the share of no-preference answers, `left` that of the left image among the others,
+    `net_vote` the mean of 1 (model), 0 and -1 (baseline) over all pairs of arms, and `seconds` the median time of a vote.
     """
     rows = [
         _rater(table[table["rater"] == rater], rater, len(key.raters[rater - 1]))
@@ -189,7 +210,9 @@ def rater_table(table: pd.DataFrame, votes: dict[int, list[Vote]], key: Key, exc
 
 def _rater(mine: pd.DataFrame, rater: int, asked: int) -> dict[str, Any]:
     rated, identical, swapped = (mine[mine["kind"] == kind] for kind in ("rated", "identical", "swapped"))
-    right = int(identical["choice"].isin(NO_PREFERENCE).sum())
+    gold = mine[mine["kind"] == "gold"]
+    right, found = int(identical["choice"].isin(NO_PREFERENCE).sum()), int((gold["choice"] == "right").sum())
+    failed = right < CHECKS_SHARE * len(identical) or found < CHECKS_SHARE * len(gold)
     unit = ["question", "baseline_arm", "arm", "prompt_id"]
     twice = swapped.merge(rated, on=unit, suffixes=("_again", ""))
     return {
@@ -197,13 +220,16 @@ def _rater(mine: pd.DataFrame, rater: int, asked: int) -> dict[str, Any]:
         "asked": asked,
         "identical": len(identical),
         "identical_right": right,
+        "gold": len(gold),
+        "gold_right": found,
         "swapped": len(twice),
         "swapped_same": int((twice["choice"] == twice["choice_again"]).sum()),
         "swapped_opposite": int(sum(map(_opposite, twice["choice"], twice["choice_again"]))),
         "no_preference": float(rated["choice"].isin(NO_PREFERENCE).mean()),
         "left": left_share(rated["answer"]),
         "net_vote": float(net_votes(rated).mean()) if len(rated) else float("nan"),
-        "passed": "yes" if right >= IDENTICAL_SHARE * len(identical) else "no",
+        "seconds": float(rated["seconds"].median()),
+        "passed": "not checked" if identical.empty and gold.empty else "no" if failed else "yes",
     }
 
 

@@ -24,7 +24,7 @@ CHOICES: dict[Question, tuple[str, ...]] = {
 }
 
 
-def rate_table(votes: pd.DataFrame, raters: pd.DataFrame, key: Key, note: str = "") -> pd.DataFrame:
+def rate_table(votes: pd.DataFrame, raters: pd.DataFrame, key: Key, note: str = "", min_votes: int = 1) -> pd.DataFrame:
     """human_evaluation.csv: one row per question and pair that received votes.
 
     `net_vote` is the mean over votes of 1 (for the model), -1 (for the baseline) and 0 (ties), with its interval over prompts
@@ -37,6 +37,9 @@ def rate_table(votes: pd.DataFrame, raters: pd.DataFrame, key: Key, note: str = 
     answer (text faithfulness only), and `no_majority` those in which no answer was given by more than half. Rates are shares of
     prompts with Wilson intervals. Raters with `used` = no are excluded.
 
+    Args:
+        min_votes: prompts with fewer votes for a question and pair are left out of its row; `prompts_dropped` counts them.
+
     Raises:
         InputError: no votes remain.
     """
@@ -48,10 +51,8 @@ def rate_table(votes: pd.DataFrame, raters: pd.DataFrame, key: Key, note: str = 
         )
     of_study = {
         "prompts_asked": len(key.prompts),
-        "raters_asked": len(key.raters),
         "raters_failed": int((raters["passed"] == "no").sum()),
         "raters_excluded": int((raters["used"] == "no").sum()),
-        "votes_asked": len(key.prompts) * len(key.raters),
         "study": key.study,
         "note": note,
     }
@@ -61,9 +62,17 @@ def rate_table(votes: pd.DataFrame, raters: pd.DataFrame, key: Key, note: str = 
             ours = used[
                 (used["question"] == question) & (used["baseline_arm"] == pair.baseline_arm) & (used["arm"] == pair.arm)
             ]
+            each = ours.groupby("prompt_id")["rater"].transform("size")
+            dropped, ours = ours.loc[each < min_votes, "prompt_id"].nunique(), ours[each >= min_votes]
             if not ours.empty:
-                rows.append(_row(ours, question, pair, choices, key.seed) | of_study)
+                asked = sum(any(item.question == question for item in items) for items in key.raters)
+                rows.append(_row(ours, question, pair, choices, key.seed) | of_study | {"prompts_dropped": dropped})
+                rows[-1] |= {"raters_asked": asked, "votes_asked": len(key.prompts) * asked}
                 intervals.append(_net_vote(rows[-1], ours))
+    if not rows:
+        raise InputError(
+            f"no votes remain: no prompt has as many votes as human_evaluation: min_votes: {min_votes} asks for"
+        )
     found = [(row, interval) for row, interval in zip(rows, intervals, strict=True) if interval]
     together = simultaneous([interval for _, interval in found])
     for (row, _), (wide, adjusted) in zip(found, together, strict=True):

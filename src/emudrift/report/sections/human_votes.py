@@ -9,7 +9,7 @@ import pandas as pd
 
 from emudrift.config.arm import Arm
 from emudrift.evaluation.human.two_way import Spread
-from emudrift.evaluation.human.votes import IDENTICAL_SHARE
+from emudrift.evaluation.human.votes import CHECKS_SHARE
 from emudrift.evaluation.human.win_rates import ONE_RATER
 from emudrift.evaluation.tables import rows_of
 from emudrift.report.elements.blocks import Cell, Table
@@ -40,14 +40,19 @@ def human_section(rates: pd.DataFrame, raters: pd.DataFrame, arms: Sequence[Arm]
 
     Votes on arms that are no longer part of the experiment are excluded, and a caveat names those arms.
     """
-    names = {arm.name for arm in arms}
-    strangers = sorted({*rates["arm"], *rates["baseline_arm"]} - names)
-    known = rates[rates["arm"].isin(names) & rates["baseline_arm"].isin(names)]
+    strangers = sorted({*rates["arm"], *rates["baseline_arm"]} - {arm.name for arm in arms})
+    known = known_rates(rates, arms)
     rows, caveats = rows_of(known), [] if known.empty else _caveats(known, raters)
     if strangers:
         caveats.insert(0, f"Excluded: votes on arms that are no longer in the config ({', '.join(strangers)}).")
     statements = [HumanStatement(_statement(row), row.finding.split()[0]) for row in rows]
     return HumanSection(statements, [_rates(rows), _raters(raters)] if rows else [], caveats)
+
+
+def known_rates(rates: pd.DataFrame, arms: Sequence[Arm]) -> pd.DataFrame:
+    """The rows on arms that are part of the experiment."""
+    names = {arm.name for arm in arms}
+    return rates[rates["arm"].isin(names) & rates["baseline_arm"].isin(names)]
 
 
 def human_statements(rates: pd.DataFrame, raters: pd.DataFrame) -> list[str]:
@@ -61,11 +66,11 @@ def _statement(row: Any) -> str:
     losses, wins = (" ".join(_share(row, name)) for name in ("loss", "win"))
     return (
         f"{QUESTIONS[row.question]}{scale}: raters preferred {row.baseline} in {losses} and {row.model} in {wins} of "
-        f"{row.prompts:,} prompts; the rest are ties. {_verdict(row)}."
+        f"{row.prompts:,} prompts; the rest are ties. {verdict(row)}."
     )
 
 
-def _verdict(row: Any) -> str:
+def verdict(row: Any) -> str:
     """The mean net vote and what it shows."""
     if row.finding == ONE_RATER:
         return (
@@ -92,7 +97,7 @@ def _rates(rows: list[Any]) -> Table:
         ],
         [
             [
-                Cell(_title(row)),
+                Cell(title(row)),
                 Cell(f"{row.prompts:,}", f"{row.votes:,} of {row.votes_asked:,} votes by {row.raters} raters"),
                 _net(row),
                 Cell("–" if math.isnan(row.rater_sd) else f"{100 * row.rater_sd:.0f} points"),
@@ -114,10 +119,12 @@ def _raters(raters: pd.DataFrame) -> Table:
             "rater",
             "votes",
             "identical pairs",
+            "gold pairs",
             "repeated pairs, sides swapped",
             "no preference",
             "left image",
             "net vote",
+            "median time",
             "attention checks",
         ],
         [
@@ -125,11 +132,16 @@ def _raters(raters: pd.DataFrame) -> Table:
                 Cell(str(row.rater)),
                 Cell(f"{row.votes:,} of {row.asked:,}"),
                 Cell(f"{row.identical_right} of {row.identical} correct"),
+                Cell(f"{row.gold_right} of {row.gold} correct"),
                 Cell(f"{row.swapped_same} of {row.swapped} consistent", f"opposite: {row.swapped_opposite}"),
                 Cell("–" if math.isnan(row.no_preference) else f"{100 * row.no_preference:.0f} %"),
                 _left(row.left),
                 Cell("–" if math.isnan(row.net_vote) else f"{_points(row.net_vote)} points"),
-                Cell("passed" if row.passed == "yes" else "failed", "" if row.used == "yes" else "votes excluded"),
+                Cell("–" if math.isnan(row.seconds) else f"{row.seconds:.1f} s"),
+                Cell(
+                    {"yes": "passed", "no": "failed"}.get(row.passed, row.passed),
+                    "" if row.used == "yes" else "votes excluded",
+                ),
             ]
             for row in rows_of(raters)
         ],
@@ -153,7 +165,7 @@ def _caveats(rates: pd.DataFrame, raters: pd.DataFrame) -> list[str]:
         "Krippendorff's alpha: 1 is perfect agreement, 0 is chance level. It is computed from individual votes, not majorities.",
         *_planned(rates),
     ]
-    sent, asked = len(raters), int(first["raters_asked"])
+    sent, asked = len(raters), int(rates["raters_asked"].max())
     votes, wanted = int(raters["votes"].sum()), int(raters["asked"].sum())
     if sent < asked:
         said.append(f"{sent} of {asked} raters submitted votes.")
@@ -163,19 +175,28 @@ def _caveats(rates: pd.DataFrame, raters: pd.DataFrame) -> list[str]:
             "raters than others."
         )
     if int(rates["prompts"].min()) < int(first["prompts_asked"]):
-        said.append(f"Some of the {first['prompts_asked']} prompts received no votes.")
+        said.append(f"Some of the {first['prompts_asked']} prompts received no votes, or too few.")
+    if rates["prompts_dropped"].any():
+        said.append(
+            f"Prompts left out because they have fewer votes than min_votes: up to {rates['prompts_dropped'].max():,} in a row."
+        )
     failing = [str(rater) for rater in raters.loc[raters["passed"] == "no", "rater"]]
     if failing:
         fate = "excluded" if first["raters_excluded"] else "included nevertheless (exclude_failed: false)"
         who = "Rater" if len(failing) == 1 else "Raters"
         said.append(
-            f"{who} {listing(failing)} failed the attention checks (rated fewer than {100 * IDENTICAL_SHARE:.0f} % of the "
-            f"identical pairs as equal); these votes are {fate}."
+            f"{who} {listing(failing)} failed the attention checks (fewer than {100 * CHECKS_SHARE:.0f} % correct of the "
+            f"identical pairs, or of the gold pairs, a photograph beside its heavy degradation); these votes are {fate}."
         )
+    unchecked = [str(rater) for rater in raters.loc[raters["passed"] == "not checked", "rater"]]
+    if unchecked:
+        said.append(f"Not checked, for want of attention checks with an answer: rater {listing(unchecked)}.")
+    if not raters["gold"].any():
+        said.append("There are no gold pairs: raters who never have a preference are not recognised.")
     return said
 
 
-def _title(row: Any) -> str:
+def title(row: Any) -> str:
     scale = "" if math.isnan(row.guidance_scale) else f", guidance\N{NO-BREAK SPACE}{row.guidance_scale:g}"
     return f"{QUESTIONS[row.question]}: {row.model} against {row.baseline}{scale}"
 
@@ -218,7 +239,7 @@ def _planned(rates: pd.DataFrame) -> list[str]:
         for size in sizes
     ]
     return [
-        f"Planning: where raters and prompts differ as in “{_title(row)}”, a true net vote is found four times in five if it "
+        f"Planning: where raters and prompts differ as in “{title(row)}”, a true net vote is found four times in five if it "
         f"is at least {listing(found)} (one comparison)."
     ]
 
