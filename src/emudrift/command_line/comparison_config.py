@@ -85,6 +85,8 @@ def write_comparison(folder: Path, sets: Sequence[ImageSet], settings: Settings)
         "ladder": settings.ladder,
         "reference": {"images": "dataset" if own else str(reference.source)},
         "device": settings.device,
+        # On a CPU, larger ones spend as long on memory as on arithmetic.
+        "resources": {"feature_batch_size": 8 if settings.device == "cpu" else 64},
     } | ({"margin": settings.margin} if settings.margin is not None else {})
     text = _HEAD + yaml.safe_dump(config, sort_keys=False, allow_unicode=True, width=120)
     _write_if_other(folder / "config.yaml", text.encode())

@@ -86,6 +86,8 @@ def _add_compare(commands: "argparse._SubParsersAction[argparse.ArgumentParser]"
 def _compare(arguments: argparse.Namespace) -> None:
     interpreter.prepare()  # Before torch is imported.
     os.environ["HF_HUB_OFFLINE"] = "1"
+    # Threads that wait for each other sleep: where other programs use the cores, features take half the time.
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     from emudrift.command_line.comparison import compare, too_few
     from emudrift.command_line.inception_weights import download_weights
     from emudrift.command_line.views import comparison_view
