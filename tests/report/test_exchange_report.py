@@ -86,7 +86,7 @@ def test_a_tolerance_gives_a_recommendation_or_that_none_fits() -> None:
     assert (
         "Within the tolerance at guidance 1 and 2 (at most 6 of FID worse than base) scale 0.75 is recommended" in found
     )
-    assert "scale 0.5 would do as well; scale 1: beyond it for certain." in found
+    assert "also within it: scale 0.5; scale 1: beyond it for certain." in found
     none = said({"margin_drawing": 2.0, "margin_seeing": 0.05}, error=0.2)
     assert "at most 2 of FID worse than base and at most 5 points of VQA accuracy below full strength" in none
     assert "no strength is shown to lie; scale 0.5, scale 0.75 and scale 1: beyond it for certain." in none

@@ -181,7 +181,7 @@ def _recommended(rows: list[Any]) -> list[str]:
                 else (f"{within} {listing(_names(best, ours))} are recommended")
             )
             others = [each for each in asked if each.fits == "yes" and not each.recommended]
-            text += f"; {listing(_names(others, ours))} would do as well" if others else ""
+            text += f"; also within it: {listing(_names(others, ours))}" if others else ""
         else:
             text = f"{within} no strength is shown to lie"
         beyond = [each for each in asked if each.fits == "no"]
