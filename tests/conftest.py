@@ -326,7 +326,7 @@ def small_config(**changes: Any) -> dict[str, Any]:
         "ladder": False,
         "reference": {"images": "few/images"},
         "device": "cpu",
-        "resources": {"generation_batch_size": 8, "feature_batch_size": 16},
+        "resources": {"generation_batch_size": 8, "feature_batch_size": 4},
     }
     return config | changes
 

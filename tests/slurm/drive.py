@@ -21,7 +21,7 @@ ROWS = ("000000-000010", "000010-000020")
 def prepare(workflow: Workflow, gpus_per_node: int = 4, **changes: Any) -> Workflow:
     """Gives a copy the small experiment at one scale: images drawn one at a time (the same bytes, since float32), so that
     there are more moments to be disturbed at."""
-    resources = {"generation_batch_size": 1, "feature_batch_size": 16, "gpus_per_node": gpus_per_node}
+    resources = {"generation_batch_size": 1, "feature_batch_size": 4, "gpus_per_node": gpus_per_node}
     workflow.write_config(small_config(resources=resources, guidance_scales=[3], **changes))
     workflow.results = workflow.folder / "results/small"
     return workflow

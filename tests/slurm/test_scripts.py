@@ -71,11 +71,15 @@ def test_an_interrupt_reaches_snakemake_which_cancels_its_jobs(stand_ins, tmp_pa
     stand_ins(
         "snakemake", f"trap 'echo interrupted >> {tmp_path}/called; exit 9' INT; while :; do /bin/sleep 0.05; done"
     )
-    job = subprocess.Popen(["bash", DRIVER])
+    # A shell ignores for good what was ignored when it started, as in a job of a non-interactive shell's background.
+    job = subprocess.Popen(["bash", DRIVER], preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL))
     wait_for(lambda: called(tmp_path))
-    while job.poll() is None:
+    deadline = time.monotonic() + 60
+    while job.poll() is None and time.monotonic() < deadline:
         job.send_signal(signal.SIGINT)
         time.sleep(0.1)
+    job.kill()
+    job.wait()
     assert job.returncode != 0
     assert "interrupted" in called(tmp_path)
 

@@ -30,7 +30,7 @@ def judged(new_workflow):
         sample_sizes=[N],
         shard_size=N,
         reference={"images": "dataset", "selection": "both"},
-        resources={"generation_batch_size": 50, "feature_batch_size": 50},
+        resources={"generation_batch_size": 50, "feature_batch_size": 4},
     )
     workflow.config = workflow.write_config(config)
     workflow.snakemake(*TABLES, "--quiet", "rules", config=workflow.config)

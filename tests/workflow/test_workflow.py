@@ -169,7 +169,7 @@ def test_another_note_makes_the_figures_and_the_page_anew_and_not_the_gallery(fi
 
 
 def test_changing_the_batch_size_plans_nothing(finished):
-    resources = {"generation_batch_size": 3, "feature_batch_size": 4}
+    resources = {"generation_batch_size": 3, "feature_batch_size": 5}
     assert finished.planned(config=finished.write_config(small_config(resources=resources), "batch.yaml")) == {}
 
 
