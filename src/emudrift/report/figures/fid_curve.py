@@ -35,6 +35,7 @@ from emudrift.report.figures.style import (
 )
 
 PANEL = 1.75  # inches: the narrowest panel that has room for its labels
+BACK = {"facecolor": "white", "alpha": 0.75, "linewidth": 0, "pad": 0.4}  # of text over lines
 LETTER, LINE = 0.06, 0.115  # inches, of a letter of 7 points and of a line of them
 
 
@@ -101,7 +102,7 @@ class _Panel:
         self.models, self.colours = models, colours_of(models, floors)
         # Floors alone are what a panel is about.
         is_floor = table["model"].isin([] if set(table["model"]) <= set(floors) else floors)
-        self.alone = list(floors)
+        self.every_floor = set(floors)
         self.arms = [arm.sort_values("n") for _, arm in table[~is_floor].groupby("arm", sort=False)]
         self.floors = [arm.sort_values("n") for _, arm in table[is_floor].groupby("arm", sort=False)]
         sizes = sorted(table["n"].unique())
@@ -110,7 +111,7 @@ class _Panel:
         self.left, self.right = min(places), max(places)
         self.span = (self.right - self.left) or abs(self.right)
         # FID∞ has its place where 1/N is 0, or to the right of the largest N.
-        self.infinity = 0.0 if inverse_n else self.right + 0.28 * self.span
+        self.infinity = 0.0 if inverse_n else self.right + 0.36 * self.span
         self.low, self.high = self._limits()
 
     def x(self, n: float) -> float:
@@ -230,10 +231,9 @@ class _Panel:
         self.axes.yaxis.set_major_locator(MaxNLocator(5, steps=STEPS))
 
     def _mark(self, text: str, height: float, side: str) -> None:
-        back = {"facecolor": "white", "alpha": 0.75, "linewidth": 0, "pad": 0.4}
         if text:
             self.axes.text(
-                0.03, height, text, transform=self.axes.transAxes, va=side, color="0.35", zorder=6, bbox=back
+                0.03, height, text, transform=self.axes.transAxes, va=side, color="0.35", zorder=6, bbox=BACK
             )
 
     def _beyond(self) -> tuple[str, list[str]]:
@@ -242,7 +242,8 @@ class _Panel:
         most = max(rows, key=lambda row: row.fid)
         if most.fid > self.high:
             said = f"↑ plain: {number(most.fid, 0 if most.fid >= 10 else 2)} at N = {count_label(most.n)}"
-        outside = [row for row in self._floors_at_largest() if row not in self._floors_inside]
+        inside = {row.arm for row in self._floors_inside}  # Rows are not equal to themselves, where a scale is NaN.
+        outside = [row for row in self._floors_at_largest() if row.arm not in inside]
         values = [number(row.fid_jackknife, decimals(row.high - row.low)) for row in outside]
         names = [shortened(row.model, 14) for row in outside]
         return said, [f"↓ {name} (floor): {value}" for name, value in zip(names, values, strict=True)]
@@ -253,20 +254,21 @@ class _Panel:
 
     def _draw_floors(self) -> None:
         for row in self._floors_inside:
-            drawn = self.axes.axhline(row.fid_jackknife, color=FLOOR_COLOUR, linestyle=(0, (1, 1.2)), linewidth=1)
+            drawn = self.axes.axhline(
+                row.fid_jackknife, color=FLOOR_COLOUR, linestyle=(0, (1, 1.2)), linewidth=1, zorder=1.5
+            )
             with_tip(drawn, _tip(row))
 
     def _label(self, line: float, low: float, high: float) -> None:
         """The models' names at the ends of their lines. Args: line: the height of one, in units of the axis."""
         rows = [rows_of(arm[-1:])[0] for arm in self.arms]
         wanted = [row.fid_jackknife if math.isnan(row.fid_infinity) else row.fid_infinity for row in rows]
-        names = [f"{row.model} (floor)" if row.model in self.alone else row.model for row in rows] + [
-            f"{row.model} (floor)" for row in self._floors_inside
-        ]
+        rows += self._floors_inside
         wanted += [row.fid_jackknife for row in self._floors_inside]
-        for name, at in zip(names, spread_apart(wanted, line, low, high), strict=True):
-            colour = self.colours.get(name, FLOOR_COLOUR)
-            self.axes.text(self.edge, at, f" {shortened(name, 14)}", color=colour, va="center", zorder=6)
+        for row, at in zip(rows, spread_apart(wanted, line, low, high), strict=True):
+            name = f"{shortened(row.model, 10)} (floor)" if row.model in self.every_floor else shortened(row.model, 14)
+            colour = self.colours[row.model]
+            self.axes.text(self.edge, at, f" {name}", color=colour, va="center", zorder=2.4, bbox=BACK)
 
 
 def _tip(row: Any) -> str:
