@@ -239,6 +239,7 @@ def test_shards_on_four_devices_cancelled_killed_requeued_and_preempted_end_as_t
     assert_same_bytes(workflow, shards)
 
 
+@pytest.mark.slow
 @with_accounting
 def test_with_accounting_the_account_of_the_profile_pays_and_an_absent_scheduler_is_waited_for(
     cluster, new_run, finished, assert_same_bytes

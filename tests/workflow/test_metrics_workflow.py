@@ -78,6 +78,7 @@ def test_one_process_without_snakemake_gives_the_same_tables(finished, tmp_path,
         assert made.read_bytes() == of_snakemake.read_bytes()
 
 
+@pytest.mark.slow
 def test_every_metric_from_tiny_checkpoints(finished, new_workflow, checkpoints):
     """Both models are the same images, and the reference is those of the captions: all is known."""
     workflow = new_workflow("all")

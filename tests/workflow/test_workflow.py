@@ -42,6 +42,7 @@ def finished_copy(finished, new_workflow):
     return workflow
 
 
+@pytest.mark.slow
 def test_a_shard_that_is_started_over_is_drawn_again_with_what_follows(finished, new_workflow):
     """On a copy: only its own jobs are planned, and the bytes come out the same."""
     workflow = finished_copy(finished, new_workflow)
