@@ -22,7 +22,7 @@ from emudrift.report.figures.fid_curve import fid_curve
 from emudrift.report.figures.image_grid import image_grid
 from emudrift.report.figures.ladder import COLOURS as LADDER_COLOURS
 from emudrift.report.figures.style import FLOOR_COLOUR, FORMATS, MODEL_COLOURS, spread_apart
-from emudrift.report.gallery.grid_rows import GridRow, side_by_side
+from emudrift.report.gallery.grid_rows import GridRow, matrix_of, side_by_side
 
 RECORDS = study((1.0, 3.0), (100, 400), (3.0, -6.0), extractor=RANDOM, weights="random")
 
@@ -353,3 +353,12 @@ def test_arms_of_equal_scale_stand_side_by_side() -> None:
     arms = [Arm(model, scale, {}) for model in ("base", "tuned") for scale in (1.0, 3.0)] + [Arm("closed", None, {})]
     order = [(arm.model, arm.guidance_scale) for arm in side_by_side(arms)]
     assert order == [("closed", None), ("base", 1), ("tuned", 1), ("base", 3), ("tuned", 3)]
+
+
+def test_the_gallery_is_a_matrix_of_models_and_scales() -> None:
+    arms = [Arm(model, scale, {}) for model in ("base", "tuned") for scale in (1.0, 3.0, 5.0)]
+    assert matrix_of(arms) == (3, [(1, 1), (1, 2), (1, 3), (2, 1), (2, 2), (2, 3)])
+    # More models than scales: models across. One without a scale takes no row of its own.
+    many = [Arm(model, scale, {}) for model in ("a", "b", "c") for scale in (1.0, 3.0)] + [Arm("floor", None, {})]
+    assert matrix_of(many) == (4, [(1, 1), (2, 1), (1, 2), (2, 2), (1, 3), (2, 3), (1, 4)])
+    assert matrix_of([Arm("closed", None, {})]) == (1, [(1, 1)])

@@ -239,7 +239,7 @@ def test_without_the_folder_beside_it_the_page_says_so_kindly(browser, tmp_path:
 def test_without_scripts_answer_figures_tables_and_first_images_are_there(browser, written: Path) -> None:
     opened = Opened(browser, written, java_script_enabled=False)
     page = opened.page
-    for selector in (".headline", "#answer .plot svg", "#curve .plot svg", ".look img", "#methods-text"):
+    for selector in (".headline", "#answer .plot svg", "#curve .plot svg", ".look img", "#methods summary"):
         assert page.locator(selector).first.is_visible(), selector
     for selector in ("#fids", "#comparisons"):
         assert page.locator(f"{selector} table").first.is_hidden(), "folded"

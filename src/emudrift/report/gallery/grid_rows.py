@@ -31,8 +31,13 @@ def matrix_of(arms: Sequence[Arm]) -> tuple[int, list[tuple[int, int]]]:
         number of columns, and (row, column) of each arm, from 1.
     """
     models = list(dict.fromkeys(arm.model for arm in arms))
-    scales = list(dict.fromkeys(arm.guidance_scale for arm in arms))
-    places = [(models.index(arm.model) + 1, scales.index(arm.guidance_scale) + 1) for arm in arms]
+    # An arm without a scale has only one image: it stands at the first scale.
+    scales: list[float | None] = [*dict.fromkeys(arm.guidance_scale for arm in arms if arm.guidance_scale is not None)]
+    scales = scales or [None]
+    places = [
+        (models.index(arm.model) + 1, 1 if arm.guidance_scale is None else scales.index(arm.guidance_scale) + 1)
+        for arm in arms
+    ]
     if len(models) > len(scales):
         return len(models), [(row, column) for column, row in places]
     return len(scales), places
