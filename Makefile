@@ -1,6 +1,6 @@
 # make demo           the whole study in miniature: minutes on a laptop, report in results/demo/report.html
 # make test           the tests; as root on Debian or Ubuntu it also installs SLURM and Chromium and runs the tests that need them
-# make test-slurm     the tests on SLURM alone, among them one that takes minutes; and the demo against the truth
+# make test-slurm     the tests on SLURM alone, among them those that take minutes; and the demo against the truth
 # make lint           formatting, lint, types, import layers
 # make docs           the documentation as a site in docs/_build/html; a broken link is an error
 # make architecture   the picture of docs/architecture.md, drawn from the code

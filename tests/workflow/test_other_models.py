@@ -1,6 +1,7 @@
 """Models that other software draws, as arms beside the miniature: a small experiment from captions to the report."""
 
 import json
+import os
 import re
 import shutil
 import sys
@@ -155,3 +156,17 @@ def test_the_guides_third_model_fits_into_the_demo():
     arms = Experiment(config, ROOT / "my.yaml").arms()
     assert {arm.model for arm in arms if arm.name not in before} == {"shapes"}
     assert before < {arm.name for arm in arms}
+
+
+def test_missing_images_of_a_folder_are_listed_before_anything_is_drawn(new_workflow, tmp_path):
+    shutil.copytree(ROOT / "demo/data/images", tmp_path / "images")
+    removed = sorted((tmp_path / "images").iterdir())[::2]
+    for path in removed:
+        os.unlink(path)
+    workflow = new_workflow()
+    models = [{"name": "others", "generator": "folder", "images": str(tmp_path / "images")}]
+    result = workflow.snakemake(config=workflow.write_config(small_config(models=models)), check=False)
+    assert result.returncode == 1
+    assert "of 20 prompts" in result.stdout
+    assert any(path.stem in result.stdout for path in removed)
+    assert not (workflow.folder / "results/small/images").exists()

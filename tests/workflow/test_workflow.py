@@ -1,7 +1,6 @@
 """The DAG as a user meets it: what a change reruns, what survives a kill, and what the shipped experiments plan."""
 
 import json
-import os
 import shutil
 import signal
 import subprocess
@@ -389,17 +388,3 @@ def test_worse_photographs_are_farther_from_the_real_ones(coco, new_workflow, tm
     for n in (40, 79):
         assert abs(table["intact", n]) < 1e-6, "the same images are no distance apart"
         assert 0.01 < table["jpeg", n] < table["blur", n]
-
-
-def test_missing_images_of_a_folder_are_listed_before_anything_is_drawn(new_workflow, tmp_path):
-    shutil.copytree(ROOT / "demo/data/images", tmp_path / "images")
-    removed = sorted((tmp_path / "images").iterdir())[::2]
-    for path in removed:
-        os.unlink(path)
-    workflow = new_workflow()
-    models = [{"name": "others", "generator": "folder", "images": str(tmp_path / "images")}]
-    result = workflow.snakemake(config=workflow.write_config(small_config(models=models)), check=False)
-    assert result.returncode == 1
-    assert "of 20 prompts" in result.stdout
-    assert any(path.stem in result.stdout for path in removed)
-    assert not (workflow.folder / "results/small/images").exists()

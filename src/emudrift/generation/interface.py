@@ -65,6 +65,21 @@ class Batching:
     attention: str | None = None
 
 
+class Batched:
+    """What has a batching: setting it starts again from its whole batch size, which running out of memory may have halved."""
+
+    effective_batch_size: int
+    _batching: Batching
+
+    @property
+    def batching(self) -> Batching:
+        return self._batching
+
+    @batching.setter
+    def batching(self, batching: Batching) -> None:
+        self._batching, self.effective_batch_size = batching, batching.batch_size
+
+
 @runtime_checkable
 class BatchedGenerator(Protocol):
     """A generator whose batching is planned in advance, since it can affect rounding."""

@@ -29,7 +29,7 @@ from emudrift.data.pipeline_files import variant_of  # noqa: E402
 from emudrift.data.prompts import Prompt  # noqa: E402
 from emudrift.errors import InputError  # noqa: E402
 from emudrift.generation.diffusers.check import components_of, load_index  # noqa: E402
-from emudrift.generation.interface import Batching, GeneratedImage  # noqa: E402
+from emudrift.generation.interface import Batched, Batching, GeneratedImage  # noqa: E402
 from emudrift.runtime.devices import torch_device  # noqa: E402
 
 logger = logging.getLogger(__name__)
@@ -44,7 +44,7 @@ _FAULTS = (OSError, ValueError, TypeError, AttributeError, ImportError, RuntimeE
 """Exceptions that loading a pipeline raises for unsuitable files."""
 
 
-class DiffusersGenerator:
+class DiffusersGenerator(Batched):
     """Generates images with a pipeline, for one arm.
 
     Incomplete batches are padded with dummy rows, so that an image's numerics do not depend on how many are left. A pipeline
@@ -73,14 +73,6 @@ class DiffusersGenerator:
         except torch.OutOfMemoryError as error:
             raise InputError(f"{folder}: the pipeline does not fit into device memory; {_LARGER}") from error
         self.batching = Batching(AUTO if self.together else 1, 0)
-
-    @property
-    def batching(self) -> Batching:
-        return self._batching
-
-    @batching.setter
-    def batching(self, batching: Batching) -> None:
-        self._batching, self.effective_batch_size = batching, batching.batch_size
 
     @property
     def batch_size(self) -> int:

@@ -19,7 +19,7 @@ from emudrift.generation.emu3.generator import BATCH_ON_CPU, Emu3Weights
 from emudrift.generation.emu3.image_tokens import ImageTokens, set_image_area
 from emudrift.generation.emu3.memory import answer_memory, halving_batches
 from emudrift.generation.emu3.vocabulary import check_vocabulary, load_processor, read_structure
-from emudrift.generation.interface import Batching
+from emudrift.generation.interface import Batched, Batching
 
 logger = logging.getLogger(__name__)
 
@@ -29,7 +29,7 @@ PREFILL_TOKENS = 8192
 """Tokens per prefill step; bounds its memory. A single longer prompt is a step of its own."""
 
 
-class Emu3Answerer:
+class Emu3Answerer(Batched):
     """Answers questions with an Emu3 checkpoint, for one arm and variant.
 
     Args:
@@ -60,14 +60,6 @@ class Emu3Answerer:
         self.layout = PromptLayout(self.processor, settings["chat"])
         self.image_tokens = ImageTokens(self.processor.image_processor, self.model.model.vqmodel, vq_digest, tokens)
         self.batching = Batching(BATCH_ON_CPU, LENGTHS)
-
-    @property
-    def batching(self) -> Batching:
-        return self._batching
-
-    @batching.setter
-    def batching(self, batching: Batching) -> None:
-        self._batching, self.effective_batch_size = batching, batching.batch_size
 
     @property
     def fills(self) -> bool:
