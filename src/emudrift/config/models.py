@@ -13,6 +13,7 @@ from emudrift.config.adapters import Adapter, Checkpoints, strength_settings, va
 from emudrift.config.answering import Chat
 from emudrift.config.base import Checkpoint, GuidanceScale, Text, listing
 from emudrift.config.command_model import CommandModel
+from emudrift.config.diffusers_model import DiffusersModel
 from emudrift.config.model_settings import OF_PROMPTS, ModelSettings
 
 if TYPE_CHECKING:
@@ -215,83 +216,6 @@ class FolderModel(ModelSettings):
 
     def weights_words(self) -> tuple[str, str]:
         return self.images, "–"
-
-
-class DiffusersModel(ModelSettings):
-    """A text-to-image pipeline in diffusers' format: Stable Diffusion, SDXL, or one that brings its own code."""
-
-    batch_changes_pixels: ClassVar[bool] = True
-    labels: ClassVar[frozenset[str]] = OF_PROMPTS | {"checkpoint"}
-    checker: ClassVar[str] = "emudrift.generation.diffusers.check:check_model"
-    recogniser: ClassVar[str] = "emudrift.generation.diffusers.check:model_is_unchanged"
-    loader: ClassVar[str] = "emudrift.generation.diffusers.generator:load_model"
-
-    generator: Literal["diffusers"]
-    checkpoint: Checkpoint = Field(description="Folder or hub repository with model_index.json; safetensors only.")
-    steps: Annotated[int, Field(ge=1)] = Field(50, description="Denoising steps (num_inference_steps).")
-    dtype: Literal["float32", "bfloat16", "float16"] | None = Field(
-        None, description="Of the networks; default: generation.dtype."
-    )
-    variant: str | None = Field(
-        None, pattern=r"^\w+$", description="Variant of the weight files, such as fp16; default: those without one."
-    )
-    suffix: str | None = Field(
-        None,
-        description='Appended to every caption instead of generation.suffix, which is Emu3\'s; "" for none.',
-    )
-    negative_prompt: str | None = Field(
-        None, description='Instead of generation.negative_prompt, which is Emu3\'s; "" for none.'
-    )
-    custom_pipeline: str | None = Field(
-        None,
-        pattern=r"^\w+$",
-        description="Name of a Python file of the checkpoint, without .py, that holds the pipeline.",
-    )
-    trust_remote_code: bool = Field(False, description="Allows Python code that comes with the checkpoint to run.")
-
-    @model_validator(mode="after")
-    def _code_is_trusted(self) -> "DiffusersModel":
-        if self.custom_pipeline is not None and not self.trust_remote_code:
-            raise ValueError(
-                f"custom_pipeline: runs {self.custom_pipeline}.py of the checkpoint; read it, and if you trust it say "
-                "trust_remote_code: true"
-            )
-        return self
-
-    def scales(self, config: "Config") -> Sequence[float | None]:
-        return config.guidance_scales
-
-    def arm_settings(self, experiment: "Experiment", scale: float | None) -> dict[str, Any]:
-        generation = experiment.config.generation
-        assert scale is not None  # Of `scales`.
-        settings = self.shared_settings(experiment) | {
-            "device": experiment.config.device,
-            "checkpoint": experiment.checkpoint_identity(self.checkpoint),
-            "width": generation.width,
-            "height": generation.height,
-            "steps": self.steps,
-            "dtype": self.dtype or generation.dtype,
-            "variant": self.variant,
-            "custom_pipeline": self.custom_pipeline,
-            "guidance_scale": scale,
-            "suffix": generation.suffix_at(scale) if self.suffix is None else self.suffix,
-        }
-        if scale > 1:  # Without guidance it has no effect.
-            own = self.negative_prompt
-            settings["negative_prompt"] = generation.negative_prompt if own is None else own
-        return settings
-
-    def checkpoints_by_role(self, experiment: "Experiment") -> dict[str, Checkpoint]:
-        return {"checkpoint": self.checkpoint}
-
-    def weights_variant(self) -> str | None:
-        return self.variant
-
-    def needs_code(self) -> bool:
-        return self.trust_remote_code
-
-    def weights_words(self) -> tuple[str, str]:
-        return self.checkpoint.source, "–"
 
 
 class TokenizerModel(ModelSettings):

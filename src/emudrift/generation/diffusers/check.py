@@ -6,8 +6,8 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
+from emudrift.config.diffusers_model import DiffusersModel
 from emudrift.config.experiment import Experiment
-from emudrift.config.models import DiffusersModel
 from emudrift.data.pipeline_files import wanted_files
 from emudrift.data.prompts import Prompt
 from emudrift.errors import InputError

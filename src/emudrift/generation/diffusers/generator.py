@@ -23,8 +23,8 @@ import transformers  # noqa: E402
 from safetensors import SafetensorError  # noqa: E402
 
 from emudrift.config.arm import Arm  # noqa: E402
+from emudrift.config.diffusers_model import DiffusersModel  # noqa: E402
 from emudrift.config.experiment import Experiment  # noqa: E402
-from emudrift.config.models import DiffusersModel  # noqa: E402
 from emudrift.data.pipeline_files import variant_of  # noqa: E402
 from emudrift.data.prompts import Prompt  # noqa: E402
 from emudrift.errors import InputError  # noqa: E402
