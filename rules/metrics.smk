@@ -1,22 +1,28 @@
 """Metrics beyond FID, each switched on in the config (metrics:), per arm and extractor, for the largest N alone.
 
-Inputs: features of the generated and of the real images, which FID has made already; for clip_score the captions.
+Inputs: features of the generated and of the real images, which FID has made already; for clip_score the captions; for scores
+of other programs the files under scores: in the config.
 Outputs: results/<name>/metrics/<metric>/<extractor>/<arm>/<n>.json, metrics.csv, metric_differences.csv; for metrics with one
-number per image also a CSV of these in the same folder; results/<name>/captions/<extractor>/<rows>.npy.
+number per image also a CSV of these in the same folder; results/<name>/scores/<score>/<arm>.csv; results/<name>/captions/<extractor>/<rows>.npy.
 """
 
 import re
 
 METRIC_FILES = experiment.metric_files()
-METRIC_TABLES = [paths.metric_table, paths.metric_differences] if METRIC_FILES else []
+SCORE_FILES = experiment.score_files()
+METRIC_TABLES = [paths.metric_table, paths.metric_differences] if experiment.has_metrics else []
 REGISTERED = {metric: experiment.metric(metric) for metric, _ in experiment.metric_jobs()}
 # Metrics with one number per image have a table of these as well: a rule of their own, with another output.
 PER_IMAGE = "|".join(re.escape(name) for name, metric in REGISTERED.items() if metric.per_image) or "(?!)"
 WHOLE = "|".join(re.escape(name) for name, metric in REGISTERED.items() if not metric.per_image) or "(?!)"
 
 
+OUTSIDE = {each.name: each for each in experiment.config.scores}
+
+
 localrules:
     collect_metrics,
+    read_scores,
 
 
 rule compute_metric:
@@ -85,9 +91,38 @@ rule embed_captions:
         " --log {log:q}"
 
 
+rule read_scores:
+    """All arms in one job, so that a fault of the file is said once."""
+    input:
+        scores=lambda wildcards: existing(
+            experiment.path(OUTSIDE[wildcards.score].file), f"scores: {wildcards.score}: file"
+        ),
+        prompts=rules.extract_prompts.output.prompts,
+    output:
+        [paths.score("{score}", arm.name) for arm in experiment.generated_arms()],
+    log:
+        paths.log("read_scores", "{score}"),
+    benchmark:
+        paths.benchmark("read_scores", "{score}")
+    wildcard_constraints:
+        score="|".join(map(re.escape, OUTSIDE)) or "(?!)",
+    conda:
+        "../envs/emudrift.yaml"
+    resources:
+        mem_mb=4000,
+        runtime=15,
+    params:
+        n=max(experiment.config.sample_sizes),
+        column=lambda wildcards: OUTSIDE[wildcards.score].column,
+    shell:
+        "python scripts/read_scores.py" " --score {wildcards.score:q}" " --log {log:q}"
+
+
 rule collect_metrics:
     input:
         METRIC_FILES,
+        SCORE_FILES,
+        prompts=rules.extract_prompts.output.prompts if SCORE_FILES else [],
     output:
         metrics=paths.metric_table,
         differences=paths.metric_differences,
@@ -104,5 +139,6 @@ rule collect_metrics:
         note=experiment.config.note,
         baseline=experiment.baseline,
         models=experiment.model_names,
+        scores=[(metric.name, metric.higher_is_better) for metric in experiment.config.score_metrics()],
     shell:
         "python scripts/collect_metrics.py --log {log:q}"

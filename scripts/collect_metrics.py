@@ -7,6 +7,7 @@ import door
 from emudrift.config.experiment import Experiment
 from emudrift.evaluation.metrics.comparison import difference_table, metric_table
 from emudrift.evaluation.metrics.record import load_metric_files
+from emudrift.evaluation.metrics.scores import score_records
 from emudrift.evaluation.tables import write_table
 
 
@@ -16,7 +17,10 @@ def main() -> None:
 
 def collect(arguments: argparse.Namespace) -> None:
     experiment = Experiment.load(arguments.config)
-    records, note = load_metric_files(experiment.metric_files()), experiment.config.note
+    records, note = (
+        [*load_metric_files(experiment.metric_files()), *score_records(experiment)],
+        experiment.config.note,
+    )
     write_table(metric_table(records, note), experiment.paths.metric_table)
     generated = [record for record in records if experiment.model(record.model).generates]
     write_table(difference_table(generated, experiment.baseline, note), experiment.paths.metric_differences)

@@ -65,6 +65,29 @@ def test_a_metric_that_is_switched_on_plans_only_its_own_jobs(finished):
     assert {Path(path).name for path in plan["compute_metric"]} == {"40.json"}, "the largest N alone"
 
 
+def scores_of(workflow: Workflow) -> list[dict]:
+    """Another program's score of each image of both arms: half of the second model's are lower by one."""
+    arms = [path.name for path in sorted((workflow.folder / "results/small/images").iterdir())]
+    prompts = pd.read_parquet(next((workflow.folder / "results/small").glob("prompts-*.parquet")))[:40]
+    lines = [
+        f"{arm},{prompt},{place / 7 - (arm.startswith('again') and place % 2):.17g}"
+        for arm in arms
+        for place, prompt in enumerate(prompts["prompt_id"])
+    ]
+    (workflow.folder / "picks.csv").write_text("\n".join(["arm,prompt_id,value", *lines]))
+    return [{"name": "pick", "file": "picks.csv", "higher_is_better": True, "label": "PickScore"}]
+
+
+def test_scores_of_another_program_plan_only_tables_and_page(finished):
+    plan = finished.planned(config=finished.write_config(config_of(scores=scores_of(finished)), "scores.yaml"))
+    assert set(plan) == {"read_scores"} | AFTERWARDS
+    assert len(plan["read_scores"]) == 2, "one job for both arms"
+    config = finished.write_config(config_of(scores=[{**scores_of(finished)[0], "file": "gone.csv"}]), "gone.yaml")
+    said = finished.snakemake("--dry-run", config=config, check=False).stdout
+    assert "gone.yaml: scores: pick: file: no such file or folder: " in said
+    assert "Traceback" not in said
+
+
 def test_one_process_without_snakemake_gives_the_same_tables(finished, tmp_path, monkeypatch):
     """In a project of its own, from the same images; the report is made alike, and left out here."""
     for name in ("write_figures", "write_gallery_block", "write_page"):
@@ -84,15 +107,25 @@ def test_every_metric_from_tiny_checkpoints(finished, new_workflow, checkpoints)
     workflow = new_workflow("all")
     workflow.take_over(finished.folder)
     metrics = ["fid", "kid", "precision_recall", "density_coverage", "cmmd", "clip_score"]
-    changes = config_of(metrics=metrics, extractors=eyes(checkpoints), note="Random weights.")
+    changes = config_of(
+        metrics=metrics, extractors=eyes(checkpoints), scores=scores_of(finished), note="Random weights."
+    )
+    scores_of(workflow)
     config = workflow.write_config(changes | {"reference": {"images": "dataset", "selection": "same"}})
     workflow.snakemake("--quiet", "rules", config=config)
     results = workflow.folder / "results/small"
     table, differences = (pd.read_csv(results / name) for name in ("metrics.csv", "metric_differences.csv"))
     assert sorted(set(table["metric"])) == sorted(
-        ["kid", "precision", "recall", "density", "coverage", "cmmd", "clip_score"]
+        ["kid", "precision", "recall", "density", "coverage", "cmmd", "clip_score", "pick"]
     )
     assert (table["n"] == 40).all()
+    pick, table = table[table["metric"] == "pick"], table[table["metric"] != "pick"]
+    assert pick.groupby("model")["value"].first().to_dict() == pytest.approx(
+        {"base": 19.5 / 7, "again": 19.5 / 7 - 0.5}
+    )
+    lost = differences[differences["metric"] == "pick"].iloc[0]
+    assert (lost["difference"], lost["finding"]) == (pytest.approx(-0.5), "worse")
+    differences = differences[differences["metric"] != "pick"]
     assert table[["value", "low", "high", "weights", "reference_n", "method", "note"]].notna().all(axis=None)
     # The images are their own reference, and both models are the same.
     values = table.groupby("metric")["value"].mean()
@@ -109,7 +142,13 @@ def test_every_metric_from_tiny_checkpoints(finished, new_workflow, checkpoints)
     assert list(scores["prompt_id"]) == list(prompts["prompt_id"])
     assert np.mean(scores["clip_score"]) == pytest.approx(values["clip_score"])
     page = (results / "report.html").read_text()
-    for said in ("Further metrics", "FD-DINOv2: dinov2", "CMMD (lower is better)", str(checkpoints / "clip")):
+    for said in (
+        "Further metrics",
+        "FD-DINOv2: dinov2",
+        "CMMD (lower is better)",
+        str(checkpoints / "clip"),
+        "PickScore (higher is better)",
+    ):
         assert said in page, said
     # The gallery is sorted by the scores of that very table.
     assert "CLIPScore, lowest first" in page

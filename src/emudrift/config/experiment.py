@@ -320,6 +320,19 @@ class Experiment:
             for arm in self.arms()
         ]
 
+    def score_files(self) -> list[Path]:
+        """Files with one number for each image: of every score of every arm with generated images."""
+        return [
+            self.paths.score(metric.name, arm.name)
+            for metric in self.config.score_metrics()
+            for arm in self.generated_arms()
+        ]
+
+    @property
+    def has_metrics(self) -> bool:
+        """Whether there are metrics beyond FID, and so their tables."""
+        return bool(self.metric_jobs() or self.config.score_metrics())
+
     def manifests(self) -> list[Path]:
         """What generate_shard writes for every arm and shard."""
         return [self.paths.manifest(arm.name, shard.name) for arm in self.arms() for shard in self.shards()]

@@ -18,6 +18,7 @@ from emudrift.config.paths import REPOSITORY
 from emudrift.config.plugins import Plugins
 from emudrift.config.prompt_sets import Prompts, Reference
 from emudrift.config.registry import names_of
+from emudrift.config.scores import ScoreFile, check_scores
 from emudrift.config.understanding import UnderstandingTask, any_task, check_understanding
 
 if TYPE_CHECKING:
@@ -147,6 +148,10 @@ class Config(Settings):
         ["fid"],
         description="fid for every N, the others for the largest N alone; docs/metrics.md says which extractors each needs.",
     )
+    scores: list[ScoreFile] = Field(
+        [],
+        description="Scores of the images by other programs, one number per image (docs/metrics.md#scores-from-outside).",
+    )
     margin: Margin | dict[str, Margin] | None = Field(
         None,
         description="A difference of FID that would not matter; with it, a model can be found to be no worse than the margin. "
@@ -180,13 +185,18 @@ class Config(Settings):
         return self.margin.get(extractor.name) if isinstance(self.margin, dict) else self.margin
 
     def metric_names(self) -> list[str]:
-        """All metrics that are computed: those listed, and those of plugins."""
-        return list(dict.fromkeys([*self.metrics, *(metric.name for metric in self.plugins_found.metrics)]))
+        """All metrics that are computed: those listed, those of plugins, and scores."""
+        others = [*self.plugins_found.metrics, *self.score_metrics()]
+        return list(dict.fromkeys([*self.metrics, *(metric.name for metric in others)]))
 
     def metric(self, name: str) -> Metric:
         """A metric that is computed, by its name."""
-        own = {metric.name: metric for metric in self.plugins_found.metrics}
+        own = {metric.name: metric for metric in [*self.plugins_found.metrics, *self.score_metrics()]}
         return own[name] if name in own else built_in(name)
+
+    def score_metrics(self) -> list[Metric]:
+        """The metrics that are read from one file of numbers per arm, and computed from no features."""
+        return [each.metric() for each in self.scores]
 
     def reads_reference(self, extractor: ExtractorSettings) -> bool:
         """Whether an extractor has to see the reference images: not with ready statistics or for metrics without reference."""
@@ -270,7 +280,10 @@ class Config(Settings):
         """Raises ValueError where a metric has nothing to be computed from."""
         if "fid" not in self.metrics:
             raise ValueError("metrics: fid is missing: the answer is made of it; write [fid, ...]")
+        check_scores(self.score_metrics(), self.plugins_found.metrics)
         for metric in map(self.metric, self.metric_names()):
+            if metric.inputs == "scores":
+                continue
             ours = [each for each in self.extractors if metric.reads_from(each)]
             if not ours:
                 names = metric.reads or [n for e in EXTRACTORS if e.distance for n in names_of(e, "name")]

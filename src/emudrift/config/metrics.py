@@ -17,7 +17,7 @@ METRICS = {
 }
 """Name of each built-in metric, and the module whose METRIC it is. A new one: its module, and one line here."""
 
-Input = Literal["reference", "captions"]
+Input = Literal["reference", "captions", "scores"]
 if TYPE_CHECKING:
     MetricName = str
 else:
@@ -51,9 +51,11 @@ class Metric:
             reference (m, d), or the embeddings (n, d) of the captions. Returns one number; one per image, (n,), for
             `per_image`; or one for each of `values`. Its interval comes from calling it again without each block of prompts.
         higher_is_better: the direction of a finding.
-        inputs: "reference", "captions", or None for a metric of the generated images alone.
+        inputs: "reference", "captions", or None for a metric of the generated images alone; "scores": no features but one number
+            for each image (n,), from a file per arm (`config.scores`).
         reads: names of the extractors that it is computed from; None: every one that has a Fréchet distance.
-        per_image: `function` gives one number per image: the metric is their mean, with a t interval over images.
+        per_image: a score: `function` gives one number per image, and the metric is their mean, with a t interval over images
+            (over groups of prompts, where they share an image, theme or template).
         corrects_bias: the interval is about the jackknife's bias-corrected estimate, not about the plain value: right for a
             metric whose bias falls as 1/N.
         values: what it gives, where that is more than one number.

@@ -142,6 +142,10 @@ class ExperimentPaths(AnswerPaths):
         """Values of single images, where a metric has them."""
         return self.metric(metric, extractor, arm, n).with_suffix(".csv")
 
+    def score(self, score: str, arm: str) -> Path:
+        """One number for each image of an arm: prompt_id, value."""
+        return self.results / "scores" / score / f"{arm}.csv"
+
     def tokenizer_quality(self, arm: str) -> Path:
         return self.results / "tokenizer" / f"{arm}.csv"
 
@@ -297,6 +301,7 @@ class ExperimentPaths(AnswerPaths):
             self.kept_fid(extractor, "{selection}", arm, "{n}"),
             self.metric(metric, extractor, arm, "{n}"),
             self.per_image(metric, extractor, arm, "{n}"),
+            self.score("{score}", arm),
             self.tokenizer_quality(arm),
         ]
 

@@ -245,6 +245,7 @@ RATER_COLUMNS: dict[str, Any] = {
     "used": "str",
     "study": "str",
 }
+SCORE_COLUMNS: dict[str, Any] = {"prompt_id": "str", "value": "float64"}
 CLIP_SCORE_COLUMNS: dict[str, Any] = {"row": "int64", "prompt_id": "str", "clip_score": "float64", "caption": "str"}
 
 # Of the exchange rate between seeing and drawing: exchange.csv.
@@ -313,10 +314,10 @@ EXCHANGE_COLUMNS: dict[str, Any] = {
 }
 
 
-def write_table(table: pd.DataFrame, path: str | Path) -> None:
+def write_table(table: pd.DataFrame, path: str | Path, float_format: str = "%.10g") -> None:
     """Writes a table of results, completely or not at all; equal tables give equal bytes."""
     with atomic_path(path, checksum=True) as temporary:
-        table.to_csv(temporary, index=False, float_format="%.10g", lineterminator="\n", encoding="utf-8")
+        table.to_csv(temporary, index=False, float_format=float_format, lineterminator="\n", encoding="utf-8")
 
 
 def load_table(path: str | Path, columns: dict[str, Any]) -> pd.DataFrame:

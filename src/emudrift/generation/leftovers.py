@@ -46,6 +46,7 @@ def scan_leftovers(experiment: Experiment) -> list[Leftover]:
     arms, extractors = {arm.name for arm in experiment.arms()}, set(experiment.extractor_names)
     shards, sizes = {shard.name for shard in experiment.shards()}, {str(n) for n in experiment.config.sample_sizes}
     metrics = {metric for metric, _ in experiment.metric_jobs()}
+    scores = {metric.name for metric in experiment.config.score_metrics()}
     extracted = {
         path
         for each in extractors
@@ -78,6 +79,8 @@ def scan_leftovers(experiment: Experiment) -> list[Leftover]:
             elif names.get("extractor") not in extractors | {None} or names.get("metric") not in metrics | {None}:
                 # features/<extractor>, metrics/<metric>, ...
                 add(3, "/".join(path.relative_to(paths.results).parts[:2]), "", "of an extractor or a metric", path)
+            elif names.get("score") not in scores | {None}:
+                add(3, f"scores/{names['score']}", "", "of a score", path)
             elif names.get("rows") not in shards | {None} and path not in extracted:
                 where = (
                     (1, names["arm"], names["rows"], SHARD) if "arm" in names else (4, "captions", "", "other shards")
@@ -108,7 +111,7 @@ def remove_tables_without_setting(experiment: Experiment) -> None:
 
 def _tables_without_setting(experiment: Experiment) -> list[Path]:
     paths = experiment.paths
-    tables = [] if experiment.metric_jobs() else [paths.metric_table, paths.metric_differences]
+    tables = [] if experiment.has_metrics else [paths.metric_table, paths.metric_differences]
     tables += [] if experiment.understanding.tasks else paths.made_of_all_answers()
     endings = () if experiment.ladders() else ("-data.csv", ".svg", ".pdf", ".png")
     return [path for path in [*tables, *(paths.figure("ladder", each) for each in endings)] if path.exists()]

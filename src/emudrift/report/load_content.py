@@ -40,7 +40,7 @@ def load_content(experiment: Experiment) -> Content:
         arm: load_table(path, CLIP_SCORE_COLUMNS)["clip_score"].to_numpy()
         for arm, path in row_blocks.clip_score_files(experiment).items()
     }
-    metrics, human = bool(experiment.metric_files()), bool(imported_tables(paths))
+    metrics, human = experiment.has_metrics, bool(imported_tables(paths))
 
     seen = bool(experiment.understanding.score_files())
     ladders, exchange = load_ladders(experiment), bool(experiment.exchange.arms)

@@ -60,7 +60,7 @@ def compute_metric(
     """The values of a metric, with what their intervals need.
 
     Args:
-        generated: features (n, d), in row order.
+        generated: features (n, d), in row order; for `inputs` "scores" the numbers (n,).
         other: what `metric.inputs` names: features of the real images (m, d), or embeddings of the captions (n, d).
         paired: row i of both belongs to the same prompt (reference: same): a block is left out of both.
         blocks: of the n rows; default: each is independent of the others.
@@ -69,15 +69,16 @@ def compute_metric(
         InputError: too few images, or a metric of a user's own that fails or returns no such numbers.
     """
     if metric.per_image:
-        return [_per_image(metric, call(metric, metric.function, *_inputs(generated, other)), len(generated))]
+        found = call(metric, metric.function, *_inputs(generated, other))
+        return [_per_image(metric, found, len(generated), 0 if other is None else len(other))]
     blocks = prompt_blocks(len(generated)) if blocks is None else blocks
     # Block by block, so that each is a range of rows.
     edges, generated = blocks.edges, generated[blocks.order]
     if paired and other is not None:
         other = other[blocks.order]
     if metric.resampled is not None:
-        found: list[Measured] = call(metric, metric.resampled, generated, other, edges, paired)
-        return found
+        values_of: list[Measured] = call(metric, metric.resampled, generated, other, edges, paired)
+        return values_of
 
     def values(kept: Any) -> list[float]:
         there = other if other is None or not paired else other[kept]
@@ -111,14 +112,14 @@ def _inputs(generated: np.ndarray, other: np.ndarray | None) -> Sequence[np.ndar
     return (generated,) if other is None else (generated, other)
 
 
-def _per_image(metric: Metric, found: Any, n: int) -> Measured:
+def _per_image(metric: Metric, found: Any, n: int, reference_n: int) -> Measured:
     scores = np.asarray(found)
     if scores.shape != (n,) or scores.dtype.kind not in "fiub" or not np.isfinite(scores).all():
         raise InputError(
             f"metric {metric.name}: its function returned {_shown(found)}; expected {n:,} finite numbers, one per image"
         )
     numbers = [float(each) for each in scores]
-    return Measured(metric.values[0].name, float(np.mean(scores)), [], False, OVER_IMAGES, n, numbers)
+    return Measured(metric.values[0].name, float(np.mean(scores)), [], False, OVER_IMAGES, reference_n, numbers)
 
 
 def _numbers(metric: Metric, found: Any) -> list[float]:

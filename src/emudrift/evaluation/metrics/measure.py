@@ -1,5 +1,6 @@
 """One metric of one arm, from the features on the disk to its record."""
 
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -7,10 +8,11 @@ from typing import Any
 import numpy as np
 
 from emudrift.config.experiment import Experiment
-from emudrift.data.prompts import groups_of, load_prompts
+from emudrift.config.metrics import Metric
+from emudrift.data.prompts import Prompt, groups_of, load_prompts
 from emudrift.evaluation.blocks import prompt_blocks
 from emudrift.evaluation.fid.fid import same_images
-from emudrift.evaluation.metrics.compute import compute_metric
+from emudrift.evaluation.metrics.compute import Measured, compute_metric
 from emudrift.evaluation.metrics.record import MetricFile, MetricRecord
 from emudrift.features.feature_files import load_features
 
@@ -24,11 +26,7 @@ def measure(experiment: Experiment, full_name: str, extractor_name: str, arm_nam
     Raises:
         InputError: features, reference or captions are missing or do not fit, or a plugin's metric fails.
     """
-    metric, arm, extractor = (
-        experiment.metric(full_name),
-        experiment.arm(arm_name),
-        experiment.extractor(extractor_name),
-    )
+    metric, extractor = experiment.metric(full_name), experiment.extractor(extractor_name)
     generated = load_features(experiment.feature_files(extractor_name, arm_name, n), n)
     other, paired, reference = None, False, NO_REFERENCE
     if metric.inputs == "captions":
@@ -46,31 +44,39 @@ def measure(experiment: Experiment, full_name: str, extractor_name: str, arm_nam
             "reference_selection": described["selection"],
             "reference_key": described["key"],
         }
-    groups = groups_of(load_prompts(experiment.paths.prompts)[:n])
-    blocks, numbers = prompt_blocks(n, groups), {group: number for number, group in enumerate(dict.fromkeys(groups))}
-    values = {value.name: value for value in metric.values}
-    shared: dict[str, Any] = {
+    prompts = load_prompts(experiment.paths.prompts)[:n]
+    blocks = prompt_blocks(n, groups_of(prompts))
+    shared = shared_fields(experiment, arm_name, prompts) | reference
+    shared |= {"extractor": extractor_name, "weights": extractor.weights_label(experiment)}
+    return MetricFile(values=records_of(metric, compute_metric(metric, generated, other, paired, blocks), shared))
+
+
+def shared_fields(experiment: Experiment, arm_name: str, prompts: Sequence[Prompt]) -> dict[str, Any]:
+    """What all records of an arm's images of these prompts say, whatever was measured."""
+    arm, groups, n = experiment.arm(arm_name), groups_of(prompts), len(prompts)
+    numbers = {group: number for number, group in enumerate(dict.fromkeys(groups))}
+    return {
         "arm": arm.name,
         "model": arm.model,
         "guidance_scale": arm.guidance_scale,
-        "extractor": extractor_name,
-        "weights": extractor.weights_label(experiment),
         "n": n,
-        "block_sizes": [int(size) for size in np.diff(blocks.edges)],
+        "block_sizes": [int(size) for size in np.diff(prompt_blocks(n, groups).edges)],
         "groups": [numbers[group] for group in groups] if len(numbers) < n else [],
-        **reference,
     }
-    return MetricFile(
-        values=[
-            MetricRecord(
-                **shared,
-                **asdict(found),
-                higher_is_better=values[found.metric].higher_is_better,
-                bounds=values[found.metric].bounds,
-            )
-            for found in compute_metric(metric, generated, other, paired, blocks)
-        ]
-    )
+
+
+def records_of(metric: Metric, measured: Sequence[Measured], shared: dict[str, Any]) -> list[MetricRecord]:
+    """What was measured, with what all records of the arm share."""
+    values = {value.name: value for value in metric.values}
+    return [
+        MetricRecord(
+            **shared,
+            **asdict(found),
+            higher_is_better=values[found.metric].higher_is_better,
+            bounds=values[found.metric].bounds,
+        )
+        for found in measured
+    ]
 
 
 def write_per_image(experiment: Experiment, record: MetricRecord, path: Path) -> None:

@@ -190,7 +190,7 @@ def _metrics(experiment: Experiment, metrics: pd.DataFrame) -> str:
     parts = []
     for extractor, table in metrics.groupby("extractor", sort=False):
         ours = [each for each in registered if {value.name for value in each.values} & set(table["metric"])]
-        parts.append(f"{listing(map(_metric, ours))} through {extractor}")
+        parts.append(f"{listing(map(_metric, ours))} {f'through {extractor!s}' if extractor else 'of each image'}")
     confidence = f"{metrics['confidence'].iloc[0] * 100:.3g} %"
     return f"Further metrics at N = {metrics['n'].max():,}, with {confidence} intervals: {'; '.join(parts)}."
 

@@ -12,9 +12,12 @@ from emudrift.evaluation.tables import rows_of
 from emudrift.report.elements.blocks import Cell, Table, csv_of, label_of
 from emudrift.report.elements.wording import decimals, extractor_label, number, p_text
 
+SCORES = "scores"
+"""In the names of files, where an extractor's stands for the others."""
+
 
 def metric_tables(metrics: pd.DataFrame, arms: Sequence[Arm], registered: Sequence[Metric]) -> list[Table]:
-    """One table per extractor: a row per metric, a column per arm.
+    """One table per extractor, and one of scores that have none: a row per metric, a column per arm.
 
     Args:
         registered: the metrics of the experiment.
@@ -28,7 +31,7 @@ def metric_tables(metrics: pd.DataFrame, arms: Sequence[Arm], registered: Sequen
             for metric, ours in table.groupby("metric", sort=False)
         ]
         labels = [label_of(arm) for arm in arms if arm.name in names]
-        head, file = ["metric", *labels, "reference"], f"metrics-{extractor}.csv"
+        head, file = ["metric", *labels, "reference"], f"metrics-{str(extractor) or SCORES}.csv"
         tables.append(Table(_title(str(extractor), table), head, rows, csv_of(table), file))
     return tables
 
@@ -44,7 +47,7 @@ def metric_difference_tables(differences: pd.DataFrame, registered: Sequence[Met
             heads[key] = f"{row.model} − {row.baseline}{scale}"
             cells[row.metric, key] = _difference(row)
         rows = [[_name(known, metric), *(cells[metric, key] for key in heads)] for metric in table["metric"].unique()]
-        head, file = ["metric", *heads.values()], f"metric-differences-{extractor}.csv"
+        head, file = ["metric", *heads.values()], f"metric-differences-{str(extractor) or SCORES}.csv"
         tables.append(Table(_title(str(extractor), table), head, rows, csv_of(table), file))
     return tables
 
@@ -106,4 +109,4 @@ def _name(known: dict[str, tuple[Value, Metric]], name: object) -> Cell:
 
 
 def _title(extractor: str, table: pd.DataFrame) -> str:
-    return f"{extractor_label(extractor, [extractor])}, N = {table['n'].max():,}"
+    return f"{extractor_label(extractor, [extractor]) or 'Scores of each image'}, N = {table['n'].max():,}"

@@ -1,0 +1,66 @@
+"""Per-prompt scores that stand in one file per arm, as records like those of any metric."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from emudrift.config.experiment import Experiment
+from emudrift.config.metrics import Metric
+from emudrift.data.prompts import Prompt, load_prompts
+from emudrift.data.score_file import Scored, read_scores
+from emudrift.errors import InputError
+from emudrift.evaluation.metrics.compute import compute_metric
+from emudrift.evaluation.metrics.measure import records_of, shared_fields
+from emudrift.evaluation.metrics.record import MetricRecord
+from emudrift.evaluation.tables import SCORE_COLUMNS, load_table, write_table
+
+
+def import_scores(experiment: Experiment, name: str) -> None:
+    """Reads a file of `scores:`, and writes the part of each arm (`ExperimentPaths.score`).
+
+    Raises:
+        InputError: as `data.score_file.read_scores`.
+    """
+    (asked,) = (each for each in experiment.config.scores if each.name == name)
+    n = max(experiment.config.sample_sizes)
+    ids = [prompt.prompt_id for prompt in load_prompts(experiment.paths.prompts)]
+    generated = {arm.name for arm in experiment.generated_arms()}
+    wanted = [Scored(arm, ids, n if arm.name in generated else 0) for arm in experiment.arms()]
+    for arm, values in read_scores(experiment.path(asked.file), asked.column, wanted).items():
+        write_scores(experiment.paths.score(name, arm), ids[:n], values)
+
+
+def write_scores(path: Path, prompt_ids: Sequence[str], values: Sequence[float]) -> None:
+    """Writes a score of an arm's first n images, in row order."""
+    write_table(pd.DataFrame({"prompt_id": prompt_ids, "value": values}), path, float_format="%.17g")
+
+
+def score_records(experiment: Experiment) -> list[MetricRecord]:
+    """The records of all scores (`Experiment.score_files`). Raises InputError where a file is missing or does not fit."""
+    if not experiment.score_files():
+        return []
+    prompts = load_prompts(experiment.paths.prompts)
+    return [
+        record
+        for metric in experiment.config.score_metrics()
+        for arm in experiment.generated_arms()
+        for record in _records(experiment, metric, arm.name, prompts)
+    ]
+
+
+def _records(experiment: Experiment, metric: Metric, arm: str, prompts: Sequence[Prompt]) -> list[MetricRecord]:
+    n, path = max(experiment.config.sample_sizes), experiment.paths.score(metric.name, arm)
+    table = load_table(path, SCORE_COLUMNS)
+    if list(table["prompt_id"]) != [prompt.prompt_id for prompt in prompts[:n]]:
+        raise InputError(f"{path}: its prompts are not the first {n:,} of the experiment; remove it and run again")
+    values = np.asarray(table["value"], dtype=np.float64)
+    shared = shared_fields(experiment, arm, prompts[:n]) | {
+        "extractor": "",
+        "weights": "",
+        "reference": "none",
+        "reference_selection": "none",
+        "reference_key": "",
+    }
+    return records_of(metric, compute_metric(metric, values), shared)
