@@ -68,7 +68,10 @@ if PROJECT != WORKFLOW:
     SCRIPTS = shlex.quote(f"{WORKFLOW}/").replace("{", "{{").replace("}", "}}")
     shell.prefix(f'set -euo pipefail; python() {{{{ command python {SCRIPTS}"$@"; }}}}; ')
 # As short as they can be: Snakemake runs in the project.
-paths = experiment.paths = experiment.paths.seen_from(PROJECT)
+if len(experiment.sets) > 1:
+    fail(f"{CONFIG}: prompts: the workflow does not know several sets of prompts yet")
+experiment.seen_from(PROJECT)
+paths = experiment.paths
 if workflow.is_main_process and not workflow.dryrun:
     try:
         refuse_read_only(paths.results)

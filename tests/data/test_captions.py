@@ -133,7 +133,7 @@ BAD_FILES: dict[str, tuple[str, bytes, dict[str, Any], list[str]]] = {
     "unknown extension": ("c.xlsx", b"PK", {}, [".csv, .jsonl or .parquet"]),
     "splits of a table": ("c.csv", b"caption\na\n", {"splits": ["test"]}, ["only the source karpathy has splits"]),
     "unknown choice": ("c.csv", b"caption\na\n", {"caption": "best"}, ["'best'", "longest, first or random"]),
-    "unknown source": ("c.json", coco(), {"source": "flickr"}, ["'flickr'", "coco, karpathy or table"]),
+    "unknown source": ("c.json", coco(), {"source": "flickr"}, ["'flickr'", "coco, karpathy, nocaps or table"]),
 }
 
 

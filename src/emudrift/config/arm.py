@@ -20,6 +20,9 @@ class Arm:
         settings: everything of it that can change a pixel, and nothing else.
         adapter_scale: strength of the model's adapter; None without one.
         step: training step of the adapter, if it is one of several checkpoints of a run.
+        prompt_set: name of the set of prompts that its images are generated for; "" where there is one without a name.
+        in_main_set: whether that is the first of the sets, whose arms are named as if there were no other: nothing that exists
+            is generated again where a set is added.
     """
 
     model: str
@@ -27,6 +30,8 @@ class Arm:
     settings: dict[str, Any]
     adapter_scale: float | None = None
     step: int | None = None
+    prompt_set: str = ""
+    in_main_set: bool = True
 
     @property
     def family(self) -> str:
@@ -40,7 +45,7 @@ class Arm:
     @property
     def name(self) -> str:
         scale = "" if self.guidance_scale is None else f"-cfg{self.guidance_scale:g}"
-        return f"{self.model}{scale}-{self.fingerprint}"
+        return f"{self.model}{scale}{'' if self.in_main_set else f'@{self.prompt_set}'}-{self.fingerprint}"
 
     @property
     def label(self) -> str:

@@ -16,6 +16,7 @@ from emudrift.config.paths import ExperimentPaths, project_of
 from emudrift.config.reader import load_config
 from emudrift.config.row_range import RowRange
 from emudrift.config.seeing import Understanding
+from emudrift.config.views import SetsOfPrompts
 from emudrift.errors import InputError
 
 Selection = Literal["full", "same"]
@@ -27,11 +28,18 @@ IMAGES_PER_FEATURE_JOB = 5_000
 SELECTIONS: dict[str, str] = {"full": "all images", "same": "same images"}
 
 
-class Experiment:
-    """A config with what follows from it. Needs no file but the config itself: no dataset, model, network or clock."""
+class Experiment(SetsOfPrompts):
+    """A config with what follows from it. Needs no file but the config itself: no dataset, model, network or clock.
 
-    def __init__(self, config: Config, config_path: Path) -> None:
-        self.config = config
+    With several sets of prompts, `sets` has a view for each: an experiment of the same models whose prompts, sizes, guidance
+    scales and reference are the set's own. The whole has the arms and files of results of all; whatever belongs to a set
+    (prompts, shards, reference, selections) is that of the main one.
+    """
+
+    def __init__(self, config: Config, config_path: Path, prompt_set: str = "") -> None:
+        configs = config.of_sets()
+        self.config = next(iter(configs.values()))
+        self.prompt_set = prompt_set
         self.config_path = config_path.resolve()
         self.project = project_of(self.config_path)
         self.paths = ExperimentPaths.in_project(self.project, config.name, fingerprint(self.prompt_settings()))
@@ -43,6 +51,9 @@ class Experiment:
             )
 
         self.understanding.refuse_if_nobody_sees()
+        self.sets = {prompt_set: self}
+        if [*configs] != [""]:
+            self.sets = {name: Experiment(each, config_path, name) for name, each in configs.items()}
 
     @classmethod
     def load(cls, config_path: str | Path) -> "Experiment":
@@ -86,8 +97,11 @@ class Experiment:
     @cached_property
     def _arms(self) -> dict[str, Arm]:
         """By name. Looked up once for each of thousands of shards, so worked out once."""
+        if self.main is not self:
+            return {arm.name: arm for view in self.sets.values() for arm in view.arms()}
+        of_set = self.prompt_set, not self.config.further
         arms = [
-            Arm(model.name, scale, model.arm_settings(self, scale), model.adapter_scale, model.step)
+            Arm(model.name, scale, model.arm_settings(self, scale), model.adapter_scale, model.step, *of_set)
             for model in self.config.models
             for scale in model.scales(self.config)
         ]
@@ -122,8 +136,8 @@ class Experiment:
 
     @cached_property
     def exchange(self) -> ExchangeRate:
-        """What seeing and drawing are compared by, where models see."""
-        return ExchangeRate(self)
+        """What seeing and drawing are compared by, where models see; drawing by the main set of prompts."""
+        return ExchangeRate(self.main)
 
     # -- extractors and reference ---------------------------------------------------------------------------------
 
@@ -191,6 +205,7 @@ class Experiment:
         if self.config.reference.images == "dataset":
             settings |= {"captions": self.identity(prompts.captions), "source": prompts.source}
             settings |= {"splits": prompts.splits} if prompts.splits else {}
+            settings |= {"domains": prompts.domains} if prompts.domains else {}
             if prompts.source == "table":
                 settings |= {"file_name_column": prompts.file_name_column, "image_id_column": prompts.image_id_column}
         return settings
@@ -210,9 +225,10 @@ class Experiment:
 
     def reference_files(self) -> list[Path]:
         """The list, features and statistics of the reference, which all experiments of this folder share."""
-        keys = [self.reference_key(extractor) for extractor in self.config.extractors]
+        views = self.sets.values()
+        keys = dict.fromkeys(view.reference_key(extractor) for view in views for extractor in self.config.extractors)
         made = [each(key) for key in keys for each in (self.paths.reference_features, self.paths.reference_statistics)]
-        return ([self.reference_list] if self.needs_reference_images else []) + made
+        return self.reference_lists() + made
 
     def describe_reference(self, extractor: ExtractorSettings, selection: Selection) -> dict[str, Any]:
         """The reference in words and its key, for results."""
@@ -228,12 +244,12 @@ class Experiment:
         return {
             name: self.paths.ladder(self.reference_key(extractor))
             for name, extractor in self._extractors.items()
-            if self.config.ladder and extractor.distance is not None and self.config.reads_reference(extractor)
+            if self.config.ladder and self.config.has_distance(extractor) and self.config.reads_reference(extractor)
         }
 
     def on_device(self, device: Literal["cuda", "cpu"]) -> "Experiment":
         """The same experiment with another device, for loading its networks there; its names and fingerprints are others."""
-        found = Experiment(self.config.model_copy(update={"device": device}), self.config_path)
+        found = Experiment(self.config.model_copy(update={"device": device}), self.config_path, self.prompt_set)
         found.paths = self.paths
         return found
 
@@ -241,7 +257,7 @@ class Experiment:
 
     def feature_files(self, extractor: str, arm: str, n: int | str) -> list[Path]:
         """The features of the first n images of an arm, which extract_features makes and no rule declares."""
-        return [self.paths.features(extractor, arm, shard.name) for shard in self.shards(int(n))]
+        return [self.paths.features(extractor, arm, shard.name) for shard in self.set_of(arm).shards(int(n))]
 
     def feature_job(self, extractor: str, row: int) -> RowRange:
         """The rows of the job that extracts the features of a row's image: several whole shards where these are small.
@@ -262,17 +278,18 @@ class Experiment:
         """What embed_captions writes for the first n prompts; neither N nor the size of shards changes a file."""
         starts = range(0, int(n), IMAGES_PER_FEATURE_JOB)
         jobs = [RowRange(start, start + IMAGES_PER_FEATURE_JOB) for start in starts]
-        return [self.paths.captions(extractor, job.name) for job in jobs]
+        return [self.paths.captions(self.named_in_set(extractor), job.name) for job in jobs]
 
     def fid_files(self) -> list[Path]:
         """What compute_fid writes for every extractor, reference, arm and N."""
         return [
             self.paths.fid(self.extractor_name(extractor), selection, arm.name, str(n))
+            for view in self.sets.values()
             for extractor in self.config.extractors
-            if extractor.distance is not None
-            for selection in self.selections(extractor)
-            for arm in self.arms()
-            for n in self.config.sample_sizes
+            if view.config.has_distance(extractor)
+            for selection in view.selections(extractor)
+            for arm in view.arms()
+            for n in view.config.sample_sizes
         ]
 
     def metric_jobs(self) -> list[tuple[str, str]]:
@@ -298,26 +315,27 @@ class Experiment:
 
     def metric_inputs(self, metric: str, extractor: str, arm: str, n: int | str) -> dict[str, Path | list[Path]]:
         """The files that a metric of an arm's first n images is computed from, by what they are."""
-        found, paths, of = self.metric(metric), self.paths, self.extractor(extractor)
+        found, of, view = self.metric(metric), self.extractor(extractor), self.set_of(arm)
         inputs: dict[str, Path | list[Path]] = {
-            "features": self.extracted_files(extractor, arm, self.shards(int(n))),
+            "features": self.extracted_files(extractor, arm, view.shards(int(n))),
         }
         if found.inputs == "captions":
-            inputs["captions"] = self.caption_files(extractor, n)
+            inputs["captions"] = view.caption_files(extractor, n)
         if found.inputs == "reference":
-            inputs["reference"] = paths.reference_features(self.reference_key(of))
-            if self.selections(of)[0] == "same":
-                inputs["images"] = self.reference_list
+            inputs["reference"] = self.paths.reference_features(view.reference_key(of))
+            if view.selections(of)[0] == "same":
+                inputs["images"] = view.reference_list
         if found.per_image or "images" in inputs:
-            inputs["prompts"] = paths.prompts
+            inputs["prompts"] = view.paths.prompts
         return inputs
 
     def metric_files(self) -> list[Path]:
         """What compute_metric and compute_metric_per_image write: for the largest N alone."""
         return [
-            self.paths.metric(metric, extractor, arm.name, str(max(self.config.sample_sizes)))
+            self.paths.metric(metric, extractor, arm.name, str(max(view.config.sample_sizes)))
+            for view in self.sets.values()
             for metric, extractor in self.metric_jobs()
-            for arm in self.arms()
+            for arm in view.arms()
         ]
 
     def score_files(self) -> list[Path]:
@@ -335,7 +353,12 @@ class Experiment:
 
     def manifests(self) -> list[Path]:
         """What generate_shard writes for every arm and shard."""
-        return [self.paths.manifest(arm.name, shard.name) for arm in self.arms() for shard in self.shards()]
+        return [
+            self.paths.manifest(arm.name, shard.name)
+            for view in self.sets.values()
+            for arm in view.arms()
+            for shard in view.shards()
+        ]
 
     @property
     def floors(self) -> list[str]:

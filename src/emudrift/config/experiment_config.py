@@ -1,22 +1,23 @@
 """The settings of one experiment: pydantic models of `config.yaml`."""
 
 import itertools
+import math
 from types import GenericAlias
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, TypeAlias
 
-from pydantic import Field, ValidationInfo, create_model, field_validator, model_validator
+from pydantic import Field, PrivateAttr, ValidationInfo, create_model, field_validator, model_validator
 
 from emudrift.config.adapters import refuse_twice
 from emudrift.config.base import GuidanceScale, Name, Settings, Text
 from emudrift.config.exchange import Exchange, check_exchange
-from emudrift.config.extractors import EXTRACTORS, ExtractorSettings, Inception, any_extractor
+from emudrift.config.extractors import EXTRACTORS, MIN_N_PER_DIMENSION, ExtractorSettings, Inception, any_extractor
 from emudrift.config.human_evaluation import HumanEvaluation, check_human_evaluation
 from emudrift.config.metrics import METRICS, Metric, MetricName, built_in
 from emudrift.config.model_settings import ModelSettings
 from emudrift.config.models import any_model
 from emudrift.config.paths import REPOSITORY
 from emudrift.config.plugins import Plugins
-from emudrift.config.prompt_sets import Prompts, Reference
+from emudrift.config.prompt_sets import AnyPrompts, PromptSet, Reference, SampleSizes, check_sets
 from emudrift.config.registry import names_of
 from emudrift.config.scores import ScoreFile, check_scores
 from emudrift.config.understanding import UnderstandingTask, any_task, check_understanding
@@ -128,7 +129,10 @@ class Config(Settings):
         description="Python files with metrics, extractors and generators of your own (docs/extending.md). They run on every "
         "machine that reads this config. Their metrics are computed without being listed under metrics.",
     )
-    prompts: Prompts
+    prompts: AnyPrompts = Field(
+        description="Where the captions come from: one set of them, or a list of named sets (docs/prompt-sets.md), of which the "
+        "first is the main one."
+    )
     models: Annotated[list[AnyModel], Field(min_length=1)] = Field(
         description="The models that are compared; each generates images at every guidance scale."
     )
@@ -137,9 +141,7 @@ class Config(Settings):
         [3.0], description="Of classifier-free guidance; 1 is without it. Model and scale make an arm."
     )
     generation: Generation = Field(default_factory=lambda: Generation())
-    sample_sizes: Annotated[list[Annotated[int, Field(ge=10)]], Field(min_length=1)] = Field(
-        description="The N for which FID is computed."
-    )
+    sample_sizes: SampleSizes = Field(description="The N for which FID is computed.")
     shard_size: Annotated[int, Field(ge=1)] = Field(500, description="Prompt rows per shard: one GPU job.")
     extractors: Annotated[list[AnyExtractor], Field(min_length=1)] = Field(
         [Inception()], description="The networks whose features images are compared by."
@@ -176,6 +178,33 @@ class Config(Settings):
     device: Literal["cuda", "cpu"] = Field("cuda", description="Where images are generated and features are extracted.")
     resources: Resources = Field(default_factory=lambda: Resources())
 
+    _further: bool = PrivateAttr(False)
+
+    @property
+    def further(self) -> bool:
+        """Whether this is the config of a set of prompts other than the main one (`of_sets`)."""
+        return self._further
+
+    def of_sets(self) -> "dict[str, Config]":
+        """The config of each set of prompts as if it were the only one, by name, the main one first; "" without names."""
+        sets: Any = self.prompts
+        if not isinstance(sets, list):
+            return {"": self}
+        return {each.name: self._of_set(each, each is not sets[0]) for each in sets}
+
+    def _of_set(self, each: PromptSet, further: bool) -> "Config":
+        own = {key: getattr(each, key) for key in ("sample_sizes", "guidance_scales", "reference")}
+        given = {key: value for key, value in own.items() if value is not None}
+        found = self.model_copy(update={"prompts": each.prompts, **given})
+        found._further = further
+        return found
+
+    def has_distance(self, extractor: ExtractorSettings) -> bool:
+        """Whether Fréchet distances through an extractor are computed: not in a further set that has too few images for it."""
+        if extractor.distance is None:
+            return False
+        return not self._further or max(self.sample_sizes) >= MIN_N_PER_DIMENSION * extractor.dims
+
     @property
     def baseline_name(self) -> str:
         return self.baseline or self.models[0].name
@@ -202,7 +231,7 @@ class Config(Settings):
         """Whether an extractor has to see the reference images: not with ready statistics or for metrics without reference."""
         if extractor.ready_statistics is not None:
             return False
-        metrics = map(self.metric, self.metric_names())
+        metrics = [self.metric(name) for name in self.metric_names() if name != "fid" or self.has_distance(extractor)]
         return any(metric.inputs == "reference" and metric.reads_from(extractor) for metric in metrics)
 
     @field_validator("models")
@@ -234,8 +263,6 @@ class Config(Settings):
                     f"models: name: {first} and {second} differ in upper and lower case only, which are the same folder on some "
                     "file systems; choose another name"
                 )
-        for model in self.models:
-            model.check_config(self)
         compared = [model for model in self.models if model.generates]
         if self.baseline is not None and self.baseline not in [m.name for m in self.models]:
             raise ValueError(f"baseline: {self.baseline!r} is none of the models {[m.name for m in self.models]}")
@@ -251,20 +278,46 @@ class Config(Settings):
         self._check_margin()
         check_understanding(self.understanding, {model.name: model.answers for model in self.models})
         check_exchange(self)
-        needs_images = any(map(self.reads_reference, self.extractors))
-        if self.reference.images == "dataset" and self.prompts.images is None and needs_images:
-            raise ValueError("reference: images: dataset needs prompts: images, the folder of the dataset's images")
         strangers = sorted(set(self.generation.suffix_overrides) - set(self.guidance_scales))
         if strangers:
             raise ValueError(f"generation: suffix_overrides: {strangers} are none of guidance_scales")
-        of_arms = [scale for model in compared for scale in model.scales(self) if scale is not None]
+        sets: Any = self.prompts
+        if isinstance(sets, list):
+            check_sets(sets, self.guidance_scales)
+        for name, each in self.of_sets().items():
+            try:
+                each._check_set()
+            except ValueError as error:
+                raise ValueError(f"{error} (set {name} of prompts)" if name else str(error)) from error
+        main = next(iter(self.of_sets().values()))
+        of_arms = [scale for model in compared for scale in model.scales(main) if scale is not None]
         check_human_evaluation(
             self.human_evaluation,
             [model.name for model in compared],
-            list(dict.fromkeys([*self.guidance_scales, *of_arms])),
-            max(self.sample_sizes),
+            list(dict.fromkeys([*main.guidance_scales, *of_arms])),
+            max(main.sample_sizes),
         )
         return self
+
+    def _check_set(self) -> None:
+        """Raises ValueError where models, references or metrics do not fit a set of prompts, for the config of that set."""
+        for model in self.models:
+            model.check_config(self)
+        needs_images = any(map(self.reads_reference, self.extractors))
+        if self.reference.images == "dataset" and self.prompts.images is None and needs_images:
+            raise ValueError("reference: images: dataset needs prompts: images, the folder of the dataset's images")
+        ready = [each.name for each in self.extractors if each.ready_statistics is not None]
+        if self._further and ready:
+            raise ValueError(
+                f"extractors: {ready[0]}: reference_statistics are those of one set of prompts; with several sets leave "
+                "them out, or give each set an experiment of its own"
+            )
+        if len(self.metric_names()) == 1 and not any(map(self.has_distance, self.extractors)):
+            least = min(math.ceil(MIN_N_PER_DIMENSION * each.dims) for each in self.extractors if each.distance)
+            raise ValueError(
+                f"sample_sizes: N = {max(self.sample_sizes):,} is too few for a Fréchet distance, which needs {least:,}, and "
+                "there is no other metric; add one that is valid at any N, such as kid, or raise sample_sizes"
+            )
 
     def _check_margin(self) -> None:
         """Raises ValueError where a margin has no unit, or belongs to no distance."""

@@ -20,6 +20,9 @@ if TYPE_CHECKING:
 # sha256 of pytorch-fid's published weights, pt_inception-2015-12-05-6726825d.pth.
 INCEPTION_SHA256 = "6726825d0af5f729cebd5821db510b11b1cfad8faad88a03f1befd49fb9129b2"
 
+MIN_N_PER_DIMENSION = 2.5
+"""Images per feature dimension below which no difference of FIDs is claimed: `bench/coverage.py`, docs/statistics.md."""
+
 
 class ExtractorSettings(Settings):
     """Base of the settings of every extractor.

@@ -1,21 +1,36 @@
-"""The prompts of an experiment, and the real images that generated ones are compared with."""
+"""The prompts of an experiment, in one set or in several, and the real images that generated ones are compared with."""
 
-from typing import Literal
+import itertools
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeAlias
 
-from pydantic import Field, model_validator
+from pydantic import Discriminator, Field, Tag, model_validator
 
-from emudrift.config.base import Settings, Text
+from emudrift.config.base import GuidanceScale, Name, Settings, Text
+
+ONE, SEVERAL = "one set", "several sets"
+"""How errors of pydantic tell the two forms of `prompts:` apart."""
+DOMAINS = ("in-domain", "near-domain", "out-domain")
+"""Of NoCaps: pictures with objects of COCO's classes alone, of both, and of others alone (Agrawal et al., 2019)."""
+SampleSizes = Annotated[list[Annotated[int, Field(ge=10)]], Field(min_length=1)]
 
 
 class Prompts(Settings):
     """Where the captions come from, and which caption of an image becomes its prompt."""
 
-    source: Literal["coco", "karpathy", "table"] = Field(
-        "coco", description="Format of the captions file: COCO captions JSON, Karpathy's dataset_coco.json, or a table."
+    source: Literal["coco", "karpathy", "nocaps", "table"] = Field(
+        "coco",
+        description="Format of the captions file: COCO captions JSON, Karpathy's dataset_coco.json or dataset_flickr30k.json, "
+        "NoCaps' JSON, or a table.",
     )
     captions: Text = Field(description="The captions file (JSON; for source: table also .csv, .jsonl or .parquet).")
     images: Text | None = Field(None, description="Folder of the dataset's real images; needed for reference: dataset.")
     splits: list[str] = Field([], description="Splits of Karpathy's file to use, for example [test].")
+    domains: list[Literal["in-domain", "near-domain", "out-domain"]] = Field(
+        [],
+        exclude_if=lambda domains: not domains,
+        description="Domains of NoCaps to use (source: nocaps), for example [out-domain]; default: all.",
+    )
     caption: Literal["longest", "first", "random"] = Field(
         "longest", description="Which caption of an image is its prompt; longest is the published study's choice."
     )
@@ -29,9 +44,11 @@ class Prompts(Settings):
     )
 
     @model_validator(mode="after")
-    def _splits_belong_to_karpathy(self) -> "Prompts":
+    def _keys_belong_to_their_source(self) -> "Prompts":
         if (self.source == "karpathy") != bool(self.splits):
             raise ValueError("splits are needed with source: karpathy, for example [test], and with no other source")
+        if self.domains and self.source != "nocaps":
+            raise ValueError("domains need source: nocaps; other sources have none")
         if self.group_column is not None and self.source != "table":
             raise ValueError("group_column needs source: table; in other sources prompts of one image are a group")
         return self
@@ -52,3 +69,66 @@ class Reference(Settings):
         if self.selection != "full" and self.images != "dataset":
             raise ValueError(f"selection: {self.selection} needs images: dataset, whose images belong to the captions")
         return self
+
+
+class PromptSet(Prompts):
+    """One of several sets of prompts; what it leaves out is that of the experiment."""
+
+    name: Name = Field(description="Its name in paths, tables and figures.")
+    sample_sizes: SampleSizes | None = Field(None, description="The N of this set; default: the experiment's.")
+    guidance_scales: Annotated[list[GuidanceScale], Field(min_length=1)] | None = Field(
+        None,
+        description="Those of the experiment's guidance_scales that images of this set are generated at; default: all.",
+    )
+    reference: Reference | None = Field(
+        None, description="The real images of this set; default: the experiment's reference."
+    )
+
+    @property
+    def prompts(self) -> Prompts:
+        """The same as if it were the only set: what its prompt table and images depend on does not contain its name."""
+        return Prompts.model_construct(**{key: getattr(self, key) for key in Prompts.model_fields})
+
+
+def _form(prompts: Any) -> str:
+    return SEVERAL if isinstance(prompts, list) else ONE
+
+
+if TYPE_CHECKING:
+    AnyPrompts: TypeAlias = Prompts
+else:
+    AnyPrompts = Annotated[
+        Annotated[Prompts, Tag(ONE)] | Annotated[list[PromptSet], Field(min_length=1), Tag(SEVERAL)],
+        Discriminator(_form),
+    ]
+
+
+def check_sets(sets: Sequence[PromptSet], scales: Sequence[float]) -> None:
+    """Raises ValueError where sets cannot be told apart, or ask for what the experiment does not have.
+
+    Args:
+        scales: the experiment's guidance_scales.
+    """
+    for first, second in itertools.pairwise(sorted((each.name for each in sets), key=str.lower)):
+        if first == second:
+            raise ValueError(f"prompts: name: two sets are named {first!r}; each needs a name of its own")
+        if first.lower() == second.lower():
+            raise ValueError(
+                f"prompts: name: {first} and {second} differ in upper and lower case only, which are the same folder on some "
+                "file systems; choose another name"
+            )
+    for each in sets:
+        own: dict[str, list[float]] = {
+            "sample_sizes": [*(each.sample_sizes or [])],
+            "guidance_scales": each.guidance_scales or [],
+        }
+        for key, values in own.items():
+            if twice := sorted({value for value in values if values.count(value) > 1}):
+                raise ValueError(
+                    f"prompts: {each.name}: {key}: {twice[0]:g} is given more than once; each must be unique"
+                )
+        if strangers := [scale for scale in each.guidance_scales or [] if scale not in scales]:
+            raise ValueError(
+                f"prompts: {each.name}: guidance_scales: {strangers[0]:g} is none of the experiment's guidance_scales, "
+                f"{', '.join(f'{scale:g}' for scale in scales)}"
+            )

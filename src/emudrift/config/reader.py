@@ -15,6 +15,7 @@ from emudrift.config.experiment_config import Config, config_class
 from emudrift.config.extractors import EXTRACTORS
 from emudrift.config.models import MODELS
 from emudrift.config.plugins import Plugins, load_plugins
+from emudrift.config.prompt_sets import ONE, SEVERAL, PromptSet
 from emudrift.config.registry import names_of
 from emudrift.config.understanding import TASKS
 from emudrift.errors import InputError
@@ -95,7 +96,11 @@ def _describe(fault: Any, where: str, model: type[Config]) -> str:
     generators, extractors = _names(model.plugins_found)
     tasks = [name for each in TASKS for name in names_of(each, "task")]
     tags, parts = (*generators, *extractors, *tasks), fault["loc"]
-    location = [p for i, p in enumerate(parts) if not (i and isinstance(parts[i - 1], int) and p in tags)]
+    location = [
+        p
+        for i, p in enumerate(parts)
+        if not (i and isinstance(parts[i - 1], int) and p in tags) and p not in (ONE, SEVERAL)
+    ]
     key = ": ".join(f"[{part}]" if isinstance(part, int) else str(part) for part in location)
     where = f"{where}: {key}" if key else where
     if fault["type"] == "extra_forbidden":
@@ -145,7 +150,10 @@ def _keys_at(location: tuple[int | str, ...], model: type[Config]) -> list[str]:
     """The valid keys at a place of the config, from the models' own annotations."""
     models: list[type[Settings]] = [model]
     for part in location:
-        if isinstance(part, int):
+        if isinstance(part, int) or part == ONE:
+            continue
+        if part == SEVERAL:
+            models = [PromptSet]
             continue
         tagged = [m for m in models for key in ("generator", "name", "task") if part in names_of(m, key)]
         fields = [m.model_fields[part].annotation for m in models if part in m.model_fields]

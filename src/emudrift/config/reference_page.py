@@ -72,7 +72,12 @@ def _section_titles(schema: Schema) -> dict[str, str]:
                     follow(schema["$defs"][name], (*path, key))
 
     follow(schema, ())
-    return {name: _heading(schema["$defs"][name], paths) for name, paths in uses.items()}
+    titles: dict[str, str] = {}
+    for name, paths in uses.items():
+        title = _heading(schema["$defs"][name], paths)
+        # A key that is one of these, or a list of such with names.
+        titles[name] = f"{title}: one of several" if title in titles.values() else title
+    return titles
 
 
 def _heading(section: Schema, paths: list[tuple[str, ...]]) -> str:

@@ -1,4 +1,4 @@
-"""Loading and validating the captions of a dataset: COCO JSON, Karpathy's JSON, or a table."""
+"""Loading and validating the captions of a dataset: COCO's JSON, Karpathy's, NoCaps', or a table."""
 
 import contextlib
 import difflib
@@ -35,7 +35,23 @@ class Captioned:
 def load_coco(path: Path) -> Iterable[Captioned]:
     """The images of a COCO captions file."""
     data = _load_object(path)
+    return _of_coco(data, list_of_objects(data, "images", path), path)
+
+
+def load_nocaps(path: Path, domains: Sequence[str]) -> Iterable[Captioned]:
+    """The images of a NoCaps captions file (COCO's format, and a domain for each image) in the given domains, or all images."""
+    data = _load_object(path)
     records = list_of_objects(data, "images", path)
+    of_id = {}
+    for index, record in enumerate(records):
+        where = f"{path}: images[{index}]"
+        of_id[integer(record, "id", where)] = text_of(record, "domain", where)
+    if absent := [domain for domain in domains if domain not in of_id.values()]:
+        raise InputError(f"{path} has no domain {absent[0]!r}; it has {', '.join(sorted({*of_id.values()}))}")
+    return [image for image in _of_coco(data, records, path) if not domains or of_id[image.image_id] in domains]
+
+
+def _of_coco(data: dict[str, Any], records: list[dict[str, Any]], path: Path) -> Iterable[Captioned]:
     annotations = list_of_objects(data, "annotations", path)
     images: dict[int, Captioned] = {}
     image_ids, annotation_ids = set[int](), set[int]()

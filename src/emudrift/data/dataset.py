@@ -21,6 +21,7 @@ def prompt_table_of(experiment: Experiment) -> pd.DataFrame:
         caption=settings.caption,
         seed=experiment.config.seed,
         splits=settings.splits,
+        domains=settings.domains,
         caption_column=settings.caption_column,
         image_id_column=settings.image_id_column,
         file_name_column=settings.file_name_column,

@@ -11,13 +11,13 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from emudrift.data.captions import Captioned, load_coco, load_karpathy, load_table, normalise_caption
+from emudrift.data.captions import Captioned, load_coco, load_karpathy, load_nocaps, load_table, normalise_caption
 from emudrift.data.input_files import inside
 from emudrift.data.prompts import GROUP, SCHEMA, Prompt
 from emudrift.errors import InputError
 from emudrift.runtime.atomic_files import atomic_path
 
-Source = Literal["coco", "karpathy", "table"]
+Source = Literal["coco", "karpathy", "nocaps", "table"]
 CaptionChoice = Literal["longest", "first", "random"]
 
 
@@ -28,6 +28,7 @@ def prompt_table(
     caption: CaptionChoice,
     seed: int,
     splits: Sequence[str] = (),
+    domains: Sequence[str] = (),
     caption_column: str = "caption",
     image_id_column: str = "image_id",
     file_name_column: str = "file_name",
@@ -39,6 +40,8 @@ def prompt_table(
         coco: COCO captions JSON (captions_val2017.json). Captions are ordered by annotation id.
         karpathy: Karpathy's dataset_coco.json, restricted to `splits` (all if empty); file_name is "filepath/filename"
             if filepath is set; image ids are `cocoid`, or `imgid` in the Flickr files.
+        nocaps: NoCaps' JSON (nocaps_val_4500_captions.json), COCO's with a domain for each image, restricted to `domains` (all
+            if empty).
         table: CSV, JSONL or parquet by extension, one caption per row. With a `prompt_id` column each row is a prompt;
             without it, rows with the same image id are captions of one image, in file order. Without an image id column,
             the image id is the row number, from 0. Columns `width` and `height` are used if present; file_name is empty
@@ -68,10 +71,12 @@ def prompt_table(
         images = load_coco(path)
     elif source == "karpathy":
         images = load_karpathy(path, splits)
+    elif source == "nocaps":
+        images = load_nocaps(path, domains)
     elif source == "table":
         images = load_table(path, caption_column, image_id_column, file_name_column, group_column)
     else:
-        raise InputError(f"unknown source of captions {source!r}: use coco, karpathy or table")
+        raise InputError(f"unknown source of captions {source!r}: use coco, karpathy, nocaps or table")
 
     captioned = [(image, _choose_caption(image, caption, seed)) for image in images]
     captioned.sort(key=lambda pair: _sha256(f"order/{seed}/{pair[0].prompt_id}"))

@@ -15,12 +15,12 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.special import stdtr, stdtrit
 
+from emudrift.config.extractors import MIN_N_PER_DIMENSION as MIN_N_PER_DIMENSION
+
 Array = np.ndarray
 
 CONFIDENCE = 0.95
 """Confidence level of every interval."""
-MIN_N_PER_DIMENSION = 2.5
-"""Images per feature dimension below which no difference of FIDs is claimed: `bench/coverage.py`, docs/statistics.md."""
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,67 @@
+"""The sets of prompts of an experiment: a view of it for each."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from emudrift.config.experiment_config import Config
+from emudrift.config.extractors import ExtractorSettings
+from emudrift.config.paths import ExperimentPaths
+from emudrift.errors import InputError
+
+if TYPE_CHECKING:
+    from emudrift.config.arm import Arm
+    from emudrift.config.experiment import Experiment
+
+
+class SetsOfPrompts:
+    """What an experiment and the views of its sets of prompts share.
+
+    Attributes:
+        config: with the prompts, sizes, guidance scales and reference of the view's set; of the whole: those of the main set.
+        prompt_set: name of the set whose view this is; "" for the whole, and where the only set has no name.
+        sets: the view of each set by its name, the main one first; the experiment itself where there is one set without a name.
+    """
+
+    config: Config
+    config_path: Path
+    prompt_set: str
+    paths: ExperimentPaths
+    sets: "dict[str, Experiment]"
+
+    def arm(self, name: str) -> "Arm":
+        raise NotImplementedError
+
+    @property
+    def main(self) -> "Experiment":
+        """The view of the main set: the first."""
+        return next(iter(self.sets.values()))
+
+    def set_of(self, arm: str) -> "Experiment":
+        """The view of the set that an arm belongs to, by its full name. Raises InputError as `arm`."""
+        return self.sets[self.arm(arm).prompt_set]
+
+    def in_set(self, extractor: str) -> "tuple[Experiment, str]":
+        """View and full name of an extractor that is named as one of that set: `clip-0123456789ab@flickr30k` (`named_in_set`)."""
+        name, _, prompt_set = extractor.partition("@")
+        if prompt_set and prompt_set not in self.sets:
+            raise InputError(
+                f"{self.config_path}: prompts: no set is named {prompt_set!r}; there are {', '.join(self.sets)}"
+            )
+        return self.sets[prompt_set] if prompt_set else self.main, name
+
+    def named_in_set(self, extractor: str) -> str:
+        """The full name of an extractor, with that of this view's set where it is not the main one."""
+        return f"{extractor}@{self.prompt_set}" if self.config.further else extractor
+
+    def seen_from(self, folder: str | Path) -> None:
+        """Makes its paths, and those of its sets, relative where they are inside `folder`, for the workflow, which runs there."""
+        for each in {self, *self.sets.values()}:
+            each.paths = each.paths.seen_from(folder)
+
+    def reference_lists(self) -> list[Path]:
+        """The lists of reference images of all sets."""
+        return list(dict.fromkeys(view.reference_list for view in self.sets.values() if view.needs_reference_images))
+
+    def without_distance(self) -> list[ExtractorSettings]:
+        """Extractors whose Fréchet distance is left out in this view's set, which has too few images for it."""
+        return [each for each in self.config.extractors if each.distance and not self.config.has_distance(each)]
