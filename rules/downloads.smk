@@ -52,6 +52,7 @@ DOWNLOADED_PARTS = {
 # Download options of a model (the same for all models of a folder); none for an extractor's checkpoint.
 VARIANTS = {folder: model.weights_variant() for folder, _, model in MODELS_IN}
 WITH_CODE = {folder for folder, _, model in MODELS_IN if model.needs_code()}
+FILES = {folder: checkpoint.file for folder, checkpoint in HUB.items()}
 DOWNLOADS = {*(str(paths.coco(file)) for file in COCO), *INCEPTION, *(str(download_record(folder)) for folder in HUB)}
 
 
@@ -121,6 +122,7 @@ rule download_model:
         folder=lambda wildcards: str(paths.model(wildcards.key)),
         variant=lambda wildcards: VARIANTS.get(paths.model(wildcards.key)) or "none",
         code=lambda wildcards: "yes" if paths.model(wildcards.key) in WITH_CODE else "no",
+        file=lambda wildcards: FILES[paths.model(wildcards.key)] or "all",
     shell:
         "python scripts/download_model.py"
         " --hub {params.hub:q}"
@@ -128,5 +130,6 @@ rule download_model:
         " --folder {params.folder:q}"
         " --variant {params.variant:q}"
         " --code {params.code:q}"
+        " --file {params.file:q}"
         " --output {output:q}"
         " --log {log:q}"

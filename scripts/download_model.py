@@ -18,13 +18,17 @@ def main() -> None:
     parser.add_argument(
         "--code", choices=["yes", "no"], default="no", help="also Python files, which trust_remote_code lets run"
     )
+    parser.add_argument("--file", default="all", help="the only file that is needed, such as one of several LoRA files")
     parser.add_argument("--output", required=True, help="JSON to write: hub id, revision and commit")
     door.enter(fetch, parser.parse_args())
 
 
 def fetch(arguments: argparse.Namespace) -> None:
     variant = None if arguments.variant == "none" else arguments.variant
-    commit = download_model(arguments.hub, arguments.revision, arguments.folder, [variant], arguments.code == "yes")
+    file = None if arguments.file == "all" else arguments.file
+    commit = download_model(
+        arguments.hub, arguments.revision, arguments.folder, [variant], arguments.code == "yes", file
+    )
     write_json(arguments.output, {"hub": arguments.hub, "revision": arguments.revision, "commit": commit})
     logging.info("%s at %s is commit %s", arguments.hub, arguments.revision, commit)
 

@@ -5,7 +5,7 @@ import logging
 
 import door
 
-from emudrift.config.models import Emu3Model
+from emudrift.config.adapted_model import AdaptedModel
 from emudrift.config.reader import load_config
 from emudrift.data.training_runs import write_list
 from emudrift.errors import InputError
@@ -17,7 +17,7 @@ def main() -> None:
 
 def write(arguments: argparse.Namespace) -> None:
     config = load_config(arguments.config, expand=False)
-    runs = [each for each in config.models if isinstance(each, Emu3Model) and each.checkpoints is not None]
+    runs = [each for each in config.models if isinstance(each, AdaptedModel) and each.checkpoints is not None]
     if not runs:
         raise InputError(f"{arguments.config}: models: none has checkpoints: {{path: ..., list: ...}}")
     for model in runs:

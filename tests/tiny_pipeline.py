@@ -12,6 +12,9 @@ from diffusers import (
     AutoencoderKL,
     DDIMScheduler,
     EulerAncestralDiscreteScheduler,
+    FlowMatchEulerDiscreteScheduler,
+    FluxPipeline,
+    FluxTransformer2DModel,
     StableDiffusionPipeline,
     StableDiffusionXLPipeline,
     UNet2DConditionModel,
@@ -25,6 +28,8 @@ from transformers import (
     CLIPTextModel,
     CLIPTextModelWithProjection,
     CLIPTokenizer,
+    T5Config,
+    T5EncoderModel,
 )
 
 WIDTH = 32
@@ -76,6 +81,27 @@ def tiny_sdxl(folder: Path) -> Path:
     return folder
 
 
+def tiny_flux(folder: Path) -> Path:
+    """A Flux with its two text encoders and a transformer of one block of each kind; its T5 reads with CLIP's tokenizer."""
+    torch.manual_seed(2)
+    transformer = FluxTransformer2DModel(
+        in_channels=16, num_layers=1, num_single_layers=1, attention_head_dim=16, num_attention_heads=2,
+        joint_attention_dim=WIDTH, pooled_projection_dim=WIDTH, axes_dims_rope=(4, 4, 8), guidance_embeds=True,
+    )  # fmt: skip
+    second = T5Config(vocab_size=len(WORDS), d_model=WIDTH, d_kv=8, d_ff=WIDTH, num_layers=1, num_heads=4)
+    pipeline = FluxPipeline(
+        scheduler=FlowMatchEulerDiscreteScheduler(),
+        vae=_vae(latent_channels=4, shift_factor=0.1, use_quant_conv=False, use_post_quant_conv=False),
+        text_encoder=CLIPTextModel(_text_config()),
+        tokenizer=_tokenizer(folder),
+        text_encoder_2=T5EncoderModel(second),
+        tokenizer_2=_tokenizer(folder),
+        transformer=transformer,
+    )
+    pipeline.save_pretrained(folder)
+    return folder
+
+
 def _unet(**changes: Any) -> UNet2DConditionModel:
     settings = {
         "sample_size": 16,
@@ -90,8 +116,9 @@ def _unet(**changes: Any) -> UNet2DConditionModel:
     return UNet2DConditionModel(**(settings | changes))
 
 
-def _vae() -> AutoencoderKL:
+def _vae(**more: Any) -> AutoencoderKL:
     return AutoencoderKL(
+        **more,
         block_out_channels=(16, 16),
         down_block_types=("DownEncoderBlock2D",) * 2,
         up_block_types=("UpDecoderBlock2D",) * 2,

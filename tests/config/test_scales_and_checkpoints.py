@@ -196,3 +196,39 @@ def test_a_pattern_has_its_star_in_the_last_name(path):
     trained = BASE | {"name": "trained", "checkpoints": {"path": path, "list": "l.yaml"}}
     with pytest.raises(InputError, match=r"models: \[0\]: checkpoints: path: needs one \* in its last name"):
         parse_config(small_config(models=[trained]), "c.yaml")
+
+
+# -- pipelines -------------------------------------------------------------------------------------------------------
+
+SD = {"name": "sd", "generator": "diffusers", "checkpoint": {"path": "sd"}}
+TUNED = SD | {"name": "tuned", "adapter": {"path": "lora.safetensors", "scales": [0, 0.5, 1]}}
+
+
+def test_a_pipelines_adapter_at_several_scales_is_a_model_each(tmp_path):
+    found = experiment(tmp_path, models=[SD, TUNED], guidance_scales=[3])
+    assert [(arm.model, arm.adapter_scale) for arm in found.arms()] == [("sd", None), ("tuned@0.5", 0.5), ("tuned", 1)]
+    plain, half, full = (arm.settings for arm in found.arms())
+    assert half == full | {"adapter_scale": 0.5}
+    assert full == plain | {"adapter": "lora.safetensors"}
+    assert found.arms()[0] == experiment(tmp_path, models=[SD], guidance_scales=[3]).arms()[0]
+
+
+@pytest.mark.parametrize(
+    ("models", "said"),
+    [
+        (
+            [SD | {"steps": 4}, TUNED],
+            "models: tuned: an adapter of scale 0 is its base model: add a model with the same",
+        ),
+        ([TUNED | {"adapter": {"path": "a.safetensors", "weight_name": "b.safetensors"}}], "path is a file already"),
+        (
+            [TUNED | {"adapter": {"path": "a", "weight_name": "../b.safetensors"}}],
+            "weight_name: String should match pattern",
+        ),
+        ([TUNED | {"adapter": {"path": "a", "weight_name": "b.bin"}}], "weight_name: String should match pattern"),
+        ([TUNED | {"checkpoints": {"path": "run-*", "list": "x"}}], "give either adapter or checkpoints, not both"),
+    ],
+)
+def test_a_pipelines_adapter_that_cannot_be_meant(tmp_path, models, said):
+    with pytest.raises(InputError, match=re.escape(said)):
+        experiment(tmp_path, models=models)

@@ -118,6 +118,21 @@ def test_of_a_pipeline_one_variant_is_fetched_and_code_only_where_it_is_trusted(
     assert asked["allow_patterns"] == ["model_index.json", *python, "unet/a.fp16.safetensors"]
 
 
+def test_of_a_repository_of_adapters_one_file_is_fetched(monkeypatch, tmp_path):
+    asked = {}
+    info = SimpleNamespace(
+        sha="0" * 40, siblings=[SimpleNamespace(rfilename=name) for name in ("a.safetensors", "b.safetensors")]
+    )
+    monkeypatch.setattr(huggingface_hub.HfApi, "model_info", lambda self, hub, revision: info)
+    monkeypatch.setattr(huggingface_hub, "snapshot_download", lambda hub, **options: asked.update(options))
+    download_model("some/lora", "main", tmp_path, file="b.safetensors")
+    assert asked["allow_patterns"] == ["b.safetensors"]
+    with pytest.raises(
+        InputError, match=r"has no file c\.safetensors; its safetensors are a\.safetensors, b\.safetensors"
+    ):
+        download_model("some/lora", "main", tmp_path, file="c.safetensors")
+
+
 @pytest.mark.parametrize(
     "url", ["example.org/file.zip", "file:///etc/hosts", "http:///file", "http://exa mple.org/file"]
 )

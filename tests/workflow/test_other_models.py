@@ -119,11 +119,15 @@ def test_a_program_that_was_edited_draws_nothing_more_until_it_was_checked_again
     assert "shapes: its files have changed since check_model validated them" in result.stdout
 
 
+TUNING = {"hub": "some/lora", "revision": "def", "weight_name": "x/b.safetensors"}
+
+
 def test_a_pipeline_of_the_hub_is_planned_with_its_variants_and_its_code(new_workflow):
     hub = {"hub": "some/sd", "revision": "abc"}
     models = [
         {"name": "half", "generator": "diffusers", "checkpoint": hub, "variant": "fp16"},
         {"name": "own", "generator": "diffusers", "checkpoint": hub, "trust_remote_code": True},
+        {"name": "tuned", "generator": "diffusers", "checkpoint": hub, "variant": "fp16", "adapter": TUNING},
         {"name": "emu3", "generator": "emu3", "checkpoint": {"hub": "some/emu3", "revision": "abc"}},
     ]
     workflow = new_workflow("hub")
@@ -131,10 +135,13 @@ def test_a_pipeline_of_the_hub_is_planned_with_its_variants_and_its_code(new_wor
     said = workflow.snakemake("--dry-run", "--printshellcmds", config=config).stdout
     lines = [line for line in said.splitlines() if "scripts/download_model.py" in line]
     # A download of its own for each: another model's part would make the first one be drawn again.
-    assert len(lines) == 3
-    assert any("some--sd@abc.fp16 --variant fp16 --code no --output" in line for line in lines)
-    assert any("some--sd@abc.code --variant none --code yes --output" in line for line in lines)
-    assert any("some--emu3@abc --variant none --code no --output" in line for line in lines)
+    assert len(lines) == 4
+    assert any("some--sd@abc.fp16 --variant fp16 --code no --file all --output" in line for line in lines)
+    assert any("some--sd@abc.code --variant none --code yes --file all --output" in line for line in lines)
+    assert any("some--emu3@abc --variant none --code no --file all --output" in line for line in lines)
+    of_adapter = next(line for line in lines if "--hub some/lora --revision def" in line)
+    assert "some--lora@def--x--b.safetensors" in of_adapter
+    assert "--file x/b.safetensors --output" in of_adapter
 
 
 GUIDE = (ROOT / "docs/adding-a-model.md").read_text(encoding="utf-8")

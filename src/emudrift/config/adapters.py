@@ -14,9 +14,9 @@ from pydantic import Field, TypeAdapter, ValidationError, field_validator, model
 from emudrift.config.base import Checkpoint, Settings, Text, locate
 
 if TYPE_CHECKING:
-    from emudrift.config.model_settings import ModelSettings
+    from emudrift.config.adapted_model import AdaptedModel
 
-Model = TypeVar("Model", bound="ModelSettings")
+Model = TypeVar("Model", bound="AdaptedModel")
 
 COMMAND = "python scripts/list_checkpoints.py --config"
 """Writes the list of a `Checkpoints`."""
@@ -65,6 +65,29 @@ class Adapter(Checkpoint, Scaled):
         return super().label + (
             "" if self.scale == 1 else f" at {self.scale:g} of its strength (Wortsman et al., 2022)"
         )
+
+
+class PipelineAdapter(Adapter):
+    """What was trained on top of a diffusers pipeline: a LoRA file, or an adapter of PEFT for its networks."""
+
+    weight_name: str | None = Field(
+        None,
+        pattern=r"^\w[\w.+-]*(/\w[\w.+-]*)*\.safetensors$",
+        exclude_if=lambda name: name is None,
+        description="The LoRA file, where the folder or repository has several; of a repository only this file is downloaded.",
+    )
+
+    @model_validator(mode="after")
+    def _of_a_folder(self) -> "PipelineAdapter":
+        if self.weight_name is not None and (self.path or "").endswith(".safetensors"):
+            raise ValueError(
+                "weight_name names a file of a folder or repository, and path is a file already; remove one"
+            )
+        return self
+
+    @property
+    def file(self) -> str | None:
+        return self.weight_name
 
 
 class Checkpoints(Scaled):
@@ -121,7 +144,7 @@ def load_list(checkpoints: Checkpoints, config_path: Path) -> list[ListedCheckpo
     return found
 
 
-def variants(model: Model, trained: Adapter | Checkpoints | None, config_path: Path, has_base: bool) -> Iterator[Model]:
+def variants(model: Model, trained: Adapter | Checkpoints, config_path: Path, has_base: bool) -> Iterator[Model]:
     """A model for each strength and checkpoint; none for scale 0, which is another model.
 
     Args:
@@ -131,20 +154,19 @@ def variants(model: Model, trained: Adapter | Checkpoints | None, config_path: P
     Raises:
         ValueError: scale 0 without such a model; the list of checkpoints is not valid; or answers that exist are of one model.
     """
-    assert trained is not None
     try:
         adapters = (
             [(None, trained)]
             if isinstance(trained, Adapter)
-            else [(each.step, Adapter(path=each.path)) for each in load_list(trained, config_path)]
+            else [(each.step, model.adapter_class(path=each.path)) for each in load_list(trained, config_path)]
         )
     except ValueError as error:
         raise ValueError(f"{model.name}: {error}") from None
     scales = [trained.scale] if trained.scales is None else trained.scales
     if 0 in scales and not has_base:
         raise ValueError(
-            f"{model.name}: an adapter of scale 0 is its base model: add a model with the same checkpoint and no adapter, "
-            "whose images stand for it"
+            f"{model.name}: an adapter of scale 0 is its base model: add a model with the same checkpoint and settings and no "
+            "adapter, whose images stand for it"
         )
     made = [(step, adapter, scale) for step, adapter in adapters for scale in scales if scale != 0]
     if len(made) > 1 and model.answers:

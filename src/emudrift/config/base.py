@@ -55,11 +55,22 @@ class Checkpoint(Settings):
         return self
 
     @property
+    def file(self) -> str | None:
+        """The only file of the folder or repository that is used, where that is one."""
+        return None
+
+    @property
     def source(self) -> str:
         """Where the files are from, for people."""
-        return str(self.path) if self.hub is None else f"{self.hub} at {self.revision}"
+        return f"{self.path}{self._of}" if self.hub is None else f"{self.hub}{self._of} at {self.revision}"
 
     @property
     def label(self) -> str:
         """The same for a text: a commit is shortened."""
-        return str(self.path) if self.hub is None else f"{self.hub} at revision {str(self.revision)[:12]}"
+        if self.hub is None:
+            return f"{self.path}{self._of}"
+        return f"{self.hub}{self._of} at revision {str(self.revision)[:12]}"
+
+    @property
+    def _of(self) -> str:
+        return "" if self.file is None else f"/{self.file}"

@@ -5,6 +5,8 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
 from pydantic import Field, model_validator
 
+from emudrift.config.adapted_model import AdaptedModel
+from emudrift.config.adapters import Adapter, Checkpoints, PipelineAdapter, strength_settings
 from emudrift.config.base import Checkpoint
 from emudrift.config.model_settings import OF_PROMPTS, ModelSettings
 
@@ -13,17 +15,29 @@ if TYPE_CHECKING:
     from emudrift.config.experiment_config import Config
 
 
-class DiffusersModel(ModelSettings):
+class DiffusersModel(AdaptedModel):
     """A text-to-image pipeline in diffusers' format: Stable Diffusion, SDXL, or one that brings its own code."""
 
     batch_changes_pixels: ClassVar[bool] = True
-    labels: ClassVar[frozenset[str]] = OF_PROMPTS | {"checkpoint"}
+    labels: ClassVar[frozenset[str]] = OF_PROMPTS | {"checkpoint", "adapter"}
+    adapter_class: ClassVar[type[Adapter]] = PipelineAdapter
     checker: ClassVar[str] = "emudrift.generation.diffusers.check:check_model"
     recogniser: ClassVar[str] = "emudrift.generation.diffusers.check:model_is_unchanged"
     loader: ClassVar[str] = "emudrift.generation.diffusers.generator:load_model"
 
     generator: Literal["diffusers"]
     checkpoint: Checkpoint = Field(description="Folder or hub repository with model_index.json; safetensors only.")
+    adapter: PipelineAdapter | None = Field(
+        None,
+        exclude_if=lambda adapter: adapter is None,
+        description="What was trained on top of it: a .safetensors file with LoRA weights (diffusers, kohya, A1111), a folder or "
+        "repository with one, or a folder of PEFT for its unet or transformer (docs/finetuning.md#pipelines).",
+    )
+    checkpoints: Checkpoints | None = Field(
+        None,
+        exclude_if=lambda checkpoints: checkpoints is None,
+        description="In place of adapter: those that a training run saved on its way.",
+    )
     steps: Annotated[int, Field(ge=1)] = Field(50, description="Denoising steps (num_inference_steps).")
     dtype: Literal["float32", "bfloat16", "float16"] | None = Field(
         None, description="Of the networks; default: generation.dtype."
@@ -54,6 +68,15 @@ class DiffusersModel(ModelSettings):
             )
         return self
 
+    def is_base(self, other: ModelSettings, models: Sequence[ModelSettings]) -> bool:
+        but = {"name", "answers", "adapter", "checkpoints"}
+        return (
+            isinstance(other, DiffusersModel)
+            and other.adapter is None
+            and other.checkpoints is None
+            and other.model_dump(exclude=but) == self.model_dump(exclude=but)
+        )
+
     def scales(self, config: "Config") -> Sequence[float | None]:
         return config.guidance_scales
 
@@ -75,10 +98,13 @@ class DiffusersModel(ModelSettings):
         if scale > 1:  # Without guidance it has no effect.
             own = self.negative_prompt
             settings["negative_prompt"] = generation.negative_prompt if own is None else own
-        return settings
+        if self.adapter is not None:
+            settings["adapter"] = experiment.checkpoint_identity(self.adapter)
+        return settings | strength_settings(self.adapter)
 
     def checkpoints_by_role(self, experiment: "Experiment") -> dict[str, Checkpoint]:
-        return {"checkpoint": self.checkpoint}
+        found = {"checkpoint": self.checkpoint}
+        return found if self.adapter is None else found | {"adapter": self.adapter}
 
     def weights_variant(self) -> str | None:
         return self.variant
@@ -86,5 +112,10 @@ class DiffusersModel(ModelSettings):
     def needs_code(self) -> bool:
         return self.trust_remote_code
 
+    def sentence(self) -> str:
+        if self.adapter is None:
+            return super().sentence()
+        return f"is the pipeline {self.checkpoint.label} with the adapter {self.adapter.label}"
+
     def weights_words(self) -> tuple[str, str]:
-        return self.checkpoint.source, "–"
+        return self.checkpoint.source, "–" if self.adapter is None else self.adapter.source

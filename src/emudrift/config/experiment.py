@@ -5,6 +5,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
 
+from emudrift.config.adapters import Adapter
 from emudrift.config.arm import Arm, fingerprint
 from emudrift.config.base import Checkpoint, locate
 from emudrift.config.exchange import ExchangeRate
@@ -118,7 +119,8 @@ class Experiment(SetsOfPrompts):
 
     def checkpoint_identity(self, checkpoint: Checkpoint) -> str:
         """The same text for the same checkpoint on every machine."""
-        return f"{checkpoint.hub}@{checkpoint.revision}" if checkpoint.path is None else self.identity(checkpoint.path)
+        place = f"{checkpoint.hub}@{checkpoint.revision}" if checkpoint.path is None else self.identity(checkpoint.path)
+        return place if checkpoint.file is None else f"{place}/{checkpoint.file}"
 
     def shards(self, n: int | None = None) -> list[RowRange]:
         """The shards that hold rows 0 to n (default: the largest N). Their ranges do not depend on n."""
@@ -382,7 +384,7 @@ class Experiment(SetsOfPrompts):
         """Where the checkpoints of a model are, by role. Each part of a repository is downloaded separately."""
         part = model.download_part()
         return {
-            role: self.checkpoint_folder(checkpoint, part)
+            role: self.checkpoint_folder(checkpoint, "" if isinstance(checkpoint, Adapter) else part)
             for role, checkpoint in model.checkpoints_by_role(self).items()
         }
 
@@ -390,4 +392,4 @@ class Experiment(SetsOfPrompts):
         """Location of a checkpoint's files: its own folder, or that of the download rule (for that part of the repository)."""
         if checkpoint.path is not None:
             return self.path(checkpoint.path)
-        return self.paths.model(f"{checkpoint.hub}@{checkpoint.revision}".replace("/", "--") + part)
+        return self.paths.model(self.checkpoint_identity(checkpoint).replace("/", "--") + part)

@@ -3,13 +3,13 @@
 See `model_settings.ModelSettings` for what an entry consists of.
 """
 
-import re
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, Union
 
-from pydantic import Field, model_validator
+from pydantic import Field
 
-from emudrift.config.adapters import Adapter, Checkpoints, strength_settings, variants
+from emudrift.config.adapted_model import AdaptedModel
+from emudrift.config.adapters import Adapter, Checkpoints, strength_settings
 from emudrift.config.answering import Chat
 from emudrift.config.base import Checkpoint, GuidanceScale, Text, listing
 from emudrift.config.command_model import CommandModel
@@ -17,8 +17,6 @@ from emudrift.config.diffusers_model import DiffusersModel
 from emudrift.config.model_settings import OF_PROMPTS, ModelSettings
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from emudrift.config.experiment import Experiment
     from emudrift.config.experiment_config import Config
 
@@ -26,7 +24,7 @@ TRAINED_AREA = "720 × 720"
 OFF_DISTRIBUTION = (512, 512)
 
 
-class Emu3Model(ModelSettings):
+class Emu3Model(AdaptedModel):
     """An Emu3 checkpoint in transformers' format, optionally with a PEFT adapter that is merged into it."""
 
     same_speed: ClassVar[bool] = True
@@ -54,29 +52,7 @@ class Emu3Model(ModelSettings):
         Chat(), description="How it is asked about pictures, where the config has tasks of understanding."
     )
 
-    @model_validator(mode="after")
-    def _one_training(self) -> "Emu3Model":
-        if self.adapter is not None and self.checkpoints is not None:
-            raise ValueError("give either adapter or checkpoints, not both")
-        return self
-
-    @property
-    def adapter_scale(self) -> float | None:
-        return None if self.adapter is None else self.adapter.scale
-
-    @property
-    def step(self) -> int | None:
-        found = re.search(r"@step(\d+)", self.name)  # Names in a config have no @.
-        return None if found is None else int(found[1])
-
-    def variants(self, models: Sequence[ModelSettings], config_path: "Path") -> list[ModelSettings]:
-        if self.adapter is None and self.checkpoints is None:
-            return [self]
-        has_base = any(self._is_base(each, models) for each in models)
-        return list(variants(self, self.adapter or self.checkpoints, config_path, has_base))
-
-    def _is_base(self, other: ModelSettings, models: Sequence[ModelSettings]) -> bool:
-        """Whether another model is this one without its adapter."""
+    def is_base(self, other: ModelSettings, models: Sequence[ModelSettings]) -> bool:
         if (
             not isinstance(other, Emu3Model)
             or other.adapter

@@ -91,19 +91,25 @@ def extract_member(archive: str | Path, member: str, path: str | Path) -> None:
 
 
 def download_model(
-    hub: str, revision: str, folder: str | Path, variants: Collection[str | None] = (None,), code: bool = False
+    hub: str,
+    revision: str,
+    folder: str | Path,
+    variants: Collection[str | None] = (None,),
+    code: bool = False,
+    file: str | None = None,
 ) -> str:
     """Downloads the model files of a Hugging Face repository; huggingface_hub resumes and verifies them.
 
     Args:
         variants: weight variants of a pipeline (a repository with model_index.json), such as fp16; None: no variant.
         code: whether to include Python files.
+        file: the only one that is wanted; None: all that belong to a model.
 
     Returns:
         The commit that the revision resolved to, 40 hex digits.
 
     Raises:
-        InputError: no network, no such repository or revision, or no permission.
+        InputError: no network, no such repository, revision or file, or no permission.
     """
     import httpx2  # the HTTP client of huggingface_hub, which does not wrap its connection errors
     from huggingface_hub import HfApi, snapshot_download
@@ -116,7 +122,12 @@ def download_model(
             raise InputError(f"{hub}: the hub has no commit for revision {revision!r}")
         names = [file.rfilename for file in found.siblings or []]
         patterns = ["*.safetensors", "*.json", "*.txt", "*.jinja", "*.model"]
-        if "model_index.json" in names:
+        if file is not None:
+            if file not in names:
+                others = ", ".join(name for name in names if name.endswith(".safetensors")) or "none"
+                raise InputError(f"hub: {hub}, revision {revision}: has no file {file}; its safetensors are {others}")
+            patterns = [file]
+        elif "model_index.json" in names:
             patterns = wanted_files(names, variants, code)
         elif not any(name.endswith(".safetensors") for name in names):
             patterns.append("pytorch_model.bin")  # such as openai's larger CLIP

@@ -24,8 +24,11 @@ def scan_checkpoints(checkpoints: Checkpoints, config_path: Path) -> list[Listed
         raise InputError(f"checkpoints: path: no folder matches {folder / pattern}")
     listed: dict[int, ListedCheckpoint] = {}
     for path in found:
-        if not (path / "adapter_config.json").is_file():
-            raise InputError(f"{path}: adapter_config.json is missing: a PEFT adapter is needed, and not a whole model")
+        if not any((path / name).is_file() for name in ("adapter_config.json", "pytorch_lora_weights.safetensors")):
+            raise InputError(
+                f"{path}: adapter_config.json is missing: a PEFT adapter is needed (of a pipeline also "
+                "pytorch_lora_weights.safetensors), and not a whole model"
+            )
         digits = re.search(r"(\d+)\D*$", path.name)
         if digits is None:
             raise InputError(f"{path}: its name has no digits that say its training step, as checkpoint-200 has")

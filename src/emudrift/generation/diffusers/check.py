@@ -1,5 +1,6 @@
 """Validates a diffusers pipeline on disk without loading it."""
 
+import hashlib
 import json
 from collections.abc import Sequence
 from importlib.util import find_spec
@@ -11,6 +12,7 @@ from emudrift.config.experiment import Experiment
 from emudrift.data.pipeline_files import wanted_files
 from emudrift.data.prompts import Prompt
 from emudrift.errors import InputError
+from emudrift.generation.diffusers.adapter_files import adapter_files, find_adapter
 from emudrift.generation.model_files import are_unchanged, digest_of, hash_files, hub_commit
 from emudrift.generation.weight_files import scan_tensors
 
@@ -113,9 +115,41 @@ def check_model(experiment: Experiment, model: DiffusersModel, prompts: Sequence
             f"models: {model.name}: generator: diffusers needs the package diffusers; pip install 'emudrift[diffusers]'"
         )
     folder = experiment.checkpoint_folders(model)["checkpoint"]
-    return check_pipeline(folder, model.variant, model.custom_pipeline, model.trust_remote_code)
+    found = check_pipeline(folder, model.variant, model.custom_pipeline, model.trust_remote_code)
+    adapter = adapter_of(experiment, model)
+    return found if adapter is None else _with_adapter(found, experiment, model, adapter)
+
+
+def adapter_of(experiment: Experiment, model: DiffusersModel) -> Path | dict[str, Path] | None:
+    """The adapter of a model, as `find_adapter` gives it; None without one. Raises InputError as that does."""
+    if model.adapter is None:
+        return None
+    return find_adapter(experiment.checkpoint_folders(model)["adapter"], model.adapter.weight_name)
+
+
+def _with_adapter(
+    found: dict[str, Any], experiment: Experiment, model: DiffusersModel, adapter: Path | dict[str, Path]
+) -> dict[str, Any]:
+    """What `check_pipeline` found, with the adapter, which is loaded into the pipeline without the values of its weights."""
+    folders = experiment.checkpoint_folders(model)
+    files = adapter_files(adapter)
+    scan_tensors(path for path in files.values() if path.suffix == ".safetensors")
+    hashed = hash_files(files, weights=True)
+    if not model.trust_remote_code:  # A pipeline of code of its own is compared when it is loaded.
+        from emudrift.generation.diffusers.adapters import apply_adapter
+        from emudrift.generation.diffusers.loading import empty_pipeline
+
+        apply_adapter(empty_pipeline(folders["checkpoint"]), adapter, model.adapter_scale or 1)
+    commit = hub_commit(folders["adapter"])
+    return {
+        "digest": hashlib.sha256(f"{found['digest']} {digest_of(hashed)}".encode()).hexdigest(),
+        "files": found["files"] | {"adapter": hashed},
+        "revisions": found["revisions"] | ({} if commit is None else {"adapter": commit}),
+    }
 
 
 def model_is_unchanged(experiment: Experiment, model: DiffusersModel, files: dict[str, Any]) -> bool:
     folder = experiment.checkpoint_folders(model)["checkpoint"]
-    return are_unchanged(files["checkpoint"], scan_pipeline(folder, model.variant, model.trust_remote_code))
+    adapter = adapter_of(experiment, model)
+    same = adapter is None or are_unchanged(files["adapter"], adapter_files(adapter))
+    return same and are_unchanged(files["checkpoint"], scan_pipeline(folder, model.variant, model.trust_remote_code))

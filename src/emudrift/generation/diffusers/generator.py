@@ -14,6 +14,8 @@ from emudrift.config.diffusers_model import DiffusersModel
 from emudrift.config.experiment import Experiment
 from emudrift.data.prompts import Prompt
 from emudrift.errors import InputError
+from emudrift.generation.diffusers.adapters import apply_adapter
+from emudrift.generation.diffusers.check import adapter_of
 from emudrift.generation.diffusers.loading import load_pipeline, one_line
 from emudrift.generation.interface import Batched, Batching, GeneratedImage
 from emudrift.runtime.devices import torch_device
@@ -34,16 +36,25 @@ class DiffusersGenerator(Batched):
         settings: of the arm (`Arm.settings`).
         folder: of the pipeline.
         trust_remote_code: whether Python code of the checkpoint may be executed.
+        adapter: that is loaded into it (`adapter_files.find_adapter`), with the strength `adapter_scale` of the settings.
 
     Raises:
         InputError: the device is not available, the files cannot be loaded, or the pipeline does not support the settings.
     """
 
-    def __init__(self, settings: dict[str, Any], folder: Path, trust_remote_code: bool = False) -> None:
+    def __init__(
+        self,
+        settings: dict[str, Any],
+        folder: Path,
+        trust_remote_code: bool = False,
+        adapter: Path | dict[str, Path] | None = None,
+    ) -> None:
         self.settings, self.folder = settings, folder
         self.size: tuple[int, int] = (settings["width"], settings["height"])
         self._device = torch_device(settings["device"])
         self.pipeline = load_pipeline(folder, settings, trust_remote_code)
+        if adapter is not None:
+            apply_adapter(self.pipeline, adapter, settings.get("adapter_scale", 1))
         takes = set(inspect.signature(self.pipeline.__call__).parameters)
         self._seeded = "generator" in takes
         self.together = self._seeded and "prompt" in takes
@@ -162,4 +173,4 @@ _LARGER = "use a larger device, or check that nothing else runs on it (nvidia-sm
 def load_model(experiment: Experiment, model: DiffusersModel, arm: Arm) -> DiffusersGenerator:
     """The generator of an arm, for the registry."""
     folder = experiment.checkpoint_folders(model)["checkpoint"]
-    return DiffusersGenerator(arm.settings, folder, model.trust_remote_code)
+    return DiffusersGenerator(arm.settings, folder, model.trust_remote_code, adapter_of(experiment, model))

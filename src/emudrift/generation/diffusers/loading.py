@@ -64,6 +64,33 @@ def load_pipeline(folder: Path, settings: dict[str, Any], trust_remote_code: boo
     return pipeline
 
 
+def empty_pipeline(folder: Path) -> Any:
+    """A pipeline whose networks take no memory: each weight is one zero, repeated. Raises InputError for unsuitable files."""
+    try:
+        networks = {}
+        for name, (library, kind) in components_of(load_index(folder)).items():
+            found = network_class(library, kind)
+            if found is None:
+                continue
+            with torch.device("meta"):
+                networks[name] = (
+                    found.from_config(found.load_config(str(folder / name), local_files_only=True))
+                    if issubclass(found, diffusers.ModelMixin)
+                    else found(found.config_class.from_pretrained(str(folder / name), local_files_only=True))
+                )
+            for module in networks[name].modules():
+                for held in (module._parameters, module._buffers):
+                    held.update({key: _repeated_zero(each) for key, each in held.items() if each is not None})
+        return diffusers.DiffusionPipeline.from_pretrained(str(folder), local_files_only=True, **networks)
+    except LOAD_FAULTS as error:
+        raise InputError(f"{folder}: the pipeline cannot be loaded: {one_line(error)}") from error
+
+
+def _repeated_zero(like: torch.Tensor) -> Any:
+    zeros = torch.zeros((), dtype=like.dtype).expand(like.shape)
+    return torch.nn.Parameter(zeros, requires_grad=False) if isinstance(like, torch.nn.Parameter) else zeros
+
+
 def network_class(library: str, kind: str) -> Any:
     """The class of a component that has weights and is part of diffusers or transformers, else None."""
     libraries = {"diffusers": diffusers, "transformers": transformers}

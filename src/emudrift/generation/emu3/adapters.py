@@ -1,6 +1,5 @@
 """PEFT adapters of Emu3: validating one against its base model, and merging it, at full strength or another."""
 
-import dataclasses
 import re
 from collections.abc import Callable
 from contextlib import nullcontext
@@ -15,6 +14,7 @@ from transformers import Emu3ForConditionalGeneration
 
 from emudrift.errors import InputError
 from emudrift.generation.emu3.checkpoint_files import OLD_NAMES, read_json, renamed
+from emudrift.generation.peft_scales import why_not_linear
 from emudrift.generation.weight_files import FLOATS, scan_tensors
 
 if TYPE_CHECKING:
@@ -33,10 +33,6 @@ _OLD_MODULES = (
     (r"^model(\\?\.)layers", r"text_model\1layers"),
 )
 """Regular expressions over those settings as they were with transformers up to 4.51."""
-
-
-# Start values that leave the base weights as they are; the others (PiSSA, OLoRA, CorDA, LoftQ, LoRA-GA) are subtracted from them.
-_PLAIN_STARTS = (True, False, "gaussian", "eva", "orthogonal")
 
 
 def compare_adapter(adapter: Path, base: Callable[[], Emu3ForConditionalGeneration], scale: float = 1) -> None:
@@ -119,7 +115,7 @@ def merge_adapter(model: Emu3ForConditionalGeneration, adapter: Path, scale: flo
 
 def _refuse_unscalable(adapter: Path, config: Any, scale: float) -> None:
     """Raises InputError where an adapter at another strength than 1 is not W0 + scale * (W1 - W0)."""
-    if scale != 1 and (reason := _why_not_linear(config)):
+    if scale != 1 and (reason := why_not_linear(config)):
         raise InputError(
             f"{adapter}: the adapter cannot be scaled by {scale:g}: {reason}; remove scale, or set it to 1"
         )
@@ -136,27 +132,6 @@ def _refuse_other_base(adapter: Path, model: Emu3ForConditionalGeneration) -> No
                         f"{adapter / WEIGHTS}: the adapter cannot be scaled: {name} is not that of the base model; remove "
                         "scale, or set it to 1"
                     )
-
-
-def _why_not_linear(config: Any) -> str:
-    kind = config.peft_type.value
-    if kind not in ("LORA", "ADALORA"):
-        return f"peft scales LoRA layers only, and this is of type {kind}"
-    if config.use_dora:
-        return "DoRA divides by the norm of the changed weights, so that its change is not proportional to the scale"
-    if config.init_lora_weights not in _PLAIN_STARTS:
-        return f"init_lora_weights: {config.init_lora_weights} changes the base weights as well, which scaling leaves changed"
-    if config.layer_replication:
-        return "layer_replication changes the base model as well"
-    if config.bias != "none":
-        return f"bias: {config.bias} trains biases, which peft does not scale"
-    for key in ("modules_to_save", "trainable_token_indices"):
-        if getattr(config, key):
-            return f"{key} replaces weights of the base model, which peft does not scale"
-    for field in dataclasses.fields(config):
-        if field.metadata.get("is_lora_variant") and getattr(config, field.name):
-            return f"its variant of LoRA ({field.name}) is not known to be proportional to the scale"
-    return ""
 
 
 def load_config(adapter: Path) -> "PeftConfig":
