@@ -35,7 +35,9 @@ rule check_model:
         mem_mb=4000,
         runtime=60,
     params:
-        model=lambda wildcards: experiment.model(wildcards.model).model_dump_json(exclude={"answers", "chat"}),
+        model=lambda wildcards: experiment.model(wildcards.model).model_dump_json(
+            exclude={"answers", "chat", "identical_to"}
+        ),
     shell:
         "python scripts/check_model.py" " --model {wildcards.model:q}" " --log {log:q}"
 

@@ -73,6 +73,7 @@ rule collect:
 rule compare:
     input:
         FIDS,
+        manifests=experiment.manifests(),
     output:
         table=paths.comparison_table,
     log:

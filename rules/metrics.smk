@@ -123,6 +123,7 @@ rule collect_metrics:
         METRIC_FILES,
         SCORE_FILES,
         prompts=rules.extract_prompts.output.prompts if SCORE_FILES else [],
+        manifests=experiment.manifests(),
     output:
         metrics=paths.metric_table,
         differences=paths.metric_differences,

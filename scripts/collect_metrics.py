@@ -9,6 +9,8 @@ from emudrift.evaluation.metrics.comparison import difference_table, metric_tabl
 from emudrift.evaluation.metrics.record import load_metric_files
 from emudrift.evaluation.metrics.scores import score_records
 from emudrift.evaluation.tables import write_table
+from emudrift.generation.identical_arms import identical_arms
+from emudrift.generation.manifest import load_manifests
 
 
 def main() -> None:
@@ -17,13 +19,12 @@ def main() -> None:
 
 def collect(arguments: argparse.Namespace) -> None:
     experiment = Experiment.load(arguments.config)
-    records, note = (
-        [*load_metric_files(experiment.metric_files()), *score_records(experiment)],
-        experiment.config.note,
-    )
+    note = experiment.config.note
+    records = [*load_metric_files(experiment.metric_files()), *score_records(experiment)]
     write_table(metric_table(records, note), experiment.paths.metric_table)
     generated = [record for record in records if experiment.model(record.model).generates]
-    write_table(difference_table(generated, experiment.baseline, note), experiment.paths.metric_differences)
+    identical = identical_arms(experiment, load_manifests(experiment.manifests()))
+    write_table(difference_table(generated, experiment.baseline, note, identical), experiment.paths.metric_differences)
 
 
 if __name__ == "__main__":

@@ -220,6 +220,24 @@ def test_simultaneous_intervals_count_all_comparisons_at_one_n() -> None:
     assert (one["low_simultaneous"], one["high_simultaneous"]) == pytest.approx((one["low"], one["high"]))
 
 
+def test_a_control_that_is_byte_identical_is_not_tested_and_counts_in_no_adjustment() -> None:
+    control = [record("control", scale, seed=1) for scale in (1.0, 3.0)]
+    tested = [
+        r for scale in (1.0, 3.0) for r in (record("base", scale, seed=1), record("finetuned", scale, corrected=23))
+    ]
+    same = {frozenset((one.arm, other.arm)) for one, other in zip(control, tested[::2], strict=True)}
+    table = compare([*tested, *control], "base", identical=same)
+    controls, others = table[table["model"] == "control"], table[table["model"] == "finetuned"]
+    assert list(controls["finding"]) == ["byte-identical"] * 2
+    assert controls[["p", "p_adjusted"]].isna().all(axis=None)
+    assert (controls[["difference", "low_simultaneous", "high_simultaneous"]] == 0).all(axis=None)
+    alone = compare(tested, "base")
+    for column in ("p_adjusted", "low_simultaneous", "finding"):
+        assert list(others[column]) == list(alone[column])
+    counted = compare([*tested, *control], "base")
+    assert list(counted["p_adjusted"][:2]) != list(alone["p_adjusted"])
+
+
 def test_below_the_limit_nothing_is_found_however_clear_it_looks() -> None:
     limit = math.ceil(MIN_N_PER_DIMENSION * 64)
     table = compare(pair(3.0, 50, n=limit - 1) + pair(3.0, 50, n=limit), "base")

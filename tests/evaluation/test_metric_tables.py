@@ -102,6 +102,17 @@ def test_arms_are_compared_at_their_scale_and_those_without_one_with_all():
     assert difference_table(records[:2], "base").empty
 
 
+def test_a_control_that_is_byte_identical_counts_in_no_adjustment():
+    records = [record(), record(model="tuned"), record(model="control")]
+    records[1] = record(model="tuned", value=records[0].value + 0.01)
+    table = difference_table(records, "base", identical={frozenset((records[0].arm, records[2].arm))}).set_index(
+        "model"
+    )
+    assert table.loc["control", "finding"] == "byte-identical"
+    assert np.isnan(table.loc["control", ["p", "p_holm"]].astype(float)).all()
+    assert table.loc["tuned", "p_holm"] == table.loc["tuned", "p"]
+
+
 @pytest.mark.parametrize("change", [{"n": 200}, {"reference_key": "other"}, {"method": "k = 4"}, {"reference_n": 5}])
 def test_arms_that_differ_in_more_than_the_model_are_not_compared(change):
     with pytest.raises(InputError, match="cannot be compared by kid of inception-random"):

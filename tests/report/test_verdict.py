@@ -6,10 +6,11 @@ import re
 import pytest
 from records import PUBLISHED, RANDOM, answer, pair, record
 
-from emudrift.evaluation.fid.comparison import compare
+from emudrift.evaluation.fid.comparison import compare, fid_table
 from emudrift.evaluation.fid.record import FidRecord
 from emudrift.evaluation.intervals import METHOD, MIN_N_PER_DIMENSION, SAMPLED
 from emudrift.evaluation.tables import rows_of
+from emudrift.report.answer.verdict import verdict
 from emudrift.report.elements.wording import decimals, listing, number
 
 LIMIT = math.ceil(MIN_N_PER_DIMENSION * 64)
@@ -223,6 +224,26 @@ def test_identical_arms_are_called_neither_better_nor_worse() -> None:
     assert text.startswith("finetuned and base have exactly the same distance at every guidance scale (95 % intervals")
     assert "better" not in text
     assert "sign" not in text
+
+
+def test_where_all_arms_are_controls_nothing_is_concluded() -> None:
+    records = [r for scale in (1.0, 3.0) for r in (record("base", scale, seed=1), record("control", scale, seed=1))]
+    same = {frozenset((records[i].arm, records[i + 1].arm)) for i in (0, 2)}
+    said = verdict(compare(records, "base", identical=same), fid_table(records), "base")
+    assert said.headline == (
+        "The images of control are byte-identical to those of base: a control, for which nothing is tested and which "
+        "counts in no adjustment."
+    )
+    assert [each.text for each in said.statements] == [
+        f"control and base at guidance {scale}: all 400 images are byte-identical, a control; nothing is tested."
+        for scale in (1, 3)
+    ]
+    mixed = [*records, record("finetuned", 1.0, corrected=40), record("finetuned", 3.0, seed=1)]
+    same.add(frozenset((mixed[2].arm, mixed[5].arm)))
+    said = verdict(compare(mixed, "base", identical=same), fid_table(mixed), "base")
+    assert said.headline.startswith("finetuned is worse than base at guidance 1: FID +20")
+    assert said.headline.count("adjustment") == 2
+    assert "The images of finetuned at guidance 3 are byte-identical to those of base" in said.headline
 
 
 def test_every_model_gets_its_sentence() -> None:

@@ -13,7 +13,7 @@ from emudrift.config.exchange import Exchange, check_exchange
 from emudrift.config.extractors import EXTRACTORS, MIN_N_PER_DIMENSION, ExtractorSettings, Inception, any_extractor
 from emudrift.config.human_evaluation import HumanEvaluation, check_human_evaluation
 from emudrift.config.metrics import METRICS, Metric, MetricName, built_in
-from emudrift.config.model_settings import ModelSettings
+from emudrift.config.model_settings import ModelSettings, check_controls
 from emudrift.config.models import any_model
 from emudrift.config.paths import REPOSITORY
 from emudrift.config.plugins import Plugins
@@ -263,6 +263,7 @@ class Config(Settings):
                     f"models: name: {first} and {second} differ in upper and lower case only, which are the same folder on some "
                     "file systems; choose another name"
                 )
+        check_controls(self.models)
         compared = [model for model in self.models if model.generates]
         if self.baseline is not None and self.baseline not in [m.name for m in self.models]:
             raise ValueError(f"baseline: {self.baseline!r} is none of the models {[m.name for m in self.models]}")

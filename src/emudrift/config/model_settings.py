@@ -57,6 +57,12 @@ class ModelSettings(Settings):
         "this workflow, of lmms-eval or of VLMEvalKit (docs/understanding.md#answers-from-elsewhere). It is then asked nothing.",
     )
 
+    identical_to: Name | None = Field(
+        None,
+        exclude_if=lambda name: name is None,
+        description="Name of a model whose images this one's may equal byte for byte: a control. Otherwise that stops the run.",
+    )
+
     @property
     def kind(self) -> str:
         """The name of its generator."""
@@ -101,7 +107,7 @@ class ModelSettings(Settings):
             self.shared_settings(experiment)
             | {"width": generation.width, "height": generation.height, "guidance_scale": scale}
             | {"device": experiment.config.device, "plugin": self.plugin}
-            | self.model_dump(mode="json", exclude={"name", "generator", "answers"})
+            | self.model_dump(mode="json", exclude={"name", "generator", "answers", "identical_to"})
         )
 
     def shared_settings(self, experiment: "Experiment") -> dict[str, Any]:
@@ -193,3 +199,15 @@ class ModelSettings(Settings):
     def caveat(self, settings: dict[str, Any]) -> str:
         """What a reader must know of the settings of one of its arms; equal texts of several models are joined."""
         return ""
+
+
+def check_controls(models: "Sequence[ModelSettings]") -> None:
+    """Raises ValueError where `identical_to` names no other model that generates images."""
+    for model in models:
+        others = [each for each in models if each.generates and each.family != model.family]
+        known = list(dict.fromkeys(name for each in others for name in (each.family, each.name)))
+        if model.identical_to is not None and model.identical_to not in known:
+            raise ValueError(
+                f"models: {model.name}: identical_to: {model.identical_to!r} is no other model that generates images; there "
+                f"are {known}"
+            )

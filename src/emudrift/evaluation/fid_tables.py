@@ -4,6 +4,8 @@ from emudrift.config.experiment import Experiment
 from emudrift.evaluation.fid.comparison import compare, fid_table
 from emudrift.evaluation.fid.record import load_records
 from emudrift.evaluation.tables import write_table
+from emudrift.generation.identical_arms import identical_arms
+from emudrift.generation.manifest import load_manifests
 
 
 def write_fid_table(experiment: Experiment) -> None:
@@ -13,7 +15,11 @@ def write_fid_table(experiment: Experiment) -> None:
 
 
 def write_comparison_table(experiment: Experiment) -> None:
-    """Every model against the baseline, paired by prompt. Raises InputError where a record is missing or broken."""
+    """Every model against the baseline, paired by prompt. Raises InputError where a record is missing or broken, or arms
+    have the same images."""
     records = [record for record in load_records(experiment.fid_files()) if experiment.model(record.model).generates]
-    table = compare(records, experiment.baseline, experiment.model_names, experiment.config.note, experiment.margins)
+    identical = identical_arms(experiment, load_manifests(experiment.manifests()))
+    table = compare(
+        records, experiment.baseline, experiment.model_names, experiment.config.note, experiment.margins, identical
+    )
     write_table(table, experiment.paths.comparison_table)

@@ -1,9 +1,9 @@
-"""The five findings of a comparison, and the rule that gives them."""
+"""The findings of a comparison, and the rule that gives them."""
 
 import math
 from typing import Literal
 
-Finding = Literal["worse", "better", "no worse than the margin", "inconclusive", "too few images"]
+Finding = Literal["worse", "better", "no worse than the margin", "inconclusive", "too few images", "byte-identical"]
 
 WORSE: Finding = "worse"
 BETTER: Finding = "better"
@@ -12,6 +12,9 @@ NO_WORSE: Finding = "no worse than the margin"
 INCONCLUSIVE: Finding = "inconclusive"
 TOO_FEW: Finding = "too few images"
 """N is below `intervals.MIN_N_PER_DIMENSION` times the feature dimensions: whatever the interval, nothing is claimed."""
+
+IDENTICAL: Finding = "byte-identical"
+"""Both arms have the same images, a control of the config: nothing is tested, and the comparison counts in no adjustment."""
 
 ROUNDING = 0.14
 """The FID between features of the same images by Inception in bfloat16 and in float32: what rounding alone can move."""

@@ -21,6 +21,7 @@ from emudrift.generation.existing_samples import (
     take_intact,
     take_samples,
 )
+from emudrift.generation.identical_arms import refuse_identical
 from emudrift.generation.interface import AnyGenerator, BatchedGenerator, Batching
 from emudrift.generation.manifest import Manifest, Taken, load_manifest, write_manifest
 from emudrift.generation.model_files import load_model_record
@@ -41,7 +42,7 @@ def run_shard(experiment: Experiment, arm: Arm, shard: RowRange, batch_size: int
 
     Raises:
         InputError: there are no prompts for the shard, the model's files differ from those that were validated, the generator
-            failed, or files cannot be written.
+            failed, files cannot be written, or the arm's first images are those of another arm (`refuse_identical`).
         Stopped: the job was asked to end, or its walltime is nearly over. Finished samples are kept.
     """
     ShardRun(experiment, arm, shard, batch_size).run()
@@ -74,7 +75,9 @@ class ShardRun:
             remove_leftovers(self.archive)
             if self._is_finished():
                 logger.info("%s: complete; every image is verified, nothing is generated", self.label)
+                refuse_identical(self.experiment, self.arm)
                 return
+            refuse_identical(self.experiment, self.arm)
             partial = PartialShard(paths.partial(arm, rows), self.identity, None)
             history = History(paths.attempts(arm, rows))
             packed = self._generate(partial, history, stopping, lock)
@@ -84,6 +87,8 @@ class ShardRun:
             stopping.ignore = True  # The shard is complete; if the job failed now, Snakemake would delete it.
             partial.tidy()
             logger.info("%s: %d images packed", self.label, len(self.prompts))
+            if self.shard.start == 0:
+                refuse_identical(self.experiment, self.arm)
 
     def _is_finished(self) -> bool:
         """Whether the archive is there, undamaged, and has this identity: then its manifest is written again, the same bytes.

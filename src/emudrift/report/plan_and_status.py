@@ -160,6 +160,7 @@ def power_view(experiment: Experiment) -> list[RenderableType]:
     if not path.exists():
         return []
     # Here: status, and a plan without a comparison, take a third of the time without pandas and SciPy.
+    from emudrift.evaluation.findings import IDENTICAL
     from emudrift.evaluation.planning import enough
     from emudrift.evaluation.tables import COMPARISON_COLUMNS, load_table, rows_of
 
@@ -168,9 +169,9 @@ def power_view(experiment: Experiment) -> list[RenderableType]:
         prompts = _prompts(experiment)
     except InputError as error:
         return ["", Text(f"cannot estimate the required N yet: {error}", style="yellow")]
+    found = found[(found["n"] == found["n"].max()) & (found["finding"] != IDENTICAL)]
     if found.empty:
         return []
-    found = found[found["n"] == found["n"].max()]
     rows, most = [], 0
     for pair in rows_of(found):
         scale = "" if math.isnan(pair.guidance_scale) else f", guidance {pair.guidance_scale:g}"

@@ -1,8 +1,8 @@
 """The tables of FIDs and of their differences between models."""
 
+import itertools
 import math
-from collections.abc import Mapping, Sequence
-from itertools import pairwise
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -10,7 +10,7 @@ import pandas as pd
 
 from emudrift.errors import InputError
 from emudrift.evaluation.fid.record import FidRecord, ReferenceRecord
-from emudrift.evaluation.findings import finding_of
+from emudrift.evaluation.findings import IDENTICAL, finding_of
 from emudrift.evaluation.intervals import (
     Estimate,
     fid_infinity,
@@ -46,6 +46,7 @@ def compare(
     model_order: Sequence[str] = (),
     note: str = "",
     margins: Mapping[str, float] | None = None,
+    identical: Collection[frozenset[str]] = (),
 ) -> pd.DataFrame:
     """Every other model against the baseline, for each extractor, reference, guidance scale and N.
 
@@ -61,6 +62,7 @@ def compare(
 
     Args:
         margins: by extractor, the difference that would not matter; those without one have none.
+        identical: pairs of arms whose images are the same. They have no p, and do not count among the comparisons.
 
     Returns:
         COMPARISON_COLUMNS, sorted by extractor, reference, model, guidance scale and N; no row if there is nothing to compare.
@@ -83,7 +85,7 @@ def compare(
         for theirs, ours in pairs
     ]
     for n in {row["n"] for row in rows}:
-        _adjust([row for row in rows if row["n"] == n])
+        _adjust([row for row in rows if row["n"] == n], identical)
     return frame(rows, COMPARISON_COLUMNS)
 
 
@@ -96,7 +98,7 @@ def _in_order(records: Sequence[FidRecord], model_order: Sequence[str]) -> list[
         return *view, rank.get(record.model, len(rank)), record.model, scale, record.n
 
     ordered = sorted(records, key=key)
-    for one, other in pairwise(ordered):
+    for one, other in itertools.pairwise(ordered):
         if key(one) == key(other):
             raise InputError(
                 f"the FID of {one.label} by {one.extractor} at N = {one.n:,} is there twice: {one.arm}, {other.arm}"
@@ -187,8 +189,14 @@ def _difference(a: FidRecord, b: FidRecord) -> dict[str, Any]:
     }
 
 
-def _adjust(rows: list[dict[str, Any]]) -> None:
+def _adjust(rows: list[dict[str, Any]], identical: Collection[frozenset[str]]) -> None:
     """Adds to the comparisons at one N what depends on all of them."""
+    same = [frozenset((row["baseline_arm"], row["arm"])) in identical for row in rows]
+    for row in itertools.compress(rows, same):
+        alone = row.pop("interval")
+        row |= {"finding": IDENTICAL, "p": math.nan, "p_adjusted": math.nan}
+        row |= {"low_simultaneous": alone.low, "high_simultaneous": alone.high}
+    rows = [row for row, is_same in zip(rows, same, strict=True) if not is_same]
     for row, (wide, p) in zip(rows, simultaneous([row.pop("interval") for row in rows]), strict=True):
         row["finding"] = finding_of(wide.low, wide.high, row["reliable"], row["margin"])
         row |= {"p_adjusted": p, "low_simultaneous": wide.low, "high_simultaneous": wide.high}

@@ -1,14 +1,14 @@
 """The tables of metrics beyond FID, and of their differences between models."""
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from emudrift.errors import InputError
-from emudrift.evaluation.findings import BETTER, INCONCLUSIVE, WORSE
+from emudrift.evaluation.findings import BETTER, IDENTICAL, INCONCLUSIVE, WORSE
 from emudrift.evaluation.intervals import CONFIDENCE, Estimate, holm
 from emudrift.evaluation.metrics.record import MetricRecord, interval_of
 from emudrift.evaluation.pairing import pairs_with_baseline
@@ -32,18 +32,26 @@ def metric_table(records: Sequence[MetricRecord], note: str = "") -> pd.DataFram
     return frame(rows, METRIC_COLUMNS)
 
 
-def difference_table(records: Sequence[MetricRecord], baseline: str, note: str = "") -> pd.DataFrame:
+def difference_table(
+    records: Sequence[MetricRecord], baseline: str, note: str = "", identical: Collection[frozenset[str]] = ()
+) -> pd.DataFrame:
     """metric_differences.csv: every other model less the baseline at the same guidance scale, paired by prompt.
 
     An arm without a scale is compared with every arm of the other model. `p_holm` is adjusted for all rows of the table
     (metrics, models, guidance scales, extractors); `finding` says whether it is below 1 − confidence, and which way is better.
     Where there is no p, nothing is found, and the row does not count.
 
+    Args:
+        identical: pairs of arms whose images are the same, which have no p.
+
     Raises:
         InputError: two arms that cannot be compared: of other N, weights, reference or method.
     """
     pairs = list(_pairs(records, baseline))
     rows = [_difference(a, b) | {"note": note} for a, b in pairs]
+    for row in rows:
+        if frozenset((row["baseline_arm"], row["arm"])) in identical:
+            row |= {"p": math.nan, "finding": IDENTICAL}
     tested = [(row, ours) for row, (_, ours) in zip(rows, pairs, strict=True) if not math.isnan(row["p"])]
     for (row, ours), p_holm in zip(tested, holm([row["p"] for row, _ in tested]), strict=True):
         row["p_holm"] = p_holm

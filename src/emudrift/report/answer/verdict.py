@@ -8,7 +8,7 @@ from typing import Any
 import pandas as pd
 
 from emudrift.config.extractors import distance_name
-from emudrift.evaluation.findings import BETTER, INCONCLUSIVE, TOO_FEW, WORSE, Finding
+from emudrift.evaluation.findings import BETTER, IDENTICAL, INCONCLUSIVE, TOO_FEW, WORSE, Finding
 from emudrift.evaluation.ladder import LadderRecord
 from emudrift.evaluation.tables import rows_of
 from emudrift.report.answer.caveats import (
@@ -23,7 +23,15 @@ from emudrift.report.answer.caveats import (
 from emudrift.report.answer.scope import guidance, percent
 from emudrift.report.answer.short import short_answer
 from emudrift.report.answer.size import sizes
-from emudrift.report.answer.words import claim, missing_arms, needed, rounding_remark, sentence
+from emudrift.report.answer.words import (
+    claim,
+    identical_sentence,
+    identical_statement,
+    missing_arms,
+    needed,
+    rounding_remark,
+    sentence,
+)
 from emudrift.report.elements.wording import decimals, extractor_label, interval_text, number, p_text
 
 RANDOM_WEIGHTS = (
@@ -97,16 +105,25 @@ def verdict(
     """
     below, fid = fid[fid["model"].isin(floors)], fid[~fid["model"].isin(floors)]
     largest = comparison[comparison["n"] == comparison["n"].max()]
-    rows = rows_of(largest)
-    if not rows:
+    everything = rows_of(largest)
+    rows, controls = ([row for row in everything if (row.finding == IDENTICAL) == same] for same in (False, True))
+    if not everything:
         nothing = _nothing(fid, baseline)
         caveats = [*references([], fid), *about_floors(below), *about_fids(fid)]
         return Verdict(nothing, [], caveats, short=nothing)
     scales = dict(zip(fid["arm"], fid["guidance_scale"], strict=True))
-    statements = [Statement(_statement(row, scales, rows), row.finding, row.weights == "random") for row in rows]
+    statements = [
+        Statement(
+            identical_statement(row, everything) if row.finding == IDENTICAL else _statement(row, scales, rows),
+            row.finding,
+            row.weights == "random",
+        )
+        for row in everything
+    ]
     # Results with random weights are ignored in the headline if there are results with published weights.
     decisive = [row for row in rows if row.weights != "random"] or rows
     headlines: list[str] = []
+    last: list[str] = []
     found: list[str] = []
     there = {str(model): set(table["guidance_scale"]) for model, table in fid.groupby("model", sort=False)}
     for model in [name for name in there if name != baseline]:
@@ -115,7 +132,9 @@ def verdict(
             headlines.append(sentence(ours, len(rows), missing_arms(model, baseline, there)))
             headlines += list(dict.fromkeys(filter(None, map(rounding_remark, ours))))
             found.append(sizes(ours, ladders or {}))
-        else:
+        if same := [row for row in controls if row.model == model]:
+            last.append(identical_sentence(same, alone=not ours))
+        elif not ours:
             headlines.append(f"{model} cannot be compared with {baseline}: they share no guidance scale.")
     caveats = [
         *signs(rows),
@@ -123,12 +142,12 @@ def verdict(
         *references(rows, fid),
         *not_compared(comparison, fid, baseline),
         *about_floors(below),
-        *about_differences(rows),
+        *(about_differences(rows) if rows else []),
         *about_fids(fid),
     ]
-    random = decisive[0].weights == "random"
-    headline = " ".join(headlines)
-    short = headline if len(headline) <= LONGEST else short_answer(decisive)
+    random = bool(decisive) and decisive[0].weights == "random"
+    headline = " ".join([*headlines, *last])
+    short = headline if len(headline) <= LONGEST or not decisive else short_answer(decisive)
     return Verdict(headline, statements, caveats, [said for said in found if said], random, short)
 
 

@@ -134,6 +134,22 @@ def _everywhere(rows: list[Any]) -> str:
     return listing(parts) if parts else ""
 
 
+def identical_sentence(rows: list[Any], *, alone: bool) -> str:
+    """On a model's arms that are controls, at one N; `alone`: it has no other arm that is compared."""
+    model, scales = rows[0].model, scales_of(rows)
+    at = "" if alone or not scales else f" at guidance {listing(f'{scale:g}' for scale in scales)}"
+    return (
+        f"The images of {model}{at} are byte-identical to those of {rows[0].baseline}: a control, for which nothing is tested "
+        "and which counts in no adjustment."
+    )
+
+
+def identical_statement(row: Any, rows: list[Any]) -> str:
+    """The same of one comparison among all at this N."""
+    place = " ".join(filter(None, [f"{row.model} and {row.baseline}", place_of(row, rows)]))
+    return f"{place}: all {row.n:,} images are byte-identical, a control; nothing is tested."
+
+
 def rounding_remark(row: Any) -> str:
     """What has to be said with a finding about a difference that rounding alone could make; empty for all others."""
     small = row.finding in (WORSE, BETTER, NO_WORSE) and 0 < abs(row.difference_jackknife) < ROUNDING

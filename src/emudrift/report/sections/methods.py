@@ -10,6 +10,7 @@ from emudrift.config.experiment import Experiment
 from emudrift.config.extractors import ExtractorSettings
 from emudrift.config.metrics import Metric
 from emudrift.config.model_settings import ModelSettings
+from emudrift.evaluation.findings import IDENTICAL
 from emudrift.generation.manifest import Manifest
 from emudrift.report.elements.wording import listing
 from emudrift.report.sections.citations import CITATIONS
@@ -163,7 +164,8 @@ def _uncertainty(fid: pd.DataFrame, comparison: pd.DataFrame) -> str:
             "the jackknife."
         )
     if not comparison.empty:
-        together = int((comparison["n"] == comparison["n"].max()).sum())
+        tested = comparison["finding"] != IDENTICAL
+        together = int((tested & (comparison["n"] == comparison["n"].max())).sum())
         scales = dict(zip(fid["arm"], fid["guidance_scale"], strict=True))
         arms = [*comparison["arm"], *comparison["baseline_arm"]]
         without = " (those without one with every arm)" if any(math.isnan(scales[arm]) for arm in arms) else ""

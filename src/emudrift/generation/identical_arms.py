@@ -1,0 +1,104 @@
+"""Arms whose images are byte-identical: they would be compared with themselves, so the run stops, unless it is a control."""
+
+from collections.abc import Iterable, Sequence
+from itertools import combinations
+
+from emudrift.config.arm import Arm
+from emudrift.config.experiment import Experiment
+from emudrift.errors import InputError
+from emudrift.generation.manifest import Manifest, load_manifest
+from emudrift.generation.model_files import load_model_record
+
+
+def refuse_identical(experiment: Experiment, arm: Arm) -> None:
+    """Compares the first shard of an arm with those of all others, as far as these are finished.
+
+    Called before and after a shard is generated: of two arms at least the one that ends last finds the other.
+
+    Raises:
+        InputError: all their images are the same, and the config does not say that they are.
+    """
+    ours = _first_manifest(experiment, arm)
+    if ours is None or not experiment.model(arm.model).generates:
+        return
+    for other in experiment.generated_arms():
+        if other.name != arm.name and (theirs := _first_manifest(experiment, other)):
+            _refuse(experiment, [(arm, ours), (other, theirs)])
+
+
+def identical_arms(experiment: Experiment, manifests: Iterable[Manifest]) -> set[frozenset[str]]:
+    """The pairs of arms, by name, all of whose images are the same: the controls of a config.
+
+    Args:
+        manifests: of all shards.
+
+    Raises:
+        InputError: as `refuse_identical`.
+    """
+    of_arm: dict[str, dict[int, Manifest]] = {}
+    for manifest in manifests:
+        of_arm.setdefault(manifest.arm, {})[manifest.rows[0]] = manifest
+    arms = [arm for arm in experiment.generated_arms() if 0 in of_arm.get(arm.name, {})]
+    found = set()
+    for one, other in combinations(arms, 2):
+        _refuse(experiment, [(each, of_arm[each.name][0]) for each in (one, other)])
+        images = [{row: m.sha256 for row, m in of_arm[each.name].items()} for each in (one, other)]
+        if images[0] == images[1]:
+            found.add(frozenset((one.name, other.name)))
+    return found
+
+
+def _refuse(experiment: Experiment, pair: Sequence[tuple[Arm, Manifest]]) -> None:
+    """Raises InputError where two arms have the same first shard, and the config does not call one of them a control."""
+    (one, ours), (other, theirs) = sorted(pair, key=lambda each: _place(experiment, each[0]))
+    if ours.sha256 != theirs.sha256 or _is_control(experiment, one, other):
+        return
+    hint = (
+        "" if one.model == other.model else f", or say identical_to: {one.family} for {other.family} if it is a control"
+    )
+    raise InputError(
+        f"{one.label} and {other.label}: the first {ours.n_images:,} images of both are byte-identical, so comparing them "
+        f"would say nothing: {_reason(experiment, one, other)}. Correct it{hint}"
+    )
+
+
+def _is_control(experiment: Experiment, one: Arm, other: Arm) -> bool:
+    """Whether two arms may be the same: an adapter at strength 0, or `identical_to` of either names what both are."""
+    if one.model == other.model:
+        return False
+    named = [experiment.model(arm.model).identical_to for arm in (one, other)]
+    same = {one.model, one.family, named[0]} & {other.model, other.family, named[1]} - {None}
+    return bool(same and any(named)) or 0 in (one.adapter_scale, other.adapter_scale)
+
+
+def _reason(experiment: Experiment, one: Arm, other: Arm) -> str:
+    """What is likely to be wrong."""
+    if one.model == other.model:
+        return f"{one.model} ignores its guidance scale"
+    kinds = {experiment.model(arm.model).kind for arm in (one, other)}
+    trained = [arm for arm in (other, one) if arm.adapter_scale is not None]
+    if one.family == other.family:
+        return f"the strength, or the checkpoint, of the adapter of {one.family} changes nothing"
+    if trained:
+        return f"the adapter of {trained[0].model} was never applied, or changes nothing"
+    if kinds == {"folder"}:
+        return "both take the same files"
+    return "both are the same model with the same settings, under two names"
+
+
+def _place(experiment: Experiment, arm: Arm) -> int:
+    """The baseline first, then the order of the config."""
+    return -1 if arm.model == experiment.baseline else experiment.model_names.index(arm.model)
+
+
+def _first_manifest(experiment: Experiment, arm: Arm) -> Manifest | None:
+    """The manifest of an arm's first shard, if it is finished and of the files that its model has now.
+
+    The copy that no rule declares: Snakemake deletes the other one of a job that failed.
+    """
+    path = experiment.paths.kept_manifest(arm.name, experiment.shards()[0].name)
+    record = experiment.paths.model_record(arm.model)
+    if not path.exists() or not record.exists():
+        return None
+    found = load_manifest(path)
+    return found if found.model_digest == load_model_record(record)["digest"] else None
