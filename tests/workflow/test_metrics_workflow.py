@@ -20,8 +20,8 @@ from emudrift.config.paths import PROJECT_MARKER
 
 INCEPTION = small_config()["extractors"][0]
 FOLDER_MODELS = [
-    {"name": name, "generator": "folder", "images": f"few/images{suffix}"}
-    for name, suffix in (("base", ""), ("again", "/"))
+    {"name": name, "generator": "folder", "images": f"few/images{suffix}"} | control
+    for name, suffix, control in (("base", "", {}), ("again", "/", {"identical_to": "base"}))
 ]
 AFTERWARDS = {"collect_metrics", "report"}
 
@@ -124,7 +124,7 @@ def test_every_metric_from_tiny_checkpoints(finished, new_workflow, checkpoints)
         {"base": 19.5 / 7, "again": 19.5 / 7 - 0.5}
     )
     lost = differences[differences["metric"] == "pick"].iloc[0]
-    assert (lost["difference"], lost["finding"]) == (pytest.approx(-0.5), "worse")
+    assert (lost["difference"], lost["finding"]) == (pytest.approx(-0.5), "byte-identical")
     differences = differences[differences["metric"] != "pick"]
     assert table[["value", "low", "high", "weights", "reference_n", "method", "note"]].notna().all(axis=None)
     # The images are their own reference, and both models are the same.
@@ -132,7 +132,7 @@ def test_every_metric_from_tiny_checkpoints(finished, new_workflow, checkpoints)
     assert values["cmmd"] == pytest.approx(0, abs=1e-6)
     assert list(values[["precision", "recall", "density", "coverage"]]) == pytest.approx([1, 1, 1, 1])
     assert (differences["difference"].abs() < 1e-9).all()
-    assert set(differences["finding"]) == {"inconclusive"}
+    assert set(differences["finding"]) == {"byte-identical"}
     weights = table.groupby("extractor")["weights"].first()
     assert sorted(weights) == sorted(["random", str(checkpoints / "clip"), str(checkpoints / "dinov2")])
     # One score per image, and the mean is the value.
