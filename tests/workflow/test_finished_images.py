@@ -112,6 +112,7 @@ def test_a_setting_changed_and_changed_back_plans_nothing(shards):
     assert {path: data for path, data in shards.state().items() if path in shards.before} == shards.before
 
 
+@pytest.mark.slow
 def test_starting_over_is_the_way_to_generate_again(shards):
     arm = Path(shards.targets()[0]).parent.name
     shards.workflow.snakemake("remove_images", config=shards.config, environment={"ARM": arm, "ROWS": "000000-000010"})

@@ -30,6 +30,7 @@ STARTED = {
     "import_votes": TABLES,
     "list_reference_images": TABLES,
     "plot": FIGURES,
+    "read_scores": TABLES,
     "report": TABLES,
     "tokenizer_quality": HEAVY,
 }
@@ -93,6 +94,7 @@ def study(finished, new_workflow):
     return workflow
 
 
+@pytest.mark.slow
 def test_no_job_on_real_input_loads_more_than_it_computes_with(study, tmp_path):
     """In the order of the data; where a job has to make something, it makes it."""
     archives = [names for _, names in existing(study.paths.archive("{arm}", "000010-000020"))]
@@ -140,10 +142,10 @@ def test_no_job_on_real_input_loads_more_than_it_computes_with(study, tmp_path):
         assert found <= business, f"{script} {' '.join(arguments)} loads {sorted(found - business)}"
 
 
-def test_the_snakefile_is_read_without_any_of_them(study, tmp_path):
+def test_the_snakefile_is_read_without_any_of_them(finished, tmp_path):
     """Every job on a cluster reads it again. Snakemake imports pandas itself; what the rules import does not."""
-    arguments = ["--configfile", str(study.config), "--dry-run", "--quiet", "all"]
-    assert loaded(study.folder, tmp_path, "snakemake", *arguments) <= {"pandas"}
+    arguments = ["--configfile", str(finished.config), "--dry-run", "--quiet", "all"]
+    assert loaded(finished.folder, tmp_path, "snakemake", *arguments) <= {"pandas"}
     lines = [line for path in (ROOT / "rules").glob("*.smk") for line in path.read_text().splitlines()]
     imports = [line for line in lines if line.startswith("from emudrift.")]
     program = "\n".join([*imports, "import sys", f"print(sorted({HEAVY!r} & set(sys.modules)))"])
