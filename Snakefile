@@ -16,6 +16,7 @@ gc.set_threshold(200_000, 50, 1000)
 include: "rules/common.smk"
 include: "rules/downloads.smk"
 include: "rules/prompts.smk"
+include: "rules/annotations.smk"
 include: "rules/check.smk"
 include: "rules/generate.smk"
 include: "rules/answers.smk"
@@ -37,6 +38,8 @@ rule all:
     input:
         rules.check_experiment.output.checked,
         CHECKED_QUESTIONS,
+        ANNOTATIONS,
+        SELECTIONS,
         rules.report.output.page,
         rules.collect.output.table,
         rules.compare.output.table,

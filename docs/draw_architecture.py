@@ -42,6 +42,8 @@ EVERYTHING = {
         }
     ],
 }
+ANNOTATED = {"annotations": ["clip_similarity"], "where": {"aspect_ratio": {"max": 2}}}
+"""What the first set of prompts says about columns."""
 TARGETS = ("all", "human_evaluation_pages", "generate_on_nodes")
 COLOURS = {  # on a light and on a dark background
     "runtime": ("#64748b", "#94a3b8"),
@@ -95,7 +97,15 @@ def rules_of(rooms: list[str]) -> list[Rule]:
                 f"rule {name}: no script found in its block; teach docs/draw_architecture.py how it is called"
             )
         found[name] = Rule(name, imported_rooms(ROOT / "scripts" / script[1], rooms))
-    files, edges = file_graph()
+    # A rule that differs from another one in its resources alone has no row of its own.
+    same = {
+        name: base
+        for text in texts
+        for base, name, block in re.findall(r"^use rule (\w+) as (\w+) with:(.*?)(?=^\S|\Z)", text, flags=re.M | re.S)
+        if not re.search(r"^    output:", block, flags=re.M)
+    }
+    found = {name: rule for name, rule in found.items() if name not in same}
+    files, edges = file_graph(same)
     for name, rule in found.items():
         if name in files:
             rule.files, rule.reads = files[name], sorted(edges[name])
@@ -123,9 +133,15 @@ def imported_modules(path: Path) -> list[str]:
     return [module for module in modules if module.count(".") > 1 and module.startswith("emudrift.")]
 
 
-def file_graph() -> tuple[dict[str, list[str]], dict[str, set[str]]]:
-    """Files that each rule writes, and the rules that it reads from: a dry run of the experiment with everything in it."""
+def file_graph(same: dict[str, str]) -> tuple[dict[str, list[str]], dict[str, set[str]]]:
+    """Files that each rule writes, and the rules that it reads from: a dry run of the experiment with everything in it.
+
+    Args:
+        same: rules that stand for others.
+    """
     config = yaml.safe_load((ROOT / "config.yaml").read_text(encoding="utf-8")) | EVERYTHING
+    sets = config["prompts"] if isinstance(config["prompts"], list) else [config["prompts"]]
+    sets[0] |= ANNOTATED
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder, "config.yaml")
         path.write_text(yaml.safe_dump(config), encoding="utf-8")
@@ -136,6 +152,7 @@ def file_graph() -> tuple[dict[str, list[str]], dict[str, set[str]]]:
         raise SystemExit(f"snakemake --filegraph failed:\n{run.stderr}")
     nodes = dict(re.findall(r"^(\d+) \[ shape=none.*?label=<(.*?)>\]", run.stdout, flags=re.M | re.S))
     names = {number: re.search(r'point-size="18">(.*?)<', label)[1] for number, label in nodes.items()}
+    names = {number: same.get(name, name) for number, name in names.items()}
     files, edges = {}, {name: set() for name in names.values()}
     for number, label in nodes.items():
         written = re.findall(r'monospace">(.*?)</font>', label.partition("output")[2])

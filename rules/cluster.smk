@@ -20,6 +20,8 @@ GPU_RULES = (
     "extract_features",
     "reference_features",
     "embed_captions",
+    "select_prompts_by_clip",
+    "annotate_prompts_by_clip",
 )
 
 

@@ -18,6 +18,7 @@ rule extract_prompts:
             for images in [experiment.config.prompts.images]
             if images is not None
         ],
+        selection=experiment.annotations.selection(experiment.config.prompts.where) or [],
     output:
         prompts=paths.prompts,
     log:

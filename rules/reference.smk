@@ -31,6 +31,7 @@ rule list_reference_images:
             for captions in [experiment.config.prompts.captions]
             if experiment.config.reference.images == "dataset"
         ],
+        selection=experiment.annotations.selection(experiment.config.reference.where) or [],
     output:
         images=REFERENCE_LIST,
     log:

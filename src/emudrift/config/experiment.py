@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from emudrift.config.adapters import Adapter
+from emudrift.config.annotated import ANNOTATION_KEYS
 from emudrift.config.arm import Arm, fingerprint
 from emudrift.config.base import Checkpoint, locate
 from emudrift.config.exchange import ExchangeRate
@@ -73,7 +74,8 @@ class Experiment(SetsOfPrompts):
     def prompt_settings(self) -> dict[str, Any]:
         """Everything that decides about the prompt table, apart from what the captions file contains."""
         prompts = self.config.prompts
-        settings = prompts.model_dump(mode="json", exclude={"captions", "images"})
+        settings = prompts.model_dump(mode="json", exclude={"captions", "images", *ANNOTATION_KEYS})
+        settings |= self.annotations.selection_settings(prompts.where)
         return settings | {"captions": self.identity(prompts.captions), "seed": self.config.seed}
 
     # -- arms and shards ------------------------------------------------------------------------------------------
@@ -210,6 +212,7 @@ class Experiment(SetsOfPrompts):
             settings |= {"domains": prompts.domains} if prompts.domains else {}
             if prompts.source == "table":
                 settings |= {"file_name_column": prompts.file_name_column, "image_id_column": prompts.image_id_column}
+            settings |= self.annotations.selection_settings(self.config.reference.where)
         return settings
 
     @property

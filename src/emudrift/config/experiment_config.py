@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, TypeAlias
 from pydantic import Field, PrivateAttr, ValidationInfo, create_model, field_validator, model_validator
 
 from emudrift.config.adapters import refuse_twice
+from emudrift.config.annotations import check_annotations
 from emudrift.config.base import GuidanceScale, Name, Settings, Text
 from emudrift.config.exchange import Exchange, check_exchange
 from emudrift.config.extractors import EXTRACTORS, MIN_N_PER_DIMENSION, ExtractorSettings, Inception, any_extractor
@@ -307,6 +308,7 @@ class Config(Settings):
         needs_images = any(map(self.reads_reference, self.extractors))
         if self.reference.images == "dataset" and self.prompts.images is None and needs_images:
             raise ValueError("reference: images: dataset needs prompts: images, the folder of the dataset's images")
+        check_annotations(self.prompts, self.reference, any(each.name == "clip" for each in self.extractors))
         ready = [each.name for each in self.extractors if each.ready_statistics is not None]
         if self._further and ready:
             raise ValueError(

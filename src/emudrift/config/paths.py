@@ -63,6 +63,10 @@ class ExperimentPaths(AnswerPaths):
     def prompt_table(self, key: str) -> Path:
         return self.results / f"prompts-{key}.parquet"
 
+    def annotations(self, key: str) -> Path:
+        """Columns of the prompts, next to their table."""
+        return self.results / f"annotations-{key}.parquet"
+
     def model_record(self, model: str) -> Path:
         """What check_model found."""
         return self.results / "models" / f"{model}.json"
@@ -228,6 +232,19 @@ class ExperimentPaths(AnswerPaths):
     def ladder(self, key: str) -> Path:
         """What known degradations cost, for a reference."""
         return self.resources / "reference" / f"{key}.ladder.json"
+
+    def selection(self, key: str) -> Path:
+        """The columns of a dataset's prompts that `where` asks about, and which of them it leaves."""
+        return self.resources / "annotations" / f"{key}.parquet"
+
+    def selection_record(self, key: str) -> Path:
+        """How many each condition removed."""
+        return self.selection(key).with_suffix(".json")
+
+    @property
+    def annotation_values(self) -> Path:
+        """Folder of columns that took long to compute, by the content of the images. Declared by no rule."""
+        return self.resources / "annotations" / "values"
 
     def inception_weights(self, sha: str) -> Path:
         """`sha`: the first 12 digits of their sha256."""

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeAlias
 
 from pydantic import Discriminator, Field, Tag, model_validator
 
+from emudrift.config.annotations import Columns, Instances, ReferenceWhere, Where
 from emudrift.config.base import GuidanceScale, Name, Settings, Text
 
 ONE, SEVERAL = "one set", "several sets"
@@ -43,6 +44,10 @@ class Prompts(Settings):
         "out together, so that intervals count what they share. Default: those of one image.",
     )
 
+    annotations: Columns = Field([])
+    instances: Instances = None
+    where: Where = Field({})
+
     @model_validator(mode="after")
     def _keys_belong_to_their_source(self) -> "Prompts":
         if (self.source == "karpathy") != bool(self.splits):
@@ -63,11 +68,17 @@ class Reference(Settings):
         description="full: all its images; same: only the N images whose captions were used; both: every FID with each of the "
         "two, and what the choice changes (metrics beyond FID: full).",
     )
+    where: ReferenceWhere = Field({})
 
     @model_validator(mode="after")
     def _same_needs_the_dataset(self) -> "Reference":
         if self.selection != "full" and self.images != "dataset":
             raise ValueError(f"selection: {self.selection} needs images: dataset, whose images belong to the captions")
+        if self.where and (self.images != "dataset" or self.selection != "full"):
+            raise ValueError(
+                "where needs images: dataset, whose columns are known, and selection: full; with selection: same the images are "
+                "those of the prompts, and prompts: where selects them"
+            )
         return self
 
 

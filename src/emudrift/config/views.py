@@ -1,8 +1,10 @@
 """The sets of prompts of an experiment: a view of it for each."""
 
+from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
+from emudrift.config.annotated import PromptAnnotations
 from emudrift.config.experiment_config import Config
 from emudrift.config.extractors import ExtractorSettings
 from emudrift.config.paths import ExperimentPaths
@@ -27,6 +29,11 @@ class SetsOfPrompts:
     prompt_set: str
     paths: ExperimentPaths
     sets: "dict[str, Experiment]"
+
+    @cached_property
+    def annotations(self) -> PromptAnnotations:
+        """The columns of the prompts that the config asks for, and what is selected by them."""
+        return PromptAnnotations(cast("Experiment", self))
 
     def arm(self, name: str) -> "Arm":
         raise NotImplementedError

@@ -30,6 +30,8 @@ class Captioned:
     height: int
     captions: list[tuple[int, str]] = field(default_factory=list)
     group: str | None = None
+    values: dict[str, Any] = field(default_factory=dict)
+    """Of further columns of a table."""
 
 
 def load_coco(path: Path) -> Iterable[Captioned]:
@@ -107,9 +109,18 @@ def load_karpathy(path: Path, splits: Sequence[str]) -> Iterable[Captioned]:
 
 
 def load_table(
-    path: Path, caption_column: str, image_id_column: str, file_name_column: str, group_column: str | None = None
+    path: Path,
+    caption_column: str,
+    image_id_column: str,
+    file_name_column: str,
+    group_column: str | None = None,
+    further: Sequence[str] = (),
 ) -> Iterable[Captioned]:
-    """The images of a CSV, JSONL or parquet file with one caption per row."""
+    """The images of a CSV, JSONL or parquet file with one caption per row.
+
+    Args:
+        further: columns whose values are kept as they are; they must be equal in all rows of an image.
+    """
     readers = {".csv": read_csv, ".jsonl": read_jsonl, ".parquet": _read_parquet_rows}
     if path.suffix.lower() not in readers:
         raise InputError(
@@ -119,6 +130,7 @@ def load_table(
     columns, rows = readers[path.suffix.lower()](path)
     wanted = [(caption_column, None), (image_id_column, "image_id"), (file_name_column, "file_name")]
     wanted += [(group_column, None)] if group_column else []
+    wanted += [(column, None) for column in further]
     for column, optional in wanted:
         # Default column names may be absent; names set in the config may not.
         if column not in columns and column != optional:
@@ -135,6 +147,8 @@ def load_table(
         image = _captioned(record, where, image_id, file_name, prompt_id)
         if group_column is not None:
             image = replace(image, group=_group(record, group_column, where))
+        if further:
+            image = replace(image, values={column: record.get(column) for column in further})
         known = images.setdefault(image.prompt_id, image)
         if known is not image and prompt_id is not None:
             raise InputError(f"{where}: an earlier row has the same prompt_id {prompt_id!r}; ids must be unique")
@@ -144,6 +158,9 @@ def load_table(
             )
         if known.group != image.group:
             raise InputError(f"{where}: another row with image id {image_id} has a different {group_column}")
+        for column in further:
+            if known.values[column] != image.values[column]:
+                raise InputError(f"{where}: another row with image id {image_id} has a different {column}")
         known.captions.append((number, text_of(record, caption_column, where)))
     return images.values()
 
