@@ -7,6 +7,8 @@ from pathlib import Path
 import door
 
 from emudrift.config.experiment import Experiment
+from emudrift.evaluation.human.columns import HumanTables
+from emudrift.evaluation.human.ranking import ranking_tables
 from emudrift.evaluation.human.study import load_key
 from emudrift.evaluation.human.votes import load_votes, rater_table, scan_votes, vote_table
 from emudrift.evaluation.human.win_rates import rate_table
@@ -29,11 +31,12 @@ def import_votes(arguments: argparse.Namespace) -> None:
     files = load_votes(scan_votes(arguments.votes or paths.votes), key)
     votes = vote_table(files, key)
     raters = rater_table(votes, files, key, config.human_evaluation.exclude_failed)
-    rates = rate_table(votes, raters, key, config.note, config.human_evaluation.min_votes)
+    of_study = (votes, raters, key, config.note, config.human_evaluation.min_votes)
+    tables = HumanTables(rate_table(*of_study), raters, *ranking_tables(*of_study))
     write_table(votes, paths.vote_table)
-    write_table(raters, paths.rater_table)
-    write_table(rates, paths.win_rates)
-    for statement in human_statements(rates, raters):
+    for table, path in tables.with_paths(paths):
+        write_table(table, path)
+    for statement in human_statements(tables):
         logging.info("%s", statement)
 
 

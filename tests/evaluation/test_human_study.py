@@ -4,11 +4,11 @@ from collections import Counter
 
 import pytest
 from conftest import small_config
-from ratings import PROMPTS, experiment_of, key_of
+from ratings import PROMPTS, experiment_of, key_of, three_arms
 
 from emudrift.config.reader import parse_config
 from emudrift.errors import InputError
-from emudrift.evaluation.human.study import DEGRADED, PHOTOGRAPH, design_study, load_key, make_key, write_key
+from emudrift.evaluation.human.study import DEGRADED, OTHER, PHOTOGRAPH, design_study, load_key, make_key, write_key
 
 
 def scales(key):
@@ -62,17 +62,19 @@ def test_each_rater_sees_every_pair_once_appeal_first_and_the_checks():
                     assert (first.left, first.right) == (item.right, item.left)
 
 
-def test_gold_pairs_stand_among_the_others_of_the_first_question():
+def test_gold_pairs_stand_among_the_others():
     plain, key = key_of(), key_of(gold=5)
     for before, items in zip(plain.raters, key.raters, strict=True):
         gold = [item for item in items if item.kind == "gold"]
-        assert {item.prompt_id for item in gold} == {"000", "001", "002", "003", "004"}
-        assert all({item.left, item.right} == {PHOTOGRAPH, DEGRADED} and item.question == "appeal" for item in gold)
+        for question, worse in (("appeal", DEGRADED), ("faithfulness", OTHER)):
+            ours = [item for item in gold if item.question == question]
+            assert sorted(item.prompt_id for item in ours) == ["000", "001", "002", "003", "004"]
+            assert all({item.left, item.right} == {PHOTOGRAPH, worse} for item in ours)
         assert [item for item in items if item.kind != "gold"] == before
     places = [n for items in key.raters for n, item in enumerate(items) if item.kind == "gold"]
     assert max(places) - min(places) > 40
     sides = [item.left for items in key.raters for item in items if item.kind == "gold"]
-    assert 5 < sides.count(PHOTOGRAPH) < 20
+    assert 12 < sides.count(PHOTOGRAPH) < 38
     assert key.study != plain.study
 
 
@@ -95,6 +97,56 @@ def test_sides_and_order_are_random_and_differ_between_raters():
     assert all(a != b for n, a in enumerate(sides) for b in sides[:n])
     both = [sides[0][question, 0, each] for question in ("appeal", "faithfulness") for each in key.prompts]
     assert both[:PROMPTS] != both[PROMPTS:], "nor does the second question repeat the sides of the first"
+
+
+@pytest.mark.parametrize(("raters", "split"), [(3, 1), (6, 2), (6, 3), (8, 4), (14, 7)])
+def test_every_pair_of_arms_and_every_prompt_is_seen_equally_often_on_both_sides(raters, split):
+    """Three arms, 40 prompts: over raters exactly, for each rater to within one."""
+    key = key_of(**three_arms({"raters": raters, "split": split, "attention_checks": 2}))
+    assert [(pair.baseline, pair.model) for pair in key.pairs] == [("A", "B"), ("A", "C"), ("B", "C")]
+    for question in ("appeal", "faithfulness"):
+        rated = [[item for item in items if (item.question, item.kind) == (question, "rated")] for items in key.raters]
+        seen = Counter((item.pair, item.prompt_id) for items in rated for item in items)
+        assert set(seen.values()) == {raters // split}
+        assert len(seen) == 3 * PROMPTS
+        together = [{(item.pair, item.prompt_id) for items in rated[n : n + split] for item in items}
+                    for n in range(0, raters, split)]  # fmt: skip
+        assert all(len(each) == 3 * PROMPTS for each in together), "each lap of raters sees everything once"
+        for items in rated:
+            assert len(items) == len({(item.pair, item.prompt_id) for item in items})
+            spread(Counter(item.pair for item in items), 3)
+            spread(Counter(item.prompt_id for item in items), PROMPTS)
+            for pair in range(3):
+                left = Counter(item.left for item in items if item.pair == pair)
+                spread(left, 2)
+        if (raters // split) % 2 == 0:
+            assert set(Counter((i.pair, i.prompt_id, i.left) for items in rated for i in items).values()) == {
+                raters // split // 2
+            }, "over raters, each image of each pair stands on each side equally often"
+    many = key_of(**three_arms({"raters": raters + split, "split": split, "attention_checks": 2}))
+    assert many.raters[:raters] == key.raters
+    assert many.study == key.study
+
+
+def spread(counts, possible):
+    """All counts are equal, or differ by one."""
+    values = list(counts.values()) + [0] * (possible - len(counts))
+    assert max(values) - min(values) <= 1, counts
+
+
+def test_raters_who_are_not_divided_evenly_are_refused():
+    for section, said in (
+        ({"raters": 5, "split": 3}, "raters: appeal: 5 is not a multiple of split, 3"),
+        (
+            {"raters": {"appeal": 4, "faithfulness": 3}, "split": 2},
+            "raters: faithfulness: 3 is not a multiple of split, 2",
+        ),
+        ({"raters": 50, "split": 50}, "split: 50 is more than the prompts, 40"),
+        ({"pairs": [{"model": "finetuned"}], "all_pairs": True}, "pairs: remove them, or all_pairs"),
+    ):
+        with pytest.raises(InputError) as error:
+            experiment_of(section)
+        assert f"human_evaluation: {said}" in str(error.value)
 
 
 def test_equal_inputs_give_an_equal_key_and_whatever_raters_see_changes_the_study(tmp_path):
@@ -157,7 +209,7 @@ def test_nothing_to_compare_and_too_many_checks_are_errors():
         experiment = experiment_of(models=small_config()["models"][:1])
         make_key(experiment, design_study(experiment), {})
     with pytest.raises(
-        InputError, match="attention_checks: 41 is more than half of the 80 pairs of images; ask for at most 40"
+        InputError, match="41 is more than half of the 80 pairs of images that a rater sees; ask for at most 40"
     ):
         key_of({"attention_checks": 41})
 

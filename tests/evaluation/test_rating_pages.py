@@ -10,16 +10,18 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from conftest import ROOT
 from PIL import Image
-from ratings import experiment_of, key_of
+from ratings import answer, experiment_of, key_of, three_arms
 from records import write_tar
 
 from emudrift.data.image_io import encode_png
 from emudrift.data.prompts import Prompt
 from emudrift.errors import InputError
-from emudrift.evaluation.human.pages import NO_TIME, render_page, replaced_folder, write_images, write_pages
-from emudrift.evaluation.human.study import design_study
-from emudrift.evaluation.human.votes import load_votes, vote_table
+from emudrift.evaluation.human.pages import NO_TIME, render_page, replaced_folder, write_gold, write_images, write_pages
+from emudrift.evaluation.human.ranking import ranking_tables
+from emudrift.evaluation.human.study import DEGRADED, OTHER, PHOTOGRAPH, Key, design_study
+from emudrift.evaluation.human.votes import load_votes, rater_table, vote_table
 
 HOSTILE = """<script>document.title = "hacked"</script></script><img src=x onerror='alert(2)'> & {{ 7 * 7 }} \u2028 "quoted\""""
 COLOURS = ["#a04030", "#3060a0"]
@@ -101,40 +103,62 @@ def rater(browser, folder):
         each.context.close()
 
 
-def test_all_pairs_by_keyboard_with_a_break_in_the_middle(rater, key, tmp_path):
-    """Rates everything, closes the page after five votes, goes on, and the file says what was pressed."""
-    ada = rater(2)
-    items = key.raters[1]
-    pressed = []
-    ada.page.keyboard.press("Enter")
-    for number, item in enumerate(items):
-        if number == 5:
-            ada.reopen()
-            assert ada.votes() == 5
-        if number == 8:
-            assert "Part 2 of 2" in ada.page.inner_text("#intro")
-            ada.page.keyboard.press("Enter")
-        assert ada.sides() == [key.images[arm][item.prompt_id] for arm in (item.left, item.right)]
-        assert ada.page.is_visible("#caption") == (item.question == "faithfulness")
-        key_name, said = [("1", "left"), ("ArrowRight", "right"), ("3", None), ("ArrowLeft", "left"), ("4", None)][
-            number % 5
-        ]
-        if item.question == "appeal" and key_name == "4":
-            key_name = "3"
-        ada.press(key_name)
-        pressed.append(
-            said or {"appeal": "tie", "faithfulness": {"3": "both", "4": "neither"}[key_name]}[item.question]
-        )
-        assert ada.votes() == number + 1
-    assert "thank you" in ada.page.inner_text("#done")
-    path = ada.download(tmp_path / "votes.json")
-    votes = load_votes([path], key)
-    assert [vote.answer for vote in votes[2]] == pressed
+@pytest.fixture(scope="module")
+def three(tmp_path_factory) -> tuple[Key, Path]:
+    """A study of three arms, all pairs of four prompts divided between two raters, with a gold pair in each question."""
+    key = key_of(**three_arms({"prompts": 4, "raters": 2, "split": 2, "attention_checks": 1}), gold=1)
+    names = {
+        arm: {each: f"{place}{each}.png" for each in found} for place, (arm, found) in enumerate(key.images.items())
+    }
+    key = key.model_copy(update={"images": names})
+    folder = tmp_path_factory.mktemp("three")
+    (folder / "images").mkdir()
+    for place, found in enumerate(names.values()):
+        for name in found.values():
+            Image.new("RGB", (64, 64), (40 * place, 90, 200 - 30 * place)).save(folder / "images" / name)
+    write_pages(folder, key, {each: f"A thing number {each}." for each in key.prompts})
+    return key, folder
+
+
+def test_three_arms_and_gold_pairs_by_keyboard_with_a_break_in_the_middle(browser, three, tmp_path):
+    """One looks, the other presses A; both close the page after five votes and go on; and their files tell them apart."""
+    key, folder = three
+    files = []
+    for number, looks in ((1, True), (2, False)):
+        ada = Rater(browser, (folder / f"rater-{number}.html").as_uri())
+        items, pressed = key.raters[number - 1], []
+        assert Counter(item.kind for item in items) == {"rated": 12, "identical": 2, "swapped": 2, "gold": 2}
+        ada.page.keyboard.press("Enter")
+        for place, item in enumerate(items):
+            if place == 5:
+                ada.reopen()
+                assert ada.votes() == 5
+            if place == 9:
+                assert "Part 2 of 2" in ada.page.inner_text("#intro")
+                ada.page.keyboard.press("Enter")
+            assert ada.sides() == [key.images[arm][item.prompt_id] for arm in (item.left, item.right)]
+            assert ada.page.is_visible("#caption") == (item.question == "faithfulness")
+            said = answer(item, min(item.left, item.right), 1, np.random.default_rng(0)) if looks else "left"
+            arrows = {"left": "ArrowLeft", "right": "ArrowRight"} if place % 2 else {"left": "1", "right": "2"}
+            ada.press((arrows | {"tie": "3", "both": "3", "neither": "4"})[said])
+            pressed.append(said)
+            assert ada.votes() == place + 1
+        assert "thank you" in ada.page.inner_text("#done")
+        files.append(ada.download(tmp_path / f"{number}.json"))
+        assert [vote.answer for vote in load_votes(files[-1:], key)[number]] == pressed
+        assert ada.complaints == []
+        assert all(url.startswith(("file://", "blob:", "data:")) for url in ada.asked)
+        ada.context.close()
+    votes = load_votes(files, key)
     table = vote_table(votes, key)
-    assert len(table) == 16
+    assert len(table) == 36
     assert table["seconds"].between(0, 60).all()
-    assert ada.complaints == []
-    assert all(url.startswith(("file://", "blob:", "data:")) for url in ada.asked)
+    raters = rater_table(table, votes, key, exclude_failed=True)
+    assert raters["passed"].tolist() == ["yes", "no"]
+    assert raters["gold_right"].tolist()[0] == 2
+    ranking, _ = ranking_tables(table, raters, key)
+    appeal = ranking[ranking["question"] == "appeal"].sort_values("rank")
+    assert appeal["model"].tolist() == ["A", "B", "C"]
 
 
 def test_a_vote_can_be_corrected_by_mouse_and_by_key(rater, key, tmp_path):
@@ -352,6 +376,30 @@ def test_images_are_those_of_the_archives_under_names_of_their_pixels(tmp_path):
             assert Image.open(tmp_path / "pages" / name).getpixel((0, 0)) == (place, number, 0)
             assert (tmp_path / "pages" / name).stat().st_mtime == NO_TIME
     assert len(list((tmp_path / "pages").iterdir())) == 4 * 6
+
+
+def test_gold_pairs_are_photographs_beside_worse_ones(tmp_path):
+    """Of the demo's photographs: the prompt's own, blurred and compressed, and that of another prompt."""
+    experiment = experiment_of({"prompts": 6, "attention_checks": 3})
+    prompts = load_prompts_of_demo(6)
+    names = write_gold(experiment, prompts, tmp_path)
+    assert [len(names[each]) for each in (PHOTOGRAPH, DEGRADED, OTHER)] == [3, 3, 3]
+    assert names == write_gold(experiment, prompts, tmp_path)
+    own = {prompt.prompt_id: prompt.file_name for prompt in prompts}
+    for prompt_id, name in names[PHOTOGRAPH].items():
+        pixels = np.array(Image.open(tmp_path / name).convert("RGB"), dtype=float)
+        assert (pixels == np.array(Image.open(ROOT / "demo/data/images" / own[prompt_id]).convert("RGB"))).all()
+        worse = np.array(Image.open(tmp_path / names[DEGRADED][prompt_id]), dtype=float)
+        assert worse.shape == pixels.shape
+        steps = (np.abs(np.diff(each, axis=0)).max() for each in (worse, pixels))
+        assert next(steps) < 0.7 * next(steps), "edges are blurred"
+        assert names[OTHER][prompt_id] != name
+    assert write_gold(experiment_of({"prompts": 6, "attention_checks": 0}), prompts, tmp_path) == {}
+
+
+def load_prompts_of_demo(n: int) -> list[Prompt]:
+    files = sorted(path.name for path in (ROOT / "demo/data/images").iterdir())[:n]
+    return [Prompt(row, f"{row:03d}", row, name, 0, 0, "A thing.", 0) for row, name in enumerate(files)]
 
 
 def test_archives_that_lack_a_prompt_and_too_few_prompts_are_refused(tmp_path):

@@ -138,7 +138,7 @@ def test_keys_and_files_without_tokens_are_still_read(tmp_path, key):
 
 
 def test_who_does_not_look_is_found_and_who_does_is_not():
-    """Default checks; honest raters err in 2 % of gold pairs and 5 % of identical ones. 80 raters."""
+    """Default checks; honest raters err in 2 % of gold pairs and 5 % of identical ones. The table of docs/human-evaluation.md."""
     key = key_of({"raters": 80, "prompts": 10}, gold=5)
     rng = np.random.default_rng(0)
 
@@ -152,6 +152,7 @@ def test_who_does_not_look_is_found_and_who_does_is_not():
     kinds = {
         "honest": (honest_answer, 80),
         "tie": (lambda item: "tie" if item.question == "appeal" else "neither", 3),
+        "tie in the second question": (lambda item: "both" if item.question != "appeal" else honest_answer(item), 80),
         "random": (lambda item: str(rng.choice(ANSWERS[item.question])), 80),
         "left": (lambda item: "left", 3),
     }
@@ -169,8 +170,16 @@ def test_who_does_not_look_is_found_and_who_does_is_not():
         table = rater_table(vote_table(given, key), given, key, exclude_failed=False)
         caught[kind] = (table["passed"] == "no").mean()
     assert caught["honest"] <= 0.05
-    assert caught["tie"] == caught["left"] == 1
+    assert caught["tie"] == caught["left"] == caught["tie in the second question"] == 1
     assert caught["random"] >= 0.95
+
+
+def test_without_gold_pairs_who_never_prefers_is_not_checked(tmp_path, key):
+    """Identical pairs, which are all that there is to check by, are answered as they should be."""
+    files = [votes_file(key, 1, ["tie" if item.question == "appeal" else "both" for item in key.raters[0]])]
+    files.append(votes_file(key, 2, honest(key, 2)))
+    _, raters = tables(tmp_path, key, files, exclude_failed=True)
+    assert raters[["passed", "used"]].to_numpy().tolist() == [["not checked", "yes"], ["yes", "yes"]]
 
 
 def test_without_checks_a_rater_is_not_checked_and_the_time_is_the_median(tmp_path):

@@ -63,10 +63,21 @@ class HumanEvaluation(Settings):
     pairs: Annotated[list[RatedPair], Field(min_length=1)] | None = Field(
         None, description="Default: every model against the baseline at each guidance scale."
     )
+    all_pairs: bool = Field(
+        False,
+        description="Every two models at each guidance scale, instead of `pairs`. Three or more arms that are compared with each "
+        "other, directly or through others, are ranked in either case.",
+    )
+    split: Annotated[int, Field(ge=1)] = Field(
+        1,
+        description="Divides the pairs of images among so many raters, each with an equal share of every prompt and every pair "
+        "of arms; `raters` is a multiple of it. 1: every rater sees every pair.",
+    )
     attention_checks: Annotated[int, Field(ge=0)] = Field(
         5,
-        description="In each of the two questions: so many pairs of one image with itself, and so many pairs again; for visual "
-        "appeal also so many photographs (prompts: images) beside their heavy degradations.",
+        description="In each of the two questions: so many pairs of one image with itself, so many pairs again, and, where there "
+        "are photographs (prompts: images), so many with a known winner: a photograph beside its heavy degradation, or, for text "
+        "faithfulness, beside the photograph of another prompt.",
     )
     information: Text | None = Field(
         None,
@@ -97,6 +108,17 @@ def check_human_evaluation(
         raise ValueError(
             f"human_evaluation: prompts: {settings.prompts} is more than the largest of sample_sizes, {largest_n}"
         )
+    asked = settings.prompts or min(PROMPTS, largest_n)
+    if settings.split > asked:
+        raise ValueError(f"human_evaluation: split: {settings.split} is more than the prompts, {asked}")
+    for question, raters in settings.raters.model_dump().items():
+        if raters % settings.split:
+            raise ValueError(
+                f"human_evaluation: raters: {question}: {raters} is not a multiple of split, {settings.split}: some pairs would "
+                "be seen more often than others"
+            )
+    if settings.pairs and settings.all_pairs:
+        raise ValueError("human_evaluation: pairs: remove them, or all_pairs: both say what is compared")
     for pair in settings.pairs or []:
         for name in (pair.model, pair.against):
             if name is not None and name not in drawing:

@@ -218,6 +218,15 @@ class ExperimentPaths(AnswerPaths):
     def win_rates(self) -> Path:
         return self.results / "human_evaluation" / "human_evaluation.csv"
 
+    @property
+    def ranking(self) -> Path:
+        """Of three or more arms that raters compared."""
+        return self.results / "human_evaluation" / "ranking.csv"
+
+    @property
+    def ranking_pairs(self) -> Path:
+        return self.results / "human_evaluation" / "ranking_pairs.csv"
+
     # -- resources ------------------------------------------------------------------------------------------------
 
     def reference_list(self, key: str) -> Path:

@@ -6,6 +6,7 @@ from typing import Any
 import pandas as pd
 
 from emudrift.config.experiment import Experiment
+from emudrift.evaluation.human.columns import load_human_tables
 from emudrift.evaluation.human.study import imported_tables
 from emudrift.evaluation.ladder import load_ladders
 from emudrift.evaluation.tables import (
@@ -16,8 +17,6 @@ from emudrift.evaluation.tables import (
     FID_COLUMNS,
     METRIC_COLUMNS,
     QUALITY_COLUMNS,
-    RATE_COLUMNS,
-    RATER_COLUMNS,
     UNDERSTANDING_COLUMNS,
     UNDERSTANDING_DIFFERENCE_COLUMNS,
     load_table,
@@ -40,7 +39,7 @@ def load_content(experiment: Experiment) -> Content:
         arm: load_table(path, CLIP_SCORE_COLUMNS)["clip_score"].to_numpy()
         for arm, path in row_blocks.clip_score_files(experiment).items()
     }
-    metrics, human = experiment.has_metrics, bool(imported_tables(paths))
+    metrics = experiment.has_metrics
 
     seen = bool(experiment.understanding.score_files())
     ladders, exchange = load_ladders(experiment), bool(experiment.exchange.arms)
@@ -58,8 +57,7 @@ def load_content(experiment: Experiment) -> Content:
         metrics=table(paths.metric_table, METRIC_COLUMNS, metrics),
         metric_differences=table(paths.metric_differences, DIFFERENCE_COLUMNS, metrics),
         tokenizers={arm: load_table(paths.tokenizer_quality(arm), QUALITY_COLUMNS) for arm in experiment.floor_arms()},
-        human=table(paths.win_rates, RATE_COLUMNS, human),
-        raters=table(paths.rater_table, RATER_COLUMNS, human),
+        human=load_human_tables(paths) if imported_tables(paths) else None,
         costs=load_costs(paths),
         sizes=load_record(paths.checked, Checked, "remove it and run again").sizes,
         ladders=ladders,

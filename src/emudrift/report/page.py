@@ -11,6 +11,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from emudrift.config.experiment import Experiment
 from emudrift.errors import InputError
+from emudrift.evaluation.human.columns import HumanTables
 from emudrift.evaluation.intervals import MIN_N_PER_DIMENSION
 from emudrift.evaluation.ladder import LadderRecord
 from emudrift.generation.manifest import Manifest
@@ -51,7 +52,7 @@ class Content:
         ladders: what known degradations cost, by extractor, with `ladder_svg` by `figures.ladder.ladder_figure`.
         exchange: exchange.csv, where models see, with `exchange_svg` by `figures.exchange.exchange_figure`.
         understanding, understanding_differences: the tables of those names, where models are asked about pictures.
-        human, raters: human_evaluation.csv and raters.csv, where votes were imported.
+        human: the tables of the human evaluation, where votes were imported.
     """
 
     fid: pd.DataFrame
@@ -63,8 +64,7 @@ class Content:
     metrics: pd.DataFrame | None = None
     metric_differences: pd.DataFrame | None = None
     tokenizers: Mapping[str, pd.DataFrame] = field(default_factory=dict)
-    human: pd.DataFrame | None = None
-    raters: pd.DataFrame | None = None
+    human: HumanTables | None = None
     costs: Sequence[Cost] = ()
     sizes: Mapping[str, str] = field(default_factory=dict)
     ladders: Mapping[str, LadderRecord] = field(default_factory=dict)
@@ -108,9 +108,7 @@ def build_report(experiment: Experiment, content: Content) -> str:
             gallery=content.gallery,
             exchange=None if content.exchange is None else exchange_section(content.exchange, content.exchange_svg),
             pictures=[] if content.understanding is None else picture_statements(content.understanding),
-            human=None
-            if content.human is None or content.raters is None
-            else human_section(content.human, content.raters, arms),
+            human=None if content.human is None else human_section(content.human, arms),
             facts=experiment_facts(experiment, fid, content.manifests),
             methods=methods(
                 experiment,
@@ -119,7 +117,7 @@ def build_report(experiment: Experiment, content: Content) -> str:
                 content.metrics,
                 content.manifests,
                 content.exchange,
-                None if content.human is None or content.raters is None else (content.human, content.raters),
+                content.human,
             ),
             style=_template("style.css"),
             script=script,

@@ -21,7 +21,7 @@ from emudrift.data.image_io import encode_png, load_image
 from emudrift.data.image_sources import open_pictures
 from emudrift.data.prompts import Prompt
 from emudrift.errors import InputError
-from emudrift.evaluation.human.study import ANSWERS, APPEAL, DEGRADED, PHOTOGRAPH, Design, Key
+from emudrift.evaluation.human.study import ANSWERS, APPEAL, DEGRADED, OTHER, PHOTOGRAPH, Design, Key
 from emudrift.features.degradations import Degradation
 from emudrift.generation.archives import read_archive
 from emudrift.runtime.atomic_files import TEMPORARY_PREFIX, write_bytes_atomically
@@ -69,13 +69,14 @@ def write_images(experiment: Experiment, design: Design, prompts: Sequence[Promp
 
 
 def write_gold(experiment: Experiment, prompts: Sequence[Prompt], folder: Path) -> dict[str, dict[str, str]]:
-    """Writes the photographs of some of the prompts (as many as attention_checks), and their heavy degradations.
+    """Writes the photographs of some of the prompts (as many as attention_checks), their heavy degradations, and others.
 
     Args:
         prompts: those that are rated.
 
     Returns:
-        PHOTOGRAPH and DEGRADED to prompt_id to file name; empty without photographs (prompts: images) or without checks.
+        PHOTOGRAPH, DEGRADED and OTHER to prompt_id to file name; empty without photographs (prompts: images) or without checks.
+        OTHER lacks a prompt where all photographs are its own.
 
     Raises:
         InputError: a photograph is missing or damaged.
@@ -85,15 +86,22 @@ def write_gold(experiment: Experiment, prompts: Sequence[Prompt], folder: Path) 
         return {}
     rng = np.random.default_rng([config.seed, 0])
     count = min(config.human_evaluation.attention_checks, len(prompts))
-    names: dict[str, dict[str, str]] = {PHOTOGRAPH: {}, DEGRADED: {}}
+    names: dict[str, dict[str, str]] = {PHOTOGRAPH: {}, DEGRADED: {}, OTHER: {}}
     with open_pictures(experiment.path(config.prompts.images)) as pictures:
+
+        def photograph_of(file_name: str) -> Image.Image:
+            return load_image(io.BytesIO(pictures.data(file_name)), name=file_name)
+
         for place in sorted(rng.choice(len(prompts), size=count, replace=False)):
             prompt = prompts[place]
-            photograph = load_image(io.BytesIO(pictures.data(prompt.file_name)), name=prompt.file_name)
-            names[PHOTOGRAPH][prompt.prompt_id] = _write(photograph, folder)
+            degraded = photograph_of(prompt.file_name)
+            names[PHOTOGRAPH][prompt.prompt_id] = _write(degraded, folder)
             for degradation in HEAVY:
-                photograph = degradation.apply(photograph)
-            names[DEGRADED][prompt.prompt_id] = _write(photograph, folder)
+                degraded = degradation.apply(degraded)
+            names[DEGRADED][prompt.prompt_id] = _write(degraded, folder)
+            others = sorted({each.file_name for each in prompts} - {prompt.file_name})
+            if others:
+                names[OTHER][prompt.prompt_id] = _write(photograph_of(others[rng.integers(len(others))]), folder)
     return names
 
 

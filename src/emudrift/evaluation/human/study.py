@@ -22,7 +22,9 @@ Kind = Literal["rated", "identical", "swapped", "gold"]
 APPEAL: Question = "appeal"
 FAITHFULNESS: Question = "faithfulness"
 # In the place of arms, which have no such names, in gold pairs.
-PHOTOGRAPH, DEGRADED = "(photograph)", "(degraded photograph)"
+PHOTOGRAPH, DEGRADED, OTHER = "(photograph)", "(degraded photograph)", "(photograph of another prompt)"
+WORSE: dict[Question, str] = {"appeal": DEGRADED, "faithfulness": OTHER}
+"""What stands beside the photograph in the gold pairs of a question."""
 # Appeal comes first because raters must not have seen the captions, which only faithfulness shows.
 ANSWERS: dict[Question, tuple[str, ...]] = {
     APPEAL: ("left", "right", "tie"),
@@ -34,7 +36,7 @@ class Item(BaseModel):
     """One question about two images of one prompt. `left` and `right` are names of arms; `pair` is an index into `Key.pairs`.
 
     kind: `rated` items are evaluated; `identical` shows one image twice; `swapped` repeats a rated pair with sides swapped;
-    `gold` shows a photograph and its heavy degradation (`pair` is 0 and means nothing).
+    `gold` shows a photograph and what is WORSE (`pair` is 0 and means nothing).
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -79,6 +81,7 @@ class Key(BaseModel):
     raters: list[list[Item]]
     tokens: list[str] = []
     information: str = ""
+    split: int = 1
 
 
 @dataclass(frozen=True)
@@ -98,7 +101,11 @@ def design_study(experiment: Experiment) -> Design:
     settings = experiment.config.human_evaluation
     generated = experiment.generated_arms()
     others = experiment.compared_models
-    wanted = settings.pairs or [RatedPair(model=name) for name in others]
+    if settings.all_pairs:
+        names = [experiment.baseline, *others]
+        wanted = [RatedPair(model=name, against=each) for n, name in enumerate(names) for each in names[:n]]
+    else:
+        wanted = settings.pairs or [RatedPair(model=name) for name in others]
     found = [pair for each in wanted for pair in _pairs_of(each, generated, each.against or experiment.baseline)]
     largest = max(experiment.config.sample_sizes)
     return Design(list(dict.fromkeys(found)), settings.prompts or min(PROMPTS, largest))
@@ -123,8 +130,8 @@ def make_key(experiment: Experiment, design: Design, images: Mapping[str, Mappin
     """Randomises order, sides and attention checks for every rater. Equal arguments give an equal key.
 
     Args:
-        images: arm to prompt_id to file name, for the same prompts in the same order; PHOTOGRAPH and DEGRADED for the gold pairs,
-            where there are photographs.
+        images: arm to prompt_id to file name, for the same prompts in the same order; PHOTOGRAPH and what is WORSE for the gold
+            pairs, where there are photographs.
 
     Raises:
         InputError: nothing to compare, or more attention checks than half the number of image pairs.
@@ -136,13 +143,13 @@ def make_key(experiment: Experiment, design: Design, images: Mapping[str, Mappin
         )
     settings, seed = experiment.config.human_evaluation, experiment.config.seed
     prompts = list(images[design.arms[0]])
-    questions = len(prompts) * len(design.pairs)
-    if settings.attention_checks > questions // 2:
+    least = len(prompts) * len(design.pairs) // settings.split
+    if settings.attention_checks > least // 2:
         raise InputError(
             f"{experiment.config_path}: human_evaluation: attention_checks: {settings.attention_checks} is more than half of "
-            f"the {questions} pairs of images; ask for at most {questions // 2}"
+            f"the {least} pairs of images that a rater sees; ask for at most {least // 2}"
         )
-    gold, wanted = list(images.get(PHOTOGRAPH, {})), settings.raters
+    wanted = settings.raters
     raters = [
         [
             item
@@ -152,11 +159,12 @@ def make_key(experiment: Experiment, design: Design, images: Mapping[str, Mappin
                 _items(
                     question,
                     design.pairs,
-                    prompts,
+                    assigned(len(design.pairs), prompts, rater, settings.split, (seed, place)),
                     settings.attention_checks,
                     np.random.default_rng([seed, rater, place]),
                 ),
-                gold if question == APPEAL else [],
+                question,
+                list(images.get(WORSE[question], {})),
                 np.random.default_rng([seed, rater, place, 1]),
             )
         ]
@@ -171,6 +179,7 @@ def make_key(experiment: Experiment, design: Design, images: Mapping[str, Mappin
         images={arm: dict(names) for arm, names in images.items()},
         raters=raters,
         information=settings.information or "",
+        split=settings.split,
     )
     secrets = [
         {"seed": seed, "rater": rater, "items": [item.model_dump() for item in each]}
@@ -183,39 +192,73 @@ def make_key(experiment: Experiment, design: Design, images: Mapping[str, Mappin
     )
 
 
+@dataclass(frozen=True)
+class Shown:
+    """A pair of arms, a prompt, and whether the pair's first arm (the baseline's) stands on the left."""
+
+    pair: int
+    prompt_id: str
+    baseline_left: bool
+
+
+def assigned(pairs: int, prompts: Sequence[str], rater: int, split: int, seed: tuple[int, ...]) -> list[Shown]:
+    """What one rater is shown of one question, before it is put in order.
+
+    Raters 1 to `split`, and every further `split` of them, together see every pair of arms of every prompt once. Each sees every
+    pair of arms, and every prompt, equally often (or once more), and of every pair of arms each arm on the left as often as the
+    other (or once more). Who sees the same as an earlier rater, `split` raters later, sees it with sides swapped; who comes after
+    these two sees another division.
+    """
+    lap, part = divmod(rater - 1, split)
+    rng = np.random.default_rng([*seed, lap // 2, 2])
+    order = rng.permutation(len(prompts))
+    # Rows of a Latin square: over the prompts, each pair of arms goes round the raters.
+    mine = [[n for n in range(len(prompts)) if (pair + n) % split == part] for pair in range(pairs)]
+    sides = np.random.default_rng([*seed, lap // 2, part, 3])
+    shown = []
+    for pair, places in enumerate(mine):
+        left = sides.permutation(len(places)) % 2 == sides.integers(2)
+        shown += [
+            Shown(pair, prompts[order[place]], bool(here) != bool(lap % 2))
+            for place, here in zip(places, left, strict=True)
+        ]
+    return shown
+
+
 def _items(
-    question: Question, pairs: Sequence[Pair], prompts: Sequence[str], checks: int, rng: np.random.Generator
+    question: Question, pairs: Sequence[Pair], shown: Sequence[Shown], checks: int, rng: np.random.Generator
 ) -> list[Item]:
-    """The items of one question for one rater, in random order with random sides."""
+    """The items of one question for one rater, in random order."""
 
-    def item(pair: int, prompt_id: str, kind: Kind, left: str, right: str) -> Item:
-        return Item(question=question, kind=kind, pair=pair, prompt_id=prompt_id, left=left, right=right)
+    def item(each: Shown, kind: Kind, left: str, right: str) -> Item:
+        return Item(question=question, kind=kind, pair=each.pair, prompt_id=each.prompt_id, left=left, right=right)
 
-    everything = [(pair, prompt_id) for pair in range(len(pairs)) for prompt_id in prompts]
-    items = []
-    for place in rng.permutation(len(everything)):
-        pair, prompt_id = everything[place]
-        sides = [pairs[pair].baseline_arm, pairs[pair].arm]
-        left, right = sides if rng.random() < 0.5 else reversed(sides)
-        items.append(item(pair, prompt_id, "rated", left, right))
+    items, units = [], {}
+    for place in rng.permutation(len(shown)):
+        each = shown[place]
+        sides = [pairs[each.pair].baseline_arm, pairs[each.pair].arm]
+        left, right = sides if each.baseline_left else reversed(sides)
+        items.append(item(each, "rated", left, right))
+        units[len(items) - 1] = each
     # Pairs from the first half are repeated in the last quarter, after the rater has seen many others.
     n = len(items)
+    first = list(items)
     for original in rng.choice(n // 2, size=checks, replace=False):
-        first = items[original]
-        again = item(first.pair, first.prompt_id, "swapped", first.right, first.left)
+        again = item(units[original], "swapped", first[original].right, first[original].left)
         items.insert(int(rng.integers(n * 3 // 4, len(items) + 1)), again)
-    for place in rng.choice(len(everything), size=checks, replace=False):
-        pair, prompt_id = everything[place]
-        arm = pairs[pair].arm if rng.random() < 0.5 else pairs[pair].baseline_arm
-        items.insert(int(rng.integers(0, len(items) + 1)), item(pair, prompt_id, "identical", arm, arm))
+    for place in rng.choice(n, size=checks, replace=False):
+        each = shown[place]
+        arm = pairs[each.pair].arm if rng.random() < 0.5 else pairs[each.pair].baseline_arm
+        items.insert(int(rng.integers(0, len(items) + 1)), item(each, "identical", arm, arm))
     return items
 
 
-def _with_gold(items: list[Item], prompts: Sequence[str], rng: np.random.Generator) -> list[Item]:
+def _with_gold(items: list[Item], question: Question, prompts: Sequence[str], rng: np.random.Generator) -> list[Item]:
     """The items with the gold pairs of these prompts among them, anywhere and with random sides."""
     for prompt_id in prompts:
-        left, right = (PHOTOGRAPH, DEGRADED) if rng.random() < 0.5 else (DEGRADED, PHOTOGRAPH)
-        item = Item(question=APPEAL, kind="gold", pair=0, prompt_id=prompt_id, left=left, right=right)
+        sides = [PHOTOGRAPH, WORSE[question]]
+        left, right = sides if rng.random() < 0.5 else reversed(sides)
+        item = Item(question=question, kind="gold", pair=0, prompt_id=prompt_id, left=left, right=right)
         items.insert(int(rng.integers(0, len(items) + 1)), item)
     return items
 
@@ -234,5 +277,6 @@ def load_key(path: str | Path) -> Key:
 
 def imported_tables(paths: ExperimentPaths) -> list[Path]:
     """The tables that the page shows of votes, where votes were imported; else none."""
-    tables = [paths.win_rates, paths.rater_table]
-    return tables if all(table.exists() for table in tables) else []
+    tables, rankings = [paths.win_rates, paths.rater_table], [paths.ranking, paths.ranking_pairs]
+    # Votes that an earlier version imported have no ranking.
+    return tables + [path for path in rankings if path.exists()] if all(table.exists() for table in tables) else []

@@ -24,18 +24,24 @@ class Spread:
     raters: float
     rest: float
 
-    def error(self, prompts: float, raters: float) -> tuple[float, float]:
-        """Standard error of the mean of that many raters' votes on that many prompts, and its degrees of freedom."""
+    def error(self, prompts: float, raters: float, split: int = 1) -> tuple[float, float]:
+        """Standard error of the mean of that many raters' votes on that many prompts, and its degrees of freedom.
+
+        Args:
+            split: each rater votes on one of so many equal parts of the prompts.
+        """
         of_prompts, of_raters = self.prompts**2 / prompts, self.raters**2 / raters
-        rest = self.rest**2 / (prompts * raters)
+        rest = self.rest**2 / (prompts * raters / split)
         variance = of_prompts + of_raters + rest
         lost = (of_prompts + rest) ** 2 / (prompts - 1) + (of_raters + rest) ** 2 / (raters - 1)
         lost += rest**2 / ((prompts - 1) * (raters - 1))
         return float(np.sqrt(variance)), float(variance**2 / lost) if lost else prompts - 1
 
-    def detectable(self, prompts: int, raters: int, power: float = 0.8, confidence: float = 0.95) -> float:
+    def detectable(
+        self, prompts: int, raters: int, power: float = 0.8, confidence: float = 0.95, split: int = 1
+    ) -> float:
         """The true mean that is found to differ from 0 with this probability; two raters or more."""
-        error, degrees = self.error(prompts, raters)
+        error, degrees = self.error(prompts, raters, split)
         return error * float(stdtrit(degrees, (1 + confidence) / 2) + stdtrit(degrees, power))
 
 
@@ -89,6 +95,18 @@ def two_way_interval(values: Array, prompts: Array, raters: Array, confidence: f
     found = _variance(values, prompt, rater)
     error = float(np.sqrt(found.total))
     return t_interval(float(values.mean()), error, found.satterthwaite, confidence, METHOD)
+
+
+def sum_interval(estimate: float, parts: Array, prompts: Array, raters: Array, confidence: float) -> Estimate:
+    """The interval over prompts and raters of an estimate that votes move by `parts` (n,), to first order; parts sum to 0.
+
+    A rater may vote on a prompt several times, on different pairs of arms; what these votes share is kept together.
+    """
+    cells, cell = np.unique(np.stack([prompts, raters]), axis=1, return_inverse=True)
+    sums = np.bincount(cell.ravel(), weights=parts)
+    prompt, rater = (np.unique(each, return_inverse=True)[1] for each in cells)
+    found = _variance(len(sums) * sums, prompt, rater)
+    return t_interval(estimate, float(np.sqrt(found.total)), found.satterthwaite, confidence, METHOD)
 
 
 def spread(values: Array, prompts: Array, raters: Array) -> Spread:

@@ -11,8 +11,8 @@ import pandas as pd
 from pydantic import BaseModel, ConfigDict, Field
 
 from emudrift.errors import InputError
+from emudrift.evaluation.human.columns import RATER_COLUMNS
 from emudrift.evaluation.human.study import ANSWERS, PHOTOGRAPH, Item, Key, Question
-from emudrift.evaluation.tables import RATER_COLUMNS
 from emudrift.runtime.json_files import load_record
 
 logger = logging.getLogger(__name__)
@@ -20,8 +20,8 @@ logger = logging.getLogger(__name__)
 CHECKS_SHARE = 0.7
 """Share of identical pairs, and of gold pairs, that a rater has to answer correctly.
 
-Of the default of ten identical pairs, who answers at random gets so many right with probability .065, and of five gold pairs with
-probability .045; who always sees no preference gets no gold pair right.
+Of the default of ten identical pairs, who answers at random gets so many right with probability .065, and of ten gold pairs with
+probability .009; who always sees no preference gets no gold pair right.
 """
 NET = {"model": 1.0, "baseline": -1.0}
 """What a vote counts; 0 for ties."""
@@ -193,7 +193,8 @@ def rater_table(table: pd.DataFrame, votes: dict[int, list[Vote]], key: Key, exc
     """raters.csv: one row per rater who submitted votes, with the results of the attention checks.
 
     A rater passes if at least CHECKS_SHARE of the identical pairs (no preference) and of the gold pairs (the photograph) were
-    answered correctly; `passed` is "not checked" if none of them was answered. Consistency on swapped repeats (`same`,
+    answered correctly; `passed` is "not checked" if none of them was answered, or if a rater without gold pairs never had a
+    preference, of whom identical pairs tell nothing. Consistency on swapped repeats (`same`,
     `opposite`) is reported but not a criterion: for two equally good images attentive raters may change their minds. Of the
     rated pairs, `no_preference` is the share of no-preference answers, `left` that of the left image among the others,
     `net_vote` the mean of 1 (model), 0 and -1 (baseline) over all pairs of arms, and `seconds` the median time of a vote.
@@ -212,6 +213,8 @@ def _rater(mine: pd.DataFrame, rater: int, asked: int) -> dict[str, Any]:
     rated, identical, swapped = (mine[mine["kind"] == kind] for kind in ("rated", "identical", "swapped"))
     gold = mine[mine["kind"] == "gold"]
     right, found = int(identical["choice"].isin(NO_PREFERENCE).sum()), int((gold["choice"] == "right").sum())
+    never = rated["choice"].isin(NO_PREFERENCE).all()
+    unchecked = gold.empty and (identical.empty or never)
     failed = right < CHECKS_SHARE * len(identical) or found < CHECKS_SHARE * len(gold)
     unit = ["question", "baseline_arm", "arm", "prompt_id"]
     twice = swapped.merge(rated, on=unit, suffixes=("_again", ""))
@@ -229,7 +232,7 @@ def _rater(mine: pd.DataFrame, rater: int, asked: int) -> dict[str, Any]:
         "left": left_share(rated["answer"]),
         "net_vote": float(net_votes(rated).mean()) if len(rated) else float("nan"),
         "seconds": float(rated["seconds"].median()),
-        "passed": "not checked" if identical.empty and gold.empty else "no" if failed else "yes",
+        "passed": "no" if failed else "not checked" if unchecked else "yes",
     }
 
 

@@ -10,11 +10,11 @@ from scipy.stats import binomtest
 from emudrift.errors import InputError
 from emudrift.evaluation.findings import BETTER, INCONCLUSIVE, WORSE
 from emudrift.evaluation.human.agreement import alpha_interval, krippendorff_alpha
-from emudrift.evaluation.human.study import APPEAL, FAITHFULNESS, Key, Pair, Question
+from emudrift.evaluation.human.columns import RATE_COLUMNS
+from emudrift.evaluation.human.study import APPEAL, FAITHFULNESS, Item, Key, Pair, Question
 from emudrift.evaluation.human.two_way import spread, two_way_interval
 from emudrift.evaluation.human.votes import left_share, net_votes
 from emudrift.evaluation.intervals import CONFIDENCE, Estimate, simultaneous
-from emudrift.evaluation.tables import RATE_COLUMNS
 
 ONE_RATER = "one rater"
 """Finding of what a single person rated: nothing is claimed, because what others would say is not known."""
@@ -53,21 +53,22 @@ def rate_table(votes: pd.DataFrame, raters: pd.DataFrame, key: Key, note: str = 
         "prompts_asked": len(key.prompts),
         "raters_failed": int((raters["passed"] == "no").sum()),
         "raters_excluded": int((raters["used"] == "no").sum()),
+        "split": key.split,
         "study": key.study,
         "note": note,
     }
     rows, intervals = [], []
     for question, choices in CHOICES.items():
-        for pair in key.pairs:
+        for number, pair in enumerate(key.pairs):
             ours = used[
                 (used["question"] == question) & (used["baseline_arm"] == pair.baseline_arm) & (used["arm"] == pair.arm)
             ]
             each = ours.groupby("prompt_id")["rater"].transform("size")
             dropped, ours = ours.loc[each < min_votes, "prompt_id"].nunique(), ours[each >= min_votes]
             if not ours.empty:
-                asked = sum(any(item.question == question for item in items) for items in key.raters)
                 rows.append(_row(ours, question, pair, choices, key.seed) | of_study | {"prompts_dropped": dropped})
-                rows[-1] |= {"raters_asked": asked, "votes_asked": len(key.prompts) * asked}
+                asked = [_asked(items, question, number) for items in key.raters]
+                rows[-1] |= {"raters_asked": sum(each > 0 for each in asked), "votes_asked": sum(asked)}
                 intervals.append(_net_vote(rows[-1], ours))
     if not rows:
         raise InputError(
@@ -79,6 +80,11 @@ def rate_table(votes: pd.DataFrame, raters: pd.DataFrame, key: Key, note: str = 
         row |= {"p_adjusted": adjusted, "low_simultaneous": max(wide.low, -1), "high_simultaneous": min(wide.high, 1)}
         row["finding"] = BETTER if wide.low > 0 else WORSE if wide.high < 0 else INCONCLUSIVE
     return pd.DataFrame(rows, columns=list(RATE_COLUMNS)).astype(RATE_COLUMNS)
+
+
+def _asked(items: Sequence[Item], question: Question, pair: int) -> int:
+    """The number of prompts that a rater is to judge for a question and pair."""
+    return sum((item.question, item.kind, item.pair) == (question, "rated", pair) for item in items)
 
 
 def _row(votes: pd.DataFrame, question: Question, pair: Pair, choices: Sequence[str], seed: int) -> dict[str, Any]:

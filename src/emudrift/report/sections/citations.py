@@ -105,6 +105,15 @@ CITATIONS = {
   journal = {arXiv preprint arXiv:2309.15807},
   year    = {2023}
 }""",
+    "Davidson, 1970": """@article{davidson1970ties,
+  author  = {Davidson, Roger R.},
+  title   = {On Extending the {Bradley-Terry} Model to Accommodate Ties in Paired Comparison Experiments},
+  journal = {Journal of the American Statistical Association},
+  volume  = {65},
+  number  = {329},
+  pages   = {317--328},
+  year    = {1970}
+}""",
     "Clark, 1973": """@article{clark1973language,
   author  = {Clark, Herbert H.},
   title   = {The Language-as-Fixed-Effect Fallacy: A Critique of Language Statistics in Psychological Research},

@@ -7,8 +7,10 @@ import pandas as pd
 
 from emudrift.config.arm import Arm
 from emudrift.config.human_evaluation import HumanEvaluation
+from emudrift.evaluation.human.columns import HumanTables
 from emudrift.evaluation.tables import rows_of
 from emudrift.report.elements.wording import listing, number
+from emudrift.report.sections.human_ranking import known_rankings, ranking_statements
 from emudrift.report.sections.human_votes import known_rates, title, verdict
 
 _ASKED = {
@@ -17,9 +19,9 @@ _ASKED = {
 }
 
 
-def human_methods(settings: HumanEvaluation, rates: pd.DataFrame, raters: pd.DataFrame, arms: Sequence[Arm]) -> str:
+def human_methods(settings: HumanEvaluation, tables: HumanTables, arms: Sequence[Arm]) -> str:
     """A paragraph; empty where no votes are on arms of the experiment. What only the experimenters know is in square brackets."""
-    rates = known_rates(rates, arms)
+    rates = known_rates(tables.rates, arms)
     if rates.empty:
         return ""
     first, rows = rates.iloc[0], rows_of(rates)
@@ -29,10 +31,10 @@ def human_methods(settings: HumanEvaluation, rates: pd.DataFrame, raters: pd.Dat
     ]
     parts = [
         f"In the human evaluation, {listing(asked)}, on pairs of images of the same prompt side by side, for the first "
-        f"{first['prompts_asked']:,} prompts, after the protocol of Emu (Dai et al., 2023). Sides and order were randomised for "
-        "each rater, and raters did not know which model had made which image.",
+        f"{first['prompts_asked']:,} prompts, after the protocol of Emu (Dai et al., 2023).{_split(first['split'])} Sides and "
+        "order were randomised for each rater, and raters did not know which model had made which image.",
         _recruited(settings),
-        _checks(raters),
+        _checks(tables.raters),
         "A vote counts 1 for the model's image, −1 for the baseline's and 0 for a tie.",
     ]
     if rates["p"].notna().any():
@@ -42,7 +44,28 @@ def human_methods(settings: HumanEvaluation, rates: pd.DataFrame, raters: pd.Dat
             f"(Satterthwaite, 1946), simultaneous for the {_count(int(rates['p'].notna().sum()), 'comparison')} (Bonferroni)."
         )
     parts += map(_result, rows)
+    parts += _ranked(*known_rankings(tables, arms))
     return " ".join(filter(None, parts))
+
+
+def _split(split: int) -> str:
+    if split == 1:
+        return ""
+    return (
+        f" The pairs were divided among {split} raters at a time, each with an equal share of every prompt and every pair "
+        "of arms."
+    )
+
+
+def _ranked(ranking: pd.DataFrame, pairs: pd.DataFrame) -> list[str]:
+    if ranking.empty:
+        return []
+    said = "Three or more arms were ranked by the Bradley-Terry model with ties (Davidson, 1970)"
+    if pairs["p"].notna().any():
+        said += (
+            f", with intervals over prompts and raters, simultaneous for the {len(pairs)} pairs of arms (Bonferroni)"
+        )
+    return [f"{said}.", *(text for text, _ in ranking_statements(ranking, pairs))]
 
 
 def _count(number_of: int, what: str) -> str:

@@ -8,14 +8,21 @@ from typing import Any
 import pandas as pd
 
 from emudrift.config.arm import Arm
+from emudrift.evaluation.human.columns import HumanTables
 from emudrift.evaluation.human.two_way import Spread
 from emudrift.evaluation.human.votes import CHECKS_SHARE
 from emudrift.evaluation.human.win_rates import ONE_RATER
 from emudrift.evaluation.tables import rows_of
 from emudrift.report.elements.blocks import Cell, Table
 from emudrift.report.elements.wording import listing, number
-
-QUESTIONS = {"appeal": "Visual appeal", "faithfulness": "Text faithfulness"}
+from emudrift.report.sections.human_ranking import (
+    QUESTIONS,
+    known_rankings,
+    p_text,
+    ranking_caveats,
+    ranking_statements,
+    ranking_tables_of,
+)
 
 
 @dataclass(frozen=True)
@@ -35,18 +42,22 @@ class HumanSection:
     caveats: list[str]
 
 
-def human_section(rates: pd.DataFrame, raters: pd.DataFrame, arms: Sequence[Arm]) -> HumanSection:
-    """Builds the section from human_evaluation.csv and raters.csv.
+def human_section(tables: HumanTables, arms: Sequence[Arm]) -> HumanSection:
+    """Builds the section from the tables of the human evaluation.
 
     Votes on arms that are no longer part of the experiment are excluded, and a caveat names those arms.
     """
+    rates, raters = tables.rates, tables.raters
     strangers = sorted({*rates["arm"], *rates["baseline_arm"]} - {arm.name for arm in arms})
     known = known_rates(rates, arms)
-    rows, caveats = rows_of(known), [] if known.empty else _caveats(known, raters)
+    ranked = known_rankings(tables, arms)
+    rows, caveats = rows_of(known), [] if known.empty else _caveats(known, raters) + ranking_caveats(*ranked)
     if strangers:
         caveats.insert(0, f"Excluded: votes on arms that are no longer in the config ({', '.join(strangers)}).")
-    statements = [HumanStatement(_statement(row), row.finding.split()[0]) for row in rows]
-    return HumanSection(statements, [_rates(rows), _raters(raters)] if rows else [], caveats)
+    statements = [HumanStatement(*each) for each in ranking_statements(*ranked)]
+    statements += [HumanStatement(_statement(row), row.finding.split()[0]) for row in rows]
+    shown = [*ranking_tables_of(*ranked), _rates(rows), _raters(raters)] if rows else []
+    return HumanSection(statements, shown, caveats)
 
 
 def known_rates(rates: pd.DataFrame, arms: Sequence[Arm]) -> pd.DataFrame:
@@ -55,9 +66,15 @@ def known_rates(rates: pd.DataFrame, arms: Sequence[Arm]) -> pd.DataFrame:
     return rates[rates["arm"].isin(names) & rates["baseline_arm"].isin(names)]
 
 
-def human_statements(rates: pd.DataFrame, raters: pd.DataFrame) -> list[str]:
+def human_statements(tables: HumanTables) -> list[str]:
     """The statements and caveats as plain text."""
-    return [*map(_statement, rows_of(rates)), *_caveats(rates, raters)]
+    ranked = (tables.ranking, tables.pairs)
+    return [
+        *(text for text, _ in ranking_statements(*ranked)),
+        *map(_statement, rows_of(tables.rates)),
+        *_caveats(tables.rates, tables.raters),
+        *ranking_caveats(*ranked),
+    ]
 
 
 def _statement(row: Any) -> str:
@@ -78,7 +95,9 @@ def verdict(row: Any) -> str:
             "would prefer is not known"
         )
     interval = _interval(row.low_simultaneous, row.high_simultaneous)
-    return f"Net vote for {row.model}: {_points(row.net_vote)} points {interval}; {row.finding}; {_p(row.p_adjusted)}"
+    return (
+        f"Net vote for {row.model}: {_points(row.net_vote)} points {interval}; {row.finding}; {p_text(row.p_adjusted)}"
+    )
 
 
 def _rates(rows: list[Any]) -> Table:
@@ -186,7 +205,8 @@ def _caveats(rates: pd.DataFrame, raters: pd.DataFrame) -> list[str]:
         who = "Rater" if len(failing) == 1 else "Raters"
         said.append(
             f"{who} {listing(failing)} failed the attention checks (fewer than {100 * CHECKS_SHARE:.0f} % correct of the "
-            f"identical pairs, or of the gold pairs, a photograph beside its heavy degradation); these votes are {fate}."
+            "identical pairs, or of the gold pairs, a photograph beside its heavy degradation or beside that of another prompt); "
+            f"these votes are {fate}."
         )
     unchecked = [str(rater) for rater in raters.loc[raters["passed"] == "not checked", "rater"]]
     if unchecked:
@@ -224,7 +244,7 @@ def _net(row: Any) -> Cell:
     if row.finding == ONE_RATER:
         return Cell(net, "one rater: no interval")
     interval = _interval(row.low_simultaneous, row.high_simultaneous)
-    return Cell(net, f"{interval}; {row.finding}; {_p(row.p_adjusted)}", row.finding.split()[0])
+    return Cell(net, f"{interval}; {row.finding}; {p_text(row.p_adjusted)}", row.finding.split()[0])
 
 
 def _planned(rates: pd.DataFrame) -> list[str]:
@@ -235,7 +255,7 @@ def _planned(rates: pd.DataFrame) -> list[str]:
     spread = Spread(row.prompt_sd, row.rater_sd, row.vote_sd)
     sizes = [(row.prompts, row.raters), (row.prompts, 2 * row.raters), (2 * row.prompts, row.raters)]
     found = [
-        f"{number(100 * spread.detectable(*size), 0)} points by {size[1]} raters on {size[0]:,} prompts"
+        f"{number(100 * spread.detectable(*size, split=row.split), 0)} points by {size[1]} raters on {size[0]:,} prompts"
         for size in sizes
     ]
     return [
@@ -261,7 +281,3 @@ def _alpha(row: Any) -> Cell:
         return Cell("–")
     alpha, low, high = (number(each, 2) for each in (row.alpha, row.alpha_low, row.alpha_high))
     return Cell(alpha, f"[{low} to {high}]")
-
-
-def _p(p: float) -> str:
-    return "p < 0.001" if p < 0.001 else f"p = {p:.3f}"

@@ -11,6 +11,7 @@ from emudrift.config.extractors import ExtractorSettings
 from emudrift.config.metrics import Metric
 from emudrift.config.model_settings import ModelSettings
 from emudrift.evaluation.findings import IDENTICAL
+from emudrift.evaluation.human.columns import HumanTables
 from emudrift.generation.manifest import Manifest
 from emudrift.report.elements.wording import listing
 from emudrift.report.sections.citations import CITATIONS
@@ -40,7 +41,7 @@ def methods(
     metrics: pd.DataFrame | None,
     manifests: Sequence[Manifest],
     exchange: pd.DataFrame | None = None,
-    human: tuple[pd.DataFrame, pd.DataFrame] | None = None,
+    human: HumanTables | None = None,
 ) -> Methods:
     """What a paper would say about an experiment. Every sentence is true of its settings, or left out.
 
@@ -48,7 +49,7 @@ def methods(
         fid, comparison, metrics: fid.csv, comparison.csv and, where there are metrics beyond FID, metrics.csv.
         manifests: of all shards.
         exchange: exchange.csv, where models see.
-        human: human_evaluation.csv and raters.csv, where votes were imported.
+        human: the tables of the human evaluation, where votes were imported.
     """
     paragraphs = [
         " ".join(filter(None, [_prompts(experiment), _models(experiment), _generation(experiment)])),
@@ -56,7 +57,7 @@ def methods(
         "" if metrics is None else _metrics(experiment, metrics),
         understanding_methods(experiment) if experiment.understanding.score_files() else "",
         "" if exchange is None else exchange_methods(exchange),
-        "" if human is None else human_methods(experiment.config.human_evaluation, *human, experiment.arms()),
+        "" if human is None else human_methods(experiment.config.human_evaluation, human, experiment.arms()),
         _software(manifests),
     ]
     said = [paragraph for paragraph in paragraphs if paragraph]
