@@ -15,6 +15,8 @@ from diffusers import (
     FlowMatchEulerDiscreteScheduler,
     FluxPipeline,
     FluxTransformer2DModel,
+    SD3Transformer2DModel,
+    StableDiffusion3Pipeline,
     StableDiffusionPipeline,
     StableDiffusionXLPipeline,
     UNet2DConditionModel,
@@ -81,12 +83,16 @@ def tiny_sdxl(folder: Path) -> Path:
     return folder
 
 
-def tiny_flux(folder: Path) -> Path:
-    """A Flux with its two text encoders and a transformer of one block of each kind; its T5 reads with CLIP's tokenizer."""
+def tiny_flux(folder: Path, guidance_embeds: bool = True) -> Path:
+    """A Flux with its two text encoders and a transformer of one block of each kind; its T5 reads with CLIP's tokenizer.
+
+    Args:
+        guidance_embeds: False for a network without guidance, such as that of Flux schnell.
+    """
     torch.manual_seed(2)
     transformer = FluxTransformer2DModel(
         in_channels=16, num_layers=1, num_single_layers=1, attention_head_dim=16, num_attention_heads=2,
-        joint_attention_dim=WIDTH, pooled_projection_dim=WIDTH, axes_dims_rope=(4, 4, 8), guidance_embeds=True,
+        joint_attention_dim=WIDTH, pooled_projection_dim=WIDTH, axes_dims_rope=(4, 4, 8), guidance_embeds=guidance_embeds,
     )  # fmt: skip
     second = T5Config(vocab_size=len(WORDS), d_model=WIDTH, d_kv=8, d_ff=WIDTH, num_layers=1, num_heads=4)
     pipeline = FluxPipeline(
@@ -96,6 +102,30 @@ def tiny_flux(folder: Path) -> Path:
         tokenizer=_tokenizer(folder),
         text_encoder_2=T5EncoderModel(second),
         tokenizer_2=_tokenizer(folder),
+        transformer=transformer,
+    )
+    pipeline.save_pretrained(folder)
+    return folder
+
+
+def tiny_sd3(folder: Path) -> Path:
+    """A Stable Diffusion 3 with its three text encoders; its T5 reads with CLIP's tokenizer."""
+    torch.manual_seed(3)
+    transformer = SD3Transformer2DModel(
+        sample_size=16, patch_size=2, in_channels=4, num_layers=2, attention_head_dim=16, num_attention_heads=2,
+        joint_attention_dim=2 * WIDTH, caption_projection_dim=WIDTH, pooled_projection_dim=2 * WIDTH, out_channels=4,
+        pos_embed_max_size=16,
+    )  # fmt: skip
+    third = T5Config(vocab_size=len(WORDS), d_model=2 * WIDTH, d_kv=8, d_ff=WIDTH, num_layers=1, num_heads=4)
+    pipeline = StableDiffusion3Pipeline(
+        scheduler=FlowMatchEulerDiscreteScheduler(),
+        vae=_vae(latent_channels=4, shift_factor=0.1, use_quant_conv=False, use_post_quant_conv=False),
+        text_encoder=CLIPTextModelWithProjection(_text_config(projection_dim=WIDTH)),
+        tokenizer=_tokenizer(folder),
+        text_encoder_2=CLIPTextModelWithProjection(_text_config(projection_dim=WIDTH)),
+        tokenizer_2=_tokenizer(folder),
+        text_encoder_3=T5EncoderModel(third),
+        tokenizer_3=_tokenizer(folder),
         transformer=transformer,
     )
     pipeline.save_pretrained(folder)

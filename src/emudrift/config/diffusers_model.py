@@ -9,13 +9,14 @@ from emudrift.config.adapted_model import AdaptedModel
 from emudrift.config.adapters import Adapter, Checkpoints, PipelineAdapter, strength_settings
 from emudrift.config.base import Checkpoint
 from emudrift.config.model_settings import OF_PROMPTS, ModelSettings
+from emudrift.config.pipeline_call import NO_GUIDANCE, PipelineCall, exceeds_one
 
 if TYPE_CHECKING:
     from emudrift.config.experiment import Experiment
     from emudrift.config.experiment_config import Config
 
 
-class DiffusersModel(AdaptedModel):
+class DiffusersModel(AdaptedModel, PipelineCall):
     """A text-to-image pipeline in diffusers' format: Stable Diffusion, SDXL, or one that brings its own code."""
 
     batch_changes_pixels: ClassVar[bool] = True
@@ -69,7 +70,7 @@ class DiffusersModel(AdaptedModel):
         return self
 
     def is_base(self, other: ModelSettings, models: Sequence[ModelSettings]) -> bool:
-        but = {"name", "answers", "adapter", "checkpoints"}
+        but = {"name", "answers", "identical_to", "adapter", "checkpoints"}
         return (
             isinstance(other, DiffusersModel)
             and other.adapter is None
@@ -78,24 +79,24 @@ class DiffusersModel(AdaptedModel):
         )
 
     def scales(self, config: "Config") -> Sequence[float | None]:
-        return config.guidance_scales
+        return [None] if self.guidance_argument == NO_GUIDANCE else config.guidance_scales
 
     def arm_settings(self, experiment: "Experiment", scale: float | None) -> dict[str, Any]:
         generation = experiment.config.generation
-        assert scale is not None  # Of `scales`.
         settings = self.shared_settings(experiment) | {
             "device": experiment.config.device,
             "checkpoint": experiment.checkpoint_identity(self.checkpoint),
             "width": generation.width,
             "height": generation.height,
-            "steps": self.steps,
+            "steps": self.call.get("num_inference_steps", self.steps),
             "dtype": self.dtype or generation.dtype,
             "variant": self.variant,
             "custom_pipeline": self.custom_pipeline,
             "guidance_scale": scale,
             "suffix": generation.suffix_at(scale) if self.suffix is None else self.suffix,
+            **self.call_settings(),
         }
-        if scale > 1:  # Without guidance it has no effect.
+        if exceeds_one(scale) or self.has_true_guidance():  # Without guidance it has no effect.
             own = self.negative_prompt
             settings["negative_prompt"] = generation.negative_prompt if own is None else own
         if self.adapter is not None:

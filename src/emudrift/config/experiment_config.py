@@ -74,9 +74,9 @@ class Generation(Settings):
         choice = self.engine == "grid" and self.dtype != "float32" and device == "cuda"
         return "sdpa" if self.attention == "auto" and not choice else self.attention
 
-    def suffix_at(self, guidance_scale: float) -> str:
+    def suffix_at(self, guidance_scale: float | None) -> str:
         """What is appended to captions at a guidance scale."""
-        return self.suffix_overrides.get(guidance_scale, self.suffix)
+        return self.suffix if guidance_scale is None else self.suffix_overrides.get(guidance_scale, self.suffix)
 
     @model_validator(mode="after")
     def _engine_knows_attention(self) -> "Generation":

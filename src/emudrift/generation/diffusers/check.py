@@ -116,8 +116,32 @@ def check_model(experiment: Experiment, model: DiffusersModel, prompts: Sequence
         )
     folder = experiment.checkpoint_folders(model)["checkpoint"]
     found = check_pipeline(folder, model.variant, model.custom_pipeline, model.trust_remote_code)
+    found["digest"] = _check_call(experiment, model, folder, found["digest"])
     adapter = adapter_of(experiment, model)
     return found if adapter is None else _with_adapter(found, experiment, model, adapter)
+
+
+def _check_call(experiment: Experiment, model: DiffusersModel, folder: Path, digest: str) -> str:
+    """Checks arguments, guidance and scheduler against the pipeline's class and configs.
+
+    Returns:
+        The digest; another one where the class has an argument for guidance of its own, which no setting names.
+    """
+    # Here, since these import diffusers.
+    from emudrift.generation.diffusers.call import GUIDANCE, call_of
+    from emudrift.generation.diffusers.scheduler import check_scheduler
+
+    arms = [arm.settings for arm in experiment.arms() if arm.model == model.name]
+    call = call_of(folder, load_index(folder), model.custom_pipeline)
+    try:
+        call.check(arms)
+        if model.scheduler is not None:
+            check_scheduler(folder, model.scheduler.model_dump(), call.chooses_sigmas)
+    except InputError as error:
+        raise InputError(f"models: {model.name}: {error}") from error
+    if call.kind not in GUIDANCE or model.guidance_argument is not None:
+        return digest
+    return hashlib.sha256(f"{digest} {GUIDANCE[call.kind]}".encode()).hexdigest()
 
 
 def adapter_of(experiment: Experiment, model: DiffusersModel) -> Path | dict[str, Path] | None:

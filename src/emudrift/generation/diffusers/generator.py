@@ -1,6 +1,5 @@
 """Diffusers pipelines as a generator: batched, with a separate random number generator per image."""
 
-import inspect
 import logging
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -15,6 +14,7 @@ from emudrift.config.experiment import Experiment
 from emudrift.data.prompts import Prompt
 from emudrift.errors import InputError
 from emudrift.generation.diffusers.adapters import apply_adapter
+from emudrift.generation.diffusers.call import call_of_class
 from emudrift.generation.diffusers.check import adapter_of
 from emudrift.generation.diffusers.loading import load_pipeline, one_line
 from emudrift.generation.interface import Batched, Batching, GeneratedImage
@@ -55,10 +55,13 @@ class DiffusersGenerator(Batched):
         self.pipeline = load_pipeline(folder, settings, trust_remote_code)
         if adapter is not None:
             apply_adapter(self.pipeline, adapter, settings.get("adapter_scale", 1))
-        takes = set(inspect.signature(self.pipeline.__call__).parameters)
-        self._seeded = "generator" in takes
-        self.together = self._seeded and "prompt" in takes
-        self.arguments = self._arguments(takes)
+        call = call_of_class(type(self.pipeline))
+        self._seeded = "generator" in call.parameters
+        self.together = self._seeded and "prompt" in call.parameters
+        try:
+            self.arguments = call.arguments(settings)
+        except InputError as error:
+            raise InputError(f"{folder}: {error}") from error
         try:
             self.pipeline.to(self._device)
         except torch.OutOfMemoryError as error:
@@ -104,23 +107,6 @@ class DiffusersGenerator(Batched):
     def device(self) -> str:
         return torch.cuda.get_device_name(self._device) if self._device.type == "cuda" else "cpu"
 
-    def _arguments(self, takes: set[str]) -> dict[str, Any]:
-        arguments = {
-            "num_inference_steps": self.settings["steps"],
-            "guidance_scale": self.settings["guidance_scale"],
-            "width": self.settings["width"],
-            "height": self.settings["height"],
-        }
-        if self.settings.get("negative_prompt"):
-            arguments["negative_prompt"] = self.settings["negative_prompt"]
-        unknown = sorted(set(arguments) - takes)
-        if unknown:
-            hint = '; set negative_prompt: "" for this model' if unknown == ["negative_prompt"] else ""
-            raise InputError(
-                f"{self.folder}: its pipeline {type(self.pipeline).__name__} does not accept {', '.join(unknown)}{hint}"
-            )
-        return arguments
-
     def _generate(self, prompts: Sequence[Prompt]) -> list[GeneratedImage]:
         rows = [*prompts, *[prompts[-1]] * (self.effective_batch_size - len(prompts))]
         texts = [row.caption + self.settings["suffix"] for row in rows]
@@ -163,7 +149,7 @@ class DiffusersGenerator(Batched):
             ) from error
         except torch.OutOfMemoryError:
             raise
-        except (ValueError, TypeError, RuntimeError) as error:
+        except (ValueError, TypeError, RuntimeError, AttributeError, LookupError) as error:
             raise InputError(f"{self.folder}: its pipeline failed: {one_line(error)}") from error
 
 

@@ -21,6 +21,7 @@ from safetensors import SafetensorError  # noqa: E402
 from emudrift.data.pipeline_files import variant_of  # noqa: E402
 from emudrift.errors import InputError  # noqa: E402
 from emudrift.generation.diffusers.check import components_of, load_index  # noqa: E402
+from emudrift.generation.diffusers.scheduler import made_scheduler  # noqa: E402
 
 diffusers.utils.logging.set_verbosity_error()
 diffusers.utils.logging.disable_progress_bar()
@@ -34,15 +35,19 @@ def load_pipeline(folder: Path, settings: dict[str, Any], trust_remote_code: boo
     """Loads a pipeline from its folder, with every weight from safetensors and none initialised at random.
 
     Args:
-        settings: `dtype`, `variant` and `custom_pipeline` determine how it is loaded.
+        settings: `dtype`, `variant`, `custom_pipeline`, `safety_checker` and `scheduler` determine how it is loaded.
 
     Raises:
         InputError: the files are unsuitable, lack weights, or require code that is not trusted.
     """
     dtype, variant = getattr(torch, settings["dtype"]), settings["variant"]
-    networks = {}
+    networks: dict[str, Any] = {}
+    if settings.get("safety_checker") is False:
+        networks = {"safety_checker": None, "requires_safety_checker": False}
     try:
         for name, (library, kind) in components_of(load_index(folder)).items():
+            if name in networks:
+                continue
             found = network_class(library, kind)
             if library.startswith("transformers_modules.") and trust_remote_code:
                 networks[name] = _load_theirs(folder / name, library, dtype, variant)
@@ -60,6 +65,8 @@ def load_pipeline(folder: Path, settings: dict[str, Any], trust_remote_code: boo
         )
     except LOAD_FAULTS as error:
         raise InputError(f"{folder}: the pipeline cannot be loaded: {one_line(error)}") from error
+    if "scheduler" in settings:
+        pipeline.scheduler = made_scheduler(type(pipeline.scheduler), pipeline.scheduler.config, settings["scheduler"])
     pipeline.set_progress_bar_config(disable=True)
     return pipeline
 

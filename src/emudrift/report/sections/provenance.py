@@ -267,8 +267,10 @@ def _values(values: Iterable[Any]) -> str:
 
 
 def _setting(value: Any) -> str:
-    if value is None or value == []:
+    if value is None or value in ([], {}):
         return "none"
+    if isinstance(value, dict):
+        return ", ".join(f"{key}: {_setting(each)}" for key, each in value.items())
     if isinstance(value, list):
         return " ".join(map(str, value))
     if isinstance(value, str):
