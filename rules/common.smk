@@ -19,7 +19,7 @@ from emudrift.config.experiment import Experiment
 from emudrift.config.paths import shortened
 from emudrift.config.row_range import RowRange
 from emudrift.errors import InputError
-from emudrift.evaluation.human.study import design_study, imported_tables
+from emudrift.evaluation.human.study import design_study, imported_tables, rated_set
 from emudrift.report.gallery import row_blocks
 from emudrift.runtime.permissions import refuse_read_only
 from emudrift.runtime.terminal import fail, survive_closed_pipes

@@ -12,6 +12,7 @@ nothing else ever makes it run.
 
 # Whether votes were imported is looked up when the Snakefile is parsed, on a compute node as on the login node.
 HUMAN_TABLES = imported_tables(paths)
+RATED = rated_set(experiment)
 
 
 localrules:
@@ -21,12 +22,12 @@ localrules:
 
 rule human_evaluation_pages:
     input:
-        prompts=rules.extract_prompts.output.prompts,
+        prompts=RATED.paths.prompts,
         manifests=lambda wildcards: [
             paths.manifest(arm, rows)
             for design in [design_study(experiment)]
             for arm in design.arms
-            for rows in rows_of(design.prompts)
+            for rows in [shard.name for shard in RATED.shards(design.prompts)]
         ],
     output:
         pages=directory(paths.rating_pages),
@@ -46,7 +47,7 @@ rule human_evaluation_pages:
             exclude={"exclude_failed", "min_votes", "recruitment"}
         ),
         seed=experiment.config.seed,
-        photographs=experiment.config.prompts.images,
+        photographs=RATED.config.prompts.images,
         baseline=experiment.baseline,
         # What the settings leave to the rest of the config: how many prompts, and which arms in which order.
         study=lambda wildcards: [design_study(experiment).prompts, *design_study(experiment).arms],

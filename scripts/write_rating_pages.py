@@ -9,7 +9,7 @@ from emudrift.config.experiment import Experiment
 from emudrift.data.prompts import load_prompts
 from emudrift.evaluation.human.pages import IMAGES, replaced_folder, write_gold, write_images, write_pages
 from emudrift.evaluation.human.planning import planned
-from emudrift.evaluation.human.study import design_study, make_key, write_key
+from emudrift.evaluation.human.study import design_study, make_key, rated_set, write_key
 
 
 def main() -> None:
@@ -17,7 +17,7 @@ def main() -> None:
 
 
 def write(arguments: argparse.Namespace) -> None:
-    experiment = Experiment.load(arguments.config)
+    experiment = rated_set(Experiment.load(arguments.config))
     paths = experiment.paths
     design, prompts = design_study(experiment), load_prompts(paths.prompts)
     with replaced_folder(paths.rating_pages) as new:

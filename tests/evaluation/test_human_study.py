@@ -8,7 +8,16 @@ from ratings import PROMPTS, experiment_of, key_of, three_arms
 
 from emudrift.config.reader import parse_config
 from emudrift.errors import InputError
-from emudrift.evaluation.human.study import DEGRADED, OTHER, PHOTOGRAPH, design_study, load_key, make_key, write_key
+from emudrift.evaluation.human.study import (
+    DEGRADED,
+    OTHER,
+    PHOTOGRAPH,
+    design_study,
+    load_key,
+    make_key,
+    rated_set,
+    write_key,
+)
 
 
 def scales(key):
@@ -147,6 +156,28 @@ def test_raters_who_are_not_divided_evenly_are_refused():
         with pytest.raises(InputError) as error:
             experiment_of(section)
         assert f"human_evaluation: {said}" in str(error.value)
+
+
+def test_one_set_of_prompts_is_rated_and_named():
+    """The first, or the one that is asked for: never arms of one set against those of another."""
+    prompts = small_config()["prompts"]
+    sets = [
+        {"name": "first", **prompts},
+        {"name": "second", "captions": "demo/data/other.json", "images": "demo/others", "sample_sizes": [30]},
+    ]
+    more = {"prompts": sets, "reference": {"images": "dataset"}, "metrics": ["fid", "kid"]}
+    for section, name, n in (({}, "first", PROMPTS), ({"prompt_set": "second"}, "second", 30)):
+        experiment = experiment_of(section | {"attention_checks": 1}, **more)
+        rated, design = rated_set(experiment), design_study(experiment)
+        assert (rated.prompt_set, design.prompts) == (name, n)
+        assert design == design_study(rated)
+        assert {experiment.arm(arm).prompt_set for arm in design.arms} == {name}
+        images = {arm: {"000": "a.png", "001": "b.png", "002": "c.png"} for arm in design.arms}
+        assert make_key(rated, design, images).prompt_set == name
+    for sets_of, names in ((more, "['first', 'second']"), ({}, "[]")):
+        with pytest.raises(InputError) as error:
+            experiment_of({"prompt_set": "third"}, **sets_of)
+        assert f"prompt_set: 'third' is none of the sets of prompts, {names}" in str(error.value)
 
 
 def test_equal_inputs_give_an_equal_key_and_whatever_raters_see_changes_the_study(tmp_path):

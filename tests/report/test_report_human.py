@@ -107,6 +107,16 @@ def test_what_a_ranking_cannot_say_is_said(tmp_path):
     assert "There are 2 groups of arms that were never compared with each other" in " ".join(section.caveats)
 
 
+def test_the_set_of_prompts_is_named(tmp_path):
+    found = tables(tmp_path)
+    found = replace(found, rates=found.rates.assign(prompt_set="places"))
+    said = human_section(found, experiment_of().arms()).caveats
+    assert said[0] == "Raters judged prompts of one set only, places: nothing here is about the others."
+    assert "for the first 40 prompts of the set places, after" in human_methods(
+        HumanEvaluation(), found, experiment_of().arms()
+    )
+
+
 def test_one_rater_ranks_without_a_finding(tmp_path):
     section = human_section(three_arms(tmp_path, raters=1), experiment_of(**ratings.three_arms()).arms())
     assert section.statements[0].text.endswith("no finding: there is one rater.")

@@ -291,15 +291,26 @@ class Config(Settings):
                 each._check_set()
             except ValueError as error:
                 raise ValueError(f"{error} (set {name} of prompts)" if name else str(error)) from error
-        main = next(iter(self.of_sets().values()))
-        of_arms = [scale for model in compared for scale in model.scales(main) if scale is not None]
+        rated = self._rated_set()
+        of_arms = [scale for model in compared for scale in model.scales(rated) if scale is not None]
         check_human_evaluation(
             self.human_evaluation,
             [model.name for model in compared],
-            list(dict.fromkeys([*main.guidance_scales, *of_arms])),
-            max(main.sample_sizes),
+            list(dict.fromkeys([*rated.guidance_scales, *of_arms])),
+            max(rated.sample_sizes),
         )
         return self
+
+    def _rated_set(self) -> "Config":
+        """The config of the set of prompts that raters see."""
+        sets, wanted = self.of_sets(), self.human_evaluation.prompt_set
+        if wanted is None:
+            return next(iter(sets.values()))
+        if wanted not in sets:
+            raise ValueError(
+                f"human_evaluation: prompt_set: {wanted!r} is none of the sets of prompts, {[*filter(None, sets)]}"
+            )
+        return sets[wanted]
 
     def _check_set(self) -> None:
         """Raises ValueError where models, references or metrics do not fit a set of prompts, for the config of that set."""

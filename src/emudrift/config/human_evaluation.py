@@ -53,6 +53,9 @@ class HumanEvaluation(Settings):
     prompts: Annotated[int, Field(ge=2)] | None = Field(
         None, description=f"The first so many prompts; default: {PROMPTS}, or the largest N where that is less."
     )
+    prompt_set: Text | None = Field(
+        None, description="Name of the set of prompts that is rated; default: the first. One study is about one set."
+    )
     raters: Annotated[
         RatersOfQuestions, BeforeValidator(_for_both, json_schema_input_type=Raters | RatersOfQuestions)
     ] = Field(

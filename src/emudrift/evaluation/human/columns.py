@@ -16,6 +16,7 @@ RATE_COLUMNS: dict[str, Any] = {
     "guidance_scale": "float64",
     "baseline_arm": "str",
     "arm": "str",
+    "prompt_set": "str",
     "prompts": "int64",
     "prompts_asked": "int64",
     "prompts_dropped": "int64",

@@ -82,6 +82,7 @@ class Key(BaseModel):
     tokens: list[str] = []
     information: str = ""
     split: int = 1
+    prompt_set: str = ""
 
 
 @dataclass(frozen=True)
@@ -96,8 +97,17 @@ class Design:
         return list(dict.fromkeys(arm for pair in self.pairs for arm in (pair.baseline_arm, pair.arm)))
 
 
+def rated_set(experiment: Experiment) -> Experiment:
+    """The view of the set of prompts that is rated: `human_evaluation: prompt_set`, or the first."""
+    wanted = experiment.config.human_evaluation.prompt_set
+    if experiment.prompt_set or wanted is None:
+        return next(iter(experiment.sets.values()))
+    return experiment.sets[wanted]
+
+
 def design_study(experiment: Experiment) -> Design:
     """Pairs and number of prompts requested by the config; no pairs if there is nothing to compare."""
+    experiment = rated_set(experiment)
     settings = experiment.config.human_evaluation
     generated = experiment.generated_arms()
     others = experiment.compared_models
@@ -130,6 +140,7 @@ def make_key(experiment: Experiment, design: Design, images: Mapping[str, Mappin
     """Randomises order, sides and attention checks for every rater. Equal arguments give an equal key.
 
     Args:
+        experiment: the view of the set that is rated.
         images: arm to prompt_id to file name, for the same prompts in the same order; PHOTOGRAPH and what is WORSE for the gold
             pairs, where there are photographs.
 
@@ -180,6 +191,7 @@ def make_key(experiment: Experiment, design: Design, images: Mapping[str, Mappin
         raters=raters,
         information=settings.information or "",
         split=settings.split,
+        prompt_set=experiment.prompt_set,
     )
     secrets = [
         {"seed": seed, "rater": rater, "items": [item.model_dump() for item in each]}

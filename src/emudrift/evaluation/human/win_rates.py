@@ -50,6 +50,7 @@ def rate_table(votes: pd.DataFrame, raters: pd.DataFrame, key: Key, note: str = 
             "human_evaluation: exclude_failed"
         )
     of_study = {
+        "prompt_set": key.prompt_set,
         "prompts_asked": len(key.prompts),
         "raters_failed": int((raters["passed"] == "no").sum()),
         "raters_excluded": int((raters["used"] == "no").sum()),

@@ -31,8 +31,9 @@ def human_methods(settings: HumanEvaluation, tables: HumanTables, arms: Sequence
     ]
     parts = [
         f"In the human evaluation, {listing(asked)}, on pairs of images of the same prompt side by side, for the first "
-        f"{first['prompts_asked']:,} prompts, after the protocol of Emu (Dai et al., 2023).{_split(first['split'])} Sides and "
-        "order were randomised for each rater, and raters did not know which model had made which image.",
+        f"{first['prompts_asked']:,} prompts{_of_set(first['prompt_set'])}, after the protocol of Emu (Dai et al., 2023)."
+        f"{_split(first['split'])} Sides and order were randomised for each rater, and raters did not know which model had made "
+        "which image.",
         _recruited(settings),
         _checks(tables.raters),
         "A vote counts 1 for the model's image, −1 for the baseline's and 0 for a tie.",
@@ -46,6 +47,10 @@ def human_methods(settings: HumanEvaluation, tables: HumanTables, arms: Sequence
     parts += map(_result, rows)
     parts += _ranked(*known_rankings(tables, arms))
     return " ".join(filter(None, parts))
+
+
+def _of_set(name: str) -> str:
+    return f" of the set {name}" if name else ""
 
 
 def _split(split: int) -> str:

@@ -184,6 +184,10 @@ def _caveats(rates: pd.DataFrame, raters: pd.DataFrame) -> list[str]:
         "Krippendorff's alpha: 1 is perfect agreement, 0 is chance level. It is computed from individual votes, not majorities.",
         *_planned(rates),
     ]
+    if first["prompt_set"]:
+        said.insert(
+            0, f"Raters judged prompts of one set only, {first['prompt_set']}: nothing here is about the others."
+        )
     sent, asked = len(raters), int(rates["raters_asked"].max())
     votes, wanted = int(raters["votes"].sum()), int(raters["asked"].sum())
     if sent < asked:
