@@ -1,6 +1,6 @@
-"""The exchange rate between seeing and drawing, where models see.
+"""The exchange rate between seeing and drawing, where models see, or between another gain and its cost (exchange: bought).
 
-Inputs: the scores of the answers to one task, and distances (or CLIPScores) at the largest N.
+Inputs: the scores of the answers to one task, or of the images; and distances (or CLIPScores) at the largest N.
 Outputs: results/<name>/exchange.csv.
 """
 

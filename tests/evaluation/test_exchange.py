@@ -2,14 +2,17 @@
 
 import json
 import math
+import re
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
 import pytest
 from conftest import small_config
-from exchange_points import DRAWING, SEEING, axes_of, points
+from exchange_points import BLOCKS, DRAWING, SEEING, axes_of, points
 from records import record as fid_record
 from scipy import stats
+from scipy.special import stdtrit
 
 from emudrift.config.exchange import Exchange
 from emudrift.config.experiment import Experiment
@@ -22,6 +25,7 @@ from emudrift.evaluation.exchange.measured import Measured, of_blocks, of_scores
 from emudrift.evaluation.exchange.points import Point, Strength
 from emudrift.evaluation.exchange.table import exchange_table
 from emudrift.evaluation.intervals import mean_interval, of_pseudo_values
+from emudrift.evaluation.metrics.record import MetricFile, MetricRecord
 from emudrift.evaluation.tables import EXCHANGE_COLUMNS, load_table, write_table
 from emudrift.evaluation.understanding.record import ScoreRecord
 
@@ -287,3 +291,94 @@ def test_there_is_no_exchange_rate_where_the_baseline_or_no_other_model_sees(tmp
 def test_what_the_experiment_does_not_have_is_refused(tmp_path, changes, message):
     with pytest.raises(InputError, match=message):
         seeing_experiment(tmp_path, **changes)
+
+
+# -- another gain than seeing ----------------------------------------------------------------------------------------
+
+CLIP = {"name": "clip", "dims": 24, "checkpoint": {"path": "clip"}}
+BOUGHT = {"understanding": [], "metrics": ["fid", "clip_score"], "extractors": [*small_config()["extractors"], CLIP]}
+
+
+def metric_record(arm, values: np.ndarray) -> MetricRecord:
+    return MetricRecord(
+        metric="clip_score", arm=arm.name, model=arm.model, guidance_scale=arm.guidance_scale, extractor="clip-0a",
+        weights="published", n=len(values), value=values.mean(), leave_one_out=[], per_image=list(values), block_sizes=[],
+        groups=[], corrected=False, higher_is_better=True, bounds=(None, None), method="t", reference="none",
+        reference_selection="none", reference_n=0, reference_key="",
+    )  # fmt: skip
+
+
+def test_another_gain_is_that_of_each_arm_and_needs_no_model_that_sees(tmp_path):
+    experiment = seeing_experiment(
+        tmp_path, **BOUGHT, exchange={"bought": "clip_score", "margin_bought": 0.5, "margin_drawing": 9}
+    )
+    arms = experiment.exchange.arms
+    assert [arm.model for arm in arms] == [model for model in SHARES for _ in (1, 3)], "and no tokenizer"
+    hardness = np.random.default_rng(2).normal(size=30)
+    score = {arm.name: hardness + 2 * (arm.adapter_scale or 0) * arm.guidance_scale for arm in arms}
+    for path, arm in zip(experiment.exchange.seeing_files(), arms, strict=True):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        values = score[arm.name]
+        found = metric_record(arm, values)
+        path.write_text(MetricFile(values=[found]).model_dump_json())
+    for path, arm in zip(experiment.exchange.drawing_files(), arms, strict=True):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        worse = 4 * (arm.adapter_scale or 0)
+        path.write_text(
+            fid_record(arm.model, arm.guidance_scale, 400, 20 + worse, error=0.5, arm=arm.name).model_dump_json()
+        )
+    write_exchange_table(experiment)
+    made = load_table(experiment.paths.exchange_table, EXCHANGE_COLUMNS)
+    assert set(made["task"]) == {"CLIPScore"}
+    assert set(made["seeing_metric"]) == {"clip_score"}
+    assert set(made["margin_seeing"]) == {0.5}, "of the gain, whatever it is"
+    for scale in (1, 3):
+        half = row_of(made[made["guidance_scale"] == scale], 0.5)
+        assert half["seeing_difference"] == pytest.approx(scale), (
+            "the same images have another score at another guidance scale"
+        )
+        assert half["gain_kept"] == pytest.approx(0.5)
+        expected = mean_interval(score[half["arm"]])
+        assert (half["seeing_low"], half["seeing_high"]) == pytest.approx((expected.low, expected.high))
+
+
+def test_differences_in_another_gain_are_counted_at_each_guidance_scale():
+    seen = points((1.0, 2.0), n=50)
+    scored = [replace(point, seeing=of_scores(np.arange(50.0) * (1 + place))) for place, point in enumerate(seen)]
+    widths = []
+    for found in (seen, scored):
+        made = exchange_table(found, axes_of(), "base", Exchange())
+        full = made[made["full_strength"]].iloc[0]
+        plain, together = (
+            full[f"drawing_difference_high{end}"] - full["drawing_difference"] for end in ("", "_simultaneous")
+        )
+        widths.append(together / plain)
+    count = [stdtrit(BLOCKS - 1, 1 - 0.025 / m) / stdtrit(BLOCKS - 1, 0.975) for m in (6 + 3, 6 + 6)]
+    assert widths == pytest.approx(count)
+
+
+@pytest.mark.parametrize(
+    ("exchange", "said"),
+    [
+        (
+            {"bought": "kid"},
+            "exchange: bought: kid is no metric of this experiment with one number per image of which more",
+        ),
+        ({"bought": "blur"}, "there are clip_score, pick"),
+        ({"bought": "clip_score", "task": "scenes"}, "bought stands in place of seeing; remove task and margin_seeing"),
+        ({"bought": "clip_score", "metric": "clip_score"}, "bought and metric are both clip_score"),
+        ({"margin_bought": 1}, "margin_bought belongs to bought"),
+        ({"margin_drawing": 1}, "exchange: needs understanding, the tasks that seeing is measured by, or bought"),
+    ],
+)
+def test_another_gain_that_cannot_be_meant(tmp_path, exchange, said):
+    scores = [{"name": name, "file": "x.csv", "higher_is_better": name == "pick"} for name in ("pick", "blur")]
+    with pytest.raises(InputError, match=re.escape(said)):
+        seeing_experiment(tmp_path, **BOUGHT, scores=scores, exchange=exchange)
+
+
+def test_a_score_from_outside_may_be_what_was_bought(tmp_path):
+    scores = [{"name": "pick", "file": "x.csv", "higher_is_better": True, "label": "PickScore"}]
+    experiment = seeing_experiment(tmp_path, **BOUGHT, scores=scores, exchange={"bought": "pick"})
+    files = experiment.exchange.seeing_files()
+    assert files == [*experiment.score_files(), experiment.paths.prompts]

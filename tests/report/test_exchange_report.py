@@ -1,7 +1,9 @@
 """The exchange rate in words, as a figure and on the page: every sentence against the truth that the points were made with."""
 
+import copy
 import math
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import pandas as pd
@@ -152,3 +154,62 @@ def test_the_page_has_the_section_near_its_top_with_sentences_figure_and_table()
     assert "fieller1954problems" in text
     assert "declared beforehand (at most 6 of FID worse than base)" in text
     assert "exchange" not in {attributes.get("id") for attributes in study.page().of("section")}
+
+
+# -- another gain than seeing ----------------------------------------------------------------------------------------
+
+
+def scored(**changes) -> pd.DataFrame:
+    """Points whose gain is a score of the images, and the same at both guidance scales only by its truth."""
+    made = points(TWO, error=0.2, **changes)
+    axes = axes_of(task="PickScore", seeing_metric="pick", seeing_n=2000)
+    return exchange_table([replace(each, seeing=copy.copy(each.seeing)) for each in made], axes, "base", Exchange())
+
+
+def test_another_gain_is_told_in_its_own_words() -> None:
+    made = scored()
+    answer = exchange_answer(made)
+    text = words("\n".join([answer.headline, *answer.statements, *answer.caveats]))
+    gain = r"\+0\.\d+ \[[^]]*\]"
+    assert re.match(
+        rf"finetuned at scale 1 has a higher PickScore than base: PickScore {gain} at guidance 1 and {gain} at", text
+    )
+    assert "; it is further from the reference images: FID +1" in text
+    assert "(95 % intervals that hold together for 12 differences)." in text, (
+        "three strengths, two axes, two guidance scales"
+    )
+    kept = r"\d+ % \[[^]]*\]"
+    assert re.search(
+        rf"At half strength \(scale 0.5\) finetuned keeps {kept} at guidance 1 and {kept} at guidance 2 of what it gained and "
+        rf"pays {kept} at guidance 1 and {kept} at guidance 2 of the FID that scale 1 costs\.",
+        text,
+    )
+    assert "From scale 0.75 to scale 1 nothing is gained that these 2,000 images can show: PickScore" in text
+    assert "; but the distance grows: FID +" in text
+    assert "no judgement of people" in text
+    assert not re.search(r"\b(sees?|seeing|draws|drawing|questions?)\b", text), (
+        "nobody was asked, nothing is drawn badly"
+    )
+
+
+def test_a_gain_at_one_guidance_scale_alone_is_told_of_that_one() -> None:
+    made = scored()
+    at_two = made["guidance_scale"] == 2
+    made.loc[at_two, "seeing_difference_low_simultaneous"] = -0.01
+    text = words(exchange_answer(made).headline)
+    assert re.match(
+        r"finetuned at scale 1 has a higher PickScore than base: PickScore [^;]* at guidance 1; it gained nothing", text
+    )
+    assert re.search(
+        r"gained nothing that these 2,000 images can show: PickScore [^;]* at guidance 2; it is further", text
+    )
+
+
+def test_the_page_names_the_gain_and_its_cost() -> None:
+    page = words(Page(Study().html(exchange=scored(), exchange_svg=b"<svg xmlns='http://www.w3.org/2000/svg'/>")).text)
+    assert (
+        "What fine-tuning gained in PickScore (the images of 2,000 prompts, the same for every strength) was set"
+        in page
+    )
+    assert "The exchange rate between gain and cost. Right: a higher PickScore" in page
+    assert not re.search(r"\b(sees|[Ss]eeing|draws|[Dd]rawing)\b", page)

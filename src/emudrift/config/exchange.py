@@ -1,4 +1,4 @@
-"""The exchange rate between seeing and drawing: its settings, which change no image and no answer, and its files."""
+"""The exchange rate between what fine-tuning bought and what it cost: its settings, which change no image, and its files."""
 
 from functools import cached_property
 from pathlib import Path
@@ -13,18 +13,25 @@ if TYPE_CHECKING:
     from emudrift.config.experiment import Experiment
     from emudrift.config.experiment_config import Config
     from emudrift.config.extractors import ExtractorSettings
+    from emudrift.config.metrics import Metric
     from emudrift.config.seeing import Variant
 
 Tolerance = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 
 
 class Exchange(Settings):
-    """What the exchange rate measures seeing and drawing by (docs/exchange-rate.md), and what may be lost."""
+    """What the exchange rate measures gain and cost by (docs/exchange-rate.md), and what may be lost."""
 
     task: Text | None = Field(
         None,
         description="What seeing is measured by: a task of understanding, or a variant of one such as vqa-4shots; default: the "
         "first task.",
+    )
+    bought: Text | None = Field(
+        None,
+        exclude_if=lambda bought: bought is None,
+        description="In place of seeing, for models tuned for better images: the metric that they were to gain in, one number "
+        "per image: clip_score, or one of scores.",
     )
     metric: Literal["fid", "clip_score"] = Field(
         "fid",
@@ -44,6 +51,11 @@ class Exchange(Settings):
         description="How much worse than at full strength a recommended strength may see, in units of the task's metric (.02 are "
         "2 points of VQA accuracy).",
     )
+    margin_bought: Tolerance | None = Field(
+        None,
+        exclude_if=lambda margin: margin is None,
+        description="The same for bought, in its units.",
+    )
 
 
 class ExchangeRate:
@@ -60,29 +72,47 @@ class ExchangeRate:
         return wanted[0] if wanted else None
 
     @cached_property
+    def bought(self) -> "Metric | None":
+        """The metric of the images whose gain stands in place of seeing; None where seeing is measured."""
+        name = self.experiment.config.exchange.bought
+        return None if name is None else self.experiment.config.metric(name)
+
+    @cached_property
     def extractor(self) -> "ExtractorSettings":
         """The extractor that drawing is measured by."""
         config = self.experiment.config
         if config.exchange.metric == "fid":
             return next(each for each in config.extractors if each.distance is not None)
-        metric = config.metric("clip_score")
-        return next(each for each in config.extractors if metric.reads_from(each))
+        return self._reader(config.metric("clip_score"))
+
+    def _reader(self, metric: "Metric") -> "ExtractorSettings":
+        return next(each for each in self.experiment.config.extractors if metric.reads_from(each))
 
     @cached_property
     def arms(self) -> list[Arm]:
-        """The arms that draw and whose models see, the baseline's among them; none where there is nothing to exchange."""
+        """The arms that draw and whose models see (or all that draw, with `bought`), the baseline's among them; none where there
+        is nothing to exchange."""
         experiment, variant = self.experiment, self.variant
-        if variant is None:
+        if variant is None and self.bought is None:
             return []
-        seeing = {
-            arm.model for arm in experiment.understanding.arms() if experiment.understanding.answers(arm, variant)
-        }
-        arms = [arm for arm in experiment.generated_arms() if arm.model in seeing]
+        arms = experiment.generated_arms()
+        if self.bought is None:
+            assert variant is not None
+            asked = experiment.understanding
+            seeing = {arm.model for arm in asked.arms() if asked.answers(arm, variant)}
+            arms = [arm for arm in arms if arm.model in seeing]
         models = {arm.model for arm in arms}
         return arms if experiment.baseline in models and len(models) > 1 else []
 
     def seeing_files(self) -> list[Path]:
-        """Scores of the answers, one for each model."""
+        """Scores of the answers, one for each model; or of the images, one for each arm, with `bought`."""
+        paths = self.experiment.paths
+        if self.bought is not None and self.bought.inputs == "scores":
+            return [*self.experiment.score_files(), paths.prompts]
+        if self.bought is not None:
+            name = self.experiment.extractor_name(self._reader(self.bought))
+            n = str(max(self.experiment.config.sample_sizes))
+            return [paths.metric(self.bought.full_name, name, arm.name, n) for arm in self.arms]
         if self.variant is None:
             return []
         models, scores = {arm.model for arm in self.arms}, self.experiment.paths.answer_scores
@@ -101,8 +131,10 @@ class ExchangeRate:
         return [experiment.paths.metric(metric, name, arm.name, n) for arm in self.arms]
 
     def settings(self) -> Exchange:
-        """As in the config, with the tolerance in drawing that `margin` gives."""
+        """As in the config, with the tolerance in drawing that `margin` gives; that of the gain is `margin_seeing`."""
         given, config = self.experiment.config.exchange, self.experiment.config
+        if given.margin_bought is not None:
+            given = given.model_copy(update={"margin_seeing": given.margin_bought, "margin_bought": None})
         if given.metric == "fid" and given.margin_drawing is None:
             return given.model_copy(update={"margin_drawing": config.margin_of(self.extractor)})
         return given
@@ -113,8 +145,14 @@ def check_exchange(config: "Config") -> None:
     asked = config.exchange
     if asked == Exchange():
         return
-    if not config.understanding:
-        raise ValueError("exchange: needs understanding, the tasks that seeing is measured by")
+    if asked.bought is not None:
+        _check_bought(config, asked.bought)
+    elif asked.margin_bought is not None:
+        raise ValueError("exchange: margin_bought belongs to bought; the tolerance in seeing is margin_seeing")
+    elif not config.understanding:
+        raise ValueError(
+            "exchange: needs understanding, the tasks that seeing is measured by, or bought, a metric of the images"
+        )
     names = [name for task in config.understanding for name in (task.name, *(label for label, _ in task.variants()))]
     if asked.task is not None and asked.task not in names:
         raise ValueError(
@@ -124,3 +162,17 @@ def check_exchange(config: "Config") -> None:
         raise ValueError(f"exchange: metric: {asked.metric} has to be among metrics")
     if asked.guidance_scale is not None and asked.guidance_scale not in config.guidance_scales:
         raise ValueError(f"exchange: guidance_scale: {asked.guidance_scale:g} is none of guidance_scales")
+
+
+def _check_bought(config: "Config", name: str) -> None:
+    asked, known = config.exchange, [each for each in map(config.metric, config.metric_names()) if each.per_image]
+    names = [metric.name for metric in known if metric.higher_is_better]
+    if name not in names:
+        raise ValueError(
+            f"exchange: bought: {name} is no metric of this experiment with one number per image of which more is better; "
+            f"there are {', '.join(names) or 'none: add clip_score to metrics, or scores'}"
+        )
+    if asked.task is not None or asked.margin_seeing is not None:
+        raise ValueError("exchange: bought stands in place of seeing; remove task and margin_seeing")
+    if name == asked.metric:
+        raise ValueError(f"exchange: bought and metric are both {name}; set metric: fid, or another bought")

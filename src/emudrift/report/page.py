@@ -22,8 +22,7 @@ from emudrift.report.figures.captions import comparison_caption, fid_caption, la
 from emudrift.report.gallery.grid_rows import side_by_side
 from emudrift.report.gallery.section import Gallery
 from emudrift.report.sections.benchmarks import Cost, cost_tables
-from emudrift.report.sections.exchange import LEAD as EXCHANGE_LEAD
-from emudrift.report.sections.exchange import exchange_section
+from emudrift.report.sections.exchange import exchange_lead, exchange_section
 from emudrift.report.sections.fid_tables import comparison_tables, fid_tables
 from emudrift.report.sections.human_votes import human_section
 from emudrift.report.sections.ladder import LEAD, ladder_picture, ladder_tables
@@ -193,7 +192,7 @@ def _sections(experiment: Experiment, content: Content, shards: dict[str, list[M
             Section(
                 "exchange",
                 "What did it buy?",
-                EXCHANGE_LEAD,
+                "" if content.exchange is None else exchange_lead(content.exchange),
                 template="" if content.exchange is None else "exchange.html.j2",
             ),
             Section(

@@ -2,17 +2,20 @@
 
 import math
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 from emudrift.config.arm import Arm
 from emudrift.config.experiment import Experiment
+from emudrift.config.metrics import Metric
 from emudrift.errors import InputError
 from emudrift.evaluation.exchange.measured import Measured, of_blocks, of_scores
 from emudrift.evaluation.exchange.points import Axes, Point, Strength
 from emudrift.evaluation.exchange.table import exchange_table
 from emudrift.evaluation.fid.record import FidRecord, load_records
 from emudrift.evaluation.metrics.record import MetricRecord, load_metric_files
+from emudrift.evaluation.metrics.scores import score_records
 from emudrift.evaluation.tables import write_table
-from emudrift.evaluation.understanding.record import ScoreRecord, load_scores
+from emudrift.evaluation.understanding.record import load_scores
 
 
 def write_exchange_table(experiment: Experiment) -> None:
@@ -29,47 +32,72 @@ def load_points(experiment: Experiment) -> tuple[list[Point], Axes]:
         InputError: a record is missing or broken, or the answers of two models are to different questions.
     """
     rate = experiment.exchange
-    files, seen = rate.drawing_files(), load_scores(rate.seeing_files())
+    files = rate.drawing_files()
     drawn: Sequence[FidRecord | MetricRecord]
     if experiment.config.exchange.metric == "clip_score":
         drawn = [each for each in load_metric_files(files) if each.metric == "clip_score"]
     else:
         drawn = load_records(files)
-    return points_of(experiment, {each.model: each for each in seen}, drawn)
+    gained = _seen(experiment, drawn) if rate.bought is None else _bought(experiment, rate.bought)
+    return points_of(experiment, gained, drawn)
 
 
-def points_of(
-    experiment: Experiment,
-    seen: Mapping[str, ScoreRecord],
-    drawn: Sequence[FidRecord | MetricRecord],
-) -> tuple[list[Point], Axes]:
-    """A point for each arm that draws and whose model sees.
+@dataclass(frozen=True)
+class Gained:
+    """What each arm gained: by its name, and what that is (`Axes.task`, its metric, and the number of questions or images)."""
 
-    Args:
-        seen: by model.
-        drawn: at one N, by one extractor against one reference.
-    """
-    first, answers = drawn[0], next(iter(seen.values()))
+    by_arm: Mapping[str, Measured]
+    task: str
+    metric: str
+    n: int
+
+
+def _seen(experiment: Experiment, drawn: Sequence[FidRecord | MetricRecord]) -> Gained:
+    seen = {each.model: each for each in load_scores(experiment.exchange.seeing_files())}
+    answers = next(iter(seen.values()))
     if len({(tuple(each.question_ids), tuple(each.groups), each.metric) for each in seen.values()}) > 1:
         raise InputError(
             f"exchange: models answered different questions of {answers.variant}; remove their scores and run again"
         )
+    measured = {model: of_scores(each.per_question, each.groups) for model, each in seen.items()}
+    by_arm = {record.arm: measured[record.model] for record in drawn if record.model in measured}
+    return Gained(by_arm, answers.variant, answers.metric, answers.n)
+
+
+def _bought(experiment: Experiment, metric: Metric) -> Gained:
+    scored = metric.inputs == "scores"
+    found = score_records(experiment) if scored else load_metric_files(experiment.exchange.seeing_files())
+    arms = {arm.name for arm in experiment.exchange.arms}
+    records = [record for record in found if record.metric == metric.name and record.arm in arms]
+    by_arm = {record.arm: of_scores(record.per_image, record.groups) for record in records}
+    return Gained(by_arm, metric.label or metric.name, metric.name, records[0].n)
+
+
+def points_of(
+    experiment: Experiment, gained: Gained, drawn: Sequence[FidRecord | MetricRecord]
+) -> tuple[list[Point], Axes]:
+    """A point for each arm that draws and has gained something or nothing.
+
+    Args:
+        drawn: at one N, by one extractor against one reference.
+    """
+    first = drawn[0]
     found = [
         Point(
             strength_of(experiment.arm(record.arm)),
             math.nan if record.guidance_scale is None else record.guidance_scale,
             record.arm,
-            of_scores(seen[record.model].per_question, seen[record.model].groups),
+            gained.by_arm[record.arm],
             _drawing(record),
             not isinstance(record, FidRecord) or record.reliable,
         )
         for record in drawn
-        if record.model in seen
+        if record.arm in gained.by_arm
     ]
     return found, Axes(
-        task=answers.variant,
-        seeing_metric=answers.metric,
-        seeing_n=answers.n,
+        task=gained.task,
+        seeing_metric=gained.metric,
+        seeing_n=gained.n,
         drawing_metric="fid" if isinstance(first, FidRecord) else first.metric,
         drawing_higher_is_better=not isinstance(first, FidRecord),
         extractor=first.extractor,

@@ -40,9 +40,14 @@ def places(points: Sequence[Point], axes: Axes, confidence: float) -> list[Place
 
 
 def pairs_of(groups: Sequence[Sequence[Point]]) -> int:
-    """The number of paired differences that the fronts of all guidance scales go by: of drawing at each, of seeing once."""
+    """The number of paired differences that the fronts of all guidance scales go by: of drawing at each, of seeing once (a model
+    sees the same at every guidance scale; another gain is measured on the images, and differs)."""
     drawing = sum(len(group) * (len(group) - 1) // 2 for group in groups)
-    seeing = {frozenset((one.key, other.key)) for group in groups for one, other in itertools.combinations(group, 2)}
+    seeing = {
+        frozenset((id(one.seeing), id(other.seeing)))
+        for group in groups
+        for one, other in itertools.combinations(group, 2)
+    }
     return drawing + len(seeing)
 
 

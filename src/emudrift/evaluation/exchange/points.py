@@ -43,7 +43,10 @@ class Point:
 
 @dataclass(frozen=True)
 class Axes:
-    """What the two axes measure, for the table: task, metric and sample size of seeing; metric, extractor and N of drawing."""
+    """What the two axes measure, for the table: task, metric and sample size of seeing; metric, extractor and N of drawing.
+
+    Where another metric stands in place of seeing (`exchange: bought`), `task` is its name for people.
+    """
 
     task: str
     seeing_metric: str

@@ -31,7 +31,8 @@ def exchange_table(
     """
     groups = at_guidance_scales(points, baseline)
     pairs = pairs_of([group for _, group in groups])
-    steps = sum(len(group) - 1 for _, group in groups) + len({p.key for p in points}) - 1
+    gains = {(id(point.seeing), id(group[0].seeing)) for _, group in groups for point in group[1:]}
+    steps = sum(len(group) - 1 for _, group in groups) + len(gains)
     asked = [group for scale, group in groups if settings.guidance_scale is None or scale == settings.guidance_scale]
     candidates = sum(len(group) - 1 for group in asked)
     rows: list[dict[str, Any]] = []

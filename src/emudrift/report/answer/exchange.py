@@ -9,7 +9,7 @@ import pandas as pd
 
 from emudrift.evaluation.tables import rows_of
 from emudrift.report.answer.scope import guidance
-from emudrift.report.elements.seeing import drawing_unit, seeing_unit, share_text
+from emudrift.report.elements.seeing import exchange_words, share_text
 from emudrift.report.elements.wording import listing
 
 _FRACTIONS = {0.25: "a quarter of its strength", 0.5: "half strength", 0.75: "three quarters of its strength"}
@@ -40,7 +40,8 @@ def exchange_answer(table: pd.DataFrame) -> ExchangeAnswer:
     models = list(dict.fromkeys(row.model for row in rows if row.since))
     headlines, statements = [], []
     against_baseline = [row for row in rows if row.since]
-    differences = len(against_baseline) + len(_by_strength(against_baseline))
+    sees = exchange_words(rows[0]).sees  # The same at every guidance scale.
+    differences = len(against_baseline) + len(_by_strength(against_baseline) if sees else against_baseline)
     for model in models:
         ours = [row for row in rows if row.model == model]
         headlines.append(_bought([row for row in ours if row.full_strength], differences))
@@ -60,20 +61,25 @@ def _bought(full: list[Any], differences: int) -> str:
         differences: from the baseline, of all points on both axes.
     """
     row = full[0]
-    seen = f"{_seeing(row).name} {_difference(row, 'seeing_difference')}"
-    name = _named(row)
-    if row.seeing_difference_low_simultaneous > 0:
-        text = f"{name} sees better than {row.baseline}: {seen}"
-    elif row.seeing_difference_high_simultaneous < 0:
-        text = f"{name} sees worse than {row.baseline}, so nothing was gained: {seen}"
-    else:
-        text = f"{name} gained nothing that these {row.seeing_n:,} questions can see: {seen}"
-    costs = {
-        "draws worse": [each for each in full if _cost_is_certain(each)],
-        "draws better": [each for each in full if each.reliable and _loss(each)[2] < 0],
-        "has too few images for a finding in drawing": [each for each in full if not each.reliable],
+    words, name = exchange_words(row), _named(row)
+    gains = {
+        f"{words.more} {row.baseline}": [each for each in full if each.seeing_difference_low_simultaneous > 0],
+        f"{words.less} {row.baseline}, so nothing was gained": [
+            each for each in full if each.seeing_difference_high_simultaneous < 0
+        ],
     }
-    costs["draws neither better nor worse for certain"] = [
+    gains[f"gained nothing {words.nothing}"] = [
+        each for each in full if not any(each is other for known in gains.values() for other in known)
+    ]
+    text = f"{name} " + "; it ".join(
+        f"{said}: {_gains(found, 'seeing_difference', full)}" for said, found in gains.items() if found
+    )
+    costs = {
+        words.worse: [each for each in full if _cost_is_certain(each)],
+        words.better: [each for each in full if each.reliable and _loss(each)[2] < 0],
+        words.unknown: [each for each in full if not each.reliable],
+    }
+    costs[words.neither] = [
         each for each in full if not any(each is other for known in costs.values() for other in known)
     ]
     parts = [f"it {said}: {_places(rows, 'drawing_difference', full)}" for said, rows in costs.items() if rows]
@@ -81,55 +87,73 @@ def _bought(full: list[Any], differences: int) -> str:
     return f"{text}; {'; '.join(parts)} ({held})."
 
 
+def _gains(rows: list[Any], column: str, all_rows: list[Any]) -> str:
+    """`VQA accuracy +20 points [16 to 24]`, which does not depend on the guidance scale; of another gain as `_places`."""
+    words = exchange_words(rows[0])
+    if words.sees:
+        rows, all_rows = rows[:1], rows[:1]
+    return f"{words.gain.name} {listing(f'{_difference(row, column)}{_at(row, all_rows)}' for row in rows)}"
+
+
 def _places(rows: list[Any], column: str, all_rows: list[Any]) -> str:
     """`FID +3.1 [2 to 4] at guidance 1 and +4.0 [3 to 5] at guidance 3`."""
     said = [f"{_difference(row, column)}{_at(row, all_rows)}" for row in rows]
-    return f"{_drawing(rows[0]).name} {listing(said)}"
+    return f"{exchange_words(rows[0]).cost.name} {listing(said)}"
 
 
 # -- shares -------------------------------------------------------------------------------------------------------
 
 
 def _kept(rows: list[Any]) -> list[str]:
-    """For each weaker strength: the shares of gain and of drawing that it keeps."""
+    """For each weaker strength: the shares of gain and of drawing that it keeps, or of the cost that it pays."""
     said = []
     for ours in _by_strength(row for row in rows if not row.full_strength):
-        row = ours[0]
+        row, words = ours[0], exchange_words(ours[0])
         full = next(each for each in rows if each.full_strength and _same_scale(each, row))
-        gain = (
-            f"{share_text(row.gain_kept, row.gain_kept_low, row.gain_kept_high)} of what it gained"
-            if not math.isnan(row.gain_kept)
-            else ""
-        )
-        priced = [each for each in ours if not math.isnan(each.cost_paid)]
+        kept = [each for each in (ours[:1] if words.sees else ours) if not math.isnan(each.gain_kept)]
         shares = [
-            share_text(each.cost_paid, each.cost_paid_low, each.cost_paid_high, rest=True) + _at(each, ours)
+            share_text(each.gain_kept, each.gain_kept_low, each.gain_kept_high)
+            + ("" if words.sees else _at(each, ours))
+            for each in kept
+        ]
+        gain = f"{listing(shares)} of what it gained" if shares else ""
+        priced = [each for each in ours if not math.isnan(each.cost_paid)]
+        paid = [
+            share_text(each.cost_paid, each.cost_paid_low, each.cost_paid_high, rest=words.sees) + _at(each, ours)
             for each in priced
         ]
-        cost = f"of the drawing that {full.label} costs, {listing(shares)}" if shares else ""
-        if gain or cost:
-            parts = [f" {gain}"] if gain else []
-            parts += [f"{' and' if gain else ''}, {cost}"] if cost else []
-            said.append(f"{_at_strength(row, full)} {row.model} keeps{''.join(parts)}.")
+        keeps = f"keeps {gain}" if gain else ""
+        if not paid:
+            text = keeps
+        elif words.sees:
+            text = f"{f'{keeps} and' if gain else 'keeps'}, of the drawing that {full.label} costs, {listing(paid)}"
+        else:
+            text = f"{f'{keeps} and ' if gain else ''}pays {listing(paid)} of the {words.cost.name} that {full.label} costs"
+        if gain or paid:
+            said.append(f"{_at_strength(row, full)} {row.model} {text}.")
     return said
 
 
 def _idle(rows: list[Any]) -> list[str]:
-    """Where a step to more strength gains nothing that the questions can see, and what it costs."""
+    """Where a step to more strength gains nothing that can be seen, and what it costs."""
     said = []
     for ours in _by_strength(rows):
-        row = ours[0]
-        if row.seeing_step_low > 0 or row.since == row.baseline:
-            continue
-        seen = f"{_seeing(row).name} {_difference(row, 'seeing_step')}"
-        if row.seeing_step_high < 0:
-            text = f"From {row.since} to {row.label} {row.model} loses in seeing: {seen}"
-        else:
-            text = f"From {row.since} to {row.label} nothing is gained that these {row.seeing_n:,} questions can see: {seen}"
-        worse = [each for each in ours if each.reliable and _loss(each, "drawing_step")[1] > 0]
-        if worse:
-            text += f"; but drawing gets worse: {_places(worse, 'drawing_step', ours)}"
-        said.append(f"{text}.")
+        words = exchange_words(ours[0])
+        steps = ours[:1] if words.sees else ours
+        idle = [row for row in steps if row.seeing_step_low <= 0 and row.since != row.baseline]
+        lost = [row for row in idle if row.seeing_step_high < 0]
+        for found in (lost, [row for row in idle if not any(row is other for other in lost)]):
+            if not found:
+                continue
+            row, what = found[0], _gains(found, "seeing_step", ours)
+            text = f"From {row.since} to {row.label} " + (
+                f"{row.model} {words.loses}: {what}" if found is lost else f"nothing is gained {words.nothing}: {what}"
+            )
+            among = ours if words.sees else found
+            worse = [each for each in among if each.reliable and _loss(each, "drawing_step")[1] > 0]
+            if worse:
+                text += f"; but {words.rises}: {_places(worse, 'drawing_step', ours)}"
+            said.append(f"{text}.")
     return said
 
 
@@ -163,15 +187,15 @@ def _recommended(rows: list[Any]) -> list[str]:
         if not asked:
             continue
         row = asked[0]
-        margins = []
-        if not math.isnan(row.margin_drawing):
-            margins.append(
-                f"at most {_drawing(row).amount(row.margin_drawing)} of {_drawing(row).name} worse than {row.baseline}"
+        words = exchange_words(row)
+        margins = [
+            f"at most {unit.amount(margin)} of {unit.name} {than}"
+            for unit, margin, than in (
+                (words.cost, row.margin_drawing, f"worse than {row.baseline}"),
+                (words.gain, row.margin_seeing, "below full strength"),
             )
-        if not math.isnan(row.margin_seeing):
-            margins.append(
-                f"at most {_seeing(row).amount(row.margin_seeing)} of {_seeing(row).name} below full strength"
-            )
+            if not math.isnan(margin)
+        ]
         within = f"({listing(margins)})"
         best = [each for each in asked if each.recommended]
         if best:
@@ -190,27 +214,38 @@ def _recommended(rows: list[Any]) -> list[str]:
         text += f"; {listing(_names(open_, ours))}: not shown either way" if open_ else ""
         said.setdefault(text, []).append(scale)
     if not said:
+        margin = "margin_seeing" if exchange_words(rows[0]).sees else "margin_bought"
         return [
-            "No strength is recommended, since no tolerance is declared (config: exchange, margin_drawing and margin_seeing)."
+            f"No strength is recommended, since no tolerance is declared (config: exchange, margin_drawing and {margin})."
         ]
     return [f"Within the tolerance{_where(scales)} {text}." for text, scales in said.items()]
 
 
 def _caveats(rows: list[Any]) -> list[str]:
     row = rows[0]
-    seeing, drawing = _seeing(row), _drawing(row)
-    said = [
-        f"Seeing: {seeing.name} of the task {row.task}, over the same {row.seeing_n:,} questions for all; higher is better. "
-        f"Drawing: {drawing.name} at N = {row.drawing_n:,}, the same prompts for all; "
-        f"{'higher' if row.drawing_higher_is_better else 'lower'} is better.",
-        "Shares are ratios of two differences over the same questions or prompts, with Fieller's 95 % intervals, each for "
+    words = exchange_words(row)
+    direction = "higher" if row.drawing_higher_is_better else "lower"
+    if words.sees:
+        said = [
+            f"Seeing: {words.gain.name} of the task {row.task}, over the same {row.seeing_n:,} questions for all; higher is "
+            f"better. Drawing: {words.cost.name} at N = {row.drawing_n:,}, the same prompts for all; {direction} is better."
+        ]
+    else:
+        said = [
+            f"Gain: {words.gain.name}, the mean over the images of the same {row.seeing_n:,} prompts for all; higher is better. "
+            f"Cost: {words.cost.name} at N = {row.drawing_n:,}, the same prompts for all; {direction} is better.",
+            "A score by a network is no judgement of people, least of all where a model was tuned for that score or one like it; "
+            "and a larger distance from the reference images says that the images are different, not that people like them less.",
+        ]
+    said += [
+        f"Shares are ratios of two differences over the same {words.counted}, with Fieller's 95 % intervals, each for "
         "itself; there is none where the difference at full strength is not certain. Differences from the baseline, steps from "
         "one strength to the next, the tolerance and the front go by intervals that hold together for all of their kind "
         "(Bonferroni).",
     ]
     if any(not row.reliable for row in rows):
         said.append(
-            "Where N is below the limit for the feature dimensions, no cost in drawing is claimed, and no share of it."
+            f"Where N is below the limit for the feature dimensions, no {words.claim} is claimed, and no share of it."
         )
     return said
 
@@ -220,16 +255,9 @@ def _caveats(rows: list[Any]) -> list[str]:
 _SPACE = "\N{NO-BREAK SPACE}"
 
 
-def _seeing(row: Any) -> Any:
-    return seeing_unit(row.seeing_metric)
-
-
-def _drawing(row: Any) -> Any:
-    return drawing_unit(row.drawing_metric, row.extractor)
-
-
 def _difference(row: Any, column: str) -> str:
-    unit = _seeing(row) if column.startswith("seeing") else _drawing(row)
+    words = exchange_words(row)
+    unit = words.gain if column.startswith("seeing") else words.cost
     return str(unit.difference(*_ends(row, column)))
 
 
@@ -240,7 +268,7 @@ def _ends(row: Any, column: str) -> tuple[float, float, float]:
 
 
 def _loss(row: Any, column: str = "drawing_difference") -> tuple[float, float, float]:
-    """How much worse in drawing, with the interval: above 0 is worse, whatever the metric."""
+    """The cost, with the interval: above 0 is worse, whatever the metric."""
     value, low, high = _ends(row, column)
     return (-value, -high, -low) if row.drawing_higher_is_better else (value, low, high)
 

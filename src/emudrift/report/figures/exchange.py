@@ -1,4 +1,4 @@
-"""Figure: the exchange rate, seeing against drawing, one panel per guidance scale."""
+"""Figure: the exchange rate, seeing against drawing or another gain against its cost, one panel per guidance scale."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -13,7 +13,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
-from emudrift.report.elements.seeing import drawing_unit, seeing_unit
+from emudrift.report.elements.seeing import exchange_words
 from emudrift.report.elements.wording import decimals, extractor_label, number
 from emudrift.report.figures.style import (
     COLUMN,
@@ -38,9 +38,8 @@ PANELS_PER_COLUMN = 2
 def exchange_figure(table: pd.DataFrame, path: str | Path, *, width: float = COLUMN) -> None:
     """Plots every point of exchange.csv with its intervals on both axes; better is up and to the right.
 
-    Drawing is the difference from the baseline where it is measured by a distance, whose axis is turned round, and the value
-    itself where more is better. Lines lead along the adapter's scale (solid) and along the training steps (dashed). Equal tables
-    give identical bytes.
+    What stands on the axes, `position` says; that of a distance is turned round. Lines lead along the adapter's scale (solid) and
+    along the training steps (dashed). Equal tables give identical bytes.
 
     Args:
         path: without suffix; writes .svg, .pdf, .png, and the plotted values as -data.csv.
@@ -70,14 +69,25 @@ def exchange_figure(table: pd.DataFrame, path: str | Path, *, width: float = COL
 
 
 def position(row: Any) -> tuple[tuple[float, float, float], tuple[float, float, float]]:
-    """Where a point stands: seeing and drawing, each with the ends of its interval; the baseline's difference has none."""
-    seen = seeing_unit(row.seeing_metric)
-    x = tuple(seen.factor * value for value in (row.seeing, row.seeing_low, row.seeing_high))
-    if row.drawing_higher_is_better:
-        return x, (row.drawing, row.drawing_low, row.drawing_high)
-    if not row.since:
-        return x, (0.0, 0.0, 0.0)
-    return x, (row.drawing_difference, row.drawing_difference_low, row.drawing_difference_high)
+    """Where a point stands: gain and cost, each with the ends of its interval.
+
+    Seeing, and a cost of which more is better, are values; another gain, and a distance, are differences from the baseline, whose
+    own has no interval: they are measured on images of the same prompts, and vary far less than the values do.
+    """
+    words = exchange_words(row)
+    x = _value(row, "seeing") if words.sees else _difference(row, "seeing_difference")
+    return (
+        tuple(words.gain.factor * each for each in x),  # type: ignore[return-value]
+        _value(row, "drawing") if row.drawing_higher_is_better else _difference(row, "drawing_difference"),
+    )
+
+
+def _value(row: Any, column: str) -> tuple[float, float, float]:
+    return getattr(row, column), getattr(row, f"{column}_low"), getattr(row, f"{column}_high")
+
+
+def _difference(row: Any, column: str) -> tuple[float, float, float]:
+    return _value(row, column) if row.since else (0.0, 0.0, 0.0)
 
 
 def _draw(axes: Any, rows: Sequence[Any], models: list[str], colours: Mapping[str, str]) -> None:
@@ -107,7 +117,9 @@ def _draw(axes: Any, rows: Sequence[Any], models: list[str], colours: Mapping[st
             f"{number(each[0], decimals(each[2] - each[1], each[0]))}"
             for each in ((x, x_low, x_high), (y, y_low, y_high))
         )
-        with_tip(point, "{}: sees {}, draws {}".format(row.label, *ends))
+        words = exchange_words(row)
+        tip = "{}: sees {}, draws {}" if words.sees else f"{{}}: {words.gain.name} {{}}, {words.cost.name} {{}}"
+        with_tip(point, tip.format(row.label, *ends))
         if row.recommended:
             axes.plot(x, y, marker="o", markersize=9, markerfacecolor="none", markeredgecolor="0.15", zorder=4)
         if row.label != row.model:
@@ -140,19 +152,18 @@ def _draw_front(axes: Any, places: list[Any]) -> None:
 
 def _frame(place: Any, panels: Any, rows: Sequence[Any]) -> None:
     row = rows[0]
-    seen, drawn = (
-        seeing_unit(row.seeing_metric),
-        drawing_unit(row.drawing_metric, row.extractor),
-    )
+    words = exchange_words(row)
+    seen, drawn = words.gain, words.cost
     unit = f" in{seen.of_value}" if seen.of_value else ""
-    place.supxlabel(f"seeing: {seen.name}{unit}, {shortened(row.task, 24)}  (right is better)", fontsize=7)
+    of = f", {shortened(row.task, 24)}" if words.sees else f" difference from {shortened(row.baseline, 16)}"
+    place.supxlabel(f"{words.gain_axis}: {seen.name}{unit}{of}  (right is better)", fontsize=7)
     what = drawn.name if row.drawing_higher_is_better else f"{drawn.name} difference from {shortened(row.baseline, 16)}"
     for axes in panels[:, 0]:
-        axes.set_ylabel(f"drawing (up is better)\n{what}")
+        axes.set_ylabel(f"{words.cost_axis} (up is better)\n{what}")
     for axes in panels.flat:
         axes.xaxis.set_major_locator(MaxNLocator(4, steps=STEPS))
         axes.yaxis.set_major_locator(MaxNLocator(5, steps=STEPS))
-        axes.xaxis.set_major_formatter(tick_label)
+        axes.xaxis.set_major_formatter(tick_label if words.sees else _signed)
         axes.yaxis.set_major_formatter(tick_label if row.drawing_higher_is_better else _signed)
         axes.margins(x=0.12, y=0.1)
         sns.despine(ax=axes)

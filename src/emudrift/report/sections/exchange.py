@@ -1,4 +1,4 @@
-"""The section on the exchange rate between seeing and drawing: its figure, its sentences and its table."""
+"""The section on the exchange rate between gain and cost: its figure, its sentences and its table."""
 
 import math
 from collections.abc import Callable
@@ -10,10 +10,11 @@ import pandas as pd
 from emudrift.evaluation.tables import rows_of
 from emudrift.report.answer.exchange import ExchangeAnswer, exchange_answer
 from emudrift.report.elements.blocks import Cell, Picture, Table, csv_of, data_uri
-from emudrift.report.elements.seeing import drawing_unit, seeing_unit, share_text
+from emudrift.report.elements.seeing import exchange_words, share_text
 from emudrift.report.figures.captions import labels_of
 
 LEAD = "What fine-tuning bought in seeing, what it cost in drawing, and how much of it can be kept at which strength."
+LEAD_OF_GAIN = "What fine-tuning bought, what it cost, and how much of it can be kept at which strength."
 
 
 @dataclass(frozen=True)
@@ -33,7 +34,8 @@ def exchange_section(table: pd.DataFrame, svg: bytes) -> ExchangeSection:
     """
     picture = Picture(
         svg,
-        "Seeing against drawing for every strength, with intervals on both axes; the numbers are in the table below",
+        f"{exchange_words(rows_of(table)[0]).title} for every strength, with intervals on both axes; the numbers are in the "
+        "table below",
         exchange_caption(table),
         data_uri(csv_of(table).encode(), "text/csv;charset=utf-8"),
         "exchange",
@@ -42,40 +44,55 @@ def exchange_section(table: pd.DataFrame, svg: bytes) -> ExchangeSection:
     return ExchangeSection(exchange_answer(table), picture, exchange_tables(table))
 
 
+def exchange_lead(table: pd.DataFrame) -> str:
+    """What stands below the section's heading."""
+    return LEAD if exchange_words(rows_of(table)[0]).sees else LEAD_OF_GAIN
+
+
 def exchange_caption(table: pd.DataFrame) -> str:
     row = rows_of(table)[0]
-    seen, drawn = seeing_unit(row.seeing_metric), drawing_unit(row.drawing_metric, row.extractor)
+    words = exchange_words(row)
     what = (
-        drawn.name
+        words.cost.name
         if row.drawing_higher_is_better
-        else f"the {drawn.name} difference from {row.baseline}, corrected for bias, on an axis that is turned round"
+        else f"the {words.cost.name} difference from {row.baseline}, corrected for bias, on an axis that is turned round"
+    )
+    axes = (
+        f"The exchange rate between seeing and drawing. Right: sees better ({words.gain.name}, {words.of_gain}). Up: draws "
+        f"better ({what}; N = {row.drawing_n:,})."
+        if words.sees
+        else f"The exchange rate between gain and cost. Right: a higher {words.gain.name} than "
+        f"{row.baseline}'s ({words.of_gain}). Up: costs less "
+        f"({what}; N = {row.drawing_n:,})."
     )
     return (
-        f"The exchange rate between seeing and drawing. Right: sees better ({seen.name}, {row.task}, {row.seeing_n:,} "
-        f"questions). Up: draws better ({what}; N = {row.drawing_n:,}). Star: {row.baseline}. Numbers: the adapter's scale, or "
-        f"training step. Bars: {100 * row.confidence:.3g} % intervals. Grey: the Pareto front by the estimates. Hollow: too few "
-        "images for a finding."
+        f"{axes} Star: {row.baseline}. Numbers: the adapter's scale, or training step. Bars: {100 * row.confidence:.3g} % "
+        "intervals. Grey: the Pareto front by the estimates. Hollow: too few images for a finding."
     )
 
 
 def exchange_methods(table: pd.DataFrame) -> str:
     """How the exchange rate was computed, for the methods paragraph."""
     row = rows_of(table)[0]
-    seen, drawn = seeing_unit(row.seeing_metric), drawing_unit(row.drawing_metric, row.extractor)
+    words = exchange_words(row)
     said = (
-        f"What fine-tuning gained in seeing ({seen.name} of {row.task}, the same {row.seeing_n:,} questions for every strength) "
-        f"was set against what it cost in drawing ({drawn.name}, N = {row.drawing_n:,})."
+        f"What fine-tuning gained in seeing ({words.gain.name} of {row.task}, the same {row.seeing_n:,} questions for every "
+        f"strength) was set against what it cost in drawing ({words.cost.name}, N = {row.drawing_n:,})."
+        if words.sees
+        else f"What fine-tuning gained in {words.gain.name} ({words.of_gain}, the same for every strength) was set against what "
+        f"it cost ({words.cost.name}, N = {row.drawing_n:,})."
     )
     if table["gain_kept"].notna().any() or table["cost_paid"].notna().any():
         said += (
-            " Shares of gain and cost are ratios of paired differences over the same questions or blocks of prompts, with "
+            f" Shares of gain and cost are ratios of paired differences over the same {words.counted.split()[0]} or "
+            "blocks of prompts, with "
             "Fieller's intervals (Fieller, 1954); they are given only where the difference at full strength is certain."
         )
     margins = [
         f"at most {unit.amount(value)} of {unit.name} {than}"
         for value, unit, than in (
-            (row.margin_drawing, drawn, f"worse than {row.baseline}"),
-            (row.margin_seeing, seen, "below full strength"),
+            (row.margin_drawing, words.cost, f"worse than {row.baseline}"),
+            (row.margin_seeing, words.gain, "below full strength"),
         )
         if not math.isnan(value)
     ]
@@ -90,13 +107,11 @@ def exchange_methods(table: pd.DataFrame) -> str:
 def exchange_tables(table: pd.DataFrame) -> list[Table]:
     """One table: a row for each point at each guidance scale."""
     rows = rows_of(table)
-    seen, drawn = (
-        seeing_unit(rows[0].seeing_metric),
-        drawing_unit(rows[0].drawing_metric, rows[0].extractor),
-    )
+    words = exchange_words(rows[0])
+    seen, drawn = words.gain, words.cost
+    names = [f"seeing: {seen.name}", f"drawing: {drawn.name}"] if words.sees else [seen.name, drawn.name]
     head = [
-        "strength", f"seeing: {seen.name}", "gain", "gain kept", f"drawing: {drawn.name}", "difference", "cost paid",
-        "Pareto front", "within the tolerance",
+        "strength", names[0], "gain", "gain kept", names[1], "difference", "cost paid", "Pareto front", "within the tolerance",
     ]  # fmt: skip
     found = []
     for row in rows:
