@@ -39,7 +39,6 @@ rule all:
         rules.check_experiment.output.checked,
         CHECKED_QUESTIONS,
         ANNOTATIONS,
-        SELECTIONS,
         rules.report.output.page,
         rules.collect.output.table,
         rules.compare.output.table,

@@ -99,6 +99,7 @@ rule report:
         human=HUMAN_TABLES,
         exchange=EXCHANGE_TABLES,
         ladders=LADDERS,
+        selections=SELECTIONS,
     output:
         page=report(
             str(paths.page),

@@ -9,8 +9,10 @@ from conftest import small_config
 from pages import Study
 
 from emudrift.config.metrics import METRICS, built_in
+from emudrift.data.selection import Removed, Selection
 from emudrift.report.sections.citations import CITATIONS
 from emudrift.report.sections.methods import Methods, methods
+from emudrift.report.sections.selection import selection_tables
 
 BASE, FINETUNED = small_config()["models"]
 
@@ -127,3 +129,33 @@ def test_a_folder_of_images_claims_no_generation() -> None:
     assert "a is a set of images that existed before" in said
     assert "Emu3" not in said
     assert "guidance (" not in said
+
+
+def test_what_conditions_removed_is_told_and_shown() -> None:
+    where = {"caption_words": {"min": 5}, "people": True}
+    prompts = {"captions": "x.json", "images": "y", "instances": "i.json"}
+    study = Study(prompts=prompts | {"where": where}, reference={"where": {"width": {"max": 64}}})
+    of_prompts, of_reference = study.experiment.annotations.selections()
+
+    def removed(column: str, failed: int, alone: int) -> Removed:
+        return Removed(column=column, condition="", failed=alone, without_value=0, removed=failed)
+
+    found = {
+        of_prompts: Selection(
+            total=5000, left=1234, conditions=[removed("caption_words", 3000, 3000), removed("people", 766, 2100)]
+        ),
+        of_reference: Selection(total=5000, left=4999, conditions=[removed("width", 1, 1)]),
+    }
+    said = methods(study.experiment, *study.tables, None, study.manifests, selections=found).text
+    assert (
+        "Of the 5,000 prompts, the 1,234 were used that meet these conditions: caption_words at least 5; people: yes. "
+        "Of the 5,000 images of the reference, the 4,999 were used that meet these conditions: width at most 64. "
+        "caption_words is the number of words of the caption." in said
+    )
+    first, second = selection_tables(study.experiment, found)
+    assert [[cell.text for cell in row] for row in first.rows] == [
+        ["caption_words at least 5", "3,000", "3,000", "2,000"],
+        ["people: yes", "2,100", "766", "1,234"],
+    ]
+    assert second.title == "What conditions removed of 5,000 images of the reference"
+    assert "conditions" not in written().text

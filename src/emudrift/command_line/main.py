@@ -8,6 +8,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from emudrift.command_line.curation import add_curate
 from emudrift.command_line.experiment_commands import add_commands
 from emudrift.errors import InputError
 from emudrift.runtime import interpreter
@@ -53,6 +54,7 @@ def parser() -> argparse.ArgumentParser:
     result.add_argument("--verbose", action="store_true", help="also say what is done in every step")
     commands = result.add_subparsers(title="commands", required=True, metavar="command", dest="command")
     _add_compare(commands)
+    add_curate(commands)
     add_commands(commands)
     return result
 

@@ -36,7 +36,7 @@ def read_annotations(path: str | Path) -> pd.DataFrame:
         InputError: the file is missing or damaged, or is no such table.
     """
     path = Path(path)
-    refuse_no_file(path, "it is created by the rule annotate_prompts")
+    refuse_no_file(path, "it is created by the rules annotate_prompts and select_prompts")
     check_sha256(path)
     table = read_parquet(path)
     if ID not in table.column_names:

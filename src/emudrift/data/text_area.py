@@ -18,7 +18,6 @@ MIN_SCORE = 0.9
 MIN_CHARACTERS = 2
 """A region counts where this many letters or digits were read with at least this score: single characters, and texts with lower
 scores, were mostly round fruit, aeroplanes and rows of jars in the photographs that the columns were looked at with."""
-INSTALL = "pip install 'emudrift[ocr]'"
 
 
 class TextReader(Protocol):
@@ -39,7 +38,8 @@ class RapidTextReader:
     def __init__(self, threads: int | None = None) -> None:
         missing = [name for name in ("rapidocr", "onnxruntime") if find_spec(name) is None]
         if missing:
-            raise InputError(f"text_area needs {' and '.join(missing)}, which is not installed: {INSTALL}")
+            needed = " and ".join(missing)
+            raise InputError(f"text_area needs {needed}, which is not installed: pip install 'emudrift[ocr]'")
         import rapidocr
 
         models = Path(str(rapidocr.__file__)).parent / "models"
@@ -48,7 +48,7 @@ class RapidTextReader:
             if len(found) != 1:
                 # It would download one.
                 raise InputError(
-                    f"text_area: {models} has {len(found)} models *_{part.lower()}_*.onnx, not one: {INSTALL}"
+                    f"text_area: {models} has {len(found)} models *_{part.lower()}_*.onnx, not one; reinstall rapidocr"
                 )
         threads = threads or len(os.sched_getaffinity(0))
         settings: dict[str, Any] = {f"{part}.model_path": str(found[0]) for part, found in files.items()}

@@ -5,7 +5,9 @@ from typing import Any
 
 import pandas as pd
 
+from emudrift.config.annotated import selecting
 from emudrift.config.experiment import Experiment
+from emudrift.data.selection import Selection
 from emudrift.evaluation.human.columns import load_human_tables
 from emudrift.evaluation.human.study import imported_tables
 from emudrift.evaluation.ladder import load_ladders
@@ -64,6 +66,10 @@ def load_content(experiment: Experiment) -> Content:
         ladder_svg=paths.figure("ladder", ".svg").read_bytes() if ladders else b"",
         exchange=table(paths.exchange_table, EXCHANGE_COLUMNS, exchange),
         exchange_svg=paths.figure("exchange", ".svg").read_bytes() if exchange else b"",
+        selections={
+            path.stem: load_record(path, Selection, "remove it and run again")
+            for path in map(paths.selection_record, selecting(experiment))
+        },
         understanding=table(paths.understanding_table, UNDERSTANDING_COLUMNS, seen),
         understanding_differences=table(paths.understanding_differences, UNDERSTANDING_DIFFERENCE_COLUMNS, seen),
     )

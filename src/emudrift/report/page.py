@@ -10,6 +10,7 @@ import pandas as pd
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from emudrift.config.experiment import Experiment
+from emudrift.data.selection import Selection
 from emudrift.errors import InputError
 from emudrift.evaluation.human.columns import HumanTables
 from emudrift.evaluation.intervals import MIN_N_PER_DIMENSION
@@ -29,6 +30,7 @@ from emudrift.report.sections.ladder import LEAD, ladder_picture, ladder_tables
 from emudrift.report.sections.methods import methods
 from emudrift.report.sections.metric_tables import metric_difference_tables, metric_tables, tokenizer_tables
 from emudrift.report.sections.provenance import caveats_of_run, experiment_facts, run_tables
+from emudrift.report.sections.selection import selection_tables
 from emudrift.report.sections.understanding import LEAD as SEEING_LEAD
 from emudrift.report.sections.understanding import picture_statements, understanding_tables
 
@@ -52,6 +54,7 @@ class Content:
         exchange: exchange.csv, where models see, with `exchange_svg` by `figures.exchange.exchange_figure`.
         understanding, understanding_differences: the tables of those names, where models are asked about pictures.
         human: the tables of the human evaluation, where votes were imported.
+        selections: what conditions on prompts and reference removed, by key.
     """
 
     fid: pd.DataFrame
@@ -72,6 +75,7 @@ class Content:
     exchange_svg: bytes = b""
     understanding: pd.DataFrame | None = None
     understanding_differences: pd.DataFrame | None = None
+    selections: Mapping[str, Selection] = field(default_factory=dict)
 
 
 def build_report(experiment: Experiment, content: Content) -> str:
@@ -117,6 +121,7 @@ def build_report(experiment: Experiment, content: Content) -> str:
                 content.manifests,
                 content.exchange,
                 content.human,
+                content.selections,
             ),
             style=_template("style.css"),
             script=script,
@@ -216,7 +221,11 @@ def _sections(experiment: Experiment, content: Content, shards: dict[str, list[M
             Section(
                 "records",
                 "Provenance in detail",
-                tables=[*run_tables(experiment, arms, shards, fid), *cost_tables(content.costs)],
+                tables=[
+                    *run_tables(experiment, arms, shards, fid),
+                    *selection_tables(experiment, content.selections),
+                    *cost_tables(content.costs),
+                ],
             ),
         )
         if section.pictures or section.tables or section.template

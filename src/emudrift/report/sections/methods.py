@@ -1,7 +1,7 @@
 """The methods paragraph, ready to paste into a paper: from the settings and results, with its citations."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import pandas as pd
@@ -10,6 +10,7 @@ from emudrift.config.experiment import Experiment
 from emudrift.config.extractors import ExtractorSettings
 from emudrift.config.metrics import Metric
 from emudrift.config.model_settings import ModelSettings
+from emudrift.data.selection import Selection
 from emudrift.evaluation.findings import IDENTICAL
 from emudrift.evaluation.human.columns import HumanTables
 from emudrift.generation.manifest import Manifest
@@ -17,6 +18,7 @@ from emudrift.report.elements.wording import listing
 from emudrift.report.sections.citations import CITATIONS
 from emudrift.report.sections.exchange import exchange_methods
 from emudrift.report.sections.human_methods import human_methods
+from emudrift.report.sections.selection import selection_methods
 from emudrift.report.sections.understanding import understanding_methods
 
 _SOFTWARE = ("torch", "transformers", "peft", "diffusers", "numpy", "pillow")
@@ -42,6 +44,7 @@ def methods(
     manifests: Sequence[Manifest],
     exchange: pd.DataFrame | None = None,
     human: HumanTables | None = None,
+    selections: Mapping[str, Selection] | None = None,
 ) -> Methods:
     """What a paper would say about an experiment. Every sentence is true of its settings, or left out.
 
@@ -50,9 +53,20 @@ def methods(
         manifests: of all shards.
         exchange: exchange.csv, where models see.
         human: the tables of the human evaluation, where votes were imported.
+        selections: what conditions on prompts and reference removed, by key.
     """
     paragraphs = [
-        " ".join(filter(None, [_prompts(experiment), _models(experiment), _generation(experiment)])),
+        " ".join(
+            filter(
+                None,
+                [
+                    _prompts(experiment),
+                    selection_methods(experiment, selections or {}),
+                    _models(experiment),
+                    _generation(experiment),
+                ],
+            )
+        ),
         " ".join(filter(None, [_distance(experiment, fid), _uncertainty(fid, comparison)])),
         "" if metrics is None else _metrics(experiment, metrics),
         understanding_methods(experiment) if experiment.understanding.score_files() else "",

@@ -1,0 +1,106 @@
+"""`emudrift curate`: the photographs of a folder that meet conditions, as lists and a figure; what is wrong is one line."""
+
+import csv
+import json
+from pathlib import Path
+
+import pytest
+from conftest import write_few
+from PIL import Image
+from tiny_networks import tiny_clip
+
+from emudrift.command_line.main import main
+
+
+@pytest.fixture
+def scenes(tmp_path: Path) -> Path:
+    write_few(tmp_path / "few", 12)
+    return tmp_path / "few"
+
+
+def run(scenes: Path, *words: object, out: str = "out") -> Path:
+    folder = scenes.parent / out
+    main(
+        [
+            "curate",
+            str(scenes / "images"),
+            "--captions",
+            str(scenes / "captions.json"),
+            "--out",
+            str(folder),
+            *map(str, words),
+        ]
+    )
+    return folder
+
+
+def test_the_lists_hold_what_meets_the_conditions_with_its_columns(
+    scenes: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    clip = tiny_clip(scenes.parent / "clip")
+    captions = json.loads((scenes / "captions.json").read_text())
+    texts: dict[str, list[str]] = {}
+    for each in captions["annotations"]:
+        texts.setdefault(each["image_id"], []).append(each["caption"])
+    longest = {image["file_name"]: max(texts[image["id"]], key=len) for image in captions["images"]}
+    words = {name: len(text.split()) for name, text in longest.items()}
+    least = sorted(words.values())[4]
+    out = run(scenes, "--where", f"{{caption_words: {{min: {least}}}}}", "--columns", "clip_similarity", "--clip", clip)
+    rows = [*csv.DictReader((out / "selected.csv").open())]
+    assert [*rows[0]] == ["image", "caption", "clip_similarity", "caption_words"]
+    assert {row["image"]: row["caption"] for row in rows} == {
+        name: text for name, text in longest.items() if words[name] >= least
+    }
+    assert json.loads((out / "selected.json").read_text())[0]["caption_words"] == words[rows[0]["image"]]
+    everything = {row["image"]: row["selected"] for row in csv.DictReader((out / "all.csv").open())}
+    assert everything == {name: str(words[name] >= least) for name in longest}
+    removed = sum(each < least for each in words.values())
+    assert (out / "removed-data.csv").read_text().splitlines()[1] == (
+        f"caption_words at least {least},{12 - removed},{removed},0,{removed}"
+    )
+    assert {path.suffix for path in out.glob("removed.*")} == {".svg", ".pdf", ".png"}
+    assert f"{12 - removed} of 12 images" in capsys.readouterr().out
+    # Once more: the similarities are there, and everything is the same.
+    before = {path: path.read_bytes() for path in out.rglob("*") if path.is_file()}
+    run(scenes, "--where", f"{{caption_words: {{min: {least}}}}}", "--columns", "clip_similarity", "--clip", clip)
+    assert {path: path.read_bytes() for path in before} == before
+
+
+def test_conditions_of_a_file_and_of_the_command_line_hold_together(scenes: Path) -> None:
+    Image.new("RGB", (90, 30)).save(next((scenes / "images").glob("*")))
+    content = json.loads((scenes / "captions.json").read_text())
+    content["images"] = [{key: image[key] for key in ("id", "file_name")} for image in content["images"]]
+    (scenes / "captions.json").write_text(json.dumps(content))
+    (scenes / "where.yaml").write_text("aspect_ratio: {max: 2}\n")
+    out = run(scenes, "--where", scenes / "where.yaml", "--where", "width: {min: 8}")
+    found = json.loads((out / "selection.json").read_text())
+    assert (found["total"], found["left"]) == (12, 11)
+    assert [each["column"] for each in found["conditions"]] == ["aspect_ratio", "width"]
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["--where", "{text_area: 0.01"], "not YAML such as"),
+        (["--where", "{width: {least: 3}}"], "width: least: Extra inputs are not permitted"),
+        (["--where", "{width: [3]}"], "a list can be meant in several ways"),
+        (["--where", "{widht: {min: 3}}"], "'widht' is no column"),
+        (["--where", "{people: true}"], "people needs --instances, COCO's instances file"),
+        (["--where", "{clip_similarity: {min: 0.2}}"], "clip_similarity needs --clip"),
+        (["--where", "{clip_similarity: {min: 0.2}}", "--clip", "nowhere"], "--clip nowhere: has no config.json"),
+        (["--where", "{width: {min: 3}}", "--where", "{width: {max: 9}}"], "width has conditions already"),
+        (["--where", "{width: {min: 3000}}"], "none of 12 prompts meets all conditions; alone, width removes 12"),
+        (["--where", "nowhere.yaml"], "nowhere.yaml: cannot be read: no such file"),
+        (["--instances", "nowhere.json", "--columns", "objects"], "nowhere.json does not exist: COCO's instances file"),
+        (["--source", "karpathy"], "splits are needed with source: karpathy"),
+    ],
+)
+def test_what_a_user_gets_wrong_is_one_line(
+    scenes: Path, words: list[str], said: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as ended:
+        run(scenes, *words)
+    assert ended.value.code == 1
+    error = capsys.readouterr().err.strip()
+    assert said in error
+    assert "\n" not in error
