@@ -16,11 +16,13 @@ from tiny_pipeline import tiny_flux, tiny_pipeline, tiny_sd3, tiny_sdxl
 
 from emudrift.data.prompts import Prompt
 from emudrift.errors import InputError
+from emudrift.features.check import point_out_cut_captions
+from emudrift.generation.diffusers import call as call_module
 from emudrift.generation.diffusers.call import call_of
 from emudrift.generation.diffusers.check import load_index
 from emudrift.generation.diffusers.generator import DiffusersGenerator
 from emudrift.generation.interface import Batching
-from emudrift.generation.registry import check_model
+from emudrift.generation.registry import check_model, cut_captions
 
 PROMPTS = [Prompt(n, f"{n:012d}", n, f"{n}.png", 8, 8, f"a red {n}", 2**63 + 7919 * n) for n in range(3)]
 MODEL = {"name": "sd", "generator": "diffusers"}
@@ -298,3 +300,63 @@ def test_without_its_safety_checker_no_image_is_replaced(pipelines, tmp_path):
         assert np.array_equal(one.image, other.image) is not one.flagged
     index = json.loads((folder / "model_index.json").read_text())
     assert index["safety_checker"][1] == "StableDiffusionSafetyChecker"
+
+
+# -- captions, warnings ----------------------------------------------------------------------------------------------
+
+
+def test_captions_that_a_text_encoder_cuts_are_counted_by_encoder_and_are_those_that_diffusers_cuts(
+    pipelines, tmp_path, caplog
+):
+    """A letter is a token here: CLIP reads 75 of them, and T5 what the call says."""
+    long = [replace(PROMPTS[0], caption="a" * letters) for letters in (75, 76, 300)]
+    expected = {
+        "sd": {"tokenizer (77 tokens)": 2},
+        "sdxl": {"tokenizer (77 tokens)": 2, "tokenizer_2 (77 tokens)": 2},
+        "sd3": {"tokenizer (77 tokens)": 2, "tokenizer_2 (77 tokens)": 2, "tokenizer_3 (256 tokens)": 1},
+        "flux": {"tokenizer (77 tokens)": 2},
+    }
+    for name, found in expected.items():
+        made = experiment(tmp_path, models=[of(pipelines[name], negative_prompt="")], guidance_scales=[3])
+        assert cut_captions(made, made.arms()[0], long) == found, name
+        assert cut_captions(made, made.arms()[0], PROMPTS) == {}
+    changes = {"call": {"max_sequence_length": 100}, "suffix": "a"}
+    made = experiment(tmp_path, models=[of(pipelines["flux"]) | changes], guidance_scales=[3])
+    found = {"tokenizer (77 tokens)": 3, "tokenizer_2 (100 tokens)": 1}
+    assert cut_captions(made, made.arms()[0], long) == found
+    assert point_out_cut_captions(made, long) == {made.arms()[0].name: found}
+    assert "sd: of 3 captions, tokenizer (77 tokens) cuts 3 and tokenizer_2 (100 tokens) cuts 1; what" in caplog.text
+    generator = DiffusersGenerator(settings_of(tmp_path, pipelines["sd"]), pipelines["sd"])
+    for caption, is_cut in zip(long, (False, True, True), strict=True):
+        caplog.clear()
+        list(generator.generate([caption]))
+        assert ("diffusers: The following part of your input was truncated" in caplog.text) is is_cut
+    assert generator.warnings() == [], "counted, and not told twice"
+
+
+def test_warnings_reach_the_log_once_and_those_about_images_the_manifest(pipelines, caplog):
+    settings = {"steps": 2, "width": 32, "height": 32, "guidance_scale": 3.0, "suffix": "", "dtype": "float32"}
+    settings |= {"variant": None, "custom_pipeline": None, "device": "cpu"}
+    generator = DiffusersGenerator(settings, pipelines["sd"])
+    log = diffusers.utils.logging.get_logger("diffusers.pipelines.any")
+    for _ in range(2):
+        log.warning("guidance_scale is passed as 3,\n but ignored since the model is not guidance-distilled.")
+        log.warning("A matching Triton is not available")
+    told = "diffusers: guidance_scale is passed as 3, but ignored since the model is not guidance-distilled."
+    assert caplog.text.count(told) == caplog.text.count("matching Triton") == 1
+    assert generator.warnings() == [told]
+
+
+def test_captions_are_cleaned_or_the_check_says_what_is_missing(monkeypatch):
+    call = call_of(Path("/nowhere"), {"_class_name": "PixArtSigmaPipeline"}, None)
+    settings = {"steps": 2, "width": 8, "height": 8, "guidance_scale": 4.0}
+    monkeypatch.setattr(call_module, "find_spec", lambda module: None)
+    with pytest.raises(InputError) as error:
+        call.check([settings])
+    assert str(error.value) == (
+        "its pipeline PixArtSigmaPipeline cleans captions, for which ftfy and beautifulsoup4 must be installed: pip install ftfy "
+        "beautifulsoup4, or set call: {clean_caption: false}"
+    )
+    call.check([settings | {"call": {"clean_caption": False}}])
+    monkeypatch.setattr(call_module, "find_spec", lambda module: module)
+    call.check([settings])

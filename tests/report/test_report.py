@@ -354,6 +354,20 @@ def test_images_that_a_safety_checker_replaced_are_said_and_counted() -> None:
     study.manifests[0] = study.manifests[0].model_copy(update={"flagged": ["000000000001", "000000000002"]})
     assert f"{said} 2 images" in words(study.page().text)
     assert "2 black (safety checker)" in words(study.page().text)
+    first = study.manifests[0].arm.partition("-")[0]
+    in_verdict = f"Images that a safety checker replaced by black ones are counted: 2 of {first} at guidance 1."
+    assert in_verdict in words(study.page().text).partition("What does it look like?")[0]
+
+
+def test_captions_that_were_cut_and_warnings_about_images_are_said_of_each_arm() -> None:
+    study = Study()
+    of_arm = [m for m in study.manifests if m.arm == study.manifests[0].arm]
+    assert len(of_arm) == 2
+    told = {"captions_cut": {"tokenizer (77 tokens)": 1_003}, "warnings": ["diffusers: guidance is ignored"]}
+    study.manifests[:2] = [m.model_copy(update=told) for m in of_arm]
+    text = words(study.page().text)
+    assert "base, guidance 1: of 400 captions, tokenizer (77 tokens) cuts 2,006; what comes after that does not" in text
+    assert text.count("a library warned that images may not be as asked for. diffusers: guidance is ignored") == 1
 
 
 def test_a_tokenizer_is_a_floor_and_not_a_model_that_was_compared() -> None:

@@ -71,6 +71,7 @@ def test_what_the_safety_checker_replaced_is_in_the_manifests_and_on_the_page(ot
         "\N{NO-BREAK SPACE}", " "
     )
     assert f"20 in 2; {len(flagged)} black (safety checker)" in page
+    assert f"a safety checker replaced by black ones are counted: {len(flagged)} of sd at guidance 3." in page
     assert [manifest["flagged"] for manifest in manifests(others, "shapes")] == [[], []]
     assert [manifest["batch_size"] for manifest in manifests(others, "sd")] == [8, 8]
     assert [manifest["drawn_together"] for manifest in manifests(others, "sd")] == [{"8": 10}] * 2

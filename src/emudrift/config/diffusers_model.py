@@ -26,6 +26,8 @@ class DiffusersModel(AdaptedModel, PipelineCall):
     recogniser: ClassVar[str] = "emudrift.generation.diffusers.check:model_is_unchanged"
     loader: ClassVar[str] = "emudrift.generation.diffusers.generator:load_model"
 
+    caption_counter: ClassVar[str] = "emudrift.generation.diffusers.captions:cut_captions"
+
     generator: Literal["diffusers"]
     checkpoint: Checkpoint = Field(description="Folder or hub repository with model_index.json; safetensors only.")
     adapter: PipelineAdapter | None = Field(

@@ -50,6 +50,9 @@ class ModelSettings(Settings):
     question_checker: ClassVar[str] = ""
     """Refuses questions that the model cannot be asked, without loading its weights; "" where there is nothing to check."""
 
+    caption_counter: ClassVar[str] = ""
+    """Counts captions that its text encoders cut; "" for models that read all of a caption, or are not known."""
+
     name: Name
     answers: dict[Text, Text] = Field(
         {},

@@ -1,5 +1,6 @@
 """The last check of an experiment as a whole before anything long starts."""
 
+import logging
 from collections.abc import Sequence
 from typing import Any
 
@@ -11,6 +12,10 @@ from emudrift.data.prompts import Prompt
 from emudrift.errors import InputError
 from emudrift.features.image_sizes import point_out_sizes
 from emudrift.features.statistics import load_statistics
+from emudrift.generation.manifest import cut_words
+from emudrift.generation.registry import cut_captions
+
+logger = logging.getLogger(__name__)
 
 
 class Checked(BaseModel):
@@ -20,12 +25,14 @@ class Checked(BaseModel):
         prompts: how many there are.
         largest_n: N.
         sizes: of images, in words, by model, and of the `reference`; none before version 0.3.
+        captions_cut: number of captions that text encoders cut, by arm and encoder.
         models: digest of each.
     """
 
     prompts: int
     largest_n: int
     sizes: dict[str, str] = {}
+    captions_cut: dict[str, dict[str, int]] = {}
     models: dict[str, str]
 
 
@@ -57,8 +64,24 @@ def check_experiment(experiment: Experiment, prompts: Sequence[Prompt], models: 
         prompts=len(prompts),
         largest_n=largest,
         sizes=point_out_sizes(experiment, prompts[:largest], models),
+        captions_cut=point_out_cut_captions(experiment, prompts[:largest]),
         models={model["model"]: model["digest"] for model in models},
     )
+
+
+def point_out_cut_captions(experiment: Experiment, prompts: Sequence[Prompt]) -> dict[str, dict[str, int]]:
+    """Logs how many captions the text encoders of each arm cut; arms of the same model and suffix are counted once."""
+    counted: dict[tuple[str, str], dict[str, int]] = {}
+    found = {}
+    for arm in experiment.arms():
+        key = arm.family, str(arm.settings.get("suffix"))
+        if key not in counted:
+            counted[key] = cut_captions(experiment, arm, prompts)
+            if counted[key]:
+                logger.warning("%s: %s", arm.model, cut_words(counted[key], len(prompts)))
+        if counted[key]:
+            found[arm.name] = counted[key]
+    return found
 
 
 def _compare_vocabularies(experiment: Experiment, models: Sequence[dict[str, Any]]) -> None:

@@ -132,4 +132,13 @@ class ShardGenerator(Protocol):
     def device(self) -> str: ...
 
 
+@runtime_checkable
+class WarningGenerator(Protocol):
+    """A generator whose libraries warn of what is not as it was asked for."""
+
+    def warnings(self) -> list[str]:
+        """The warnings so far that tell of other images, each once."""
+        ...
+
+
 AnyGenerator = Generator | TokenGenerator | ShardGenerator

@@ -1,11 +1,12 @@
 """The manifest of a shard: written by generate_shard next to the archive, and read by all later steps."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict
 
+from emudrift.config.base import listing
 from emudrift.generation.attempts import Attempt
 from emudrift.runtime.json_files import load_record, write_json
 
@@ -34,6 +35,8 @@ class Manifest(BaseModel):
         drawn_together: number of images by effective batch size, where it can affect pixels.
         attention: kernel for attention fixed for the arm if it can affect pixels; None also in manifests of version 0.2.
         flagged: prompt_ids of images that were replaced by a safety checker.
+        captions_cut: number of captions that a text encoder cut, by encoder and length.
+        warnings: of the libraries that generated, where they tell of other images than those that were asked for.
         images_per_hour: 0 if no attempt generated an image.
         sha256: of each image, by prompt_id.
         archive_sha256: of the archive; None in manifests of version 0.3 and older.
@@ -55,6 +58,8 @@ class Manifest(BaseModel):
     drawn_together: dict[int, int]
     attention: str | None = None
     flagged: list[str] = []
+    captions_cut: dict[str, int] = {}
+    warnings: list[str] = []
     images_per_hour: float
     attempts: list[Attempt]
     sha256: dict[str, str]
@@ -77,6 +82,12 @@ class Manifest(BaseModel):
     def forced(self) -> int:
         """Number of images generated in smaller batches than fixed for the arm, because memory ran out."""
         return sum(count for size, count in self.drawn_together.items() if self.batch_size not in (None, size))
+
+
+def cut_words(cut: Mapping[str, int], captions: int) -> str:
+    """How many of an arm's captions its text encoders cut: `of 500 captions, tokenizer (77 tokens) cuts 12; …`."""
+    each = listing(f"{encoder} cuts {count:,}" for encoder, count in cut.items())
+    return f"of {captions:,} captions, {each}; what comes after that does not reach the encoder"
 
 
 def write_manifest(path: Path, manifest: Manifest) -> None:

@@ -67,6 +67,20 @@ def refuse_changed_files(
         )
 
 
+def cut_captions(experiment: Experiment, arm: Arm, prompts: Sequence[Prompt]) -> dict[str, int]:
+    """How many captions each text encoder of an arm's model cuts, by encoder and length; those that cut none are left out.
+
+    Raises:
+        InputError: a tokenizer cannot be loaded.
+    """
+    model = experiment.model(arm.model)
+    if not model.caption_counter:
+        return {}
+    captions = [prompt.caption for prompt in prompts]
+    found: dict[str, int] = load_function(model.caption_counter)(experiment, model, arm.settings, captions)
+    return found
+
+
 def load_answerer(experiment: Experiment, arm: Arm, variant: Variant) -> AbstractContextManager[Answerer]:
     """What answers a variant's questions for an arm that sees, ready within the `with` block.
 

@@ -22,10 +22,10 @@ from emudrift.generation.existing_samples import (
     take_samples,
 )
 from emudrift.generation.identical_arms import refuse_identical
-from emudrift.generation.interface import AnyGenerator, BatchedGenerator, Batching
+from emudrift.generation.interface import AnyGenerator, BatchedGenerator, Batching, WarningGenerator
 from emudrift.generation.manifest import Manifest, Taken, load_manifest, write_manifest
 from emudrift.generation.model_files import load_model_record
-from emudrift.generation.registry import fixes_batch, load_generator, refuse_changed_files
+from emudrift.generation.registry import cut_captions, fixes_batch, load_generator, refuse_changed_files
 from emudrift.generation.shard_job import attempt_at, package_versions, restore_copies
 from emudrift.generation.shards import Identity, PartialShard
 from emudrift.runtime.jobs import Stopping, stoppable
@@ -192,6 +192,11 @@ class ShardRun:
                 return each
         return planned
 
+    def _warnings(self) -> list[str]:
+        """Of the generator, where one was loaded."""
+        found = self.__dict__.get("generator")
+        return found.warnings() if isinstance(found, WarningGenerator) else []
+
     def _manifest(self, packed: dict[str, Any], history: History) -> Manifest:
         attempts = history.attempts()
         return Manifest(
@@ -204,6 +209,8 @@ class ShardRun:
             revisions=self.model["revisions"],
             versions=package_versions(),
             vq=self.model.get("vq"),
+            captions_cut=cut_captions(self.experiment, self.arm, self.prompts),
+            warnings=self._warnings(),
             images_per_hour=round(images_per_hour(attempts) or 0, 1),
             attempts=attempts,
             **packed,

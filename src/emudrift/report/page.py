@@ -29,7 +29,7 @@ from emudrift.report.sections.human_votes import human_section
 from emudrift.report.sections.ladder import LEAD, ladder_picture, ladder_tables
 from emudrift.report.sections.methods import methods
 from emudrift.report.sections.metric_tables import metric_difference_tables, metric_tables, tokenizer_tables
-from emudrift.report.sections.provenance import caveats_of_run, experiment_facts, run_tables
+from emudrift.report.sections.provenance import caveats_of_run, experiment_facts, replaced_images, run_tables
 from emudrift.report.sections.selection import selection_tables
 from emudrift.report.sections.understanding import LEAD as SEEING_LEAD
 from emudrift.report.sections.understanding import picture_statements, understanding_tables
@@ -94,7 +94,14 @@ def build_report(experiment: Experiment, content: Content) -> str:
             raise InputError(f"arm {arm.name} has no manifest: run its shards before the report")
     script = "".join(_template(name) for name in SCRIPTS)
     random = fid.loc[fid["weights"] == "random", "extractor"].unique()
-    said = verdict(content.comparison, fid, experiment.baseline, experiment.floors, content.ladders)
+    said = verdict(
+        content.comparison,
+        fid,
+        experiment.baseline,
+        experiment.floors,
+        content.ladders,
+        replaced_images(content.manifests),
+    )
     return (
         _environment()
         .get_template("page.html.j2")

@@ -7,6 +7,7 @@ import json
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,10 @@ GUIDANCE = {
     "WuerstchenCombinedPipeline": "prior_guidance_scale",
 }
 """The argument that carries guidance, where a pipeline has another one than guidance_scale, or several."""
+
+
+CLEANING = {"ftfy": "ftfy", "beautifulsoup4": "bs4"}
+"""Packages that clean captions, with their modules."""
 
 
 @dataclass(frozen=True)
@@ -96,6 +101,7 @@ class Call:
         """Raises InputError where a setting of a model's arms, one for each guidance scale, would be refused or ignored."""
         for settings in arms:
             self.arguments(settings)
+        self._refuse_unclean(arms[0].get("call", {}))
         if self.ignores_guidance(arms[0]) and len(arms) > 1:
             scales = listing(f"{settings['guidance_scale']:g}" for settings in arms)
             true = " or true_cfg_scale" if "true_cfg_scale" in self.parameters else ""
@@ -107,6 +113,17 @@ class Call:
             raise InputError(
                 f'its pipeline {self.kind} ignores negative_prompt, since its guidance is distilled; set negative_prompt: "" for '
                 "this model"
+            )
+
+    def _refuse_unclean(self, said: Mapping[str, Any]) -> None:
+        """diffusers would draw with captions that are not cleaned, and say so in a warning."""
+        default = self.parameters.get("clean_caption", "ftfy.fix_text" in self.uses)
+        missing = [package for package, module in CLEANING.items() if find_spec(module) is None]
+        if said.get("clean_caption", default) and missing:
+            off = ", or set call: {clean_caption: false}" if "clean_caption" in self.parameters else ""
+            raise InputError(
+                f"its pipeline {self.kind} cleans captions, for which {listing(missing)} must be installed: pip install "
+                f"{' '.join(missing)}{off}"
             )
 
     def _refuse_unknown(self, names: Iterable[str]) -> None:

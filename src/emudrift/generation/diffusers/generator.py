@@ -19,6 +19,7 @@ from emudrift.generation.diffusers.check import adapter_of
 from emudrift.generation.diffusers.loading import load_pipeline, one_line
 from emudrift.generation.interface import Batched, Batching, GeneratedImage
 from emudrift.runtime.devices import torch_device
+from emudrift.runtime.library_warnings import listen
 
 logger = logging.getLogger(__name__)
 
@@ -52,6 +53,7 @@ class DiffusersGenerator(Batched):
         self.settings, self.folder = settings, folder
         self.size: tuple[int, int] = (settings["width"], settings["height"])
         self._device = torch_device(settings["device"])
+        self._heard = listen()
         self.pipeline = load_pipeline(folder, settings, trust_remote_code)
         if adapter is not None:
             apply_adapter(self.pipeline, adapter, settings.get("adapter_scale", 1))
@@ -106,6 +108,9 @@ class DiffusersGenerator(Batched):
 
     def device(self) -> str:
         return torch.cuda.get_device_name(self._device) if self._device.type == "cuda" else "cpu"
+
+    def warnings(self) -> list[str]:
+        return list(self._heard.about_images)
 
     def _generate(self, prompts: Sequence[Prompt]) -> list[GeneratedImage]:
         rows = [*prompts, *[prompts[-1]] * (self.effective_batch_size - len(prompts))]

@@ -23,7 +23,6 @@ from emudrift.errors import InputError  # noqa: E402
 from emudrift.generation.diffusers.check import components_of, load_index  # noqa: E402
 from emudrift.generation.diffusers.scheduler import made_scheduler  # noqa: E402
 
-diffusers.utils.logging.set_verbosity_error()
 diffusers.utils.logging.disable_progress_bar()
 transformers.utils.logging.disable_progress_bar()
 

@@ -28,6 +28,7 @@ from emudrift.generation.emu3.recipe import Recipe, check_positions
 from emudrift.generation.emu3.vocabulary import check_vocabulary
 from emudrift.generation.interface import Batching
 from emudrift.runtime.devices import torch_device
+from emudrift.runtime.library_warnings import listen
 
 logger = logging.getLogger(__name__)
 
@@ -50,6 +51,7 @@ class Emu3Weights:
     def __init__(
         self, settings: dict[str, Any], checkpoint: Path, adapter: Path | None = None, vq_checkpoint: Path | None = None
     ) -> None:
+        listen()
         self.key = self.key_of(settings, checkpoint, adapter, vq_checkpoint)
         self.checkpoint, self.device = checkpoint, torch_device(settings["device"])
         # auto and flash refer to the grid engine's own KV cache; transformers' model itself is loaded with sdpa.

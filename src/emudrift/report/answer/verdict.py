@@ -24,6 +24,7 @@ from emudrift.report.answer.scope import guidance, percent
 from emudrift.report.answer.short import short_answer
 from emudrift.report.answer.size import sizes
 from emudrift.report.answer.words import (
+    black_images,
     claim,
     identical_sentence,
     identical_statement,
@@ -96,12 +97,14 @@ def verdict(
     baseline: str,
     floors: Sequence[str] = (),
     ladders: Mapping[str, LadderRecord] | None = None,
+    replaced: Mapping[str, int] | None = None,
 ) -> Verdict:
     """Derives the verdict from the two tables.
 
     Args:
         ladders: what known degradations cost, by extractor; differences that they enclose are put into these units.
         floors: models of fid.csv that generate nothing: real images encoded and decoded by a tokenizer.
+        replaced: number of images of each arm that a safety checker replaced by black ones; {} for none.
     """
     below, fid = fid[fid["model"].isin(floors)], fid[~fid["model"].isin(floors)]
     largest = comparison[comparison["n"] == comparison["n"].max()]
@@ -146,8 +149,9 @@ def verdict(
         *about_fids(fid),
     ]
     random = bool(decisive) and decisive[0].weights == "random"
-    headline = " ".join([*headlines, *last])
-    short = headline if len(headline) <= LONGEST or not decisive else short_answer(decisive)
+    black = black_images(fid, replaced or {})
+    headline = " ".join([*headlines, *last, *black])
+    short = headline if len(headline) <= LONGEST or not decisive else " ".join([short_answer(decisive), *black])
     return Verdict(headline, statements, caveats, [said for said in found if said], random, short)
 
 

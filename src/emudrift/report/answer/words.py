@@ -1,12 +1,15 @@
-"""The one vocabulary of the answer: each of the five findings in words, with its amount, and the sentence on one model."""
+"""The one vocabulary of the answer: each of the findings in words, with its amount, and the sentence on one model."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
+
+import pandas as pd
 
 from emudrift.config.extractors import distance_name
 from emudrift.evaluation.findings import BETTER, INCONCLUSIVE, NO_WORSE, ROUNDING, TOO_FEW, WORSE, Finding
 from emudrift.evaluation.intervals import MIN_N_PER_DIMENSION
+from emudrift.evaluation.tables import rows_of
 from emudrift.report.answer.scope import differ_across, guidance, percent, place_of, scales_of
 from emudrift.report.elements.wording import decimals, interval_text, listing, number
 
@@ -132,6 +135,29 @@ def _everywhere(rows: list[Any]) -> str:
     parts += ["for every extractor"] if len({row.extractor for row in rows}) > 1 else []
     parts += ["with each reference"] if len({row.reference_selection for row in rows}) > 1 else []
     return listing(parts) if parts else ""
+
+
+def black_images(fid: pd.DataFrame, replaced: Mapping[str, int]) -> list[str]:
+    """A sentence on the images that are black ones of a safety checker and count in the distances; none without such images.
+
+    Args:
+        fid: fid.csv.
+        replaced: their number by arm.
+    """
+    arms = fid.drop_duplicates("arm")
+    named = [
+        f"{replaced[row.arm]:,} of {row.model}"
+        + ("" if math.isnan(row.guidance_scale) else f" at {guidance(row.guidance_scale)}")
+        for row in rows_of(arms)
+        if replaced.get(row.arm)
+    ]
+    if not named:
+        return []
+    return [f"Images that a safety checker replaced by black ones are counted: {listing(named)}."]
+
+
+def _at(row: Any) -> str:
+    return "" if math.isnan(row.guidance_scale) else f" at {guidance(row.guidance_scale)}"
 
 
 def identical_sentence(rows: list[Any], *, alone: bool) -> str:

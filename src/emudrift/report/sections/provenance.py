@@ -12,7 +12,7 @@ from emudrift.config.arm import Arm
 from emudrift.config.experiment import Experiment
 from emudrift.features.image_sizes import sizes_differ
 from emudrift.generation.attempts import FINISHED
-from emudrift.generation.manifest import Manifest
+from emudrift.generation.manifest import Manifest, cut_words
 from emudrift.report.elements.blocks import Cell, Table, label_of
 from emudrift.report.elements.wording import Grave, listing
 from emudrift.runtime.terminal import duration
@@ -66,6 +66,13 @@ def caveats_of_run(
                     "manifests); they count as generated and increase its FID."
                 )
             )
+        cut: Counter[str] = Counter()
+        for manifest in shards[arm.name]:
+            cut.update(manifest.captions_cut)
+        if cut:
+            said.append(f"{label_of(arm)}: {cut_words(cut, sum(m.n_images for m in shards[arm.name]))}.")
+        warned = dict.fromkeys(text for manifest in shards[arm.name] for text in manifest.warnings)
+        said += [f"{label_of(arm)}: a library warned that images may not be as asked for. {text}" for text in warned]
         forced = sum(manifest.forced for manifest in shards[arm.name])
         if forced:
             said.append(
@@ -73,6 +80,14 @@ def caveats_of_run(
                 "bit this changes rounding: the images are equally good, but another run would not reproduce them exactly."
             )
     return said
+
+
+def replaced_images(manifests: Iterable[Manifest]) -> Counter[str]:
+    """How many images of each arm a safety checker replaced by black ones."""
+    found: Counter[str] = Counter()
+    for manifest in manifests:
+        found[manifest.arm] += len(manifest.flagged)
+    return +found
 
 
 def experiment_facts(experiment: Experiment, fid: pd.DataFrame, manifests: Sequence[Manifest]) -> list[tuple[str, str]]:
