@@ -52,7 +52,7 @@ def save_diffusers(folder: Path, changes: Changes) -> Path:
 
 def save_kohya(folder: Path, changes: Changes) -> Path:
     """One file as kohya's scripts save it and A1111 reads it. Returns the file."""
-    prefixes = {"unet": "lora_unet_", "text_encoder": "lora_te_text_model_", "transformer": "lora_transformer_"}
+    prefixes = {"unet": "lora_unet_", "text_encoder": "lora_te_text_model_"}
     tensors = {}
     for network, each in changes.items():
         for module, (a, b) in each.items():

@@ -1,6 +1,7 @@
 """Adapters of pipelines: images are those of weights merged by hand, whatever the format, and nothing is dropped silently."""
 
 import itertools
+import json
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -13,6 +14,7 @@ import pytest
 import torch
 from conftest import experiment
 from diffusers import DiffusionPipeline
+from peft import LoHaConfig, get_peft_model
 from pipeline_adapters import Changes, merge, random_changes, save_diffusers, save_kohya, save_peft
 from safetensors.torch import load_file, save_file
 from test_diffusers import PROMPTS, SETTINGS, drawn
@@ -170,6 +172,53 @@ def test_diffusers_itself_drops_half_a_text_encoder_and_here_that_is_refused(sd,
         InputError, match=r"4 of the adapter's \d+ weights belong to no module of the pipeline: text_encoder\."
     ):
         apply_adapter(empty_pipeline(sd), path)
+
+
+def test_a_flux_file_of_kohya_whose_layers_diffusers_splits_is_followed_to_every_part(flux, tmp_path):
+    """Its q, k and v are one layer there; diffusers knows no names for a T5, and leaves its weights out."""
+    ends = {"lora_down.weight": (4, 32), "lora_up.weight": (96, 4)}
+    fused = {
+        f"lora_unet_double_blocks_0_{s}_attn_qkv.{end}": torch.randn(size)
+        for s in ("img", "txt")
+        for end, size in ends.items()
+    }
+    path, names = tmp_path / "a.safetensors", list(fused)
+    save_file(fused, path)
+    pipeline = empty_pipeline(flux)
+    apply_adapter(pipeline, path)
+    layer = pipeline.transformer.transformer_blocks[0].attn.to_k
+    assert torch.equal(layer.get_delta_weight("emudrift"), fused[names[1]][32:64] @ fused[names[0]])
+    t5 = "lora_te3_encoder_block_0_layer_0_SelfAttention_k"
+    changed(path, lambda t: t.update({f"{t5}.lora_{part}.weight": torch.ones(4, 4) for part in ("down", "up")}))
+    with pytest.raises(
+        InputError, match=f"diffusers drops 2 of the adapter's weights: {t5}.lora_down.weight, {t5}.lora_up.weight$"
+    ):
+        apply_adapter(empty_pipeline(flux), path)
+
+
+def test_kinds_of_peft(sd, tmp_path):
+    """rsLoRA has a strength of its own, LoHa none but 1, and whole layers are not taken."""
+    folder = save_peft(
+        tmp_path / "adapter", random_changes(DiffusionPipeline.from_pretrained(sd), UNET), use_rslora=True
+    )
+    for scale, wanted in ((1, 4), (0.5, 2)):  # alpha / √rank is 4
+        pipeline = empty_pipeline(sd)
+        apply_adapter(pipeline, find_adapter(folder), scale)
+        assert {m.scaling["emudrift"] for m in pipeline.unet.modules() if hasattr(m, "lora_A")} == {wanted}
+    get_peft_model(empty_pipeline(sd).unet, LoHaConfig(target_modules=["to_q"], init_weights=False)).save_pretrained(
+        tmp_path / "h"
+    )
+    apply_adapter(empty_pipeline(sd), find_adapter(tmp_path / "h"))
+    with pytest.raises(
+        InputError, match=r"cannot be scaled by 0\.5: peft scales LoRA layers only, and this is of type LOHA"
+    ):
+        apply_adapter(empty_pipeline(sd), find_adapter(tmp_path / "h"), 0.5)
+    config = json.loads((folder / "adapter_config.json").read_text()) | {"modules_to_save": ["conv_in"]}
+    (folder / "adapter_config.json").write_text(json.dumps(config))
+    with pytest.raises(
+        InputError, match=r"replaces whole layers of unet \(modules_to_save\), which is not loaded here"
+    ):
+        apply_adapter(empty_pipeline(sd), find_adapter(folder))
 
 
 def test_a_change_that_is_not_proportional_to_the_scale_is_refused_at_other_scales(sd, tmp_path):

@@ -38,9 +38,9 @@ def apply_adapter(pipeline: Any, adapter: Path | dict[str, Path], scale: float =
     try:
         given = _load_lora(pipeline, adapter) if isinstance(adapter, Path) else _load_peft(pipeline, adapter)
         loaded = _loaded(pipeline)
-    except (*LOAD_FAULTS, LookupError) as error:
-        said = f"{where}: the adapter does not fit the pipeline {type(pipeline).__name__}: {one_line(error)}"
-        raise InputError(said) from error
+    except (*LOAD_FAULTS, LookupError, AssertionError) as error:
+        said = one_line(error) or "its weights have other sizes than diffusers expects"
+        raise InputError(f"{where}: the adapter does not fit the pipeline {type(pipeline).__name__}: {said}") from error
     _compare(where, given, loaded)
     for component in _adapted(pipeline):
         if scale != 1 and (reason := why_not_linear(component.peft_config[NAME])):
@@ -112,8 +112,13 @@ def _load_peft(pipeline: Any, folders: dict[str, Path]) -> Tensors:
         component = pipeline.components.get(name)
         if not isinstance(component, torch.nn.Module):
             raise InputError(f"{folder}: the pipeline {type(pipeline).__name__} has no network {name}")
-        tensors = load_file(folder / WEIGHTS)
-        inject_adapter_in_model(PeftConfig.from_pretrained(str(folder)), component, adapter_name=NAME)
+        tensors, config = load_file(folder / WEIGHTS), PeftConfig.from_pretrained(str(folder))
+        if getattr(config, "modules_to_save", None):
+            raise InputError(
+                f"{folder}: the adapter replaces whole layers of {name} (modules_to_save), which is not loaded here; merge it, "
+                "and give the result as a checkpoint"
+            )
+        inject_adapter_in_model(config, component, adapter_name=NAME)
         set_peft_model_state_dict(component, tensors, adapter_name=NAME)
         component.eval()
         given |= {f"{name}.{key.removeprefix('base_model.model.')}": tensor for key, tensor in tensors.items()}
