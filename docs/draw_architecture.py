@@ -85,10 +85,13 @@ def rules_of(rooms: list[str]) -> list[Rule]:
     texts = [path.read_text(encoding="utf-8") for path in sorted(ROOT.glob("rules/*.smk"))]
     blocks = {}
     for text in texts:
+        # A rule that is made for each set of prompts, named in a loop: as if there were one.
+        text = re.sub(r'^for .*?^    rule:\n +name:\n +f"(\w+)[^\n]*', r"rule \1:", text, flags=re.M | re.S)
         for block in re.findall(r"^(?:use )?rule \w+.*?(?=^\S|\Z)", text, flags=re.M | re.S):
             inherited = re.match(r"use rule (\w+) as (\w+) with:", block)
             name = inherited[2] if inherited else block.split(maxsplit=1)[1].partition(":")[0]
-            blocks[name] = block + blocks[inherited[1]] if inherited else block
+            if "_further_" not in name:  # The same for further sets of prompts.
+                blocks[name] = block + blocks[inherited[1]] if inherited else block
     found = {}
     for name, block in blocks.items():
         script = re.search(r"scripts/(\w+\.py)", block)
@@ -109,7 +112,7 @@ def rules_of(rooms: list[str]) -> list[Rule]:
     for name, rule in found.items():
         if name in files:
             rule.files, rule.reads = files[name], sorted(edges[name])
-        elif re.search(r"^    output:", blocks[name], flags=re.M):
+        elif re.search(r"^ +output:", blocks[name], flags=re.M):
             raise SystemExit(
                 f"rule {name} has no job: switch it on in EVERYTHING or TARGETS of docs/draw_architecture.py"
             )

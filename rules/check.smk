@@ -8,17 +8,27 @@ On a cluster other jobs are submitted at the same time: there, run `snakemake ch
 other reasons to run what follows: a new N would plan nothing.)
 """
 
+LARGEST = [max(view.config.sample_sizes) for view in experiment.sets.values()]
+
 
 localrules:
     check_model,
     check_experiment,
 
 
+def validated_model(wildcards):
+    view, name = experiment.of_record(wildcards.model)
+    return view.model(name)
+
+
 rule check_model:
     input:
-        downloads=lambda wildcards: DOWNLOADED_PARTS[wildcards.model],  # Local folders are checked by the script.
+        # Local folders are checked by the script.
+        downloads=lambda wildcards: DOWNLOADED_PARTS[experiment.of_record(wildcards.model)[1]],
         prompts=lambda wildcards: (
-            rules.extract_prompts.output.prompts if experiment.model(wildcards.model).checked_against_prompts else []
+            experiment.of_record(wildcards.model)[0].paths.prompts
+            if validated_model(wildcards).checked_against_prompts
+            else []
         ),
     output:
         model=paths.model_record("{model}"),
@@ -35,17 +45,15 @@ rule check_model:
         mem_mb=4000,
         runtime=60,
     params:
-        model=lambda wildcards: experiment.model(wildcards.model).model_dump_json(
-            exclude={"answers", "chat", "identical_to"}
-        ),
+        model=lambda wildcards: validated_model(wildcards).model_dump_json(exclude={"answers", "chat", "identical_to"}),
     shell:
         "python scripts/check_model.py" " --model {wildcards.model:q}" " --log {log:q}"
 
 
 rule check_experiment:
     input:
-        prompts=rules.extract_prompts.output.prompts,
-        models=expand(rules.check_model.output.model, model=experiment.model_names),
+        prompts=PROMPTS,
+        models=expand(rules.check_model.output.model, model=experiment.record_names()),
         weights=lambda wildcards: [
             path for extractor in experiment.config.extractors for path in weights_file(extractor)
         ],
@@ -67,6 +75,6 @@ rule check_experiment:
         mem_mb=4000,
         runtime=30,
     params:
-        largest_n=max(experiment.config.sample_sizes),
+        largest_n=LARGEST[0] if len(LARGEST) == 1 else LARGEST,
     shell:
         "python scripts/check_experiment.py --log {log:q}"

@@ -68,8 +68,6 @@ if PROJECT != WORKFLOW:
     SCRIPTS = shlex.quote(f"{WORKFLOW}/").replace("{", "{{").replace("}", "}}")
     shell.prefix(f'set -euo pipefail; python() {{{{ command python {SCRIPTS}"$@"; }}}}; ')
 # As short as they can be: Snakemake runs in the project.
-if len(experiment.sets) > 1:
-    fail(f"{CONFIG}: prompts: the workflow does not know several sets of prompts yet")
 experiment.seen_from(PROJECT)
 paths = experiment.paths
 if workflow.is_main_process and not workflow.dryrun:
@@ -94,7 +92,7 @@ def existing(path, key):
 
 
 def rows_of(n=None):
-    """The names of the shards that hold the first n images (default: of the largest N)."""
+    """The names of the shards that hold the first n images of the main set of prompts (default: of its largest N)."""
     return [shard.name for shard in experiment.shards(n and int(n))]
 
 
@@ -111,9 +109,10 @@ def weights_by_name(extractor):
 
 
 def weights_of_extractor(wildcards):
-    return weights_by_name(wildcards.extractor)
+    """Of an extractor that may be named as one of a further set of prompts."""
+    return weights_by_name(experiment.in_set(wildcards.extractor)[1])
 
 
-def key_of(wildcards):
-    """What names the reference of an extractor."""
-    return experiment.reference_key(experiment.extractor(wildcards.extractor))
+def prompts_of(wildcards):
+    """The prompt table of an arm."""
+    return experiment.set_of(wildcards.arm).paths.prompts

@@ -10,7 +10,8 @@ images, weights, packages or code.
 rule extract_features:
     input:
         manifests=lambda wildcards: [
-            paths.manifest(wildcards.arm, shard.name) for shard in experiment.shards_in(RowRange.parse(wildcards.rows))
+            paths.manifest(wildcards.arm, shard.name)
+            for shard in experiment.set_of(wildcards.arm).shards_in(RowRange.parse(wildcards.rows))
         ],
         weights=weights_of_extractor,
     output:

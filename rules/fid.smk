@@ -4,8 +4,12 @@ Inputs: features, the prompts, and the reference's features with their list (or 
 Outputs: results/<name>/fid/<extractor>/<full or same>/<arm>/<n>.json, fid.csv, comparison.csv.
 """
 
+import re
+
 FIDS = experiment.fid_files()
-SIZES = sorted(experiment.config.sample_sizes)
+SETS_OF_SIZES = {}  # Views of sets of prompts by their sample sizes.
+for view in experiment.sets.values():
+    SETS_OF_SIZES.setdefault(tuple(sorted(view.config.sample_sizes)), []).append(view)
 TOKENIZER_TABLES = [paths.tokenizer_quality(arm) for arm in experiment.floor_arms()]
 
 
@@ -14,39 +18,47 @@ localrules:  # seconds; a job would take longer to be noticed
     compare,
 
 
-rule compute_fid:
-    input:
-        features=lambda wildcards: experiment.extracted_files(wildcards.extractor, wildcards.arm, experiment.shards()),
-        # Ready statistics; else the images' features, and with them their statistics, which are there for other programs.
-        reference=lambda wildcards: [
-            paths.reference_statistics(key_of(wildcards)),
-            *(
-                [paths.reference_features(key_of(wildcards)), experiment.reference_list]
-                if key_of(wildcards) not in READY
-                else []
+def references_of(wildcards):
+    """Ready statistics; else the images' features, and with them their statistics, which are there for other programs."""
+    view = experiment.set_of(wildcards.arm)
+    key = view.reference_key(view.extractor(wildcards.extractor))
+    images = [] if key in READY else [paths.reference_features(key), view.reference_list]
+    return [paths.reference_statistics(key), *images]
+
+
+# Outputs cannot depend on the arm: sets of prompts with other sample sizes have a rule of their own, of the same job.
+for number, (sizes, views) in enumerate(SETS_OF_SIZES.items(), start=1):
+
+    rule:
+        name:
+            f"compute_fid{f'_{number}' * (number > 1)}"
+        input:
+            features=lambda wildcards: experiment.extracted_files(
+                wildcards.extractor, wildcards.arm, experiment.set_of(wildcards.arm).shards()
             ),
-        ],
-        prompts=rules.extract_prompts.output.prompts,
-    output:
-        fids=[paths.fid("{extractor}", "{selection}", "{arm}", str(n)) for n in SIZES],
-    log:
-        paths.log("compute_fid", "{extractor}", "{selection}", "{arm}"),
-    benchmark:
-        paths.benchmark("compute_fid", "{extractor}", "{selection}", "{arm}")
-    wildcard_constraints:
-        selection="full|same",
-    conda:
-        "../envs/emudrift.yaml"
-    threads: 1
-    resources:
-        mem_mb=8000,
-        runtime=240,
-    shell:
-        "python scripts/compute_fid.py"
-        " --extractor {wildcards.extractor:q}"
-        " --selection {wildcards.selection:q}"
-        " --arm {wildcards.arm:q}"
-        " --log {log:q}"
+            reference=references_of,
+            prompts=prompts_of,
+        output:
+            fids=[paths.fid("{extractor}", "{selection}", "{arm}", str(n)) for n in sizes],
+        log:
+            paths.log("compute_fid", "{extractor}", "{selection}", "{arm}"),
+        benchmark:
+            paths.benchmark("compute_fid", "{extractor}", "{selection}", "{arm}")
+        wildcard_constraints:
+            selection="full|same",
+            arm="|".join(re.escape(arm.name) for view in views for arm in view.arms()) or "(?!)",
+        conda:
+            "../envs/emudrift.yaml"
+        threads: 1
+        resources:
+            mem_mb=8000,
+            runtime=240,
+        shell:
+            "python scripts/compute_fid.py"
+            " --extractor {wildcards.extractor:q}"
+            " --selection {wildcards.selection:q}"
+            " --arm {wildcards.arm:q}"
+            " --log {log:q}"
 
 
 rule collect:
@@ -66,6 +78,7 @@ rule collect:
     params:
         note=experiment.config.note,
         models=experiment.model_names,  # Their order: Snakemake compares inputs as sets.
+        sets=[*experiment.sets],
     shell:
         "python scripts/collect.py --log {log:q}"
 
@@ -88,6 +101,7 @@ rule compare:
     params:
         baseline=experiment.baseline,
         models=experiment.model_names,
+        sets=[*experiment.sets],
         margins=experiment.margins,
         note=experiment.config.note,
     shell:
@@ -96,8 +110,10 @@ rule compare:
 
 rule tokenizer_quality:
     input:
-        manifests=lambda wildcards: [paths.manifest(wildcards.arm, rows) for rows in rows_of()],
-        prompts=rules.extract_prompts.output.prompts,
+        manifests=lambda wildcards: [
+            paths.manifest(wildcards.arm, shard.name) for shard in experiment.set_of(wildcards.arm).shards()
+        ],
+        prompts=prompts_of,
     output:
         table=paths.tokenizer_quality("{arm}"),
     log:

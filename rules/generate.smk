@@ -9,10 +9,15 @@ A job that finds its archive verifies it and writes the manifest again; it gener
 """
 
 
+def model_record_of(arm):
+    """What was found when the model of an arm was validated."""
+    return paths.model_record(experiment.set_of(arm).record_name(experiment.arm(arm).model))
+
+
 rule generate_shard:
     input:
-        prompts=rules.extract_prompts.output.prompts,
-        model=lambda wildcards: paths.model_record(experiment.arm(wildcards.arm).model),
+        prompts=prompts_of,
+        model=lambda wildcards: model_record_of(wildcards.arm),
     output:
         manifest=paths.manifest("{arm}", "{rows}"),
     log:

@@ -67,7 +67,7 @@ use rule compute_metric as compute_metric_per_image with:
 
 rule embed_captions:
     input:
-        prompts=rules.extract_prompts.output.prompts,
+        prompts=lambda wildcards: experiment.in_set(wildcards.extractor)[0].paths.prompts,
         weights=weights_of_extractor,
     output:
         captions=paths.captions("{extractor}", "{rows}"),
@@ -97,7 +97,7 @@ rule read_scores:
         scores=lambda wildcards: existing(
             experiment.path(OUTSIDE[wildcards.score].file), f"scores: {wildcards.score}: file"
         ),
-        prompts=rules.extract_prompts.output.prompts,
+        prompts=PROMPTS,
     output:
         [paths.score("{score}", arm.name) for arm in experiment.generated_arms()],
     log:
@@ -112,7 +112,7 @@ rule read_scores:
         mem_mb=4000,
         runtime=15,
     params:
-        n=max(experiment.config.sample_sizes),
+        n=LARGEST[0] if len(LARGEST) == 1 else LARGEST,
         column=lambda wildcards: OUTSIDE[wildcards.score].column,
     shell:
         "python scripts/read_scores.py" " --score {wildcards.score:q}" " --log {log:q}"
@@ -122,7 +122,7 @@ rule collect_metrics:
     input:
         METRIC_FILES,
         SCORE_FILES,
-        prompts=rules.extract_prompts.output.prompts if SCORE_FILES else [],
+        prompts=PROMPTS if SCORE_FILES else [],
         manifests=experiment.manifests(),
     output:
         metrics=paths.metric_table,
@@ -140,6 +140,7 @@ rule collect_metrics:
         note=experiment.config.note,
         baseline=experiment.baseline,
         models=experiment.model_names,
+        sets=[*experiment.sets],
         scores=[(metric.name, metric.higher_is_better) for metric in experiment.config.score_metrics()],
     shell:
         "python scripts/collect_metrics.py --log {log:q}"

@@ -1,24 +1,39 @@
-"""The prompt table.
+"""The prompt table of each set of prompts.
 
-Inputs: the captions file of the config, and its images (only their names).
+Inputs: the captions files of the config, and their images (only their names).
 Outputs: results/<name>/prompts-<key>.parquet, one for each choice of these settings.
 """
+
+# Further sets of prompts by the keys of their tables.
+SETS = {view.paths.prompt_key: view for view in reversed(experiment.sets.values())}
+PROMPTS = [view.paths.prompts for view in experiment.sets.values()]
 
 
 localrules:
     extract_prompts,
+    extract_further_prompts,
+
+
+def captions_of(view):
+    return existing(view.path(view.config.prompts.captions), "prompts: captions")
+
+
+def dataset_images_of(view):
+    """Only that the images exist matters, never their times."""
+    images = view.config.prompts.images
+    return [] if images is None else [ancient(existing(view.path(images), "prompts: images"))]
+
+
+def selection_of(view):
+    """Which prompts meet the conditions of the config, if there are any."""
+    return view.annotations.selection(view.config.prompts.where) or []
 
 
 rule extract_prompts:
     input:
-        captions=lambda wildcards: existing(experiment.path(experiment.config.prompts.captions), "prompts: captions"),
-        # Only that the images exist matters here, never their times.
-        images=lambda wildcards: [
-            ancient(existing(experiment.path(images), "prompts: images"))
-            for images in [experiment.config.prompts.images]
-            if images is not None
-        ],
-        selection=experiment.annotations.selection(experiment.config.prompts.where) or [],
+        captions=lambda wildcards: captions_of(experiment.main),
+        images=lambda wildcards: dataset_images_of(experiment.main),
+        selection=selection_of(experiment.main),
     output:
         prompts=paths.prompts,
     log:
@@ -36,3 +51,30 @@ rule extract_prompts:
         settings=experiment.prompt_settings(),  # The key in the table's name is made of them.
     shell:
         "python scripts/extract_prompts.py --log {log:q}"
+
+
+rule extract_further_prompts:
+    input:
+        captions=lambda wildcards: captions_of(SETS[wildcards.key]),
+        images=lambda wildcards: dataset_images_of(SETS[wildcards.key]),
+        selection=lambda wildcards: selection_of(SETS[wildcards.key]),
+    output:
+        prompts=paths.prompt_table("{key}"),
+    log:
+        paths.log("extract_further_prompts", "{key}"),
+    benchmark:
+        paths.benchmark("extract_further_prompts", "{key}")
+    wildcard_constraints:
+        key="|".join(SETS.keys() - {paths.prompt_key}) or "(?!)",
+    priority: CHECKS_FIRST
+    conda:
+        "../envs/emudrift.yaml"
+    threads: ALL_CORES
+    resources:
+        mem_mb=8000,
+        runtime=30,
+    params:
+        prompt_set=lambda wildcards: SETS[wildcards.key].prompt_set,
+        settings=lambda wildcards: SETS[wildcards.key].prompt_settings(),
+    shell:
+        "python scripts/extract_prompts.py --prompt-set {params.prompt_set:q} --log {log:q}"

@@ -7,9 +7,12 @@ another experiment would recompute them.
 
 from emudrift.runtime.snakemake_locks import made_elsewhere
 
-REFERENCES = {experiment.reference_key(extractor): extractor for extractor in experiment.config.extractors}
-READY = {key: e.ready_statistics for key, e in REFERENCES.items() if e.ready_statistics is not None}
+# View of the set of prompts, and extractor.
+REFERENCES = experiment.references()
+READY = {key: e.ready_statistics for key, (_, e) in REFERENCES.items() if e.ready_statistics is not None}
 REFERENCE_LIST = [experiment.reference_list] if experiment.needs_reference_images else []
+# Of further sets with other real images, by the keys in their names.
+LISTS = {view.reference_list: view for view in experiment.sets.values() if view.needs_reference_images}
 # Snakemake's advice in this case, to unlock the folder, would let two runs make the same file.
 if workflow.is_main_process and (made := made_elsewhere(PROJECT, experiment.reference_files())):
     print(
@@ -21,17 +24,37 @@ if workflow.is_main_process and (made := made_elsewhere(PROJECT, experiment.refe
 
 localrules:
     list_reference_images,
+    list_further_reference_images,
+
+
+def listed_images_of(view):
+    return ancient(existing(view.reference_images, "reference: images"))
+
+
+def listed_captions_of(view):
+    return captions_of(view) if view.config.reference.images == "dataset" else []
+
+
+def listed_selection_of(view):
+    return view.annotations.selection(view.config.reference.where) or []
+
+
+def list_of(wildcards):
+    view, _ = REFERENCES[wildcards.reference]
+    return view.reference_list if view.needs_reference_images else []
+
+
+def extractor_of(wildcards):
+    """The extractor of a reference, with the name of a further set that it belongs to."""
+    view, extractor = REFERENCES[wildcards.reference]
+    return view.named_in_set(experiment.extractor_name(extractor))
 
 
 rule list_reference_images:
     input:
-        images=lambda wildcards: ancient(existing(experiment.reference_images, "reference: images")),
-        captions=lambda wildcards: [
-            existing(experiment.path(captions), "prompts: captions")
-            for captions in [experiment.config.prompts.captions]
-            if experiment.config.reference.images == "dataset"
-        ],
-        selection=experiment.annotations.selection(experiment.config.reference.where) or [],
+        images=lambda wildcards: listed_images_of(experiment.main),
+        captions=lambda wildcards: listed_captions_of(experiment.main),
+        selection=listed_selection_of(experiment.main),
     output:
         images=REFERENCE_LIST,
     log:
@@ -49,10 +72,36 @@ rule list_reference_images:
         "python scripts/list_reference_images.py --log {log:q}"
 
 
+rule list_further_reference_images:
+    input:
+        images=lambda wildcards: listed_images_of(LISTS[paths.reference_list(wildcards.key)]),
+        captions=lambda wildcards: listed_captions_of(LISTS[paths.reference_list(wildcards.key)]),
+        selection=lambda wildcards: listed_selection_of(LISTS[paths.reference_list(wildcards.key)]),
+    output:
+        images=paths.reference_list("{key}"),
+    log:
+        paths.log("list_further_reference_images", "{key}"),
+    benchmark:
+        paths.benchmark("list_further_reference_images", "{key}")
+    wildcard_constraints:
+        key="|".join(path.name.partition(".")[0] for path in LISTS if path not in REFERENCE_LIST) or "(?!)",
+    priority: CHECKS_FIRST
+    conda:
+        "../envs/emudrift.yaml"
+    threads: ALL_CORES
+    resources:
+        mem_mb=8000,
+        runtime=30,
+    params:
+        prompt_set=lambda wildcards: LISTS[paths.reference_list(wildcards.key)].prompt_set,
+    shell:
+        "python scripts/list_reference_images.py --prompt-set {params.prompt_set:q} --log {log:q}"
+
+
 rule reference_features:
     input:
-        images=REFERENCE_LIST,
-        weights=lambda wildcards: weights_file(REFERENCES[wildcards.reference]),
+        images=list_of,
+        weights=lambda wildcards: weights_file(REFERENCES[wildcards.reference][1]),
     output:
         features=paths.reference_features("{reference}"),
     log:
@@ -69,7 +118,7 @@ rule reference_features:
         runtime=240,
         batch_size=experiment.config.resources.feature_batch_size,
     params:
-        extractor=lambda wildcards: experiment.extractor_name(REFERENCES[wildcards.reference]),
+        extractor=extractor_of,
     shell:
         "python scripts/reference_features.py"
         " --extractor {params.extractor:q}"
@@ -97,17 +146,17 @@ rule reference_statistics:
         mem_mb=8000,
         runtime=60,
     params:
-        extractor=lambda wildcards: experiment.extractor_name(REFERENCES[wildcards.reference]),
+        extractor=extractor_of,
     shell:
         "python scripts/reference_statistics.py" " --extractor {params.extractor:q}" " --log {log:q}"
 
 
 rule reference_ladder:
     input:
-        images=REFERENCE_LIST,
+        images=list_of,
         features=paths.reference_features("{reference}"),
         statistics=paths.reference_statistics("{reference}"),
-        weights=lambda wildcards: weights_file(REFERENCES[wildcards.reference]),
+        weights=lambda wildcards: weights_file(REFERENCES[wildcards.reference][1]),
     output:
         ladder=paths.ladder("{reference}"),
     log:
@@ -122,7 +171,7 @@ rule reference_ladder:
         runtime=480,
         batch_size=experiment.config.resources.feature_batch_size,
     params:
-        extractor=lambda wildcards: experiment.extractor_name(REFERENCES[wildcards.reference]),
+        extractor=extractor_of,
     shell:
         "python scripts/reference_ladder.py"
         " --extractor {params.extractor:q}"

@@ -6,7 +6,7 @@ Outputs: results/<name>/figures/, results/<name>/gallery/<rows>/ with <rows>.jso
 """
 
 ARMS = [arm.name for arm in experiment.arms()]
-LADDERS = [*experiment.ladders().values()]
+LADDERS = [*{path: None for view in experiment.sets.values() for path in view.ladders().values()}]
 GALLERY_ROWS = [block.name for block in row_blocks.blocks(experiment)]
 
 

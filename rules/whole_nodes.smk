@@ -14,10 +14,10 @@ NODE_SHARDS = node_shards(experiment)
 
 rule generate_on_node:
     input:
-        prompts=rules.extract_prompts.output.prompts,
-        models=lambda wildcards: sorted(
-            {paths.model_record(experiment.arm(arm).model) for arm, _ in NODE_SHARDS[int(wildcards.node)]}
+        prompts=lambda wildcards: sorted(
+            {experiment.set_of(arm).paths.prompts for arm, _ in NODE_SHARDS[int(wildcards.node)]}
         ),
+        models=lambda wildcards: sorted({model_record_of(arm) for arm, _ in NODE_SHARDS[int(wildcards.node)]}),
     output:
         marker=touch(paths.node_marker("{node}")),
     log:

@@ -19,8 +19,8 @@ def main() -> None:
 
 def collect(arguments: argparse.Namespace) -> None:
     experiment = Experiment.load(arguments.config)
-    note = experiment.config.note
-    records = [*load_metric_files(experiment.metric_files()), *score_records(experiment)]
+    note, found = experiment.config.note, [*load_metric_files(experiment.metric_files()), *score_records(experiment)]
+    records = [each.model_copy(update={"prompt_set": experiment.arm(each.arm).prompt_set}) for each in found]
     write_table(metric_table(records, note), experiment.paths.metric_table)
     generated = [record for record in records if experiment.model(record.model).generates]
     identical = identical_arms(experiment, load_manifests(experiment.manifests()))

@@ -34,6 +34,11 @@ def parser(description: str | None, config: bool = True) -> argparse.ArgumentPar
     return result
 
 
+def add_prompt_set(arguments: argparse.ArgumentParser) -> None:
+    """The option of scripts that make something of one set of prompts."""
+    arguments.add_argument("--prompt-set", default="", help="name of a further set of prompts; default: the main one")
+
+
 def positive(text: str) -> int:
     """The type of arguments that count something."""
     value = int(text)

@@ -9,11 +9,13 @@ from emudrift.data.dataset import write_prompt_table
 
 
 def main() -> None:
-    door.enter(extract, door.parser(__doc__).parse_args())
+    parser = door.parser(__doc__)
+    door.add_prompt_set(parser)
+    door.enter(extract, parser.parse_args())
 
 
 def extract(arguments: argparse.Namespace) -> None:
-    write_prompt_table(Experiment.load(arguments.config))
+    write_prompt_table(Experiment.load(arguments.config).view(arguments.prompt_set))
 
 
 if __name__ == "__main__":

@@ -9,11 +9,13 @@ from emudrift.data.dataset import write_reference_list
 
 
 def main() -> None:
-    door.enter(write_list, door.parser(__doc__).parse_args())
+    parser = door.parser(__doc__)
+    door.add_prompt_set(parser)
+    door.enter(write_list, parser.parse_args())
 
 
 def write_list(arguments: argparse.Namespace) -> None:
-    write_reference_list(Experiment.load(arguments.config))
+    write_reference_list(Experiment.load(arguments.config).view(arguments.prompt_set))
 
 
 if __name__ == "__main__":

@@ -17,7 +17,7 @@ def main() -> None:
 
 
 def measure(arguments: argparse.Namespace) -> None:
-    experiment = Experiment.load(arguments.config)
+    experiment = Experiment.load(arguments.config).set_of(arguments.arm)
     arm, paths = experiment.arm(arguments.arm), experiment.paths
     images = experiment.path(str(experiment.config.prompts.images))
     prompts = load_prompts(paths.prompts)[: max(experiment.config.sample_sizes)]

@@ -20,7 +20,9 @@ SHELL = {".", "apptainer", "cd", "cp", "git", "tmux", "du", "pgrep", "export", "
 SLURM = {"squeue", "sacct", "sacctmgr", "scontrol", "sinfo", "srun", "sbatch", "scancel", "sshare"}
 OURS = ("snakemake ", "emudrift ", "make ", "python ", "scripts/", ".ci/", ".venv/")
 RULES = {
-    name for path in ROOT.glob("rules/*.smk") for name in re.findall(r"^rule (\w+):", path.read_text(), flags=re.M)
+    name
+    for path in ROOT.glob("rules/*.smk")
+    for name in re.findall(r"^(?:rule |        name:\n            f\")(\w+)[:{]", path.read_text(), flags=re.M)
 }
 RULES |= set(re.findall(r"^rule (\w+):", (ROOT / "Snakefile").read_text(), flags=re.M))
 MAKEFILE = (ROOT / "Makefile").read_text().replace("$(VENV)", ".venv")

@@ -130,7 +130,7 @@ def test_records_and_tables_survive_the_disk_and_faults_are_named(tmp_path: Path
     table = metric_table(made, 'a "note", with commas')
     write_table(table, tmp_path / "metrics.csv")
     pd.testing.assert_frame_equal(load_table(tmp_path / "metrics.csv", METRIC_COLUMNS), table, rtol=1e-9)
-    with pytest.raises(InputError, match=r"metrics\.csv: its columns are metric, arm"):
+    with pytest.raises(InputError, match=r"metrics\.csv: its columns are prompt_set, metric, arm"):
         load_table(tmp_path / "metrics.csv", DIFFERENCE_COLUMNS)
     (tmp_path / "metrics.csv").write_text((tmp_path / "metrics.csv").read_text().replace(",400,", ",many,"))
     checksum_file(tmp_path / "metrics.csv").unlink()

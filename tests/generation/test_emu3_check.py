@@ -322,11 +322,11 @@ def test_models_that_split_captions_differently_are_not_compared(tmp_path):
     prompts = [None] * 20
     whole = {"digest": "", "vocabulary": check_emu3(BASE)["vocabulary"]}
     models = [{"model": name} | whole for name in ("base", "finetuned")]
-    check_experiment(ours, prompts, models)
+    check_experiment(ours, {"": prompts}, models)
     for change, said in (({"probe": [1]}, "a caption has other tokens"), ({"eol": 1}, "eol is 1, not 39")):
         other = models[1] | {"vocabulary": models[1]["vocabulary"] | change}
         with pytest.raises(InputError, match=f"models: finetuned: its tokenizer is not that of base .{said}"):
-            check_experiment(ours, prompts, [models[0], other])
+            check_experiment(ours, {"": prompts}, [models[0], other])
 
 
 @pytest.mark.parametrize(("width", "height", "tokens"), [(720, 720, "8,193"), (64, 240, "273")])

@@ -230,9 +230,8 @@ class Experiment(SetsOfPrompts):
 
     def reference_files(self) -> list[Path]:
         """The list, features and statistics of the reference, which all experiments of this folder share."""
-        views = self.sets.values()
-        keys = dict.fromkeys(view.reference_key(extractor) for view in views for extractor in self.config.extractors)
-        made = [each(key) for key in keys for each in (self.paths.reference_features, self.paths.reference_statistics)]
+        each_of = self.paths.reference_features, self.paths.reference_statistics
+        made = [each(key) for key in self.references() for each in each_of]
         return self.reference_lists() + made
 
     def describe_reference(self, extractor: ExtractorSettings, selection: Selection) -> dict[str, Any]:

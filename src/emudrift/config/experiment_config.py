@@ -179,32 +179,44 @@ class Config(Settings):
     device: Literal["cuda", "cpu"] = Field("cuda", description="Where images are generated and features are extracted.")
     resources: Resources = Field(default_factory=lambda: Resources())
 
-    _further: bool = PrivateAttr(False)
+    _prompt_set: str = PrivateAttr("")
+    _set_names: list[str] = PrivateAttr([""])
+
+    @property
+    def prompt_set(self) -> str:
+        """Name of the set of prompts whose config this is (`of_sets`); "" where there is one set without a name."""
+        return self._prompt_set
+
+    @property
+    def set_names(self) -> list[str]:
+        """Of all sets of prompts of the experiment, the main one first."""
+        return self._set_names
 
     @property
     def further(self) -> bool:
-        """Whether this is the config of a set of prompts other than the main one (`of_sets`)."""
-        return self._further
+        """Whether this is the config of a set of prompts other than the main one."""
+        return self._prompt_set != self._set_names[0]
 
     def of_sets(self) -> "dict[str, Config]":
         """The config of each set of prompts as if it were the only one, by name, the main one first; "" without names."""
         sets: Any = self.prompts
         if not isinstance(sets, list):
             return {"": self}
-        return {each.name: self._of_set(each, each is not sets[0]) for each in sets}
+        names = [each.name for each in sets]
+        return {each.name: self._of_set(each, names) for each in sets}
 
-    def _of_set(self, each: PromptSet, further: bool) -> "Config":
+    def _of_set(self, each: PromptSet, names: list[str]) -> "Config":
         own = {key: getattr(each, key) for key in ("sample_sizes", "guidance_scales", "reference")}
         given = {key: value for key, value in own.items() if value is not None}
         found = self.model_copy(update={"prompts": each.prompts, **given})
-        found._further = further
+        found._prompt_set, found._set_names = each.name, names
         return found
 
     def has_distance(self, extractor: ExtractorSettings) -> bool:
         """Whether Fréchet distances through an extractor are computed: not in a further set that has too few images for it."""
         if extractor.distance is None:
             return False
-        return not self._further or max(self.sample_sizes) >= MIN_N_PER_DIMENSION * extractor.dims
+        return not self.further or max(self.sample_sizes) >= MIN_N_PER_DIMENSION * extractor.dims
 
     @property
     def baseline_name(self) -> str:
@@ -320,8 +332,11 @@ class Config(Settings):
         if self.reference.images == "dataset" and self.prompts.images is None and needs_images:
             raise ValueError("reference: images: dataset needs prompts: images, the folder of the dataset's images")
         check_annotations(self.prompts, self.reference, any(each.name == "clip" for each in self.extractors))
+        (baseline,) = (model for model in self.models if model.name == self.baseline_name)
+        if not baseline.scales(self):
+            raise ValueError(f"baseline: {baseline.name} has no images of this set, so that nothing could be compared")
         ready = [each.name for each in self.extractors if each.ready_statistics is not None]
-        if self._further and ready:
+        if self.further and ready:
             raise ValueError(
                 f"extractors: {ready[0]}: reference_statistics are those of one set of prompts; with several sets leave "
                 "them out, or give each set an experiment of its own"

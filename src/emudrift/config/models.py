@@ -166,20 +166,48 @@ class FolderModel(ModelSettings):
     loader: ClassVar[str] = "emudrift.generation.folder:load_model"
 
     generator: Literal["folder"]
-    images: Text = Field(description="Folder of the images, named <prompt_id> or like the dataset's files.")
-    table: Text | None = Field(
-        None, description="CSV with columns prompt_id and file_name, where file names do not say which prompt it is."
+    images: Text | dict[Text, Text] = Field(
+        description="Folder of the images, named <prompt_id> or like the dataset's files; with several sets of prompts one for "
+        "each: {coco: folder, flickr30k: folder}. A set without one has no images of this model."
+    )
+    table: Text | dict[Text, Text] | None = Field(
+        None,
+        description="CSV with columns prompt_id and file_name, where file names do not say which prompt it is; with several sets "
+        "of prompts one for each.",
     )
     guidance_scale: GuidanceScale | None = Field(
         None, description="Guidance scale that the images were made with, if known; they are compared at this scale."
     )
 
+    def folder(self, config: "Config") -> str | None:
+        """The folder of images of a set of prompts, whose config this is; None where it has none."""
+        return self.images if isinstance(self.images, str) else self.images.get(config.prompt_set)
+
+    def table_of(self, config: "Config") -> str | None:
+        return self.table.get(config.prompt_set) if isinstance(self.table, dict) else self.table
+
     def scales(self, config: "Config") -> Sequence[float | None]:
-        return [self.guidance_scale]
+        return [] if self.folder(config) is None else [self.guidance_scale]
 
     def arm_settings(self, experiment: "Experiment", scale: float | None) -> dict[str, Any]:
-        table = None if self.table is None else experiment.identity(self.table)
-        return self.shared_settings(experiment) | {"images": experiment.identity(self.images), "table": table}
+        folder, table = self.folder(experiment.config), self.table_of(experiment.config)
+        assert folder is not None  # Of `scales`.
+        images = {"images": experiment.identity(folder), "table": None if table is None else experiment.identity(table)}
+        return self.shared_settings(experiment) | images
+
+    def check_config(self, config: "Config") -> None:
+        for key, each in (("images", self.images), ("table", self.table)):
+            if isinstance(each, str) and len(config.set_names) > 1:
+                raise ValueError(
+                    f"models: {self.name}: {key}: prompts of two sets can have the same prompt_id, so each set needs its own: "
+                    f"{{{config.set_names[0]}: {each}, {config.set_names[1]}: ...}}"
+                )
+            strangers = [name for name in each if name not in config.set_names] if isinstance(each, dict) else []
+            if strangers:
+                there = ", ".join(filter(None, config.set_names)) or "none with a name"
+                raise ValueError(
+                    f"models: {self.name}: {key}: {strangers[0]!r} is no set of prompts; there are {there}"
+                )
 
     def is_fast(self) -> bool:
         return True
@@ -191,7 +219,7 @@ class FolderModel(ModelSettings):
         return "is a set of images that existed before"
 
     def weights_words(self) -> tuple[str, str]:
-        return self.images, "–"
+        return self.images if isinstance(self.images, str) else ", ".join(self.images.values()), "–"
 
 
 class TokenizerModel(ModelSettings):

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, cast
 from emudrift.config.annotated import PromptAnnotations
 from emudrift.config.experiment_config import Config
 from emudrift.config.extractors import ExtractorSettings
+from emudrift.config.model_settings import ModelSettings
 from emudrift.config.paths import ExperimentPaths
 from emudrift.errors import InputError
 
@@ -38,6 +39,13 @@ class SetsOfPrompts:
     def arm(self, name: str) -> "Arm":
         raise NotImplementedError
 
+    def model(self, name: str) -> ModelSettings:
+        raise NotImplementedError
+
+    @property
+    def model_names(self) -> list[str]:
+        raise NotImplementedError
+
     @property
     def main(self) -> "Experiment":
         """The view of the main set: the first."""
@@ -47,18 +55,40 @@ class SetsOfPrompts:
         """The view of the set that an arm belongs to, by its full name. Raises InputError as `arm`."""
         return self.sets[self.arm(arm).prompt_set]
 
-    def in_set(self, extractor: str) -> "tuple[Experiment, str]":
-        """View and full name of an extractor that is named as one of that set: `clip-0123456789ab@flickr30k` (`named_in_set`)."""
-        name, _, prompt_set = extractor.partition("@")
+    def view(self, prompt_set: str) -> "Experiment":
+        """The view of a set by its name, the main one for "". Raises InputError where there is no such set."""
         if prompt_set and prompt_set not in self.sets:
             raise InputError(
                 f"{self.config_path}: prompts: no set is named {prompt_set!r}; there are {', '.join(self.sets)}"
             )
-        return self.sets[prompt_set] if prompt_set else self.main, name
+        return self.sets[prompt_set] if prompt_set else self.main
+
+    def in_set(self, extractor: str) -> "tuple[Experiment, str]":
+        """View and full name of an extractor that is named as one of that set: `clip-0123456789ab@flickr30k` (`named_in_set`)."""
+        name, _, prompt_set = extractor.partition("@")
+        return self.view(prompt_set), name
 
     def named_in_set(self, extractor: str) -> str:
         """The full name of an extractor, with that of this view's set where it is not the main one."""
         return f"{extractor}@{self.prompt_set}" if self.config.further else extractor
+
+    def record_name(self, model: str) -> str:
+        """Names the record of a model that was validated: one of its own for each set whose prompts it is validated with."""
+        own = self.config.further and self.model(model).checked_against_prompts
+        return f"{model}@{self.prompt_set}" if own else model
+
+    def record_names(self) -> list[str]:
+        """Of all models and sets."""
+        further = [view for view in self.sets.values() if view.config.further]
+        drawing = [view.record_name(arm.model) for view in further for arm in view.arms()]
+        return list(dict.fromkeys([*self.model_names, *drawing]))
+
+    def of_record(self, name: str) -> "tuple[Experiment, str]":
+        """View and name of the model that a record is of. Raises InputError where there is no such set."""
+        if name in self.model_names:
+            return self.main, name
+        model, _, prompt_set = name.rpartition("@")
+        return self.view(prompt_set), model
 
     def seen_from(self, folder: str | Path) -> None:
         """Makes its paths, and those of its sets, relative where they are inside `folder`, for the workflow, which runs there."""
@@ -68,6 +98,16 @@ class SetsOfPrompts:
     def reference_lists(self) -> list[Path]:
         """The lists of reference images of all sets."""
         return list(dict.fromkeys(view.reference_list for view in self.sets.values() if view.needs_reference_images))
+
+    def references(self) -> "dict[str, tuple[Experiment, ExtractorSettings]]":
+        """The references of all sets by what names their features and statistics: the first view that has one, and extractor."""
+        found: dict[str, tuple[Experiment, ExtractorSettings]] = {}
+        for view in self.sets.values():
+            for extractor in view.config.extractors:
+                # All of the main one, which always has a distance and so a reference.
+                if not view.config.further or view.config.reads_reference(extractor):
+                    found.setdefault(view.reference_key(extractor), (view, extractor))
+        return found
 
     def without_distance(self) -> list[ExtractorSettings]:
         """Extractors whose Fréchet distance is left out in this view's set, which has too few images for it."""

@@ -1,4 +1,4 @@
-"""Which results are compared with which: every model with the baseline, at equal guidance scales."""
+"""Which results are compared with which: every model with the baseline, in the same set of prompts, at equal guidance scales."""
 
 from collections.abc import Callable, Hashable, Iterator, Sequence
 from typing import Protocol, TypeVar
@@ -6,6 +6,9 @@ from typing import Protocol, TypeVar
 
 class Comparable(Protocol):
     """A result of one arm."""
+
+    @property
+    def prompt_set(self) -> str: ...
 
     @property
     def model(self) -> str: ...
@@ -20,7 +23,7 @@ Result = TypeVar("Result", bound=Comparable)
 def pairs_with_baseline(
     results: Sequence[Result], baseline: str, same: Callable[[Result], Hashable]
 ) -> Iterator[tuple[Result, Result]]:
-    """Yields (baseline, other) in the order of the others. An arm without a guidance scale is compared with every arm.
+    """Yields (baseline, other) in the order of the others. An arm without a guidance scale is compared with every arm of its set.
 
     Args:
         same: what both results of a pair must share, such as extractor and N.
@@ -31,5 +34,5 @@ def pairs_with_baseline(
             continue
         for theirs in of_baseline:
             alike = None in (ours.guidance_scale, theirs.guidance_scale) or ours.guidance_scale == theirs.guidance_scale
-            if alike and same(ours) == same(theirs):
+            if alike and ours.prompt_set == theirs.prompt_set and same(ours) == same(theirs):
                 yield theirs, ours

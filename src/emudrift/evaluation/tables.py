@@ -10,6 +10,7 @@ from emudrift.runtime.atomic_files import atomic_path, check_sha256
 
 # Columns of fid.csv and comparison.csv with their types; text is never guessed (a model may be called "null" or "007").
 FID_COLUMNS: dict[str, Any] = {
+    "prompt_set": "str",
     "arm": "str",
     "model": "str",
     "guidance_scale": "float64",
@@ -36,6 +37,7 @@ FID_COLUMNS: dict[str, Any] = {
 }
 
 COMPARISON_COLUMNS: dict[str, Any] = {
+    "prompt_set": "str",
     "baseline": "str",
     "model": "str",
     "guidance_scale": "float64",
@@ -85,6 +87,7 @@ _REFERENCE: dict[str, Any] = {
 }
 
 METRIC_COLUMNS: dict[str, Any] = {
+    "prompt_set": "str",
     "metric": "str",
     "arm": "str",
     "model": "str",
@@ -99,6 +102,7 @@ METRIC_COLUMNS: dict[str, Any] = {
 }
 
 DIFFERENCE_COLUMNS: dict[str, Any] = {
+    "prompt_set": "str",
     "metric": "str",
     "baseline": "str",
     "model": "str",

@@ -1,10 +1,10 @@
 """The last check of an experiment as a whole before anything long starts."""
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
-from pydantic import BaseModel
+from pydantic import BaseModel, Field
 
 from emudrift.config.experiment import Experiment
 from emudrift.config.plugins import call_plugin
@@ -24,6 +24,7 @@ class Checked(BaseModel):
     Attributes:
         prompts: how many there are.
         largest_n: N.
+        sets: of every set of prompts how many prompts there are, by name; empty where there is one without a name.
         sizes: of images, in words, by model, and of the `reference`; none before version 0.3.
         captions_cut: number of captions that text encoders cut, by arm and encoder.
         models: digest of each.
@@ -31,27 +32,32 @@ class Checked(BaseModel):
 
     prompts: int
     largest_n: int
+    sets: dict[str, int] = Field({}, exclude_if=lambda sets: not sets)
     sizes: dict[str, str] = {}
     captions_cut: dict[str, dict[str, int]] = {}
     models: dict[str, str]
 
 
-def check_experiment(experiment: Experiment, prompts: Sequence[Prompt], models: Sequence[dict[str, Any]]) -> Checked:
+def check_experiment(
+    experiment: Experiment, prompts: Mapping[str, Sequence[Prompt]], models: Sequence[dict[str, Any]]
+) -> Checked:
     """Checks what only shows when everything is known, and points out images of different sizes.
 
     Args:
+        prompts: of each set, by its name.
         models: what `check_model` found for each.
 
     Raises:
         InputError: more images are asked for than there are prompts, models split captions into different tokens, or an
             extractor's weights, checkpoint or ready statistics are wrong.
     """
-    largest = max(experiment.config.sample_sizes)
-    if largest > len(prompts):
-        raise InputError(
-            f"{experiment.config_path}: sample_sizes: N = {largest:,} is more than the {len(prompts):,} prompts of the dataset; "
-            f"the largest possible N is {len(prompts):,}"
-        )
+    for name, view in experiment.sets.items():
+        largest, there = max(view.config.sample_sizes), len(prompts[name])
+        if largest > there:
+            raise InputError(
+                f"{experiment.config_path}: {f'prompts: {name}: ' * bool(name)}sample_sizes: N = {largest:,} is more than the "
+                f"{there:,} prompts of the dataset; the largest possible N is {there:,}"
+            )
     _compare_vocabularies(experiment, models)
     for extractor in experiment.config.extractors:
         if extractor.ready_statistics is not None:
@@ -60,11 +66,18 @@ def check_experiment(experiment: Experiment, prompts: Sequence[Prompt], models: 
             call_plugin(f"extractor {extractor.name}", extractor.check, experiment)
         else:
             extractor.check(experiment)
+    sizes, cut = {}, {}
+    for name, view in experiment.sets.items():
+        used = prompts[name][: max(view.config.sample_sizes)]
+        sizes[name] = point_out_sizes(view, used, models)
+        cut |= point_out_cut_captions(view, used)
+    main = experiment.main
     return Checked(
-        prompts=len(prompts),
-        largest_n=largest,
-        sizes=point_out_sizes(experiment, prompts[:largest], models),
-        captions_cut=point_out_cut_captions(experiment, prompts[:largest]),
+        prompts=len(prompts[main.prompt_set]),
+        largest_n=max(main.config.sample_sizes),
+        sets={name: len(each) for name, each in prompts.items() if name},
+        sizes=sizes[main.prompt_set],
+        captions_cut=cut,
         models={model["model"]: model["digest"] for model in models},
     )
 

@@ -68,6 +68,7 @@ def extract_features(experiment: Experiment, extractor_name: str, arm: str, job:
     Raises:
         InputError: a manifest, an image or the extractor's weights cannot be used, or the disk is full.
     """
+    experiment = experiment.set_of(arm)
     paths, prompts = experiment.paths, load_prompts(experiment.paths.prompts)
     made = made_of(experiment, extractor_name)
     extractor = functools.cache(lambda: load_extractor(experiment, extractor_name))

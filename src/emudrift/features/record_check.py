@@ -15,5 +15,6 @@ def record_check(experiment: Experiment) -> None:
     """Checks an experiment of validated models, and writes what was found. Raises InputError as `check_experiment` does."""
     paths = experiment.paths
     models = [load_model_record(paths.model_record(name)) for name in experiment.model_names]
-    write_json(paths.checked, check_experiment(experiment, load_prompts(paths.prompts), models).model_dump())
+    prompts = {name: load_prompts(view.paths.prompts) for name, view in experiment.sets.items()}
+    write_json(paths.checked, check_experiment(experiment, prompts, models).model_dump())
     logger.info("experiment %s is ready", experiment.config.name)

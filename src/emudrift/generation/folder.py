@@ -136,4 +136,6 @@ def load_model(experiment: Experiment, model: FolderModel, arm: Arm) -> FolderGe
 
 
 def _places(experiment: Experiment, model: FolderModel) -> tuple[Path, Path | None]:
-    return experiment.path(model.images), None if model.table is None else experiment.path(model.table)
+    folder, table = model.folder(experiment.config), model.table_of(experiment.config)
+    assert folder is not None  # Of `FolderModel.scales`.
+    return experiment.path(folder), None if table is None else experiment.path(table)

@@ -11,13 +11,14 @@ from emudrift.generation.model_files import load_model_record
 
 
 def refuse_identical(experiment: Experiment, arm: Arm) -> None:
-    """Compares the first shard of an arm with those of all others, as far as these are finished.
+    """Compares the first shard of an arm with those of all others of its set of prompts, as far as these are finished.
 
     Called before and after a shard is generated: of two arms at least the one that ends last finds the other.
 
     Raises:
         InputError: all their images are the same, and the config does not say that they are.
     """
+    experiment = experiment.set_of(arm.name)
     ours = _first_manifest(experiment, arm)
     if ours is None or not experiment.model(arm.model).generates:
         return
@@ -41,6 +42,8 @@ def identical_arms(experiment: Experiment, manifests: Iterable[Manifest]) -> set
     arms = [arm for arm in experiment.generated_arms() if 0 in of_arm.get(arm.name, {})]
     found = set()
     for one, other in combinations(arms, 2):
+        if one.prompt_set != other.prompt_set:
+            continue
         _refuse(experiment, [(each, of_arm[each.name][0]) for each in (one, other)])
         images = [{row: m.sha256 for row, m in of_arm[each.name].items()} for each in (one, other)]
         if images[0] == images[1]:
@@ -97,7 +100,7 @@ def _first_manifest(experiment: Experiment, arm: Arm) -> Manifest | None:
     The copy that no rule declares: Snakemake deletes the other one of a job that failed.
     """
     path = experiment.paths.kept_manifest(arm.name, experiment.shards()[0].name)
-    record = experiment.paths.model_record(arm.model)
+    record = experiment.paths.model_record(experiment.record_name(arm.model))
     if not path.exists() or not record.exists():
         return None
     found = load_manifest(path)

@@ -44,17 +44,22 @@ def scan_leftovers(experiment: Experiment) -> list[Leftover]:
     """Arms, shards, features, measurements, prompt tables, models and tables that the config does not name, in this order."""
     paths = experiment.paths
     arms, extractors = {arm.name for arm in experiment.arms()}, set(experiment.extractor_names)
-    shards, sizes = {shard.name for shard in experiment.shards()}, {str(n) for n in experiment.config.sample_sizes}
+    views = experiment.sets.values()
+    shards = {arm.name: {shard.name for shard in view.shards()} for view in views for arm in view.arms()}
+    sizes = {arm.name: {str(n) for n in view.config.sample_sizes} for view in views for arm in view.arms()}
     metrics = {metric for metric, _ in experiment.metric_jobs()}
     scores = {metric.name for metric in experiment.config.score_metrics()}
     extracted = {
         path
         for each in extractors
         for arm in arms
-        for path in experiment.extracted_files(each, arm, experiment.shards())
+        for path in experiment.extracted_files(each, arm, experiment.set_of(arm).shards())
     }
-    extracted |= {
-        path for each in extractors for path in experiment.caption_files(each, max(experiment.config.sample_sizes))
+    embedded = {
+        path
+        for view in views
+        for each in extractors
+        for path in view.caption_files(each, max(view.config.sample_sizes))
     }
     groups: dict[tuple[int, str, str, str], set[Path]] = defaultdict(set)
 
@@ -66,34 +71,38 @@ def scan_leftovers(experiment: Experiment) -> list[Leftover]:
             add(0, names["arm"], "", ARM, path)
     for pattern in paths.of_shard("{arm}", "{rows}"):
         for path, names in existing(pattern):
-            if names["arm"] in arms and names["rows"] not in shards:
+            if names["arm"] in arms and names["rows"] not in shards[names["arm"]]:
                 add(1, names["arm"], names["rows"], SHARD, path)
     for pattern in paths.set_aside_files("{arm}", "{rows}"):
         for path, names in existing(pattern):
             if names["arm"] in arms:
                 add(2, _inside(path.parent, paths.results), "", "images of other prompts or weights", path)
-    for pattern in [*paths.made_of_images("{arm}"), paths.captions("{extractor}", "{rows}")]:
+    for pattern in paths.made_of_images("{arm}"):
         for path, names in existing(pattern):
-            if names.get("arm") not in arms | {None}:
+            if names["arm"] not in arms:
                 add(0, names["arm"], "", ARM, path)
             elif names.get("extractor") not in extractors | {None} or names.get("metric") not in metrics | {None}:
                 # features/<extractor>, metrics/<metric>, ...
                 add(3, "/".join(path.relative_to(paths.results).parts[:2]), "", "of an extractor or a metric", path)
             elif names.get("score") not in scores | {None}:
                 add(3, f"scores/{names['score']}", "", "of a score", path)
-            elif names.get("rows") not in shards | {None} and path not in extracted:
-                where = (
-                    (1, names["arm"], names["rows"], SHARD) if "arm" in names else (4, "captions", "", "other shards")
-                )
-                add(*where, path)
-            elif names.get("n") not in sizes | {None}:
+            elif names.get("rows") not in shards[names["arm"]] | {None} and path not in extracted:
+                add(1, names["arm"], names["rows"], SHARD, path)
+            elif names.get("n") not in sizes[names["arm"]] | {None}:
                 add(4, f"n-{names['n']}", "", "of another N", path)
+    for path, names in existing(paths.captions("{extractor}", "{rows}")):
+        prompt_set = names["extractor"].partition("@")[2]
+        if names["extractor"].partition("@")[0] not in extractors or prompt_set not in {"", *experiment.sets}:
+            add(3, "/".join(path.relative_to(paths.results).parts[:2]), "", "of an extractor or a metric", path)
+        elif path not in embedded:
+            add(4, "captions", "", "other shards", path)
+    tables = {view.paths.prompts for view in views}
     for pattern in (paths.prompt_table("{key}"), paths.results / "prompts.parquet"):
         for path, _ in existing(pattern):
-            if path != paths.prompts:
+            if path not in tables:
                 add(5, path.name, "", "prompts of other settings", path)
     for path, names in existing(paths.model_record("{model}")):
-        if names["model"] not in experiment.model_names:
+        if names["model"] not in experiment.record_names():
             add(5, _inside(path, paths.results), "", "model", path)
     _scan_answers(experiment, add)
     for path in _tables_without_setting(experiment):
@@ -113,7 +122,7 @@ def _tables_without_setting(experiment: Experiment) -> list[Path]:
     paths = experiment.paths
     tables = [] if experiment.has_metrics else [paths.metric_table, paths.metric_differences]
     tables += [] if experiment.understanding.tasks else paths.made_of_all_answers()
-    endings = () if experiment.ladders() else ("-data.csv", ".svg", ".pdf", ".png")
+    endings = () if any(view.ladders() for view in experiment.sets.values()) else ("-data.csv", ".svg", ".pdf", ".png")
     return [path for path in [*tables, *(paths.figure("ladder", each) for each in endings)] if path.exists()]
 
 

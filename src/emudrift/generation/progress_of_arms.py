@@ -74,13 +74,12 @@ class ArmState(Shards):
 
 def survey(experiment: Experiment) -> list[ArmState]:
     """The state of all arms. Raises InputError for an invalid history."""
-    n = max(experiment.config.sample_sizes)
-    prompts = experiment.paths.prompts
-    rows = pq.read_metadata(prompts).num_rows if prompts.exists() else None
     states = []
-    for arm in experiment.arms():
-        shards = [_shard_state(experiment, arm, shard, rows) for shard in experiment.shards(n)]
-        states.append(ArmState(arm, shards))
+    for view in experiment.sets.values():
+        prompts = view.paths.prompts
+        rows = pq.read_metadata(prompts).num_rows if prompts.exists() else None
+        for arm in view.arms():
+            states.append(ArmState(arm, [_shard_state(view, arm, shard, rows) for shard in view.shards()]))
     return states
 
 
@@ -154,9 +153,10 @@ def _error(attempts: Sequence[Attempt], manifest: Path) -> str | None:
 def count_existing(experiment: Experiment, state: ArmState) -> int:
     """How many of an arm's missing images exist in other archives, from where they are taken; at most, since captions and seeds
     are compared when they are taken. 0 as long as the prompt table or the model's record is missing."""
-    paths, model = experiment.paths, experiment.model(state.arm.model)
+    view, model = experiment.set_of(state.arm.name), experiment.model(state.arm.model)
+    paths = view.paths
     missing = [shard for shard in state.shards if not shard.done]
-    record = paths.model_record(state.arm.model)
+    record = paths.model_record(view.record_name(state.arm.model))
     if not missing or model.copies_images() or not paths.prompts.exists() or not record.exists():
         return 0
     sources = scan_sources(experiment, state.arm, load_model_record(record)["digest"])

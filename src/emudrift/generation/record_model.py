@@ -11,8 +11,16 @@ logger = logging.getLogger(__name__)
 
 
 def record_model(experiment: Experiment, name: str) -> None:
-    """Validates a model and writes its record. Raises InputError as `check_model` does."""
-    prompts = load_prompts(experiment.paths.prompts) if experiment.model(name).checked_against_prompts else []
-    found = check_model(experiment, name, prompts[: experiment.shards()[-1].stop])
+    """Validates a model and writes its record.
+
+    Args:
+        name: of the record, from `Experiment.record_names`.
+
+    Raises:
+        InputError: as `check_model`.
+    """
+    view, model = experiment.of_record(name)
+    prompts = load_prompts(view.paths.prompts) if view.model(model).checked_against_prompts else []
+    found = check_model(view, model, prompts[: view.shards()[-1].stop])
     write_json(experiment.paths.model_record(name), found)
     logger.info("model %s is whole: %s", name, found["digest"][:12])

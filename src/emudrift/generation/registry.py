@@ -61,9 +61,10 @@ def refuse_changed_files(
     """Raises InputError if a model's files are no longer those that `check_model` recorded; arguments as of `is_unchanged`."""
     if not is_unchanged(experiment, recorded, prompts, digest):
         made = "images" if digest == "digest" else "answers"
+        record = experiment.paths.model_record(experiment.record_name(recorded["model"]))
         raise InputError(
             f"models: {recorded['model']}: its files have changed since check_model validated them. If this is intended, remove "
-            f"{experiment.paths.model_record(recorded['model'])} and run again: all {made} of this model are then regenerated"
+            f"{record} and run again: all {made} of this model are then regenerated"
         )
 
 

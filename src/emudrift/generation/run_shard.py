@@ -52,10 +52,11 @@ class ShardRun:
     """One attempt at a shard."""
 
     def __init__(self, experiment: Experiment, arm: Arm, shard: RowRange, batch_size: int | None) -> None:
+        experiment = experiment.set_of(arm.name)
         self.experiment, self.arm, self.shard, self.batch_size = experiment, arm, shard, batch_size
         paths = experiment.paths
         self.archive, self.manifest = paths.archive(arm.name, shard.name), paths.manifest(arm.name, shard.name)
-        self.model_record = paths.model_record(arm.model)
+        self.model_record = paths.model_record(experiment.record_name(arm.model))
         self.model: dict[str, Any] = load_model_record(self.model_record)
         self.table = load_prompts(paths.prompts)
         self.prompts: list[Prompt] = self.table[shard.start : shard.stop]

@@ -79,9 +79,7 @@ def _hashed_files(experiment: Experiment) -> Iterator[Read]:
     """The files that have a sha256 next to them."""
     paths = experiment.paths
     files = [path.with_suffix("") for path in paths.results.rglob(f"*{CHECKSUM_ENDING}")]
-    for key in map(experiment.reference_key, experiment.config.extractors):
-        files += [paths.reference_features(key), paths.reference_statistics(key)]
-    files += [experiment.reference_list] if experiment.needs_reference_images else []
+    files += experiment.reference_files()
     # No rule declares these.
     made_by = {path: paths.manifest(**names) for path, names in existing(paths.kept_manifest("{arm}", "{rows}"))}
     answers = existing(paths.kept_answers_manifest("{arm}", "{variant}", "{rows}"))

@@ -7,7 +7,8 @@ from emudrift.config.experiment import Experiment
 
 def node_shards(experiment: Experiment) -> list[list[tuple[str, str]]]:
     """Arm and rows of the shards of each job. Shards of an arm follow each other, so that a node loads few checkpoints."""
-    shards = [(arm.name, shard.name) for arm in experiment.arms() for shard in experiment.shards()]
+    views = experiment.sets.values()
+    shards = [(arm.name, shard.name) for view in views for arm in view.arms() for shard in view.shards()]
     size = experiment.config.resources.gpus_per_node
     return [shards[start : start + size] for start in range(0, len(shards), size)]
 

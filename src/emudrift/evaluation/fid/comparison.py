@@ -23,8 +23,8 @@ from emudrift.evaluation.tables import COMPARISON_COLUMNS, FID_COLUMNS, frame
 
 
 def fid_table(records: Sequence[FidRecord], model_order: Sequence[str] = (), note: str = "") -> pd.DataFrame:
-    """All FIDs, one row per extractor, reference (full, same), model, guidance scale and N, sorted by these (models as in
-    `model_order`).
+    """All FIDs, one row per set of prompts, extractor, reference (full, same), model, guidance scale and N, sorted by these (sets
+    as they come, models as in `model_order`).
 
     Columns: FID_COLUMNS. `fid` is the plain value; `fid_jackknife` is corrected for the bias of a finite N, and the
     interval from `low` to `high` belongs to it. `fid_infinity` is the intercept of a linear fit in 1/N, with a separate
@@ -34,7 +34,9 @@ def fid_table(records: Sequence[FidRecord], model_order: Sequence[str] = (), not
     Raises InputError if one of them is there twice.
     """
     rows = [
-        record.model_dump(include=set(FID_COLUMNS) - {"reference"}) | record.reference_columns() | {"note": note}
+        record.model_dump(include=set(FID_COLUMNS) - {"reference"})
+        | record.reference_columns()
+        | {"prompt_set": record.prompt_set, "note": note}
         for record in _in_order(records, model_order)
     ]
     return frame(rows, FID_COLUMNS)
@@ -48,14 +50,15 @@ def compare(
     margins: Mapping[str, float] | None = None,
     identical: Collection[frozenset[str]] = (),
 ) -> pd.DataFrame:
-    """Every other model against the baseline, for each extractor, reference, guidance scale and N.
+    """Every other model against the baseline, for each set of prompts, extractor, reference, guidance scale and N.
 
     Arms of equal guidance scale are compared; an arm without one is compared with every arm of the other model.
     Differences are model minus baseline, so above 0 the model is worse. `difference` is that of the plain FIDs;
     `difference_jackknife` is corrected for bias, which equal N does not cancel (plain differences favour the less
     diverse model); the interval from `low` to `high`, `standard_error` and the two-sided `p` belong to it. The
     intervals from `low_simultaneous` to `high_simultaneous` hold together for all comparisons at the same N (models,
-    guidance scales, extractors and references), and `p_adjusted` belongs to them; `finding` is what that interval shows
+    guidance scales, extractors and references), and for those of all sets of prompts at the largest N of each, which are read
+    together; `p_adjusted` belongs to them; `finding` is what that interval shows
     (`findings.finding_of`). `difference_means` and `difference_covariances` are the parts of `difference_jackknife`.
     `half_sampling_error` is the standard error from random halves of the images, a check. `difference_infinity` is that
     of FID∞, with its interval.
@@ -65,7 +68,8 @@ def compare(
         identical: pairs of arms whose images are the same. They have no p, and do not count among the comparisons.
 
     Returns:
-        COMPARISON_COLUMNS, sorted by extractor, reference, model, guidance scale and N; no row if there is nothing to compare.
+        COMPARISON_COLUMNS, sorted by set of prompts, extractor,
+        reference, model, guidance scale and N; no row if there is nothing to compare.
 
     Raises:
         InputError: there is no such baseline; or the two arms of a pair differ in their N or their reference.
@@ -74,28 +78,43 @@ def compare(
     if baseline not in models:
         raise InputError(f"baseline: there is no FID of a model {baseline!r}; there are {', '.join(models) or 'none'}")
     ordered = _in_order(records, model_order)
-    _check_complete(ordered, baseline)
+    sets = list(dict.fromkeys(record.prompt_set for record in ordered))
+    for each in sets:
+        _check_complete([record for record in ordered if record.prompt_set == each], baseline)
     pairs = list(pairs_with_baseline(ordered, baseline, lambda record: (*record.view, record.n)))
     # By arms, then by N: an arm without a guidance scale is in several pairs at each N.
     place = {record.arm: index for index, record in reversed(list(enumerate(ordered)))}
-    pairs.sort(key=lambda pair: (pair[1].view, place[pair[1].arm], place[pair[0].arm], pair[1].n))
+    pairs.sort(
+        key=lambda pair: (
+            sets.index(pair[1].prompt_set),
+            pair[1].view,
+            place[pair[1].arm],
+            place[pair[0].arm],
+            pair[1].n,
+        )
+    )
     margins = margins or {}
     rows = [
         _difference(*_checked(theirs, ours)) | {"note": note, "margin": margins.get(ours.extractor, math.nan)}
         for theirs, ours in pairs
     ]
-    for n in {row["n"] for row in rows}:
-        _adjust([row for row in rows if row["n"] == n], identical)
+    largest = {
+        each: max(row["n"] for row in rows if row["prompt_set"] == each) for each in {r["prompt_set"] for r in rows}
+    }
+    families = [0 if row["n"] == largest[row["prompt_set"]] else row["n"] for row in rows]
+    for family in set(families):
+        _adjust([row for row, of in zip(rows, families, strict=True) if of == family], identical)
     return frame(rows, COMPARISON_COLUMNS)
 
 
 def _in_order(records: Sequence[FidRecord], model_order: Sequence[str]) -> list[FidRecord]:
     rank = {model: index for index, model in enumerate(model_order)}
+    sets = list(dict.fromkeys(record.prompt_set for record in records))
 
-    def key(record: FidRecord) -> tuple[str, str, int, str, float, int]:
+    def key(record: FidRecord) -> tuple[int, str, str, int, str, float, int]:
         scale = -math.inf if record.guidance_scale is None else record.guidance_scale
         view = record.extractor, record.reference.selection
-        return *view, rank.get(record.model, len(rank)), record.model, scale, record.n
+        return sets.index(record.prompt_set), *view, rank.get(record.model, len(rank)), record.model, scale, record.n
 
     ordered = sorted(records, key=key)
     for one, other in itertools.pairwise(ordered):
@@ -162,6 +181,7 @@ def _difference(a: FidRecord, b: FidRecord) -> dict[str, Any]:
     edges = np.append(0, np.cumsum(a.block_sizes))
     estimate = of_pseudo_values(np.subtract(b.pseudo_values, a.pseudo_values), edges, a.confidence)
     return {
+        "prompt_set": b.prompt_set,
         "baseline": a.model,
         "model": b.model,
         "guidance_scale": a.guidance_scale if b.guidance_scale is None else b.guidance_scale,

@@ -26,6 +26,7 @@ def fids_of_arm(
     Raises:
         InputError: features, prompts or the reference are missing or do not fit.
     """
+    experiment = experiment.set_of(arm_name)
     arm, extractor = experiment.arm(arm_name), experiment.extractor(extractor_name)
     sizes = sorted(experiment.config.sample_sizes)
     features = load_features(experiment.feature_files(extractor_name, arm_name, sizes[-1]), sizes[-1])

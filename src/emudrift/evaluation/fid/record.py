@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, FiniteFloat
+from pydantic import BaseModel, ConfigDict, Field, FiniteFloat
 
 from emudrift.runtime.json_files import load_record
 
@@ -61,8 +61,12 @@ class FidEstimate(BaseModel):
 
 
 class FidRecord(FidEstimate):
-    """The FID of one arm by one extractor, against one reference, at one N."""
+    """The FID of one arm by one extractor, against one reference, at one N.
 
+    `prompt_set` is the name of the arm's set of prompts in the config, which can change while the record stays: it is not stored.
+    """
+
+    prompt_set: str = Field("", exclude=True)
     arm: str
     model: str
     guidance_scale: FiniteFloat | None

@@ -27,7 +27,7 @@ def metric_table(records: Sequence[MetricRecord], note: str = "") -> pd.DataFram
         rows.append(
             record.model_dump(include=set(METRIC_COLUMNS))
             | {"estimate": found.estimate, "low": found.low, "high": found.high}
-            | {"confidence": CONFIDENCE, "note": note}
+            | {"prompt_set": record.prompt_set, "confidence": CONFIDENCE, "note": note}
         )
     return frame(rows, METRIC_COLUMNS)
 
@@ -37,9 +37,9 @@ def difference_table(
 ) -> pd.DataFrame:
     """metric_differences.csv: every other model less the baseline at the same guidance scale, paired by prompt.
 
-    An arm without a scale is compared with every arm of the other model. `p_holm` is adjusted for all rows of the table
-    (metrics, models, guidance scales, extractors); `finding` says whether it is below 1 − confidence, and which way is better.
-    Where there is no p, nothing is found, and the row does not count.
+    An arm without a scale is compared with every arm of the other model in the same set of prompts. `p_holm` is adjusted for all
+    rows of the table (sets of prompts, metrics, models, guidance scales, extractors); `finding` says whether it is below
+    1 − confidence, and which way is better. Where there is no p, nothing is found, and the row does not count.
 
     Args:
         identical: pairs of arms whose images are the same, which have no p.
@@ -79,6 +79,7 @@ def _difference(a: MetricRecord, b: MetricRecord) -> dict[str, Any]:
         b,
     )
     return b.model_dump(include=set(DIFFERENCE_COLUMNS)) | {
+        "prompt_set": b.prompt_set,
         "baseline": a.model,
         "guidance_scale": a.guidance_scale if b.guidance_scale is None else b.guidance_scale,
         "baseline_arm": a.arm,

@@ -26,6 +26,7 @@ def measure(experiment: Experiment, full_name: str, extractor_name: str, arm_nam
     Raises:
         InputError: features, reference or captions are missing or do not fit, or a plugin's metric fails.
     """
+    experiment = experiment.set_of(arm_name)
     metric, extractor = experiment.metric(full_name), experiment.extractor(extractor_name)
     generated = load_features(experiment.feature_files(extractor_name, arm_name, n), n)
     other, paired, reference = None, False, NO_REFERENCE
@@ -86,6 +87,6 @@ def write_per_image(experiment: Experiment, record: MetricRecord, path: Path) ->
 
     from emudrift.evaluation.tables import write_table
 
-    prompts = load_prompts(experiment.paths.prompts)
+    prompts = load_prompts(experiment.set_of(record.arm).paths.prompts)
     rows = [(p.row, p.prompt_id, score, p.caption) for p, score in zip(prompts, record.per_image, strict=False)]
     write_table(pd.DataFrame(rows, columns=["row", "prompt_id", record.metric, "caption"]), path)

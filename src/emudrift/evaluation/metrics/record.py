@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict, FiniteFloat
+from pydantic import BaseModel, ConfigDict, Field, FiniteFloat
 
 from emudrift.evaluation.intervals import Estimate, block_interval, mean_interval
 from emudrift.runtime.json_files import load_record
@@ -15,11 +15,13 @@ from emudrift.runtime.json_files import load_record
 class MetricRecord(BaseModel):
     """One metric of one arm at one N. It has either values without each block of prompts, or one value per image.
 
-    `block_sizes`: prompts of each block; `groups`: of the images, where some share one, else empty.
+    `block_sizes`: prompts of each block; `groups`: of the images, where some share one, else empty. `prompt_set`: as of a
+    `FidRecord`, not stored.
     """
 
     model_config = ConfigDict(frozen=True)
 
+    prompt_set: str = Field("", exclude=True)
     metric: str
     arm: str
     model: str

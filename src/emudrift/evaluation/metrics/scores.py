@@ -24,12 +24,13 @@ def import_scores(experiment: Experiment, name: str) -> None:
         InputError: as `data.score_file.read_scores`.
     """
     (asked,) = (each for each in experiment.config.scores if each.name == name)
-    n = max(experiment.config.sample_sizes)
-    ids = [prompt.prompt_id for prompt in load_prompts(experiment.paths.prompts)]
-    generated = {arm.name for arm in experiment.generated_arms()}
-    wanted = [Scored(arm, ids, n if arm.name in generated else 0) for arm in experiment.arms()]
-    for arm, values in read_scores(experiment.path(asked.file), asked.column, wanted).items():
-        write_scores(experiment.paths.score(name, arm), ids[:n], values)
+    wanted: dict[str, Scored] = {}
+    for view in experiment.sets.values():
+        ids = [prompt.prompt_id for prompt in load_prompts(view.paths.prompts)]
+        n, generated = max(view.config.sample_sizes), view.generated_arms()
+        wanted |= {arm.name: Scored(arm, ids, n if arm in generated else 0) for arm in view.arms()}
+    for arm, values in read_scores(experiment.path(asked.file), asked.column, [*wanted.values()]).items():
+        write_scores(experiment.paths.score(name, arm), wanted[arm].prompt_ids[: wanted[arm].n], values)
 
 
 def write_scores(path: Path, prompt_ids: Sequence[str], values: Sequence[float]) -> None:
@@ -41,12 +42,12 @@ def score_records(experiment: Experiment) -> list[MetricRecord]:
     """The records of all scores (`Experiment.score_files`). Raises InputError where a file is missing or does not fit."""
     if not experiment.score_files():
         return []
-    prompts = load_prompts(experiment.paths.prompts)
+    prompts = {view.prompt_set: load_prompts(view.paths.prompts) for view in experiment.sets.values()}
     return [
         record
         for metric in experiment.config.score_metrics()
         for arm in experiment.generated_arms()
-        for record in _records(experiment, metric, arm.name, prompts)
+        for record in _records(experiment.set_of(arm.name), metric, arm.name, prompts[arm.prompt_set])
     ]
 
 

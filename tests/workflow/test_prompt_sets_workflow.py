@@ -1,0 +1,100 @@
+"""A second set of prompts, added to an experiment that is finished: nothing is generated again, and each set has its own rows."""
+
+import json
+
+import pandas as pd
+import pytest
+from conftest import Workflow, archives, small_config
+
+from emudrift.config.experiment import Experiment
+from emudrift.config.paths import PROJECT_MARKER
+from emudrift.generation.leftovers import scan_leftovers
+from emudrift.generation.progress_of_arms import survey
+from emudrift.generation.verify import damage, verify
+
+FIRST = {"name": "shapes", **small_config()["prompts"]}
+SECOND = {"name": "few", "captions": "few/captions.json", "images": "few/images", "caption": "first"}
+TABLES = ("fid.csv", "comparison.csv", "metrics.csv", "metric_differences.csv", "checked.json")
+TARGETS = [f"results/small/{name}" for name in TABLES]
+
+
+def config_of(**second) -> dict:
+    """KID, since the second set is too small for a distance."""
+    own = {"sample_sizes": [10], "guidance_scales": [3], "reference": {"images": "dataset", "selection": "same"}}
+    return small_config(prompts=[FIRST, SECOND | own | second], metrics=["fid", "kid"])
+
+
+def times(workflow: Workflow) -> dict[str, int]:
+    files = workflow.results.rglob("*")
+    return {str(path.relative_to(workflow.results)): path.stat().st_mtime_ns for path in files if path.is_file()}
+
+
+@pytest.fixture(scope="module")
+def both(new_workflow, finished) -> Workflow:
+    workflow = new_workflow("sets")
+    workflow.take_over(finished.folder)
+    workflow.results = workflow.folder / "results/small"
+    workflow.before, workflow.times = archives(workflow.results), times(workflow)
+    workflow.config = workflow.write_config(config_of())
+    workflow.plan = workflow.planned(*TARGETS, config=workflow.config)
+    workflow.snakemake(*TARGETS, "--quiet", "rules", config=workflow.config)
+    (workflow.folder / PROJECT_MARKER).touch()  # For what is read in this process.
+    return workflow
+
+
+def test_nothing_of_the_first_set_is_planned_or_touched(both):
+    assert len(both.plan["generate_shard"]) == 2
+    assert all("@few-" in path for path in both.plan["generate_shard"] + both.plan["extract_features"])
+    assert not {"check_model", "extract_prompts", "list_reference_images", "compute_fid"} & both.plan.keys()
+    assert {name: data for name, data in archives(both.results).items() if "@few-" not in name} == both.before
+    after, made_again = times(both), {*TABLES, *(f"{name}.sha256" for name in TABLES)}
+    kept = {name for name in both.times if name not in made_again and not name.startswith(("logs/", "benchmarks/"))}
+    assert {name: after[name] for name in kept} == {name: both.times[name] for name in kept}
+
+
+def test_the_tables_name_the_set_and_compare_only_within_it(both):
+    fid, comparison, metrics, differences = (
+        pd.read_csv(both.results / name, keep_default_na=False) for name in TABLES[:4]
+    )
+    # 10 images are too few for 64 dimensions: no distance in that set.
+    assert set(fid["prompt_set"]) == set(comparison["prompt_set"]) == {"shapes"}
+    assert metrics.groupby("prompt_set")["n"].unique().map(list).to_dict() == {"few": [10], "shapes": [20]}
+    assert set(metrics["reference_selection"][metrics["prompt_set"] == "few"]) == {"same"}
+    assert [*differences["prompt_set"]] == ["shapes", "shapes", "few"]
+    for row in differences.itertuples():
+        assert all(("@few-" in arm) == (row.prompt_set == "few") for arm in (row.arm, row.baseline_arm))
+    checked = json.loads((both.results / "checked.json").read_text())
+    assert (checked["largest_n"], checked["sets"]) == (20, {"shapes": 600, "few": 130})
+
+
+def test_a_finished_experiment_with_two_sets_is_undamaged_and_has_nothing_left_over(both):
+    assert both.planned(*TARGETS, config=both.config) == {}
+    experiment = Experiment.load(both.config)
+    assert damage(experiment, verify(experiment, 2)) == ""
+    assert scan_leftovers(experiment) == []
+    assert [state.count("done") for state in survey(experiment)] == [2, 2, 2, 2, 1, 1]
+    # Without the set its arms are left over, and the others are not.
+    left = {
+        each.arm: each.what for each in scan_leftovers(Experiment.load(both.write_config(small_config(), "a.yaml")))
+    }
+    further = {arm.name for arm in experiment.sets["few"].arms()}
+    assert {arm for arm, what in left.items() if what == "arm"} == further
+    assert f"{experiment.sets['few'].paths.prompts.name}" in left
+
+
+def test_other_sample_sizes_have_their_own_jobs(both):
+    more = both.write_config(config_of(sample_sizes=[10, 160]), "more.yaml")
+    plan = both.planned(*TARGETS, config=more)
+    assert {len(plan["compute_fid_2"])} == {2 * 2}
+    assert all("@few-" in path and path.endswith(("/10.json", "/160.json")) for path in plan["compute_fid_2"])
+    assert all("@few-" in path for path in plan["generate_shard"])
+    assert "compute_fid" not in plan
+
+
+def test_a_shard_of_the_second_set_holds_its_prompts(both):
+    experiment = Experiment.load(both.config)
+    view = experiment.sets["few"]
+    table = pd.read_parquet(view.paths.prompts)[:10]
+    arm = view.arms()[0].name
+    manifest = json.loads((both.results / f"images/{arm}/000000-000010.json").read_text())
+    assert set(manifest["sha256"]) == set(table["prompt_id"])
