@@ -66,7 +66,8 @@ def check_experiment(
             call_plugin(f"extractor {extractor.name}", extractor.check, experiment)
         else:
             extractor.check(experiment)
-    sizes, cut = {}, {}
+    sizes: dict[str, dict[str, str]] = {}
+    cut: dict[str, dict[str, int]] = {}
     for name, view in experiment.sets.items():
         used = prompts[name][: max(view.config.sample_sizes)]
         sizes[name] = point_out_sizes(view, used, models)
