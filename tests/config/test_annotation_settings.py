@@ -56,6 +56,7 @@ def test_columns_of_conditions_are_made_without_being_listed(tmp_path: Path) -> 
     [
         ({"annotations": ["aspect"]}, {}, "annotations: 'aspect' is no column"),
         ({"annotations": ["aspect_rato"]}, {}, "did you mean aspect_ratio?"),
+        ({"annotations": ["domain"]}, {}, "and with source: nocaps domain"),
         ({"annotations": ["objects"]}, {}, "objects needs prompts: instances"),
         ({"annotations": ["clip_similarity"]}, {}, "clip_similarity needs an extractor with name: clip"),
         ({"annotations": ["text_area"], "images": None}, {"images": "few"}, "text_area needs prompts: images"),

@@ -147,6 +147,15 @@ def test_columns_of_a_table_become_what_they_mean(tmp_path: Path) -> None:
         table_columns(prompts(), tmp_path / "t.csv", ["domian"], **COLUMNS)
 
 
+def test_the_domain_of_nocaps_is_a_column(tmp_path: Path) -> None:
+    domains = ["in-domain", "out-domain", "near-domain"]
+    images = [image | {"domain": domain, "open_images_id": "0"} for image, domain in zip(IMAGES, domains, strict=True)]
+    captions = [{"id": n, "image_id": image["id"], "caption": "a"} for n, image in enumerate(images)]
+    (tmp_path / "nocaps.json").write_text(json.dumps({"images": images, "annotations": captions}))
+    settings = COLUMNS | {"source": "nocaps"}
+    assert table_columns(prompts(), tmp_path / "nocaps.json", ["domain"], **settings) == {"domain": domains}
+
+
 def test_conditions_leave_what_a_plain_loop_leaves_and_count_what_they_remove() -> None:
     random = np.random.default_rng(0)
     table = pd.DataFrame(

@@ -186,7 +186,7 @@ def _sources(out: Path, images: Path, prompts: Prompts, clip: str | Path | None,
         clip=None if folder is None else lambda: _load_clip(folder, device),
         clip_key={path.name: sha256_of(path) for path in files} | {"device": device},
         table=Path(prompts.captions),
-        table_settings=prompts.model_dump(include={"caption_column", "image_id_column", "file_name_column"}),
+        table_settings=prompts.model_dump(include={"source", "caption_column", "image_id_column", "file_name_column"}),
     )
 
 

@@ -39,6 +39,9 @@ COLUMNS: dict[str, Column] = {
     )
 }
 
+DOMAIN = "domain"
+"""A column of NoCaps (source: nocaps), which has one for each image; of other sources it is none, or one of the user's table."""
+
 Value = StrictBool | StrictInt | StrictFloat | Text
 
 
@@ -103,7 +106,8 @@ Columns = Annotated[
     list[Text],
     Field(
         description="Columns that are made for each prompt, next to the prompt table (docs/annotations.md): "
-        f"{', '.join(COLUMNS)}, or any column of your own table (source: table). Columns of where need not be listed.",
+        f"{', '.join(COLUMNS)}, domain (source: nocaps), or any column of your own table (source: table). Columns of where need "
+        "not be listed.",
         exclude_if=lambda columns: not columns,
     ),
 ]
@@ -173,12 +177,13 @@ def check_columns(columns: Iterable[str], key: str, prompts: Any, clip: bool) ->
     """
     for name in columns:
         if name not in COLUMNS:
-            if prompts.source == "table":
+            if prompts.source == "table" or (prompts.source, name) == ("nocaps", DOMAIN):
                 continue
             near = difflib.get_close_matches(name, COLUMNS, n=1)
             hint = f"; did you mean {near[0]}?" if near else ""
             raise ValueError(
-                f"{key}: {name!r} is no column: there are {', '.join(COLUMNS)}, and with source: table those of the table{hint}"
+                f"{key}: {name!r} is no column: there are {', '.join(COLUMNS)}, with source: table those of the "
+                f"table, and with source: nocaps {DOMAIN}{hint}"
             )
         measure = COLUMNS[name].measure
         if measure == "instances" and prompts.instances is None:

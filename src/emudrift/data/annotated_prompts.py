@@ -74,7 +74,7 @@ def sources_of(wanted: ColumnsOf, batch_size: int) -> Sources:
         clip_key=None if clip is None else _key(clip, view),
         batch_size=batch_size,
         table=view.path(prompts.captions),
-        table_settings=prompts.model_dump(include={"caption_column", "image_id_column", "file_name_column"}),
+        table_settings=prompts.model_dump(include={"source", "caption_column", "image_id_column", "file_name_column"}),
     )
 
 

@@ -12,6 +12,7 @@ from typing import Any
 
 from pycocotools.coco import COCO
 
+from emudrift.config.annotations import DOMAIN
 from emudrift.data.csv_files import Rows, read_csv, refuse_repeated
 from emudrift.data.input_files import inside, read_parquet, refuse_no_file
 from emudrift.data.json_input import integer, list_of_objects, load_json, read_jsonl, text_of, unique, value_of
@@ -31,7 +32,7 @@ class Captioned:
     captions: list[tuple[int, str]] = field(default_factory=list)
     group: str | None = None
     values: dict[str, Any] = field(default_factory=dict)
-    """Of further columns of a table."""
+    """Of further columns of a table; the domain of NoCaps."""
 
 
 def load_coco(path: Path) -> Iterable[Captioned]:
@@ -50,7 +51,8 @@ def load_nocaps(path: Path, domains: Sequence[str]) -> Iterable[Captioned]:
         of_id[integer(record, "id", where)] = text_of(record, "domain", where)
     if absent := [domain for domain in domains if domain not in of_id.values()]:
         raise InputError(f"{path} has no domain {absent[0]!r}; it has {', '.join(sorted({*of_id.values()}))}")
-    return [image for image in _of_coco(data, records, path) if not domains or of_id[image.image_id] in domains]
+    images = [replace(image, values={DOMAIN: of_id[image.image_id]}) for image in _of_coco(data, records, path)]
+    return [image for image in images if not domains or image.values[DOMAIN] in domains]
 
 
 def _of_coco(data: dict[str, Any], records: list[dict[str, Any]], path: Path) -> Iterable[Captioned]:

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from emudrift.data.captions import load_table
+from emudrift.data.captions import load_nocaps, load_table
 from emudrift.data.image_io import upright_size
 from emudrift.data.image_sources import open_pictures
 from emudrift.data.instances import PERSON, labelled_objects
@@ -61,8 +61,10 @@ def instance_columns(prompts: pd.DataFrame, instances: Path) -> dict[str, list[A
     }
 
 
-def table_columns(prompts: pd.DataFrame, table: Path, names: Sequence[str], **columns: Any) -> dict[str, list[Any]]:
-    """Columns of a user's table of captions, for each prompt.
+def table_columns(
+    prompts: pd.DataFrame, table: Path, names: Sequence[str], *, source: str = "table", **columns: Any
+) -> dict[str, list[Any]]:
+    """Columns of a user's table of captions, for each prompt; or the domain of NoCaps.
 
     Texts of a CSV become numbers, or yes and no (true, false), where all of the column's values are; empty ones are None.
 
@@ -72,7 +74,8 @@ def table_columns(prompts: pd.DataFrame, table: Path, names: Sequence[str], **co
     Raises:
         InputError: there is no such column, or rows of one image have different values.
     """
-    values = {image.prompt_id: image.values for image in load_table(table, further=names, **columns)}
+    images = load_nocaps(table, []) if source == "nocaps" else load_table(table, further=names, **columns)
+    values = {image.prompt_id: image.values for image in images}
     of_prompts = [values[prompt_id] for prompt_id in prompts["prompt_id"]]
     return {name: _typed([each[name] for each in of_prompts], f"{table}: column {name!r}") for name in names}
 

@@ -101,6 +101,10 @@ def scan_leftovers(experiment: Experiment) -> list[Leftover]:
         for path, _ in existing(pattern):
             if path not in tables:
                 add(5, path.name, "", "prompts of other settings", path)
+    annotated = {view.annotations.table for view in experiment.sets.values()}
+    for path, _ in existing(paths.annotations("{key}")):
+        if path not in annotated:
+            add(5, path.name, "", "columns of other prompts", path)
     for path, names in existing(paths.model_record("{model}")):
         if names["model"] not in experiment.record_names():
             add(5, _inside(path, paths.results), "", "model", path)
