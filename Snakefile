@@ -25,6 +25,7 @@ include: "rules/reference.smk"
 include: "rules/features.smk"
 include: "rules/fid.smk"
 include: "rules/metrics.smk"
+include: "rules/groups.smk"
 include: "rules/understanding.smk"
 include: "rules/exchange.smk"
 include: "rules/human_evaluation.smk"
@@ -43,6 +44,7 @@ rule all:
         rules.collect.output.table,
         rules.compare.output.table,
         METRIC_TABLES,
+        GROUP_TABLES,
         UNDERSTANDING_TABLES,
         EXCHANGE_TABLES,
         rules.plot.output,

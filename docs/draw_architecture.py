@@ -29,6 +29,7 @@ EVERYTHING = {
     "shard_size": 10,
     "extractors": [{"name": "inception"}, {"name": "dinov2"}, {"name": "clip"}],
     "metrics": ["fid", "kid", "precision_recall", "density_coverage", "cmmd", "clip_score"],
+    "groups": [{"column": "caption_words", "edges": [10]}],
     "scores": [{"name": "score", "file": "README.md", "higher_is_better": True}],  # A plan needs only that it is there.
     "reference": {"images": "dataset", "selection": "both"},
     "understanding": [

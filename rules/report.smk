@@ -18,6 +18,7 @@ rule plot:
         manifests=[paths.manifest(arm, rows_of()[0]) for arm in ARMS],
         ladders=LADDERS,
         exchange=EXCHANGE_TABLES,
+        groups=GROUP_TABLES,
     output:
         report(
             str(paths.figure("fid", ".svg")),
@@ -42,6 +43,7 @@ rule plot:
         multiext(str(paths.figure("grid")), ".svg", ".pdf", "-data.csv"),
         multiext(str(paths.figure("ladder")), ".svg", ".pdf", ".png", "-data.csv") if LADDERS else [],
         multiext(str(paths.figure("exchange")), ".svg", ".pdf", ".png", "-data.csv") if EXCHANGE_TABLES else [],
+        multiext(str(paths.figure("groups")), ".svg", ".pdf", ".png", "-data.csv") if GROUP_TABLES else [],
     log:
         paths.log("plot"),
     benchmark:
@@ -93,6 +95,7 @@ rule report:
         gallery=expand(rules.gallery.output.index, rows=GALLERY_ROWS),
         strips=expand(rules.gallery.output.strips, rows=GALLERY_ROWS),
         metrics=METRIC_TABLES,
+        groups=GROUP_TABLES,
         understanding=UNDERSTANDING_TABLES,
         clip_scores=[*row_blocks.clip_score_files(experiment).values()],
         tokenizers=TOKENIZER_TABLES,

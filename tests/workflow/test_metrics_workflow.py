@@ -88,6 +88,18 @@ def test_scores_of_another_program_plan_only_tables_and_page(finished):
     assert "Traceback" not in said
 
 
+def test_groups_plan_no_new_images_and_no_new_features(finished):
+    groups = [{"column": "caption_words", "edges": [10]}]
+    plan = finished.planned(config=finished.write_config(config_of(groups=groups), "groups.yaml"))
+    # The reference is a folder like any other: without a real image of each prompt there are no distances.
+    assert set(plan) == {"annotate_prompts", "collect_groups", "plot", "report"}
+    changes = config_of(groups=groups) | {"reference": {}}
+    plan = finished.planned(config=finished.write_config(changes, "groups.yaml"))
+    assert {"measure_groups", "collect_groups"} < set(plan)
+    assert len(plan["measure_groups"]) == 2
+    assert not {"generate_shard", "extract_features"} & set(plan)
+
+
 def test_one_process_without_snakemake_gives_the_same_tables(finished, tmp_path, monkeypatch):
     """In a project of its own, from the same images; the report is made alike, and left out here."""
     for name in ("write_figures", "write_gallery_block", "write_page"):
@@ -108,7 +120,11 @@ def test_every_metric_from_tiny_checkpoints(finished, new_workflow, checkpoints)
     workflow.take_over(finished.folder)
     metrics = ["fid", "kid", "precision_recall", "density_coverage", "cmmd", "clip_score"]
     changes = config_of(
-        metrics=metrics, extractors=eyes(checkpoints), scores=scores_of(finished), note="Random weights."
+        metrics=metrics,
+        extractors=eyes(checkpoints),
+        scores=scores_of(finished),
+        groups=[{"column": "caption_words", "edges": [10]}],
+        note="Random weights.",
     )
     scores_of(workflow)
     config = workflow.write_config(changes | {"reference": {"images": "dataset", "selection": "same"}})
@@ -142,6 +158,7 @@ def test_every_metric_from_tiny_checkpoints(finished, new_workflow, checkpoints)
     assert list(scores["prompt_id"]) == list(prompts["prompt_id"])
     assert np.mean(scores["clip_score"]) == pytest.approx(values["clip_score"])
     page = (results / "report.html").read_text()
+    assert "No group has the 50 prompts, inside and outside, that a comparison needs." in page
     for said in (
         "Further metrics",
         "FD-DINOv2: dinov2",

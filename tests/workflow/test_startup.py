@@ -21,6 +21,7 @@ LANGUAGE_MODEL = {"torch", "transformers"}
 # What a script has business with as soon as it is started. torchmetrics, which has PSNR and SSIM, imports all there is.
 STARTED = {
     "collect": TABLES,
+    "collect_groups": TABLES,
     "collect_metrics": TABLES,
     "collect_understanding": TABLES,
     "compare": TABLES,
@@ -29,6 +30,7 @@ STARTED = {
     "fit_curves": FIGURES,
     "import_votes": TABLES,
     "list_reference_images": TABLES,
+    "measure_groups": TABLES,
     "plot": FIGURES,
     "read_scores": TABLES,
     "report": TABLES,

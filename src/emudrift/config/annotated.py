@@ -79,9 +79,9 @@ class PromptAnnotations:
 
     @property
     def columns(self) -> list[str]:
-        """The columns of the table next to the prompt table: those asked for, and those of the prompts' conditions."""
-        prompts = self.experiment.config.prompts
-        return list(dict.fromkeys([*prompts.annotations, *prompts.where]))
+        """The columns of the table next to the prompt table: those asked for, those of the prompts' conditions, and of groups."""
+        prompts, groups = self.experiment.config.prompts, self.experiment.groups.asked
+        return list(dict.fromkeys([*prompts.annotations, *prompts.where, *(each.column for each in groups)]))
 
     @property
     def wanted(self) -> ColumnsOf:

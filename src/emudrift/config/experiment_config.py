@@ -12,6 +12,7 @@ from emudrift.config.annotations import check_annotations
 from emudrift.config.base import GuidanceScale, Name, Settings, Text
 from emudrift.config.exchange import Exchange, check_exchange
 from emudrift.config.extractors import EXTRACTORS, MIN_N_PER_DIMENSION, ExtractorSettings, Inception, any_extractor
+from emudrift.config.groups import Grouping, check_groups
 from emudrift.config.human_evaluation import HumanEvaluation, check_human_evaluation
 from emudrift.config.metrics import METRICS, Metric, MetricName, built_in
 from emudrift.config.model_settings import ModelSettings, check_controls
@@ -154,6 +155,11 @@ class Config(Settings):
     scores: list[ScoreFile] = Field(
         [],
         description="Scores of the images by other programs, one number per image (docs/metrics.md#scores-from-outside).",
+    )
+    groups: list[Grouping] = Field(
+        [],
+        description="Groups of prompts in which models are compared (docs/groups.md), by columns of the prompts' annotations: "
+        "where the loss falls.",
     )
     margin: Margin | dict[str, Margin] | None = Field(
         None,
@@ -303,6 +309,8 @@ class Config(Settings):
                 each._check_set()
             except ValueError as error:
                 raise ValueError(f"{error} (set {name} of prompts)" if name else str(error)) from error
+        sets = [each.prompts for each in self.of_sets().values()]
+        check_groups(self.groups, sets, any(each.name == "clip" for each in self.extractors))
         rated = self._rated_set()
         of_arms = [scale for model in compared for scale in model.scales(rated) if scale is not None]
         check_human_evaluation(

@@ -150,6 +150,10 @@ class ExperimentPaths(AnswerPaths):
         """One number for each image of an arm: prompt_id, value."""
         return self.results / "scores" / score / f"{arm}.csv"
 
+    def group_distances(self, extractor: str, arm: str) -> Path:
+        """Metrics of an arm's images in each group of prompts."""
+        return self.results / "groups" / extractor / f"{arm}.json"
+
     def tokenizer_quality(self, arm: str) -> Path:
         return self.results / "tokenizer" / f"{arm}.csv"
 
@@ -170,6 +174,10 @@ class ExperimentPaths(AnswerPaths):
     @property
     def metric_differences(self) -> Path:
         return self.results / "metric_differences.csv"
+
+    @property
+    def group_table(self) -> Path:
+        return self.results / "groups.csv"
 
     def figure(self, name: str, ending: str = "") -> Path:
         """`ending` with its dot; without one what the figure's files begin with."""
@@ -328,13 +336,14 @@ class ExperimentPaths(AnswerPaths):
             self.metric(metric, extractor, arm, "{n}"),
             self.per_image(metric, extractor, arm, "{n}"),
             self.score("{score}", arm),
+            self.group_distances(extractor, arm),
             self.tokenizer_quality(arm),
         ]
 
     def made_of_all_arms(self) -> list[Path]:
         """The tables, and the page."""
         metrics = [self.metric_table, self.metric_differences]
-        return [self.fid_table, self.comparison_table, *metrics, self.exchange_table, self.page]
+        return [self.fid_table, self.comparison_table, *metrics, self.group_table, self.exchange_table, self.page]
 
 
 _OF_SHARD = ("archive", "manifest", "kept_manifest", "attempts", "partial")

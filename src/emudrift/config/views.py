@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, cast
 from emudrift.config.annotated import PromptAnnotations
 from emudrift.config.experiment_config import Config
 from emudrift.config.extractors import ExtractorSettings
+from emudrift.config.groups import PromptGroups
 from emudrift.config.model_settings import ModelSettings
 from emudrift.config.paths import ExperimentPaths
 from emudrift.errors import InputError
@@ -35,6 +36,11 @@ class SetsOfPrompts:
     def annotations(self) -> PromptAnnotations:
         """The columns of the prompts that the config asks for, and what is selected by them."""
         return PromptAnnotations(cast("Experiment", self))
+
+    @cached_property
+    def groups(self) -> PromptGroups:
+        """The groups of prompts in which models are compared, and what they are measured by."""
+        return PromptGroups(cast("Experiment", self))
 
     def arm(self, name: str) -> "Arm":
         raise NotImplementedError

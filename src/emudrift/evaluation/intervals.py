@@ -27,7 +27,7 @@ CONFIDENCE = 0.95
 class Estimate:
     """An estimate with its confidence interval, in units of FID; `method` is a description for the report.
 
-    `standard_error` has `degrees` degrees of freedom, the number of blocks minus one.
+    `standard_error` has `degrees` degrees of freedom, of a jackknife the number of blocks minus one.
     """
 
     estimate: float
@@ -36,7 +36,7 @@ class Estimate:
     confidence: float
     method: str
     standard_error: float
-    degrees: int
+    degrees: float
 
     @property
     def p_value(self) -> float:
@@ -134,7 +134,7 @@ def enough_images(n: int, dims: int) -> bool:
     return n >= MIN_N_PER_DIMENSION * dims
 
 
-def t_interval(estimate: float, error: float, degrees: int, confidence: float, method: str) -> Estimate:
+def t_interval(estimate: float, error: float, degrees: float, confidence: float, method: str) -> Estimate:
     """The Student's t interval of an estimate with a given standard error."""
     half_width = float(stdtrit(degrees, (1 + confidence) / 2)) * error
     return Estimate(estimate, estimate - half_width, estimate + half_width, confidence, method, error, degrees)

@@ -126,8 +126,11 @@ def _tables_without_setting(experiment: Experiment) -> list[Path]:
     paths = experiment.paths
     tables = [] if experiment.has_metrics else [paths.metric_table, paths.metric_differences]
     tables += [] if experiment.understanding.tasks else paths.made_of_all_answers()
-    endings = () if any(view.ladders() for view in experiment.sets.values()) else ("-data.csv", ".svg", ".pdf", ".png")
-    return [path for path in [*tables, *(paths.figure("ladder", each) for each in endings)] if path.exists()]
+    ladders = any(view.ladders() for view in experiment.sets.values())
+    tables += [] if experiment.config.groups else [paths.group_table]
+    figures = [*([] if ladders else ["ladder"]), *([] if experiment.config.groups else ["groups"])]
+    tables += [paths.figure(name, each) for name in figures for each in ("-data.csv", ".svg", ".pdf", ".png")]
+    return [path for path in tables if path.exists()]
 
 
 def _scan_answers(experiment: Experiment, add: Callable[[int, str, str, str, Path], None]) -> None:

@@ -8,6 +8,7 @@ import pandas as pd
 from emudrift.config.annotated import selecting
 from emudrift.config.experiment import Experiment
 from emudrift.data.selection import Selection
+from emudrift.evaluation.groups.columns import GROUP_COLUMNS
 from emudrift.evaluation.human.columns import load_human_tables
 from emudrift.evaluation.human.study import imported_tables
 from emudrift.evaluation.ladder import load_ladders
@@ -70,6 +71,8 @@ def load_content(experiment: Experiment) -> Content:
             path.stem: load_record(path, Selection, "remove it and run again")
             for path in map(paths.selection_record, selecting(experiment))
         },
+        groups=table(paths.group_table, GROUP_COLUMNS, bool(experiment.config.groups)),
+        groups_svg=paths.figure("groups", ".svg").read_bytes() if experiment.config.groups else b"",
         understanding=table(paths.understanding_table, UNDERSTANDING_COLUMNS, seen),
         understanding_differences=table(paths.understanding_differences, UNDERSTANDING_DIFFERENCE_COLUMNS, seen),
     )

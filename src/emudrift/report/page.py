@@ -18,6 +18,7 @@ from emudrift.evaluation.ladder import LadderRecord
 from emudrift.generation.manifest import Manifest
 from emudrift.report.answer.verdict import verdict
 from emudrift.report.elements.blocks import Picture, Section, csv_of, data_uri
+from emudrift.report.elements.groups import metric_labels
 from emudrift.report.elements.wording import Grave, extractor_label
 from emudrift.report.figures.captions import comparison_caption, fid_caption, labels_of
 from emudrift.report.gallery.grid_rows import side_by_side
@@ -25,6 +26,8 @@ from emudrift.report.gallery.section import Gallery
 from emudrift.report.sections.benchmarks import Cost, cost_tables
 from emudrift.report.sections.exchange import exchange_lead, exchange_section
 from emudrift.report.sections.fid_tables import comparison_tables, fid_tables
+from emudrift.report.sections.groups import LEAD as GROUPS_LEAD
+from emudrift.report.sections.groups import groups_section
 from emudrift.report.sections.human_votes import human_section
 from emudrift.report.sections.ladder import LEAD, ladder_picture, ladder_tables
 from emudrift.report.sections.methods import methods
@@ -53,6 +56,7 @@ class Content:
         ladders: what known degradations cost, by extractor, with `ladder_svg` by `figures.ladder.ladder_figure`.
         exchange: exchange.csv, where models see, with `exchange_svg` by `figures.exchange.exchange_figure`.
         understanding, understanding_differences: the tables of those names, where models are asked about pictures.
+        groups: groups.csv, where the config has groups, with `groups_svg` by `figures.groups.groups_figure`.
         human: the tables of the human evaluation, where votes were imported.
         selections: what conditions on prompts and reference removed, by key.
     """
@@ -66,6 +70,8 @@ class Content:
     metrics: pd.DataFrame | None = None
     metric_differences: pd.DataFrame | None = None
     tokenizers: Mapping[str, pd.DataFrame] = field(default_factory=dict)
+    groups: pd.DataFrame | None = None
+    groups_svg: bytes = b""
     human: HumanTables | None = None
     costs: Sequence[Cost] = ()
     sizes: Mapping[str, str] = field(default_factory=dict)
@@ -102,6 +108,10 @@ def build_report(experiment: Experiment, content: Content) -> str:
         content.ladders,
         replaced_images(content.manifests),
     )
+    groups = None
+    if content.groups is not None:
+        registered = [experiment.config.metric(name) for name in experiment.config.metric_names()]
+        groups = groups_section(content.groups, content.groups_svg, metric_labels(registered))
     return (
         _environment()
         .get_template("page.html.j2")
@@ -116,6 +126,7 @@ def build_report(experiment: Experiment, content: Content) -> str:
             forest=_forest(content),
             sections=_sections(experiment, content, shards),
             gallery=content.gallery,
+            groups=groups,
             exchange=None if content.exchange is None else exchange_section(content.exchange, content.exchange_svg),
             pictures=[] if content.understanding is None else picture_statements(content.understanding),
             human=None if content.human is None else human_section(content.human, arms),
@@ -129,6 +140,7 @@ def build_report(experiment: Experiment, content: Content) -> str:
                 content.exchange,
                 content.human,
                 content.selections,
+                content.groups,
             ),
             style=_template("style.css"),
             script=script,
@@ -217,6 +229,12 @@ def _sections(experiment: Experiment, content: Content, shards: dict[str, list[M
             Section("size", "How large is that?", LEAD if size else "", pictures=size, tables=ladder_tables(*ladders)),
             Section("curve", "Where does it hold?", pictures=[curve], template=statements),
             Section("metric-differences", "Do other metrics agree?", _DIFFERENCES, tables=differences),
+            Section(
+                "groups",
+                "Where does the loss fall?",
+                GROUPS_LEAD,
+                template="" if content.groups is None else "groups.html.j2",
+            ),
             Section("people", "What do people prefer?", template="human.html.j2" if content.human is not None else ""),
             Section("gallery", "What does it look like?", template="gallery.html.j2" if content.gallery.total else ""),
             Section("made", "How it was made", template="made.html.j2"),

@@ -2,11 +2,14 @@
 
 from emudrift.config.experiment import Experiment
 from emudrift.data.prompts import load_prompts
+from emudrift.evaluation.groups.columns import GROUP_COLUMNS
 from emudrift.evaluation.ladder import load_ladders
 from emudrift.evaluation.tables import COMPARISON_COLUMNS, EXCHANGE_COLUMNS, FID_COLUMNS, load_table
+from emudrift.report.elements.groups import metric_labels
 from emudrift.report.figures.differences import comparison_figure
 from emudrift.report.figures.exchange import exchange_figure
 from emudrift.report.figures.fid_curve import fid_curve
+from emudrift.report.figures.groups import groups_figure
 from emudrift.report.figures.image_grid import image_grid
 from emudrift.report.figures.ladder import ladder_figure
 from emudrift.report.gallery.grid_rows import side_by_side
@@ -14,7 +17,7 @@ from emudrift.report.gallery.strips import load_grid_rows
 
 
 def write_figures(experiment: Experiment) -> None:
-    """Draws FID against N, differences, ladder, exchange rate and image grid. Raises InputError where something is missing."""
+    """Draws FID against N, differences, ladder, exchange rate, groups and grid. Raises InputError where something is missing."""
     paths = experiment.paths
     fid, comparison = (
         load_table(paths.fid_table, FID_COLUMNS),
@@ -27,5 +30,9 @@ def write_figures(experiment: Experiment) -> None:
         ladder_figure(ladders, comparison, fid, paths.figure("ladder"), floors=experiment.floors)
     if experiment.exchange.arms:
         exchange_figure(load_table(paths.exchange_table, EXCHANGE_COLUMNS), paths.figure("exchange"))
+    if experiment.config.groups:
+        registered = [experiment.config.metric(name) for name in experiment.config.metric_names()]
+        groups = load_table(paths.group_table, GROUP_COLUMNS)
+        groups_figure(groups, metric_labels(registered), paths.figure("groups"))
     labels = [arm.label for arm in side_by_side(experiment.arms())]
     image_grid(labels, load_grid_rows(experiment, load_prompts(paths.prompts)), paths.figure("grid"))

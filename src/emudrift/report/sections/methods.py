@@ -17,6 +17,7 @@ from emudrift.generation.manifest import Manifest
 from emudrift.report.elements.wording import listing
 from emudrift.report.sections.citations import CITATIONS
 from emudrift.report.sections.exchange import exchange_methods
+from emudrift.report.sections.groups import groups_methods
 from emudrift.report.sections.human_methods import human_methods
 from emudrift.report.sections.selection import selection_methods
 from emudrift.report.sections.understanding import understanding_methods
@@ -45,6 +46,7 @@ def methods(
     exchange: pd.DataFrame | None = None,
     human: HumanTables | None = None,
     selections: Mapping[str, Selection] | None = None,
+    groups: pd.DataFrame | None = None,
 ) -> Methods:
     """What a paper would say about an experiment. Every sentence is true of its settings, or left out.
 
@@ -52,6 +54,7 @@ def methods(
         fid, comparison, metrics: fid.csv, comparison.csv and, where there are metrics beyond FID, metrics.csv.
         manifests: of all shards.
         exchange: exchange.csv, where models see.
+        groups: groups.csv, where the config has groups.
         human: the tables of the human evaluation, where votes were imported.
         selections: what conditions on prompts and reference removed, by key.
     """
@@ -70,6 +73,7 @@ def methods(
         " ".join(filter(None, [_distance(experiment, fid), _uncertainty(fid, comparison)])),
         "" if metrics is None else _metrics(experiment, metrics),
         understanding_methods(experiment) if experiment.understanding.score_files() else "",
+        "" if groups is None else groups_methods(groups),
         "" if exchange is None else exchange_methods(exchange),
         "" if human is None else human_methods(experiment.config.human_evaluation, human, experiment.arms()),
         _software(manifests),

@@ -1,0 +1,102 @@
+"""Where the loss falls, in words: on which groups of prompts a model loses more than on the other prompts, by fixed rules."""
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import pandas as pd
+
+from emudrift.evaluation.findings import WORSE
+from emudrift.evaluation.tables import rows_of
+from emudrift.report.elements.wording import decimals, listing, number, p_text
+
+MOST_OTHERS = 4
+"""Further groups that a sentence names; the table has all."""
+NO_SCORE = (
+    "Nothing is said of where the loss falls: that needs one number for each image, such as CLIPScore; distances of different "
+    "groups cannot be compared."
+)
+
+
+@dataclass(frozen=True)
+class GroupsAnswer:
+    """`headline`: what the first screen says; `statements`: a sentence for every model that was compared."""
+
+    headline: str
+    statements: list[str]
+
+
+def groups_answer(table: pd.DataFrame, labels: Mapping[str, str]) -> GroupsAnswer:
+    """Builds the sentences from groups.csv.
+
+    A model is said to lose more on a group only where the interaction (its difference from the baseline in the group less that
+    on the other prompts) excludes 0 in an interval that holds together with those of all groups, scores and comparisons.
+
+    Args:
+        labels: of the scores, by their name in the table.
+    """
+    rows = [row for row in rows_of(table) if not math.isnan(row.interaction)]
+    if not rows:
+        return GroupsAnswer("", [NO_SCORE])
+    models = list(dict.fromkeys((row.prompt_set, row.model) for row in rows))
+    of_model = [[row for row in rows if (row.prompt_set, row.model) == model] for model in models]
+    statements = [_sentence(each, len(rows), labels) for each in of_model]
+    if any(row.interaction_finding == WORSE for row in rows):
+        found = [said for said, each in zip(statements, of_model, strict=True) if _lost(each)]
+        return GroupsAnswer(" ".join(found), statements)
+    everyone = f"No group was found on which the loss of any model is larger ({_tested(rows)})."
+    return GroupsAnswer(statements[0] if len(models) == 1 else everyone, statements)
+
+
+def _lost(rows: Sequence[Any]) -> list[Any]:
+    """The rows where a model loses more than elsewhere, the clearest first."""
+    found = [row for row in rows if row.interaction_finding == WORSE]
+    return sorted(found, key=lambda row: -abs(row.interaction) / (row.interaction_high - row.interaction_low))
+
+
+def _sentence(rows: Sequence[Any], comparisons: int, labels: Mapping[str, str]) -> str:
+    model, baseline = rows[0].model, rows[0].baseline
+    lost, of = _lost(rows), f" of {rows[0].prompt_set}" if rows[0].prompt_set else ""
+    if not lost:
+        return f"No group{of} was found on which the loss of {model} is larger ({_tested(rows)})."
+    first = lost[0]
+    same = [row for row in lost if (row.column, row.group) == (first.column, first.group)]
+    if any(row.finding == WORSE for row in same):
+        first = next(row for row in same if row.finding == WORSE)
+        text = f"The loss of {model} falls more on prompts{of} with {first.label} than on the others"
+    else:
+        text = f"On prompts{of} with {first.label} {model} does worse against {baseline} than on the others"
+    text += f": {_amounts(first, labels, comparisons)}"
+    if first.finding != WORSE:
+        text += "; that it loses there at all is not certain"
+    others = list(dict.fromkeys(row.label for row in lost if (row.column, row.group) != (first.column, first.group)))
+    if others:
+        more = f" and {len(others) - MOST_OTHERS} more groups" if len(others) > MOST_OTHERS else ""
+        listed = ", ".join(others[:MOST_OTHERS]) + more if more else listing(others)
+        text += f". So too on prompts with {listed}"
+    return f"{text}."
+
+
+def _amounts(row: Any, labels: Mapping[str, str], comparisons: int) -> str:
+    """`CLIPScore −2.1 on 120 prompts, −0.3 on the other 280, a difference of −1.8 [−2.5 to −1.1] (...)`."""
+    places = decimals(row.interaction_high_simultaneous - row.interaction_low_simultaneous, row.interaction)
+    inner, outer, more = (
+        number(each, places, signed=True) for each in (row.difference, row.rest_difference, row.interaction)
+    )
+    low, high = (number(each, places) for each in (row.interaction_low_simultaneous, row.interaction_high_simultaneous))
+    where = "" if math.isnan(row.guidance_scale) else f" at guidance\N{NO-BREAK SPACE}{row.guidance_scale:g}"
+    together = (
+        f" interval that holds together with those of {comparisons:,} comparisons" if comparisons > 1 else " interval"
+    )
+    p = f"adjusted p {p_text(row.interaction_p_adjusted)}" if comparisons > 1 else f"p {p_text(row.interaction_p)}"
+    return (
+        f"{labels.get(row.metric, row.metric)} {inner} on {row.n:,} prompts and {outer} on the other {row.rest_n:,}{where}, "
+        f"a difference of {more} [{low} to {high}; {100 * row.confidence:.3g} %{together}, {p}]"
+    )
+
+
+def _tested(rows: Sequence[Any]) -> str:
+    """`6 groups, 2 scores`."""
+    groups, scores = len({(row.prompt_set, row.column, row.group) for row in rows}), len({row.metric for row in rows})
+    return f"{groups} group{'' if groups == 1 else 's'}, {scores} score{'' if scores == 1 else 's'} of each image"

@@ -1,0 +1,51 @@
+"""groups.csv in panels, one per metric and extractor, for its figure and its tables."""
+
+from collections.abc import Mapping, Sequence
+
+import pandas as pd
+
+from emudrift.config.extractors import distance_name
+from emudrift.config.metrics import Metric
+from emudrift.evaluation.findings import INCONCLUSIVE
+from emudrift.report.elements.wording import extractor_label
+
+MOST_GROUPS = 24
+"""Groups of one panel of the figure."""
+
+
+def against_rest(finding: str) -> str:
+    """The finding of an interaction, in words."""
+    return "no difference between the two shown" if finding == INCONCLUSIVE else f"{finding} than on the others"
+
+
+def metric_labels(registered: Sequence[Metric]) -> dict[str, str]:
+    """How people call each value of the metrics, by its name in tables."""
+    return {value.name: value.label or value.name for metric in registered for value in metric.values}
+
+
+def value_name(panel: pd.DataFrame, labels: Mapping[str, str]) -> str:
+    """The metric of a panel: of a Fréchet distance the name by its extractor."""
+    metric, extractor = str(panel["metric"].iloc[0]), str(panel["extractor"].iloc[0])
+    return distance_name(extractor) if metric == "fid" else labels.get(metric, metric)
+
+
+def panels_of(table: pd.DataFrame, labels: Mapping[str, str]) -> list[tuple[str, pd.DataFrame]]:
+    """Title and rows for each metric, extractor and set of prompts; scores, which groups are compared by, come first."""
+    panels = []
+    for (prompt_set, _, extractor), panel in table.groupby(["prompt_set", "metric", "extractor"], sort=False):
+        through = extractor_label(str(extractor), table["extractor"])
+        title = value_name(panel, labels) + (f" ({through})" if through else "")
+        title += f", {prompt_set}" if prompt_set else ""
+        panels.append((title, panel))
+    return sorted(panels, key=lambda panel: panel[1]["interaction"].isna().all())
+
+
+def shown_groups(panel: pd.DataFrame) -> pd.DataFrame:
+    """The rows of at most MOST_GROUPS groups in the table's order: those whose difference from the other prompts, or from no
+    difference, is clearest.
+    """
+    names = ["column", "group"]
+    clear = panel["interaction_p"].fillna(panel["p"])
+    ranks = clear.groupby([panel[name] for name in names], sort=False).min().sort_values(kind="stable")
+    chosen = set(ranks.index[:MOST_GROUPS])
+    return panel[[key in chosen for key in zip(panel["column"], panel["group"], strict=True)]]

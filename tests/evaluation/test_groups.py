@@ -1,0 +1,362 @@
+"""Groups of prompts: who is in them, the tests against the other prompts, and the table."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+from conftest import small_config
+from scipy import stats
+
+from emudrift.config.experiment import Experiment
+from emudrift.config.groups import MIN_PROMPTS, Grouping
+from emudrift.config.reader import parse_config
+from emudrift.data.annotations import write_annotations
+from emudrift.data.prompt_table import write_prompts
+from emudrift.data.reference_list import ListedImage, write_image_list
+from emudrift.errors import InputError
+from emudrift.evaluation.blocks import prompt_blocks
+from emudrift.evaluation.fid.estimate import compute_fid
+from emudrift.evaluation.fid.two_sample import Sample
+from emudrift.evaluation.groups.columns import GROUP_COLUMNS
+from emudrift.evaluation.groups.contrasts import against_rest, inside, together
+from emudrift.evaluation.groups.distances import measure_groups
+from emudrift.evaluation.groups.membership import Group, groups_of_column
+from emudrift.evaluation.groups.table import ScoredArm, adjusted_table, group_table, score_rows
+from emudrift.evaluation.intervals import of_pseudo_values, t_interval
+from emudrift.evaluation.metrics.mmd import kernel_sums, polynomial
+from emudrift.evaluation.metrics.scores import write_scores
+from emudrift.evaluation.tables import load_table, write_table
+from emudrift.features.feature_files import write_array
+from emudrift.report.answer.groups import groups_answer
+from emudrift.report.figures.groups import groups_figure
+from emudrift.report.sections.groups import groups_methods, groups_section
+from emudrift.runtime.json_files import write_json
+
+N = 400
+RANDOM = np.random.default_rng(5)
+
+
+def sizes(groups: list[Group]) -> dict[str, int]:
+    return {group.name: int(group.members.sum()) for group in groups}
+
+
+# --- who is in which group ---
+
+
+def test_numbers_are_divided_at_edges_and_what_has_none_is_nowhere():
+    grouping = Grouping(column="objects", edges=[2, 4], names=["one object", "a few", "many objects"])
+    groups = groups_of_column(grouping, [0, 1, 2, 3.5, 4, 9, float("nan"), None])
+    assert sizes(groups) == {"one object": 2, "a few": 2, "many objects": 2}
+    for group in groups:
+        assert int(group.rest.sum()) == 4, "those without a value are not among the others"
+    plain = groups_of_column(Grouping(column="objects", edges=[2, 4]), [1, 2, 4])
+    assert [group.label for group in plain] == ["objects < 2", "2 ≤ objects < 4", "objects ≥ 4"]
+
+
+def test_lists_overlap_and_texts_and_truth_values_do_not():
+    lists = [("dog", "cat"), ("dog",), (), None, ("cat", "cat")]
+    assert sizes(groups_of_column(Grouping(column="categories"), lists)) == {"cat": 2, "dog": 2}
+    (dogs,) = groups_of_column(Grouping(column="categories", values=["dog"]), lists)
+    assert (int(dogs.rest.sum()), dogs.label) == (2, "dog"), "a prompt with no category at all is one without a dog"
+    people = groups_of_column(Grouping(column="people"), [True, False, False])
+    assert {group.label: int(group.members.sum()) for group in people} == {"people: no": 2, "people: yes": 1}
+
+
+@pytest.mark.parametrize(
+    ("grouping", "values", "said"),
+    [
+        ({"column": "theme", "edges": [1]}, ["a", "b"], "has edges, but its values are no numbers: 'a'"),
+        ({"column": "theme"}, [1, 2], "its values are numbers; give edges"),
+        ({"column": "theme", "values": ["c"]}, ["a", "b"], "no prompt has 'c'; there are a, b"),
+    ],
+)
+def test_values_that_do_not_fit_are_named(grouping, values, said):
+    with pytest.raises(InputError, match=f"groups: theme: {said}"):
+        groups_of_column(Grouping(**grouping), values)
+
+
+@pytest.mark.parametrize(
+    ("grouping", "said"),
+    [
+        ({"column": "objects"}, "objects is a number: it needs edges"),
+        ({"column": "categories", "edges": [1]}, "categories is no number: it has no edges"),
+        ({"column": "objects", "edges": [3, 2]}, "must increase"),
+        ({"column": "objects", "edges": [2], "names": ["one"]}, "names: 1 for 1 edges; expected 2"),
+        ({"column": "objects", "edges": [2], "names": ["a", "a"]}, "names: one is given more than once"),
+        ({"column": "theme", "edges": [2], "values": ["a"]}, "give one of the two"),
+    ],
+)
+def test_settings_that_make_no_groups_are_refused(grouping, said):
+    with pytest.raises(ValueError, match=said):
+        Grouping(**grouping)
+
+
+# --- estimates ---
+
+
+def test_without_dependence_they_are_the_t_test_and_welchs():
+    d, members, clusters = RANDOM.normal(size=N), np.arange(N) < 60, np.arange(N)
+    d[members] *= 3
+    found, expected = inside(d, members, clusters).found, stats.ttest_1samp(d[members], 0)
+    interval = expected.confidence_interval()
+    assert (found.p_value, found.low, found.high) == pytest.approx((expected.pvalue, interval.low, interval.high))
+    found, expected = (
+        against_rest(d, members, ~members, clusters).found,
+        stats.ttest_ind(d[members], d[~members], equal_var=False),
+    )
+    interval = expected.confidence_interval()
+    assert (found.p_value, found.low, found.high) == pytest.approx((expected.pvalue, interval.low, interval.high))
+    assert found.degrees == pytest.approx(expected.df)
+
+
+def test_copies_of_a_prompt_add_no_information():
+    d, members = RANDOM.normal(size=N), np.arange(N) < 100
+    once = [inside(d, members, np.arange(N)), against_rest(d, members, ~members, np.arange(N))]
+    four = [np.repeat(each, 4) for each in (d, members, np.arange(N))]
+    copied = [inside(*four), against_rest(four[0], four[1], ~four[1], four[2])]
+    for a, b in zip(once, copied, strict=True):
+        assert b.found.standard_error == pytest.approx(a.found.standard_error)
+        assert b.found.degrees == pytest.approx(a.found.degrees)
+
+
+def test_adjusted_p_values_know_what_depends_on_what():
+    d, members, clusters = RANDOM.normal(size=N) + 0.1, np.arange(N) < 200, np.arange(N)
+    one, other = against_rest(d, members, ~members, clusters), against_rest(d, ~members, members, clusters)
+    # Two halves are one test.
+    alone, *both = (together(each[0], each[1]) for each in (
+        ([one.found], [one.influence]),
+        ([one.found, other.found], [one.influence, other.influence]),
+    ))  # fmt: skip
+    assert both[0][0].p == pytest.approx(alone[0].p, abs=0.01)
+    assert both[0][0].p == pytest.approx(one.found.p_value, abs=0.01)
+    # Independent ones: Šidák. What is unknown: Bonferroni.
+    estimates = [t_interval(2.9, 1, 500, 0.95, "") for _ in range(10)]
+    p = estimates[0].p_value
+    found = together(estimates, list(np.eye(10)))
+    assert found[0].p == pytest.approx(1 - (1 - p) ** 10, abs=0.003)
+    unknown = together(estimates, [None] * 10)
+    assert unknown[0].p == pytest.approx(10 * p)
+    mixed = together(estimates, [*np.eye(10)[:5], *[None] * 5])
+    assert found[0].p < mixed[0].p <= unknown[0].p
+    assert together([], []) == []
+
+
+@pytest.mark.parametrize("error", [0.9, 1.0, 1.02, 1.1, 2.0])
+def test_intervals_and_adjusted_p_values_agree(error):
+    estimates = [t_interval(3.0, error, 40, 0.95, ""), *(t_interval(1.0, 1, 40, 0.95, "") for _ in range(9))]
+    for influences in ([None] * 10, [*np.eye(10)]):
+        for each in together(estimates, influences):
+            assert (each.low > 0 or each.high < 0) == (each.p <= 0.05)
+
+
+# --- from files ---
+
+ROWS, DIMS = 400, 64
+
+
+def made(folder: Path, **changes: Any) -> tuple[Experiment, dict[str, np.ndarray]]:
+    """Prompts, annotations, features and one score on the disk: scenes of two objects are worse drawn by the second model."""
+    (folder / ".emudrift").touch()
+    config = small_config(
+        prompts={"captions": "c.csv", "images": "few", "source": "table"},
+        reference={},
+        guidance_scales=[3],
+        sample_sizes=[100, ROWS],
+        shard_size=ROWS,
+        extractors=[{"name": "inception-random", "dims": DIMS}],
+        metrics=["fid", "kid"],
+        scores=[{"name": "pick", "file": "p.csv", "higher_is_better": True}],
+        groups=[{"column": "number", "edges": [2], "names": ["one object", "several objects"]}, {"column": "theme"}],
+    )
+    view = Experiment(parse_config(config | changes, str(folder / "c.yaml")), folder / "c.yaml")
+    random = np.random.default_rng(2)
+    ids, names = [f"p{row}" for row in range(ROWS)], [f"{row}.png" for row in range(ROWS)]
+    table = pd.DataFrame({"row": range(ROWS), "prompt_id": ids, "image_id": range(ROWS), "file_name": names})
+    table["width"] = table["height"] = np.zeros(ROWS, dtype=np.int32)
+    table["caption"], table["seed"] = "a", np.zeros(ROWS, dtype=np.uint64)
+    write_prompts(table, view.paths.prompts)
+    number = np.arange(ROWS) % 2 + 1
+    theme = [("rare",) if row < 40 else ("often", "always") for row in range(ROWS)]
+    write_annotations(pd.DataFrame({"number": number, "theme": theme}, index=ids), view.annotations.table)
+    content = random.normal(size=(ROWS, DIMS))
+    arrays = {"real": content + 0.5 * random.normal(size=(ROWS, DIMS))}
+    for arm in view.arms():
+        lost = 1.0 * (number == 2) * (arm.model != "base")
+        arrays[arm.model] = content + 0.5 * random.normal(size=(ROWS, DIMS)) + lost[:, None]
+        write_array(
+            view.paths.features(view.extractor_names[0], arm.name, view.shards()[0].name),
+            arrays[arm.model].astype("float32"),
+        )
+        write_scores(view.paths.score("pick", arm.name), ids, random.normal(size=ROWS) - lost)
+    write_array(
+        view.paths.reference_features(view.reference_key(view.config.extractors[0])), arrays["real"].astype("float32")
+    )
+    write_image_list(view.reference_list, [ListedImage(name, name) for name in names])
+    return view, {name: array.astype("float32") for name, array in arrays.items()}
+
+
+def test_distances_of_a_group_are_those_of_its_images_against_its_own_photographs(tmp_path):
+    view, arrays = made(tmp_path)
+    (extractor,) = view.extractor_names
+    for path, arm in zip(view.groups.distance_files(), view.generated_arms(), strict=True):
+        write_json(path, measure_groups(view, extractor, arm.name).model_dump(mode="json"))
+    table = group_table(view)
+    assert list(table.columns) == list(GROUP_COLUMNS)
+    lost = table[(table["group"] == "several objects")].set_index("metric")
+    rows = np.arange(ROWS) % 2 == 1
+    blocks = prompt_blocks(int(rows.sum()))
+    real = Sample(arrays["real"][rows], blocks)
+    a, b = (compute_fid(arrays[model][rows], real, blocks) for model in ("base", "finetuned"))
+    expected = of_pseudo_values(np.subtract(b.pseudo_values, a.pseudo_values), blocks.edges)
+    assert (lost.loc["fid", "difference"], lost.loc["fid", "low"]) == pytest.approx((expected.estimate, expected.low))
+    expected = kernel_sums(arrays["base"][rows], arrays["real"][rows], polynomial, blocks.edges, True)
+    assert lost.loc["kid", "baseline_value"] == pytest.approx(expected.mmd(True, paired=True))
+    assert set(lost["finding"]) == {"worse"}
+    assert dict(lost["interaction_finding"]) == {"pick": "worse", "fid": "", "kid": ""}
+    assert lost["interaction"].drop("pick").isna().all()
+    # 40 prompts are too few for anything, also as the others that a theme is compared with.
+    assert set(table.loc[table["metric"] == "pick", "group"]) == {"one object", "several objects"}
+    assert set(table.loc[table["metric"] == "kid", "group"]) == {"one object", "several objects", "often", "always"}
+    (text,) = groups_answer(table, {}).statements
+    assert text.startswith("The loss of finetuned falls more on prompts with several objects than on the others: pick ")
+    section = groups_section(table, b"<svg></svg>", {"pick": "PickScore"})
+    assert [made.title for made in section.tables] == ["PickScore", "FID (inception-random)", "kid (inception-random)"]
+    groups_figure(table, {"pick": "PickScore"}, tmp_path / "groups")
+    drawn = (tmp_path / "groups.svg").read_text()
+    assert "several objects (200)" in drawn
+    assert "worse than on the others" in drawn
+    assert "Welch, 1947" in groups_methods(table)
+
+
+def test_without_photographs_of_the_prompts_there_are_scores_only(tmp_path):
+    view, _ = made(tmp_path, reference={"images": "elsewhere"})
+    assert view.groups.distance_files() == []
+    assert set(group_table(view)["metric"]) == {"pick"}
+    view, _ = made(tmp_path, scores=[], reference={"images": "elsewhere"})
+    table = group_table(view)
+    assert table.empty
+    assert "No group has the 50 prompts" in groups_section(table, b"", {}).answer.statements[0]
+    groups_figure(table, {}, tmp_path / "groups")
+    assert load_table(tmp_path / "groups-data.csv", GROUP_COLUMNS).empty
+
+
+def test_columns_that_no_set_can_have_are_refused(tmp_path):
+    captions = {"captions": "c.json", "images": "few"}
+    for groups, said in (
+        ([{"column": "objects", "edges": [2]}], "groups: objects needs prompts: instances"),
+        ([{"column": "caption_word", "edges": [2]}], "groups: 'caption_word' is no column.*did you mean caption_words"),
+        ([{"column": "caption_words", "edges": [2]}] * 2, "groups: column: caption_words is given more than once"),
+    ):
+        with pytest.raises(InputError, match=said):
+            parse_config(small_config(prompts=captions, groups=groups), "c.yaml")
+    view = Experiment(
+        parse_config(small_config(groups=[{"column": "caption_words", "edges": [9]}]), str(tmp_path / "c.yaml")),
+        tmp_path / "c.yaml",
+    )
+    assert view.annotations.columns == ["caption_words"]
+
+
+# --- the table and its sentence ---
+
+
+def scored(values: dict[str, np.ndarray], scale: float | None = None) -> list[ScoredArm]:
+    return [ScoredArm("score", "", "", model, model, scale, True, each) for model, each in values.items()]
+
+
+def halves(label: str = "several objects") -> list[Group]:
+    members, known = np.arange(N) % 2 == 0, np.ones(N, dtype=bool)
+    return [Group("objects", name, name, each, known) for name, each in ((label, members), ("one object", ~members))]
+
+
+def said_of(values: dict[str, np.ndarray], groups: list[Group] | None = None, clusters: Any = None) -> list[str]:
+    rows = list(score_rows(scored(values), groups or halves(), np.arange(N) if clusters is None else clusters, "base"))
+    return groups_answer(adjusted_table([rows]), {"score": "PickScore"}).statements
+
+
+def test_a_loss_is_said_to_fall_on_a_group_only_where_it_differs_from_the_others(tmp_path):
+    base, noise = RANDOM.normal(size=N), 0.5 * RANDOM.normal(size=N)
+    members = halves()[0].members
+    (text,) = said_of({"base": base, "tuned": base + noise - 1.0 * members})
+    assert text.startswith(
+        "The loss of tuned falls more on prompts with several objects than on the others: PickScore −"
+    )
+    assert "on 200 prompts and" in text
+    assert "4 comparisons" not in text
+    # The same loss everywhere is a loss in each group, and on none more than on another.
+    rows = list(score_rows(scored({"base": base, "tuned": base + noise - 1.0}), halves(), np.arange(N), "base"))
+    table = adjusted_table([rows])
+    assert list(table["finding"]) == ["worse", "worse"]
+    assert list(table["interaction_finding"]) == ["inconclusive"] * 2
+    (text,) = groups_answer(table, {}).statements
+    assert text == "No group was found on which the loss of tuned is larger (2 groups, 1 score of each image)."
+    # Significant here and not there is no difference between the two: small group, noisy.
+    few = np.arange(N) < 60
+    groups = [Group("a", "a", "a", few, np.ones(N, bool)), Group("a", "b", "b", ~few, np.ones(N, bool))]
+    table = adjusted_table(
+        [list(score_rows(scored({"base": base, "tuned": base + 3 * noise - 0.3}), groups, np.arange(N), "base"))]
+    )
+    assert list(table["finding"]) == ["inconclusive", "worse"]
+    assert list(table["interaction_finding"]) == ["inconclusive"] * 2
+    write_table(table, tmp_path / "groups.csv")
+    assert list(load_table(tmp_path / "groups.csv", GROUP_COLUMNS)["finding"]) == list(table["finding"])
+
+
+def test_a_gain_that_is_smaller_in_a_group_is_no_loss_there():
+    base, members = RANDOM.normal(size=N), halves()[0].members
+    (text,) = said_of({"base": base, "tuned": base + 0.5 * RANDOM.normal(size=N) + 1.0 - 0.8 * members})
+    assert text.startswith("On prompts with several objects tuned does worse against base than on the others")
+    assert text.endswith("that it loses there at all is not certain.")
+
+
+def test_small_groups_missing_scores_and_shared_images_count_as_they_should():
+    base = RANDOM.normal(size=N)
+    few = np.arange(N) < MIN_PROMPTS - 1
+    group = [Group("a", "few", "few", few, np.ones(N, dtype=bool))]
+    assert not list(score_rows(scored({"base": base, "tuned": base}), group, np.arange(N), "base"))
+    # 100 images of four prompts each: the group of 200 prompts is 50 images.
+    pairs = halves()
+    by_image = np.arange(N) // 8 * 2 + np.arange(N) % 2
+    (row, _) = score_rows(scored({"base": base, "tuned": base + RANDOM.normal(size=N)}), pairs, by_image, "base")
+    assert row.found.degrees == 49
+    missing = base.copy()
+    missing[pairs[0].members & (np.arange(N) < 100)] = np.nan
+    (row, other) = score_rows(scored({"base": base, "tuned": missing + 1}), pairs, np.arange(N), "base")
+    assert (row.columns["n"], other.columns["n"], row.columns["rest_n"]) == (150, 200, 200)
+    assert row.found.estimate == pytest.approx(1)
+
+
+def test_what_all_prompts_agree_on_is_not_tested():
+    base, members = RANDOM.normal(size=N).round(1), halves()[0].members
+    table = adjusted_table(
+        [list(score_rows(scored({"base": base, "tuned": base - members}), halves(), np.arange(N), "base"))]
+    )
+    assert table["interaction_p"].isna().all()
+    assert list(table["interaction_finding"]) == ["inconclusive"] * 2
+
+
+def test_where_nothing_differs_a_group_is_named_in_few_of_many_experiments():
+    """Sixty experiments with six overlapping groups; bench/groups.py has a thousand of each kind."""
+    named = naive = 0
+    for seed in range(60):
+        random = np.random.default_rng(seed)
+        known = np.ones(N, dtype=bool)
+        groups = [Group("c", str(k), str(k), random.random(N) < 0.3, known) for k in range(6)]
+        base = random.normal(size=N)
+        table = adjusted_table(
+            [
+                list(
+                    score_rows(
+                        scored({"base": base, "tuned": base + random.normal(size=N) - 0.15}),
+                        groups,
+                        np.arange(N),
+                        "base",
+                    )
+                )
+            ]
+        )
+        named += (table["interaction_finding"] != "inconclusive").any()
+        naive += 0 < (table["p"] < 0.05).sum() < 6
+    assert named <= 7, "3 are due"
+    assert naive > 36, "significant here and not there is no rule"
