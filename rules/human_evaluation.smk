@@ -1,6 +1,7 @@
 """Human evaluation: pages for the raters, and the analysis of their votes. Neither rule belongs to `all`.
 
 snakemake human_evaluation_pages -c 1       makes the folder to send
+IMAGES=https://... snakemake export_ratings -c 1     tasks for Label Studio and Mechanical Turk, whose images lie at that address
 snakemake import_votes -c 1                 after the raters' files were put into results/<name>/human_evaluation/votes
 VOTES=folder snakemake import_votes -c 1    or from another folder
 
@@ -18,6 +19,7 @@ RATED = rated_set(experiment)
 localrules:
     human_evaluation_pages,
     import_votes,
+    export_ratings,
 
 
 rule human_evaluation_pages:
@@ -53,6 +55,18 @@ rule human_evaluation_pages:
         study=lambda wildcards: [design_study(experiment).prompts, *design_study(experiment).arms],
     shell:
         "python scripts/write_rating_pages.py --log {log:q}"
+
+
+rule export_ratings:
+    log:
+        paths.log("export_ratings"),
+    retries: 0
+    conda:
+        "../envs/emudrift.yaml"
+    shell:
+        "python scripts/export_ratings.py"
+        ' --images "${{IMAGES:?set IMAGES to the address of the folder pages/images}}"'
+        " --log {log:q}"
 
 
 rule import_votes:

@@ -15,7 +15,8 @@ from emudrift.evaluation.human.davidson import Comparisons
 from emudrift.evaluation.human.ranking import Ballot, rank, ranking_tables
 from emudrift.evaluation.human.study import Key
 from emudrift.evaluation.human.two_way import sum_interval
-from emudrift.evaluation.human.votes import Vote, rater_table, vote_table
+from emudrift.evaluation.human.vote_files import Vote
+from emudrift.evaluation.human.votes import rater_table, vote_table
 
 
 def tables_of(key: Key, answer_of, raters=None, min_votes: int = 1) -> tuple[pd.DataFrame, pd.DataFrame]:

@@ -8,7 +8,8 @@ from ratings import answer, key_of, votes_file
 
 from emudrift.errors import InputError
 from emudrift.evaluation.human.study import ANSWERS
-from emudrift.evaluation.human.votes import Vote, load_votes, rater_table, scan_votes, vote_table
+from emudrift.evaluation.human.vote_files import Vote
+from emudrift.evaluation.human.votes import load_votes, rater_table, scan_votes, vote_table
 
 
 @pytest.fixture(scope="module")
@@ -99,7 +100,8 @@ def with_vote(**changes):
         (with_vote(question="faithfulness"), "a.json: votes: 0: question: faithfulness, but item 0 is about appeal"),
         (with_vote(answer="both"), "a.json: votes: 0: answer: 'both' is not one of left, right, tie (appeal)"),
         (with_vote(answer="LEFT"), "a.json: votes: 0: answer: Input should be 'left', 'right'"),
-        (lambda file: [file], "a.json: Input should be a valid dictionary"),
+        (lambda file: 3, "a.json: Input should be a valid dictionary"),
+        (lambda file: [file], "a.json: 0: id: Field required; export it from Label Studio as JSON (not JSON-MIN)"),
     ],
 )
 def test_a_file_that_cannot_be_is_refused_by_name(tmp_path, key, change, said):

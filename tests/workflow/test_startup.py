@@ -26,6 +26,7 @@ STARTED = {
     "collect_understanding": TABLES,
     "compare": TABLES,
     "exchange": TABLES,
+    "export_ratings": TABLES,
     "extract_prompts": TABLES,
     "fit_curves": FIGURES,
     "import_votes": TABLES,

@@ -215,6 +215,11 @@ class ExperimentPaths(AnswerPaths):
         return self.results / "human_evaluation" / "votes"
 
     @property
+    def rating_platforms(self) -> Path:
+        """Tasks for Label Studio and Mechanical Turk."""
+        return self.results / "human_evaluation" / "platforms"
+
+    @property
     def vote_table(self) -> Path:
         return self.results / "human_evaluation" / "votes.csv"
 

@@ -1,14 +1,14 @@
 "use strict";
-// Shows one pair at a time and saves the votes in the browser. Nothing is ever sent.
+// Shows one pair at a time and saves the votes in the browser. Nothing is ever sent, except by the button of Mechanical Turk,
+// which replaces a dollar sign with braces by a column of its table: this file has none.
 
-const study = JSON.parse(document.getElementById("study").textContent);
+const data = document.getElementById("study").textContent.trim();
+// On Mechanical Turk in base64, which passes through its table unchanged.
+const bytes = (text) => Uint8Array.from(atob(text), (letter) => letter.charCodeAt(0));
+const study = JSON.parse(data.startsWith("{") ? data : new TextDecoder().decode(bytes(data)));
 const items = study.items;
 const QUESTIONS = ["appeal", "faithfulness"].filter((question) => items.some((item) => item.question === question));
-const ASK = {
-  appeal: "Which image is more pleasing to look at?",
-  faithfulness: "Which image matches the text better?",
-};
-const STORE = `emudrift votes ${study.experiment} ${study.study} rater ${study.rater}`;
+const STORE = ["emudrift votes", study.experiment, study.study, "rater", study.rater].join(" ");
 const element = (id) => document.getElementById(id);
 
 // Screens in order: an introduction before the items of each question, and the final screen.
@@ -62,6 +62,7 @@ function store() {
   }
   element("unsaved").hidden = canStore;
   element("kept").hidden = !canStore;
+  if (element("answer")) element("answer").value = JSON.stringify(asFile());
 }
 
 function stored() {
@@ -75,25 +76,25 @@ function stored() {
 function download() {
   const link = document.createElement("a");
   link.href = URL.createObjectURL(new Blob([JSON.stringify(asFile(), null, 1) + "\n"], { type: "application/json" }));
-  link.download = `votes-${study.experiment}-${study.study}-rater-${study.rater}.json`;
+  link.download = "votes-" + study.experiment + "-" + study.study + "-rater-" + study.rater + ".json";
   link.click();
   setTimeout(() => URL.revokeObjectURL(link.href), 10000);
   downloaded = true;
-  element("said").textContent = `Downloaded ${votes.size} of ${items.length} votes as ${link.download}.`;
+  element("said").textContent = "Downloaded " + votes.size + " of " + items.length + " votes as " + link.download + ".";
 }
 
 async function load(input) {
   const found = input.files.length ? fromFile(await input.files[0].text()) : null;
   input.value = "";
   if (!found) {
-    element("said").textContent = `That file contains no votes of rater ${study.rater} for this study.`;
+    element("said").textContent = "That file contains no votes of rater " + study.rater + " for this study.";
     return;
   }
   votes = new Map([...votes, ...found]);
   store();
   at = firstOpen();
   show();
-  element("said").textContent = `Loaded ${found.size} votes.`;
+  element("said").textContent = "Loaded " + found.size + " votes.";
 }
 
 // --- screens ---
@@ -108,7 +109,7 @@ function show() {
   const step = steps[at];
   element("bar").max = items.length;
   element("bar").value = votes.size;
-  element("count").textContent = `${votes.size} of ${items.length}`;
+  element("count").textContent = votes.size + " of " + items.length;
   element("said").textContent = "";
   element("intro").hidden = !step.intro;
   element("rate").hidden = step.item === undefined;
@@ -124,7 +125,7 @@ function show() {
   if (step.done) {
     const missing = items.length - votes.size;
     element("left-out").hidden = missing === 0;
-    element("left-out").textContent = `${missing} pairs have no vote yet; “Back” takes you to them.`;
+    element("left-out").textContent = missing + " pairs have no vote yet; “Back” takes you to them.";
   }
   const heading = [...document.querySelectorAll("main h1")].find((each) => each.offsetParent !== null);
   heading?.focus({ preventScroll: true });
@@ -132,7 +133,7 @@ function show() {
 
 async function showItem(index) {
   const item = items[index];
-  element("ask").textContent = ASK[item.question];
+  element("ask").textContent = study.ask[item.question];
   element("caption").hidden = item.caption === null;
   element("caption").textContent = item.caption ?? "";
   element("broken").hidden = true;

@@ -21,7 +21,7 @@ from emudrift.data.image_io import encode_png, load_image
 from emudrift.data.image_sources import open_pictures
 from emudrift.data.prompts import Prompt
 from emudrift.errors import InputError
-from emudrift.evaluation.human.study import ANSWERS, APPEAL, DEGRADED, OTHER, PHOTOGRAPH, Design, Key
+from emudrift.evaluation.human.study import ANSWERS, APPEAL, DEGRADED, OTHER, PHOTOGRAPH, Design, Key, Question
 from emudrift.features.degradations import Degradation
 from emudrift.generation.archives import read_archive
 from emudrift.runtime.atomic_files import TEMPORARY_PREFIX, write_bytes_atomically
@@ -30,8 +30,20 @@ IMAGES = "images"
 NO_TIME = 315_576_000  # Noon of 1 January 1980, the earliest date that a zip can store.
 HEAVY = (Degradation("blur", 10), Degradation("jpeg", 10))
 """What makes the worse image of a gold pair: shapes remain, and nobody can take it for the photograph."""
+ASK: dict[Question, str] = {
+    "appeal": "Which image is more pleasing to look at?",
+    "faithfulness": "Which image matches the text better?",
+}
+EXPLAINED: dict[Question, str] = {
+    "appeal": "You will see two images side by side, A and B. Choose the one that is more pleasing to look at: consider "
+    "composition, lighting, colours, sharpness, and whether anything in it looks broken. What the images are supposed to show "
+    "does not matter here, so it is not shown.",
+    "faithfulness": "There is a text above the two images. Choose the image that matches the text: the right objects, the right "
+    "number of them, and the right colours, positions and actions. If both match it, choose “Both”; if neither does, choose "
+    "“Neither”. How good an image looks does not matter here.",
+}
 # The page's label for each answer, and its keyboard shortcuts.
-_LABELS = {
+LABELS = {
     "left": ("A", ["1", "←"]),
     "right": ("B", ["2", "→"]),
     "tie": ("No preference", ["3"]),
@@ -140,15 +152,22 @@ def replaced_folder(folder: Path) -> Iterator[Path]:
         shutil.rmtree(new, ignore_errors=True)
 
 
-def render_page(key: Key, rater: int, captions: dict[str, str]) -> str:
-    """One rater's page as HTML. It loads only the images next to it. Equal inputs give identical text."""
+def render_page(key: Key, rater: int, captions: dict[str, str], mturk: bool = False) -> str:
+    """One rater's page as HTML. It loads only the images next to it. Equal inputs give identical text.
+
+    Args:
+        mturk: the page of every rater, for Mechanical Turk, which puts the column `study` of its table (`page_data` in base64)
+            in the place of ${study}; with a button that submits the votes.
+    """
     template, style, script = (
         files(__package__).joinpath(name).read_text(encoding="utf-8")
         for name in ("page.html.j2", "page.css", "page.js")
     )
     environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
     return environment.from_string(template).render(
-        study=_page_data(key, rater, captions),
+        study=page_data(key, rater, captions),
+        explained=EXPLAINED,
+        mturk=mturk,
         style=Markup(style),
         script=Markup(script),
         style_hash=_hash(style),
@@ -156,8 +175,12 @@ def render_page(key: Key, rater: int, captions: dict[str, str]) -> str:
     )
 
 
-def _page_data(key: Key, rater: int, captions: dict[str, str]) -> dict[str, Any]:
-    """Input of the page's script. Contains no arm names, and no captions for the question that hides them."""
+def page_data(key: Key, rater: int, captions: dict[str, str], images: str = IMAGES) -> dict[str, Any]:
+    """Input of the page's script. Contains no arm names, and no captions for the question that hides them.
+
+    Args:
+        images: where the images are: a folder beside the page, or an address.
+    """
     return {
         "format": key.format,
         "experiment": key.experiment,
@@ -166,16 +189,15 @@ def _page_data(key: Key, rater: int, captions: dict[str, str]) -> dict[str, Any]
         "information": [part.strip() for part in key.information.split("\n\n") if part.strip()],
         "token": key.tokens[rater - 1],
         "parts": len({item.question for item in key.raters[rater - 1]}),
+        "ask": ASK,
         "answers": {
-            question: [
-                {"answer": answer, "label": _LABELS[answer][0], "keys": _LABELS[answer][1]} for answer in answers
-            ]
+            question: [{"answer": answer, "label": LABELS[answer][0], "keys": LABELS[answer][1]} for answer in answers]
             for question, answers in ANSWERS.items()
         },
         "items": [
             {
                 "question": item.question,
-                "images": [f"{IMAGES}/{key.images[arm][item.prompt_id]}" for arm in (item.left, item.right)],
+                "images": [f"{images}/{key.images[arm][item.prompt_id]}" for arm in (item.left, item.right)],
                 "caption": None if item.question == APPEAL else captions[item.prompt_id],
             }
             for item in key.raters[rater - 1]

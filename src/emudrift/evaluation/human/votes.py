@@ -4,15 +4,16 @@ import logging
 from collections import Counter
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import pandas as pd
-from pydantic import BaseModel, ConfigDict, Field
 
 from emudrift.errors import InputError
 from emudrift.evaluation.human.columns import RATER_COLUMNS
-from emudrift.evaluation.human.study import ANSWERS, PHOTOGRAPH, Item, Key, Question
+from emudrift.evaluation.human.platform_votes import is_label_studio, label_studio_votes, mturk_votes
+from emudrift.evaluation.human.study import ANSWERS, PHOTOGRAPH, Item, Key
+from emudrift.evaluation.human.vote_files import Sent, Vote, VoteFile
 from emudrift.runtime.json_files import load_record
 
 logger = logging.getLogger(__name__)
@@ -45,35 +46,9 @@ VOTE_COLUMNS: dict[str, Any] = {
 }
 
 
-class Vote(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
-
-    item: int
-    question: Question
-    answer: Literal["left", "right", "tie", "both", "neither"]
-    seconds: float | None = Field(None, ge=0, allow_inf_nan=False)
-    """From when both images were displayed to the answer; None in files of format 1."""
-
-
-class VoteFile(BaseModel):
-    """The file that a rater downloads from the page; `item` is the 0-based index into that rater's items in key.json.
-
-    `token` is only in this rater's page (empty in files of format 1).
-    """
-
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
-
-    format: Literal[1, 2]
-    experiment: str
-    study: str
-    rater: int
-    token: str = ""
-    votes: list[Vote]
-
-
 def scan_votes(folder: str | Path) -> list[Path]:
-    """The .json files of a folder, sorted by name. Raises InputError if there are none."""
-    found = sorted(Path(folder).glob("*.json"))
+    """The .json and .csv files of a folder, sorted by name. Raises InputError if there are none."""
+    found = sorted(path for path in Path(folder).glob("*") if path.suffix in (".json", ".csv"))
     if not found:
         raise InputError(
             f"{folder}: no votes: put the .json files that the raters downloaded from their pages into this folder"
@@ -84,26 +59,35 @@ def scan_votes(folder: str | Path) -> list[Path]:
 def load_votes(paths: Iterable[str | Path], key: Key) -> dict[int, list[Vote]]:
     """Loads and validates every rater's votes; raters in order. Incomplete files are accepted and logged.
 
+    Args:
+        paths: files of the rating pages (.json), exports of Label Studio (.json) and results of Mechanical Turk (.csv).
+
     Raises:
         InputError: names the file and what is wrong: not a vote file, from another experiment or study, an unknown rater,
             item or answer, the token of another rater, a duplicate item, or two different files from one rater.
     """
-    found: dict[int, tuple[Path, list[Vote]]] = {}
+    found: dict[int, tuple[Path, list[Vote], str]] = {}
     for path in map(Path, paths):
-        file = load_record(path, VoteFile, "ask the rater to download the votes again and not to edit the file")
-        _check(path, file, key)
-        votes = sorted(file.votes, key=lambda vote: vote.item)
-        if file.rater not in found:
-            found[file.rater] = (path, votes)
-            continue
-        other, theirs = found[file.rater]
-        if votes != theirs:
-            raise InputError(
-                f"{other} ({len(theirs)} votes) and {path} ({len(votes)} votes) are both from rater {file.rater} but differ: "
-                "keep the valid one (the later, more complete one if the same person sent both) and remove the other"
-            )
-        logger.info("%s has the same votes as %s; they are counted once", path, other)
-    for rater, (path, votes) in sorted(found.items()):
+        for sent in _sent(path):
+            file = sent.file
+            _check(path, file, key)
+            votes = sorted(file.votes, key=lambda vote: vote.item)
+            if file.rater not in found:
+                found[file.rater] = (path, votes, sent.person)
+                continue
+            other, theirs, person = found[file.rater]
+            apart = not {vote.item for vote in votes} & {vote.item for vote in theirs}
+            if sent.person and sent.person == person and apart:
+                # Label Studio has a project for each question.
+                found[file.rater] = (path, sorted(theirs + votes, key=lambda vote: vote.item), person)
+            elif votes != theirs:
+                raise InputError(
+                    f"{other} ({len(theirs)} votes) and {path} ({len(votes)} votes) are both from rater {file.rater} but differ: "
+                    "keep the valid one (the later, more complete one if the same person sent both) and remove the other"
+                )
+            else:
+                logger.info("%s has the same votes as %s; they are counted once", path, other)
+    for rater, (path, votes, _) in sorted(found.items()):
         asked = len(key.raters[rater - 1])
         if len(votes) < asked:
             logger.info(
@@ -112,7 +96,16 @@ def load_votes(paths: Iterable[str | Path], key: Key) -> dict[int, list[Vote]]:
     missing = [str(rater + 1) for rater in range(len(key.raters)) if rater + 1 not in found]
     if missing:
         logger.info("no votes yet from rater %s (of %d raters)", ", ".join(missing), len(key.raters))
-    return {rater: votes for rater, (_, votes) in sorted(found.items())}
+    return {rater: votes for rater, (_, votes, _) in sorted(found.items())}
+
+
+def _sent(path: Path) -> list[Sent]:
+    """Whose votes are in a file."""
+    if path.suffix == ".csv":
+        return mturk_votes(path)
+    if is_label_studio(path):
+        return label_studio_votes(path)
+    return [Sent(load_record(path, VoteFile, "ask the rater to download the votes again and not to edit the file"))]
 
 
 def _check(path: Path, file: VoteFile, key: Key) -> None:
