@@ -11,7 +11,7 @@ from safetensors.torch import load_file, save_file
 from emudrift.config.experiment import Experiment
 from emudrift.data.dataset import write_prompt_table
 from emudrift.errors import InputError
-from emudrift.generation.identical_arms import identical_arms
+from emudrift.generation.identical_arms import failed_controls, identical_arms
 from emudrift.generation.manifest import load_manifests
 from emudrift.generation.record_model import record_model
 from emudrift.generation.run_shard import run_shard
@@ -89,6 +89,8 @@ def test_the_last_word_is_that_of_the_tables(group):
         identical_arms(group.experiment(models=[FIRST, OTHER]), manifests)
     changed = [m if m.rows[0] == 0 or m.arm != made.arms()[1].name else _with_other_images(m) for m in manifests]
     assert identical_arms(made, changed) == set(), "one image of a later shard differs"
+    assert failed_controls(made, manifests) == []
+    assert failed_controls(made, changed) == [(made.arms()[1], "base", 1)]
 
 
 def _with_other_images(manifest):

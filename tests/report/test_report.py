@@ -359,6 +359,16 @@ def test_images_that_a_safety_checker_replaced_are_said_and_counted() -> None:
     assert in_verdict in words(study.page().text).partition("What does it look like?")[0]
 
 
+def test_a_control_that_is_none_limits_what_may_be_concluded() -> None:
+    models = small_config()["models"]
+    study = Study(models=[models[0], models[1] | {"identical_to": "base"}])
+    said = "the config says that it is identical to base, but 1 of its images differ from those"
+    assert said not in words(study.page().text)
+    mine = next(m for m in study.manifests if m.arm.startswith("finetuned"))
+    study.manifests[study.manifests.index(mine)] = mine.model_copy(update={"sha256": {"1": "0" * 64}})
+    assert f"finetuned, guidance 1 is no control: {said}" in words(study.page().text)
+
+
 def test_captions_that_were_cut_and_warnings_about_images_are_said_of_each_arm() -> None:
     study = Study()
     of_arm = [m for m in study.manifests if m.arm == study.manifests[0].arm]

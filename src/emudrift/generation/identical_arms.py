@@ -1,6 +1,6 @@
 """Arms whose images are byte-identical: they would be compared with themselves, so the run stops, unless it is a control."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from itertools import combinations
 
 from emudrift.config.arm import Arm
@@ -36,19 +36,48 @@ def identical_arms(experiment: Experiment, manifests: Iterable[Manifest]) -> set
     Raises:
         InputError: as `refuse_identical`.
     """
-    of_arm: dict[str, dict[int, Manifest]] = {}
-    for manifest in manifests:
-        of_arm.setdefault(manifest.arm, {})[manifest.rows[0]] = manifest
+    of_arm = _by_arm(manifests)
     arms = [arm for arm in experiment.generated_arms() if 0 in of_arm.get(arm.name, {})]
     found = set()
     for one, other in combinations(arms, 2):
         if one.prompt_set != other.prompt_set:
             continue
         _refuse(experiment, [(each, of_arm[each.name][0]) for each in (one, other)])
-        images = [{row: m.sha256 for row, m in of_arm[each.name].items()} for each in (one, other)]
-        if images[0] == images[1]:
+        if _images(of_arm[one.name]) == _images(of_arm[other.name]):
             found.add(frozenset((one.name, other.name)))
     return found
+
+
+def failed_controls(experiment: Experiment, manifests: Iterable[Manifest]) -> list[tuple[Arm, str, int]]:
+    """Arms that the config calls controls and that are none.
+
+    Returns:
+        Each with the name of the model that it was to equal, and the number of its images that differ from those of the model's
+        arm at the same guidance scale.
+    """
+    of_arm, arms, found = _by_arm(manifests), experiment.generated_arms(), []
+    for arm in arms:
+        named = experiment.model(arm.model).identical_to
+        for other in arms if named is not None else ():
+            alike = (other.prompt_set, other.guidance_scale) == (arm.prompt_set, arm.guidance_scale)
+            if alike and named in (other.model, other.family):
+                ours, theirs = (_images(of_arm.get(each.name, {})) for each in (arm, other))
+                if count := sum(ours[prompt] != theirs.get(prompt) for prompt in ours):
+                    found.append((arm, other.model, count))
+    return found
+
+
+def _by_arm(manifests: Iterable[Manifest]) -> dict[str, dict[int, Manifest]]:
+    """Manifests by arm and first row."""
+    found: dict[str, dict[int, Manifest]] = {}
+    for manifest in manifests:
+        found.setdefault(manifest.arm, {})[manifest.rows[0]] = manifest
+    return found
+
+
+def _images(manifests: Mapping[int, Manifest]) -> dict[str, str]:
+    """sha256 of every image of an arm, by prompt_id."""
+    return {prompt: sha256 for manifest in manifests.values() for prompt, sha256 in manifest.sha256.items()}
 
 
 def _refuse(experiment: Experiment, pair: Sequence[tuple[Arm, Manifest]]) -> None:

@@ -12,6 +12,7 @@ from emudrift.config.arm import Arm
 from emudrift.config.experiment import Experiment
 from emudrift.features.image_sizes import sizes_differ
 from emudrift.generation.attempts import FINISHED
+from emudrift.generation.identical_arms import failed_controls
 from emudrift.generation.manifest import Manifest, cut_words
 from emudrift.report.elements.blocks import Cell, Table, label_of
 from emudrift.report.elements.wording import Grave, listing
@@ -55,6 +56,13 @@ def caveats_of_run(
             f"VQ. Set “vq: {experiment.baseline}” for this model to decode both with the same one."
         )
         for model in other_vqs(experiment, shards)
+    ]
+    said += [
+        Grave(
+            f"{label_of(arm)} is no control: the config says that it is identical to {other}, but {count:,} of its images "
+            "differ from those; it is compared like every model."
+        )
+        for arm, other, count in failed_controls(experiment, [m for each in shards.values() for m in each])
     ]
     said += [f"{differ[0].upper()}{differ[1:]}." for differ in [sizes_differ(sizes)] if differ]
     for arm in arms:
