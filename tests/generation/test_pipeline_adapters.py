@@ -282,3 +282,30 @@ def test_a_model_with_an_adapter_is_checked_hashed_and_recognised(sd, tmp_path):
     changed(elsewhere, lambda t: t.pop(A))
     with pytest.raises(InputError, match="1 of the adapter's weights are missing"):
         check_model(moved, "tuned", [])
+
+
+def test_a_fully_fine_tuned_network_stands_in_place_of_the_pipelines_own(sd, expected, tmp_path):
+    changes, wanted = expected[str(UNET)]
+    merge(DiffusionPipeline.from_pretrained(sd), changes, 1).unet.save_pretrained(tmp_path / "run/unet")
+    base = {"name": "base", "generator": "diffusers", "checkpoint": {"path": str(sd)}, "dtype": "float32"}
+    models = [base, *(base | {"name": name, "network": {"path": str(tmp_path / name)}} for name in ("run", "run/unet"))]
+    models[2]["name"] = "again"
+    tried = experiment(tmp_path, models=models, guidance_scales=[3])
+    found = {name: check_model(tried, name, []) for name in tried.model_names}
+    assert found["run"]["digest"] == found["again"]["digest"] != found["base"]["digest"]
+    assert is_unchanged(tried, found["run"], [])
+    plain, tuned, again = (arm.settings for arm in tried.arms())
+    assert set(tuned) - set(plain) == {"network"}
+    assert tried.model("run").image_settings(tuned) == tried.model("again").image_settings(again)
+    loaded = load_generator(tried, tried.arms()[1])
+    generator = DiffusersGenerator(SETTINGS, sd, network=("unet", tmp_path / "run/unet"))
+    assert torch.equal(loaded.pipeline.unet.conv_in.weight, generator.pipeline.unet.conv_in.weight)
+    assert np.array_equal(few(generator), wanted[1])
+    (tmp_path / "run/unet/diffusion_pytorch_model.safetensors").unlink()
+    with pytest.raises(InputError, match=r"run/unet: no weights in safetensors format"):
+        check_model(tried, "run", [])
+    shutil.rmtree(tmp_path / "run/unet")
+    with pytest.raises(
+        InputError, match=r"run: has no config\.json, and no folder unet with one, so it is not a network"
+    ):
+        check_model(tried, "run", [])

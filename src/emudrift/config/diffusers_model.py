@@ -20,7 +20,7 @@ class DiffusersModel(AdaptedModel, PipelineCall):
     """A text-to-image pipeline in diffusers' format: Stable Diffusion, SDXL, or one that brings its own code."""
 
     batch_changes_pixels: ClassVar[bool] = True
-    labels: ClassVar[frozenset[str]] = OF_PROMPTS | {"checkpoint", "adapter"}
+    labels: ClassVar[frozenset[str]] = OF_PROMPTS | {"checkpoint", "network", "adapter"}
     adapter_class: ClassVar[type[Adapter]] = PipelineAdapter
     checker: ClassVar[str] = "emudrift.generation.diffusers.check:check_model"
     recogniser: ClassVar[str] = "emudrift.generation.diffusers.check:model_is_unchanged"
@@ -30,6 +30,12 @@ class DiffusersModel(AdaptedModel, PipelineCall):
 
     generator: Literal["diffusers"]
     checkpoint: Checkpoint = Field(description="Folder or hub repository with model_index.json; safetensors only.")
+    network: Checkpoint | None = Field(
+        None,
+        exclude_if=lambda network: network is None,
+        description="A fully fine-tuned unet or transformer, in place of the checkpoint's own: a folder or repository with its "
+        "config.json and safetensors, or with a folder unet or transformer.",
+    )
     adapter: PipelineAdapter | None = Field(
         None,
         exclude_if=lambda adapter: adapter is None,
@@ -101,13 +107,15 @@ class DiffusersModel(AdaptedModel, PipelineCall):
         if exceeds_one(scale) or self.has_true_guidance():  # Without guidance it has no effect.
             own = self.negative_prompt
             settings["negative_prompt"] = generation.negative_prompt if own is None else own
+        if self.network is not None:
+            settings["network"] = experiment.checkpoint_identity(self.network)
         if self.adapter is not None:
             settings["adapter"] = experiment.checkpoint_identity(self.adapter)
         return settings | strength_settings(self.adapter)
 
     def checkpoints_by_role(self, experiment: "Experiment") -> dict[str, Checkpoint]:
-        found = {"checkpoint": self.checkpoint}
-        return found if self.adapter is None else found | {"adapter": self.adapter}
+        found = {"checkpoint": self.checkpoint, "network": self.network, "adapter": self.adapter}
+        return {role: each for role, each in found.items() if each is not None}
 
     def weights_variant(self) -> str | None:
         return self.variant
@@ -116,9 +124,11 @@ class DiffusersModel(AdaptedModel, PipelineCall):
         return self.trust_remote_code
 
     def sentence(self) -> str:
-        if self.adapter is None:
-            return super().sentence()
-        return f"is the pipeline {self.checkpoint.label} with the adapter {self.adapter.label}"
+        network = "" if self.network is None else f" with the network {self.network.label} in place of its own"
+        adapter = "" if self.adapter is None else f" with the adapter {self.adapter.label}"
+        both = " and" if network and adapter else ""
+        return f"is the diffusers pipeline {self.checkpoint.label}{network}{both}{adapter}"
 
     def weights_words(self) -> tuple[str, str]:
-        return self.checkpoint.source, "–" if self.adapter is None else self.adapter.source
+        network = "" if self.network is None else f", network {self.network.source}"
+        return self.checkpoint.source + network, "–" if self.adapter is None else self.adapter.source

@@ -13,6 +13,7 @@ from safetensors.torch import load_file
 from emudrift.errors import InputError
 from emudrift.generation.diffusers.adapter_files import WEIGHTS
 from emudrift.generation.diffusers.loading import LOAD_FAULTS, one_line
+from emudrift.generation.diffusers.network_files import denoiser_of
 from emudrift.generation.peft_scales import why_not_linear
 
 Tensors = dict[str, torch.Tensor]
@@ -108,7 +109,7 @@ def _load_peft(pipeline: Any, folders: dict[str, Path]) -> Tensors:
 
     given: Tensors = {}
     for role, folder in folders.items():
-        name = role or next((each for each in ("transformer", "unet") if each in pipeline.components), "unet")
+        name = role or denoiser_of(pipeline.components, folder)
         component = pipeline.components.get(name)
         if not isinstance(component, torch.nn.Module):
             raise InputError(f"{folder}: the pipeline {type(pipeline).__name__} has no network {name}")

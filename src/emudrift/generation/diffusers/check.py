@@ -13,6 +13,7 @@ from emudrift.data.pipeline_files import wanted_files
 from emudrift.data.prompts import Prompt
 from emudrift.errors import InputError
 from emudrift.generation.diffusers.adapter_files import adapter_files, find_adapter
+from emudrift.generation.diffusers.network_files import denoiser_of, find_network, network_files
 from emudrift.generation.model_files import are_unchanged, digest_of, hash_files, hub_commit
 from emudrift.generation.weight_files import scan_tensors
 
@@ -117,8 +118,36 @@ def check_model(experiment: Experiment, model: DiffusersModel, prompts: Sequence
     folder = experiment.checkpoint_folders(model)["checkpoint"]
     found = check_pipeline(folder, model.variant, model.custom_pipeline, model.trust_remote_code)
     found["digest"] = _check_call(experiment, model, folder, found["digest"])
+    for role, files in _parts(experiment, model).items():
+        scan_tensors(path for path in files.values() if path.suffix == ".safetensors")
+        hashed = hash_files(files, weights=True)
+        commit = hub_commit(experiment.checkpoint_folders(model)[role])
+        found["digest"] = hashlib.sha256(f"{found['digest']} {digest_of(hashed)}".encode()).hexdigest()
+        found["files"][role] = hashed
+        found["revisions"] |= {} if commit is None else {role: commit}
     adapter = adapter_of(experiment, model)
-    return found if adapter is None else _with_adapter(found, experiment, model, adapter)
+    if adapter is not None and not model.trust_remote_code:  # A pipeline of its own code is compared when it is loaded.
+        from emudrift.generation.diffusers.adapters import apply_adapter
+        from emudrift.generation.diffusers.loading import empty_pipeline
+
+        apply_adapter(empty_pipeline(folder), adapter, model.adapter_scale or 1)
+    return found
+
+
+def _parts(experiment: Experiment, model: DiffusersModel) -> dict[str, dict[str, Path]]:
+    """The files of a model besides those of its pipeline, by role. Raises InputError where they are missing."""
+    adapter, network = adapter_of(experiment, model), network_of(experiment, model)
+    found = {} if network is None else {"network": network_files(network[1], network[0], model.variant)}
+    return found if adapter is None else found | {"adapter": adapter_files(adapter)}
+
+
+def network_of(experiment: Experiment, model: DiffusersModel) -> tuple[str, Path] | None:
+    """The component that another network stands in place of, and that one's folder. Raises InputError if it is missing."""
+    if model.network is None:
+        return None
+    folders = experiment.checkpoint_folders(model)
+    name = denoiser_of(components_of(load_index(folders["checkpoint"])), folders["checkpoint"])
+    return name, find_network(folders["network"], name)
 
 
 def _check_call(experiment: Experiment, model: DiffusersModel, folder: Path, digest: str) -> str:
@@ -151,29 +180,7 @@ def adapter_of(experiment: Experiment, model: DiffusersModel) -> Path | dict[str
     return find_adapter(experiment.checkpoint_folders(model)["adapter"], model.adapter.weight_name)
 
 
-def _with_adapter(
-    found: dict[str, Any], experiment: Experiment, model: DiffusersModel, adapter: Path | dict[str, Path]
-) -> dict[str, Any]:
-    """What `check_pipeline` found, with the adapter, which is loaded into the pipeline without the values of its weights."""
-    folders = experiment.checkpoint_folders(model)
-    files = adapter_files(adapter)
-    scan_tensors(path for path in files.values() if path.suffix == ".safetensors")
-    hashed = hash_files(files, weights=True)
-    if not model.trust_remote_code:  # A pipeline of code of its own is compared when it is loaded.
-        from emudrift.generation.diffusers.adapters import apply_adapter
-        from emudrift.generation.diffusers.loading import empty_pipeline
-
-        apply_adapter(empty_pipeline(folders["checkpoint"]), adapter, model.adapter_scale or 1)
-    commit = hub_commit(folders["adapter"])
-    return {
-        "digest": hashlib.sha256(f"{found['digest']} {digest_of(hashed)}".encode()).hexdigest(),
-        "files": found["files"] | {"adapter": hashed},
-        "revisions": found["revisions"] | ({} if commit is None else {"adapter": commit}),
-    }
-
-
 def model_is_unchanged(experiment: Experiment, model: DiffusersModel, files: dict[str, Any]) -> bool:
     folder = experiment.checkpoint_folders(model)["checkpoint"]
-    adapter = adapter_of(experiment, model)
-    same = adapter is None or are_unchanged(files["adapter"], adapter_files(adapter))
+    same = all(are_unchanged(files.get(role, {}), part) for role, part in _parts(experiment, model).items())
     return same and are_unchanged(files["checkpoint"], scan_pipeline(folder, model.variant, model.trust_remote_code))

@@ -15,7 +15,7 @@ from emudrift.data.prompts import Prompt
 from emudrift.errors import InputError
 from emudrift.generation.diffusers.adapters import apply_adapter
 from emudrift.generation.diffusers.call import call_of_class
-from emudrift.generation.diffusers.check import adapter_of
+from emudrift.generation.diffusers.check import adapter_of, network_of
 from emudrift.generation.diffusers.loading import load_pipeline, one_line
 from emudrift.generation.interface import Batched, Batching, GeneratedImage
 from emudrift.runtime.devices import torch_device
@@ -38,6 +38,7 @@ class DiffusersGenerator(Batched):
         folder: of the pipeline.
         trust_remote_code: whether Python code of the checkpoint may be executed.
         adapter: that is loaded into it (`adapter_files.find_adapter`), with the strength `adapter_scale` of the settings.
+        network: as of `load_pipeline`.
 
     Raises:
         InputError: the device is not available, the files cannot be loaded, or the pipeline does not support the settings.
@@ -49,12 +50,13 @@ class DiffusersGenerator(Batched):
         folder: Path,
         trust_remote_code: bool = False,
         adapter: Path | dict[str, Path] | None = None,
+        network: tuple[str, Path] | None = None,
     ) -> None:
         self.settings, self.folder = settings, folder
         self.size: tuple[int, int] = (settings["width"], settings["height"])
         self._device = torch_device(settings["device"])
         self._heard = listen()
-        self.pipeline = load_pipeline(folder, settings, trust_remote_code)
+        self.pipeline = load_pipeline(folder, settings, trust_remote_code, network)
         if adapter is not None:
             apply_adapter(self.pipeline, adapter, settings.get("adapter_scale", 1))
         call = call_of_class(type(self.pipeline))
@@ -164,4 +166,5 @@ _LARGER = "use a larger device, or check that nothing else runs on it (nvidia-sm
 def load_model(experiment: Experiment, model: DiffusersModel, arm: Arm) -> DiffusersGenerator:
     """The generator of an arm, for the registry."""
     folder = experiment.checkpoint_folders(model)["checkpoint"]
-    return DiffusersGenerator(arm.settings, folder, model.trust_remote_code, adapter_of(experiment, model))
+    parts = adapter_of(experiment, model), network_of(experiment, model)
+    return DiffusersGenerator(arm.settings, folder, model.trust_remote_code, *parts)

@@ -30,11 +30,14 @@ LOAD_FAULTS = (OSError, ValueError, TypeError, AttributeError, ImportError, Runt
 """Exceptions that loading a pipeline raises for unsuitable files."""
 
 
-def load_pipeline(folder: Path, settings: dict[str, Any], trust_remote_code: bool) -> Any:
+def load_pipeline(
+    folder: Path, settings: dict[str, Any], trust_remote_code: bool, network: tuple[str, Path] | None = None
+) -> Any:
     """Loads a pipeline from its folder, with every weight from safetensors and none initialised at random.
 
     Args:
         settings: `dtype`, `variant`, `custom_pipeline`, `safety_checker` and `scheduler` determine how it is loaded.
+        network: a component, and the folder of the network that stands in its place.
 
     Raises:
         InputError: the files are unsuitable, lack weights, or require code that is not trusted.
@@ -51,7 +54,8 @@ def load_pipeline(folder: Path, settings: dict[str, Any], trust_remote_code: boo
             if library.startswith("transformers_modules.") and trust_remote_code:
                 networks[name] = _load_theirs(folder / name, library, dtype, variant)
             elif found is not None:
-                networks[name] = _load_network(found, folder / name, dtype, variant)
+                place = network[1] if network is not None and network[0] == name else folder / name
+                networks[name] = _load_network(found, place, dtype, variant)
         pipeline = diffusers.DiffusionPipeline.from_pretrained(
             str(folder),
             dtype=dtype,
