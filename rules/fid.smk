@@ -88,6 +88,7 @@ rule compare:
         FIDS,
         manifests=experiment.manifests(),
     output:
+        [paths.set_differences] if len(experiment.sets) > 1 else [],
         table=paths.comparison_table,
     log:
         paths.log("compare"),

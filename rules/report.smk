@@ -5,17 +5,24 @@ there are any), prompts, features (for the gallery), all manifests (each next to
 Outputs: results/<name>/figures/, results/<name>/gallery/<rows>/ with <rows>.json, results/<name>/report.html.
 """
 
-ARMS = [arm.name for arm in experiment.arms()]
-LADDERS = [*{path: None for view in experiment.sets.values() for path in view.ladders().values()}]
-GALLERY_ROWS = [block.name for block in row_blocks.blocks(experiment)]
+LADDERS = [*dict.fromkeys(path for view in experiment.sets.values() for path in view.ladders().values())]
+GRIDS = [view.paths.grid for view in experiment.sets.values()]
+
+
+def of_block(wildcards, files):
+    """The input files of a block of the gallery, and those of its set of prompts."""
+    view, rows = row_blocks.block_named(experiment, wildcards.rows)
+    return files(view, rows)
 
 
 rule plot:
     input:
         fid=rules.collect.output.table,
         comparison=rules.compare.output.table,
-        prompts=rules.extract_prompts.output.prompts,
-        manifests=[paths.manifest(arm, rows_of()[0]) for arm in ARMS],
+        prompts=[view.paths.prompts for view in experiment.sets.values()],
+        manifests=[
+            paths.manifest(arm.name, view.shards()[0].name) for view in experiment.sets.values() for arm in view.arms()
+        ],
         ladders=LADDERS,
         exchange=EXCHANGE_TABLES,
         groups=GROUP_TABLES,
@@ -41,6 +48,7 @@ rule plot:
         multiext(str(paths.figure("fid")), ".pdf", ".png", "-data.csv"),
         multiext(str(paths.figure("difference")), ".pdf", ".png", "-data.csv"),
         multiext(str(paths.figure("grid")), ".svg", ".pdf", "-data.csv"),
+        [f"{grid}{ending}" for grid in GRIDS[1:] for ending in (".svg", ".pdf", ".png", "-data.csv")],
         multiext(str(paths.figure("ladder")), ".svg", ".pdf", ".png", "-data.csv") if LADDERS else [],
         multiext(str(paths.figure("exchange")), ".svg", ".pdf", ".png", "-data.csv") if EXCHANGE_TABLES else [],
         multiext(str(paths.figure("groups")), ".svg", ".pdf", ".png", "-data.csv") if GROUP_TABLES else [],
@@ -62,9 +70,9 @@ rule plot:
 
 rule gallery:
     input:
-        prompts=rules.extract_prompts.output.prompts,
-        manifests=lambda wildcards: row_blocks.manifest_files(experiment, RowRange.parse(wildcards.rows)),
-        features=lambda wildcards: row_blocks.extracted_files(experiment, RowRange.parse(wildcards.rows)),
+        prompts=lambda wildcards: of_block(wildcards, lambda view, rows: view.paths.prompts),
+        manifests=lambda wildcards: of_block(wildcards, row_blocks.manifest_files),
+        features=lambda wildcards: of_block(wildcards, row_blocks.extracted_files),
     output:
         index=paths.gallery_index("{rows}"),
         strips=directory(paths.gallery_strips("{rows}")),
@@ -72,6 +80,8 @@ rule gallery:
         paths.log("gallery", "{rows}"),
     benchmark:
         paths.benchmark("gallery", "{rows}")
+    wildcard_constraints:
+        rows=r"([^/]+/)?\d+-\d+",
     conda:
         "../envs/emudrift.yaml"
     threads: 1
@@ -79,7 +89,8 @@ rule gallery:
         mem_mb=4000,
         runtime=120,
     params:
-        arms=ARMS,  # Their order: Snakemake compares inputs as sets.
+        # Their order: Snakemake compares inputs as sets.
+        arms=lambda wildcards: of_block(wildcards, lambda view, rows: [arm.name for arm in view.arms()]),
     shell:
         "python scripts/gallery.py" " --rows {wildcards.rows:q}" " --log {log:q}"
 
@@ -87,17 +98,17 @@ rule gallery:
 rule report:
     input:
         fid=rules.collect.output.table,
-        comparison=rules.compare.output.table,
+        comparison=rules.compare.output,
         checked=rules.check_experiment.output.checked,
         # A function, since Snakemake 9.27 hashes a long list of inputs once for each of its items.
         manifests=lambda wildcards: experiment.manifests(),
         figures=rules.plot.output,
-        gallery=expand(rules.gallery.output.index, rows=GALLERY_ROWS),
-        strips=expand(rules.gallery.output.strips, rows=GALLERY_ROWS),
+        gallery=expand(rules.gallery.output.index, rows=row_blocks.names_of_blocks(experiment)),
+        strips=expand(rules.gallery.output.strips, rows=row_blocks.names_of_blocks(experiment)),
         metrics=METRIC_TABLES,
         groups=GROUP_TABLES,
         understanding=UNDERSTANDING_TABLES,
-        clip_scores=[*row_blocks.clip_score_files(experiment).values()],
+        clip_scores=[path for view in experiment.sets.values() for path in row_blocks.clip_score_files(view).values()],
         tokenizers=TOKENIZER_TABLES,
         human=HUMAN_TABLES,
         exchange=EXCHANGE_TABLES,

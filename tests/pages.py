@@ -1,6 +1,7 @@
 """A report whose truth is known, and its page taken apart, for the tests of the page."""
 
 import tempfile
+from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,7 @@ from conftest import small_config
 from PIL import Image
 from records import record
 
+from emudrift.config.arm import Arm
 from emudrift.config.experiment import Experiment
 from emudrift.config.reader import parse_config
 from emudrift.evaluation.fid.comparison import compare, fid_table
@@ -34,6 +36,7 @@ class Page(HTMLParser):
         self.text = ""
         self.style = ""
         self.last = ""
+        self.source = html
         self.feed(html)
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
@@ -66,16 +69,28 @@ def attempts(n: int, images: int) -> list[Attempt]:
 class Study:
     """Everything that a page is made of, for two models at two scales; the drift at each scale is known."""
 
-    def __init__(self, drift: tuple[float, float] = (3.0, 9.0), **changes: Any) -> None:
+    def __init__(
+        self,
+        drift: tuple[float, float] = (3.0, 9.0),
+        drifts: dict[str, tuple[float, float]] | None = None,
+        **changes: Any,
+    ) -> None:
+        """Args: drifts: those of named sets of prompts that have others."""
         config = small_config(**({"sample_sizes": [100, 400], "shard_size": 200} | changes))
         self.experiment = Experiment(parse_config(config, "test"), Path(__file__).parent / "test.yaml")
         extractor, *_ = self.experiment.extractor_names
+        views = self.experiment.sets.values()
         self.records = [
             record(
                 arm.model,
                 arm.guidance_scale,
                 n,
-                20 + (drift[arm.guidance_scale != 1] if arm.model == "finetuned" else 0),
+                20
+                + (
+                    (drifts or {}).get(arm.prompt_set, drift)[arm.guidance_scale != 1]
+                    if arm.model == "finetuned"
+                    else 0
+                ),
                 bias=2,
                 error=0.5,
                 arm=arm.name,
@@ -83,9 +98,12 @@ class Study:
                 weights="random" if extractor.startswith("inception-random") else "published",
                 dims=64,
                 reliable=enough_images(n, 64),
+                **self._of_set(arm),
             )
-            for arm in self.experiment.arms()
-            for n in self.experiment.config.sample_sizes
+            for view in views
+            if not view.without_distance()
+            for arm in view.arms()
+            for n in view.config.sample_sizes
         ]
         self.manifests = [
             Manifest(
@@ -104,13 +122,23 @@ class Study:
                 drawn_together={8: shard.stop - shard.start},
                 vq="a" * 64,
             )
-            for arm in self.experiment.arms()
-            for shard in self.experiment.shards()
+            for view in views
+            for arm in view.arms()
+            for shard in view.shards()
         ]
-        arms = len(self.experiment.arms())
+        arms = len(self.experiment.main.arms())
         self.captions = ["a red circle"]
         self.images = [small("red"), *[small("blue")] * arms]
         self.tokenizers: dict[str, pd.DataFrame] = {}
+
+    @staticmethod
+    def _of_set(arm: Arm) -> dict[str, Any]:
+        """A named set has real images of its own, and so errors of its own."""
+        if not arm.prompt_set:
+            return {}
+        reference = {"key": f"inception-{arm.prompt_set}", "images": arm.prompt_set, "selection": "full", "n": 600}
+        seed = sum(map(ord, arm.prompt_set + arm.model))
+        return {"prompt_set": arm.prompt_set, "reference": reference, "seed": seed}
 
     @property
     def tables(self) -> tuple[pd.DataFrame, pd.DataFrame]:
@@ -120,24 +148,26 @@ class Study:
             drawn, self.experiment.baseline, names, margins=self.experiment.margins
         )
 
-    def gallery(self, folder: Path) -> Gallery:
-        arms = side_by_side(self.experiment.arms())
+    def gallery(self, folder: Path, view: Experiment | None = None) -> Gallery:
+        view = view or self.experiment.main
+        arms = side_by_side(view.arms())
         shown = [
             Shown(row=row, prompt_id=f"{row:012d}", caption=caption, spread=[50.0] * len(arms), disagreement=2.5)
             for row, caption in enumerate(self.captions)
         ]
         block = Block(rows="000000-000400", extractor="dinov2", arms=[arm.name for arm in arms], prompts=shown)
-        (folder / block.rows).mkdir()
+        (folder / block.rows).mkdir(parents=True)
         for each in shown:
-            (folder / block.strip(each.row)).write_bytes(strip_of(self.images))
-        return build_gallery(self.experiment, [block], folder)
+            (folder / block.strip(each.row)).write_bytes(strip_of([*self.images[:1], *self.images[1:][: len(arms)]]))
+        return build_gallery(view, [block], folder)
 
     def html(self, **more: Any) -> str:
         with tempfile.TemporaryDirectory() as folder:
-            gallery = self.gallery(Path(folder))
-        gallery.data["folder"] = "gallery"
-        content = Content(*self.tables, self.manifests, SVG, SVG, gallery, tokenizers=self.tokenizers, **more)
-        return build_report(self.experiment, content)
+            galleries = [self.gallery(Path(folder, name or "-"), view) for name, view in self.experiment.sets.items()]
+        galleries[0].data["folder"] = "gallery"
+        content = Content(*self.tables, self.manifests, SVG, SVG, galleries[0], tokenizers=self.tokenizers, **more)
+        further = dict(zip([*self.experiment.sets][1:], galleries[1:], strict=True))
+        return build_report(self.experiment, replace(content, further_galleries=further))
 
     def page(self, **more: Any) -> Page:
         return Page(self.html(**more))

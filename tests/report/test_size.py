@@ -66,7 +66,7 @@ def test_differences_and_floors_stand_beside_the_steps_by_their_size():
 def test_the_page_shows_the_ladder_where_there_is_one(tmp_path):
     study = Study()
     (extractor,) = study.experiment.extractor_names
-    text = study.html(ladders={extractor: ladder_of()}, ladder_svg=SVG)
+    text = study.html(ladders={"": {extractor: ladder_of()}}, ladder_svg=SVG)
     assert "How large is that?" in text
     assert "JPEG quality 35" in text
     assert "2.001.80 to 2.20" in words(Page(text).text)
@@ -75,6 +75,6 @@ def test_the_page_shows_the_ladder_where_there_is_one(tmp_path):
     assert "How large is that?" not in study.html()
     comparison, fid = study.tables[1], study.tables[0]
     for name in ("a", "b"):
-        ladder_figure({extractor: ladder_of()}, comparison, fid, tmp_path / name, floors=[])
+        ladder_figure({"": {extractor: ladder_of()}}, comparison, fid, tmp_path / name, floors=[])
     assert (tmp_path / "a.svg").read_bytes() == (tmp_path / "b.svg").read_bytes()
     assert (tmp_path / "a-data.csv").read_text().splitlines()[1].startswith(f"{extractor},jpeg,JPEG quality 75,0.5,")

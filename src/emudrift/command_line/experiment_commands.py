@@ -84,24 +84,13 @@ def _check(arguments: argparse.Namespace) -> None:
 
 
 def _report(arguments: argparse.Namespace) -> None:
-    from emudrift.command_line.library import load_tables
-    from emudrift.evaluation.ladder import load_ladders
-    from emudrift.generation.manifest import load_manifests
-    from emudrift.report.answer.verdict import verdict
-    from emudrift.report.sections.provenance import replaced_images
+    from emudrift.report.answer.load import load_answer
 
     experiment = _experiment(arguments)
     run_quietly(experiment, ["report"], experiment.paths.log("emudrift-report"))
-    tables = load_tables(experiment.config_path)
-    found = verdict(
-        tables["comparison"],
-        tables["fid"],
-        experiment.baseline,
-        experiment.floors,
-        load_ladders(experiment),
-        replaced_images(load_manifests(experiment.manifests())),
-    )
-    show(found.lead, *found.sizes, f"report: {shortened(experiment.paths.page, os.getcwd())}")
+    found = load_answer(experiment)
+    lines = [f"{line.prompt_set}: {line.text}" for line in found.lines]
+    show(found.lead, *lines, *found.sizes, f"report: {shortened(experiment.paths.page, os.getcwd())}")
 
 
 def _rate(arguments: argparse.Namespace) -> None:

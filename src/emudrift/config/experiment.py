@@ -44,7 +44,8 @@ class Experiment(SetsOfPrompts):
         self.prompt_set = prompt_set
         self.config_path = config_path.resolve()
         self.project = project_of(self.config_path)
-        self.paths = ExperimentPaths.in_project(self.project, config.name, fingerprint(self.prompt_settings()))
+        of_set = fingerprint(self.prompt_settings()), prompt_set if self.config.further else ""
+        self.paths = ExperimentPaths.in_project(self.project, config.name, *of_set)
         twice = {name for name in self.extractor_names if self.extractor_names.count(name) > 1}
         if twice:
             raise InputError(

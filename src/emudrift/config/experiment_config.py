@@ -303,7 +303,7 @@ class Config(Settings):
             raise ValueError(f"generation: suffix_overrides: {strangers} are none of guidance_scales")
         sets: Any = self.prompts
         if isinstance(sets, list):
-            check_sets(sets, self.guidance_scales)
+            check_sets(sets, self.guidance_scales, [model.name.partition("@")[0] for model in self.models])
         for name, each in self.of_sets().items():
             try:
                 each._check_set()

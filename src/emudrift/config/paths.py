@@ -39,15 +39,17 @@ class ExperimentPaths(AnswerPaths):
         results: folder of the experiment.
         resources: folder of what experiments share: weights, models, datasets, and what is made of the real images.
         prompt_key: names the prompt table by the settings that it is made with.
+        further_set: name of the set of prompts whose files these are, where it is not the main one.
     """
 
     results: Path
     resources: Path
     prompt_key: str = "unknown"
+    further_set: str = ""
 
     @classmethod
-    def in_project(cls, project: Path, experiment: str, prompt_key: str) -> "ExperimentPaths":
-        return cls(project / "results" / experiment, project / "resources", prompt_key)
+    def in_project(cls, project: Path, experiment: str, prompt_key: str, further_set: str = "") -> "ExperimentPaths":
+        return cls(project / "results" / experiment, project / "resources", prompt_key, further_set)
 
     def seen_from(self, folder: str | Path) -> "ExperimentPaths":
         """The same as relative paths if they are inside `folder`, for the workflow, which runs there."""
@@ -184,8 +186,22 @@ class ExperimentPaths(AnswerPaths):
         return self.results / "figures" / f"{name}{ending}"
 
     @property
+    def grid(self) -> Path:
+        """The image grid of a set of prompts; that of the main one has no name. Without ending."""
+        return self.figure(f"grid-{self.further_set}" if self.further_set else "grid")
+
+    @property
+    def set_differences(self) -> Path:
+        """What differs between sets of prompts, where there are several."""
+        return self.results / "set_differences.csv"
+
+    @property
     def gallery(self) -> Path:
-        return self.results / "gallery"
+        """Of a set of prompts; that of the main one has the folder to itself."""
+        return self.gallery_of(self.further_set)
+
+    def gallery_of(self, further_set: str) -> Path:
+        return self.results / "gallery" / further_set
 
     def gallery_index(self, rows: str) -> Path:
         return self.gallery / f"{rows}.json"

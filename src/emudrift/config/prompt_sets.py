@@ -38,6 +38,12 @@ class Prompts(Settings):
     caption_column: str = Field("caption", description="Column of the captions (source: table).")
     image_id_column: str = Field("image_id", description="Column of the image ids (source: table).")
     file_name_column: str = Field("file_name", description="Column of the images' file names (source: table).")
+    tuned_models: list[Name] = Field(
+        [],
+        exclude=True,
+        description="With several sets: models (entries of `models`) that were fine-tuned on this dataset, so that a gain on it "
+        "alone is called what it is.",
+    )
     group_column: Text | None = Field(
         None,
         description="Column of what prompts share, such as a theme or a template (source: table): prompts of one group are left "
@@ -114,11 +120,12 @@ else:
     ]
 
 
-def check_sets(sets: Sequence[PromptSet], scales: Sequence[float]) -> None:
+def check_sets(sets: Sequence[PromptSet], scales: Sequence[float], entries: Sequence[str]) -> None:
     """Raises ValueError where sets cannot be told apart, or ask for what the experiment does not have.
 
     Args:
         scales: the experiment's guidance_scales.
+        entries: the names of its entries of models.
     """
     for first, second in itertools.pairwise(sorted((each.name for each in sets), key=str.lower)):
         if first == second:
@@ -138,6 +145,10 @@ def check_sets(sets: Sequence[PromptSet], scales: Sequence[float]) -> None:
                 raise ValueError(
                     f"prompts: {each.name}: {key}: {twice[0]:g} is given more than once; each must be unique"
                 )
+        if unknown := [name for name in each.tuned_models if name not in entries]:
+            raise ValueError(
+                f"prompts: {each.name}: tuned_models: {unknown[0]!r} is none of the models {list(dict.fromkeys(entries))}"
+            )
         if strangers := [scale for scale in each.guidance_scales or [] if scale not in scales]:
             raise ValueError(
                 f"prompts: {each.name}: guidance_scales: {strangers[0]:g} is none of the experiment's guidance_scales, "

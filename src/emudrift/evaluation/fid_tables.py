@@ -1,8 +1,10 @@
 """fid.csv and comparison.csv, from the records of all FIDs."""
 
 from emudrift.config.experiment import Experiment
+from emudrift.data.prompts import load_prompts
 from emudrift.evaluation.fid.comparison import compare, fid_table
 from emudrift.evaluation.fid.record import FidRecord, load_records
+from emudrift.evaluation.fid.set_differences import set_differences
 from emudrift.evaluation.tables import write_table
 from emudrift.generation.identical_arms import identical_arms
 from emudrift.generation.manifest import load_manifests
@@ -23,6 +25,25 @@ def write_comparison_table(experiment: Experiment) -> None:
         records, experiment.baseline, experiment.model_names, experiment.config.note, experiment.margins, identical
     )
     write_table(table, experiment.paths.comparison_table)
+    if len(experiment.sets) > 1:
+        degrees = {
+            (each.arm, each.extractor, each.reference.selection, each.n): len(each.block_sizes) - 1 for each in records
+        }
+        between = set_differences(table, degrees, lambda one, other: _share_images(experiment, one, other))
+        write_table(between, experiment.paths.set_differences)
+
+
+def _share_images(experiment: Experiment, one: str, other: str) -> bool:
+    """Whether two sets of prompts are of the same captions file and have images of it in common."""
+    views = experiment.sets[one], experiment.sets[other]
+    first, second = (view.path(view.config.prompts.captions) for view in views)
+    if first != second:
+        return False
+    ids = [
+        {prompt.image_id for prompt in load_prompts(view.paths.prompts)[: max(view.config.sample_sizes)]}
+        for view in views
+    ]
+    return bool(ids[0] & ids[1])
 
 
 def _records(experiment: Experiment) -> list[FidRecord]:

@@ -137,6 +137,12 @@ def _rung(
     return Rung(kind=kind, level=level, label=label, distance=distance, low=low, high=high)
 
 
+def load_ladders_of_sets(experiment: Experiment) -> dict[str, dict[str, LadderRecord]]:
+    """By set of prompts, those that have one; then by extractor. Raises InputError as `load_ladders`."""
+    found = {name: load_ladders(view) for name, view in experiment.sets.items()}
+    return {name: ladders for name, ladders in found.items() if ladders}
+
+
 def load_ladders(experiment: Experiment) -> dict[str, LadderRecord]:
     """The ladder of each extractor that has one, by full name. Raises InputError where a file is missing or broken."""
     remedy = "remove the file and run reference_ladder again"

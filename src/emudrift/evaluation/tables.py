@@ -121,6 +121,35 @@ DIFFERENCE_COLUMNS: dict[str, Any] = {
     **_REFERENCE,
 }
 
+# Between sets of prompts: set_differences.csv.
+SET_DIFFERENCE_COLUMNS: dict[str, Any] = {
+    "prompt_set": "str",
+    "other_set": "str",
+    "baseline": "str",
+    "model": "str",
+    "guidance_scale": "float64",
+    "extractor": "str",
+    "weights": "str",
+    "reference_selection": "str",
+    "n": "int64",
+    "other_n": "int64",
+    "difference": "float64",
+    "other_difference": "float64",
+    "between": "float64",
+    "low": "float64",
+    "high": "float64",
+    "confidence": "float64",
+    "method": "str",
+    "standard_error": "float64",
+    "degrees": "int64",
+    "p": "float64",
+    "p_adjusted": "float64",
+    "low_simultaneous": "float64",
+    "high_simultaneous": "float64",
+    "finding": "str",
+    "note": "str",
+}
+
 # Of models that see: understanding.csv and understanding_differences.csv. `task` and `variant` by their names in the config,
 # such as vqa and vqa-4shots; value in [0, 1] for vqa_accuracy, and 10 times a cosine for cider, as everywhere.
 UNDERSTANDING_COLUMNS: dict[str, Any] = {
@@ -284,6 +313,16 @@ def load_table(path: str | Path, columns: dict[str, Any]) -> pd.DataFrame:
 def rows_of(table: pd.DataFrame) -> list[Any]:
     """The rows of either table, with its columns as attributes."""
     return list(table.itertuples(index=False))
+
+
+def at_largest_n(table: pd.DataFrame) -> pd.DataFrame:
+    """The rows of fid.csv or comparison.csv at the largest N of their set of prompts."""
+    return table[table["n"] == table.groupby("prompt_set")["n"].transform("max")]
+
+
+def of_set(table: pd.DataFrame, name: str) -> pd.DataFrame:
+    """The rows of one set of prompts."""
+    return table[table["prompt_set"] == name]
 
 
 def frame(rows: list[dict[str, Any]], columns: dict[str, Any]) -> pd.DataFrame:

@@ -5,7 +5,7 @@ from emudrift.config.row_range import RowRange
 from emudrift.data.prompts import load_prompts
 from emudrift.generation.leftovers import remove_tables_without_setting
 from emudrift.report.gallery.row_blocks import blocks
-from emudrift.report.gallery.strips import remove_other_blocks, write_block
+from emudrift.report.gallery.strips import remove_other_blocks, remove_other_sets, write_block
 from emudrift.runtime.atomic_files import write_bytes_atomically
 
 
@@ -27,5 +27,7 @@ def write_page(experiment: Experiment) -> None:
 
     paths = experiment.paths
     write_bytes_atomically(paths.page, build_report(experiment, load_content(experiment)).encode())
-    remove_other_blocks(paths.gallery, [block.name for block in blocks(experiment)])
+    for view in experiment.sets.values():
+        remove_other_blocks(view.paths.gallery, [block.name for block in blocks(view)])
+    remove_other_sets(experiment)
     remove_tables_without_setting(experiment)

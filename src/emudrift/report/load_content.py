@@ -11,7 +11,7 @@ from emudrift.data.selection import Selection
 from emudrift.evaluation.groups.columns import GROUP_COLUMNS
 from emudrift.evaluation.human.columns import load_human_tables
 from emudrift.evaluation.human.study import imported_tables
-from emudrift.evaluation.ladder import load_ladders
+from emudrift.evaluation.ladder import load_ladders_of_sets
 from emudrift.evaluation.tables import (
     CLIP_SCORE_COLUMNS,
     COMPARISON_COLUMNS,
@@ -20,6 +20,7 @@ from emudrift.evaluation.tables import (
     FID_COLUMNS,
     METRIC_COLUMNS,
     QUALITY_COLUMNS,
+    SET_DIFFERENCE_COLUMNS,
     UNDERSTANDING_COLUMNS,
     UNDERSTANDING_DIFFERENCE_COLUMNS,
     load_table,
@@ -27,7 +28,7 @@ from emudrift.evaluation.tables import (
 from emudrift.features.check import Checked
 from emudrift.generation.manifest import load_manifests
 from emudrift.report.gallery import row_blocks
-from emudrift.report.gallery.section import build_gallery
+from emudrift.report.gallery.section import Gallery, build_gallery
 from emudrift.report.gallery.strips import load_block
 from emudrift.report.page import Content
 from emudrift.report.sections.benchmarks import load_costs
@@ -37,15 +38,11 @@ from emudrift.runtime.json_files import load_record
 def load_content(experiment: Experiment) -> Content:
     """Raises InputError where a file is missing or broken."""
     paths = experiment.paths
-    blocks = [load_block(paths.gallery_index(block.name)) for block in row_blocks.blocks(experiment)]
-    scores = {
-        arm: load_table(path, CLIP_SCORE_COLUMNS)["clip_score"].to_numpy()
-        for arm, path in row_blocks.clip_score_files(experiment).items()
-    }
+    gallery, *further = (_gallery(view) for view in experiment.sets.values())
     metrics = experiment.has_metrics
 
     seen = bool(experiment.understanding.score_files())
-    ladders, exchange = load_ladders(experiment), bool(experiment.exchange.arms)
+    ladders, exchange = load_ladders_of_sets(experiment), bool(experiment.exchange.arms)
 
     def table(path: Path, columns: dict[str, Any], there: bool) -> pd.DataFrame | None:
         return load_table(path, columns) if there else None
@@ -56,7 +53,9 @@ def load_content(experiment: Experiment) -> Content:
         manifests=load_manifests(experiment.manifests()),
         fid_svg=paths.figure("fid", ".svg").read_bytes(),
         comparison_svg=paths.figure("difference", ".svg").read_bytes(),
-        gallery=build_gallery(experiment, blocks, paths.gallery, scores or None),
+        gallery=gallery,
+        further_galleries=dict(zip([*experiment.sets][1:], further, strict=True)),
+        set_differences=table(paths.set_differences, SET_DIFFERENCE_COLUMNS, len(experiment.sets) > 1),
         metrics=table(paths.metric_table, METRIC_COLUMNS, metrics),
         metric_differences=table(paths.metric_differences, DIFFERENCE_COLUMNS, metrics),
         tokenizers={arm: load_table(paths.tokenizer_quality(arm), QUALITY_COLUMNS) for arm in experiment.floor_arms()},
@@ -76,3 +75,13 @@ def load_content(experiment: Experiment) -> Content:
         understanding=table(paths.understanding_table, UNDERSTANDING_COLUMNS, seen),
         understanding_differences=table(paths.understanding_differences, UNDERSTANDING_DIFFERENCE_COLUMNS, seen),
     )
+
+
+def _gallery(view: Experiment) -> Gallery:
+    """Of one set of prompts."""
+    blocks = [load_block(view.paths.gallery_index(block.name)) for block in row_blocks.blocks(view)]
+    scores = {
+        arm: load_table(path, CLIP_SCORE_COLUMNS)["clip_score"].to_numpy()
+        for arm, path in row_blocks.clip_score_files(view).items()
+    }
+    return build_gallery(view, blocks, view.paths.gallery, scores or None)

@@ -9,25 +9,34 @@ from importlib.resources import files
 import pandas as pd
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
+from emudrift.config.arm import Arm
 from emudrift.config.experiment import Experiment
 from emudrift.data.selection import Selection
 from emudrift.errors import InputError
 from emudrift.evaluation.human.columns import HumanTables
 from emudrift.evaluation.intervals import MIN_N_PER_DIMENSION
-from emudrift.evaluation.ladder import LadderRecord
+from emudrift.evaluation.tables import at_largest_n
 from emudrift.generation.manifest import Manifest
-from emudrift.report.answer.verdict import verdict
+from emudrift.report.answer.whole import Ladders, answer
 from emudrift.report.elements.blocks import Picture, Section, csv_of, data_uri
+<<<<<<< HEAD
 from emudrift.report.elements.groups import metric_labels
+=======
+from emudrift.report.elements.ladder import panels_of_ladders
+>>>>>>> b05bd77 (The page of several sets of prompts: a sentence across them, whether they differ, each set's own answer, panels, tables and gallery)
 from emudrift.report.elements.wording import Grave, extractor_label
 from emudrift.report.figures.captions import comparison_caption, fid_caption, labels_of
 from emudrift.report.gallery.grid_rows import side_by_side
 from emudrift.report.gallery.section import Gallery
 from emudrift.report.sections.benchmarks import Cost, cost_tables
 from emudrift.report.sections.exchange import exchange_lead, exchange_section
+<<<<<<< HEAD
 from emudrift.report.sections.fid_tables import comparison_tables, fid_tables
 from emudrift.report.sections.groups import LEAD as GROUPS_LEAD
 from emudrift.report.sections.groups import groups_section
+=======
+from emudrift.report.sections.fid_tables import comparison_tables, fid_tables, set_difference_tables
+>>>>>>> b05bd77 (The page of several sets of prompts: a sentence across them, whether they differ, each set's own answer, panels, tables and gallery)
 from emudrift.report.sections.human_votes import human_section
 from emudrift.report.sections.ladder import LEAD, ladder_picture, ladder_tables
 from emudrift.report.sections.methods import methods
@@ -48,12 +57,13 @@ class Content:
         fid, comparison: fid.csv and comparison.csv.
         manifests: of all shards of all arms.
         fid_svg, comparison_svg: by `figures.fid_curve.fid_curve` and `figures.differences.comparison_figure`.
-        gallery: by `gallery.section.build_gallery`.
+        gallery: by `gallery.section.build_gallery`, of the main set of prompts; `further_galleries`: of the others, by name.
         metrics, metric_differences: metrics.csv and metric_differences.csv, where there are metrics beyond FID.
         tokenizers: what `tokenizer_quality` measured, by arm, where there are tokenizers.
         costs: CPU time and memory of each rule.
         sizes: of images, in words, by model, and of the `reference` (`features.image_sizes`).
-        ladders: what known degradations cost, by extractor, with `ladder_svg` by `figures.ladder.ladder_figure`.
+        set_differences: set_differences.csv, where there are several sets of prompts.
+        ladders: what known degradations cost, by set of prompts and extractor; `ladder_svg`: by `figures.ladder.ladder_figure`.
         exchange: exchange.csv, where models see, with `exchange_svg` by `figures.exchange.exchange_figure`.
         understanding, understanding_differences: the tables of those names, where models are asked about pictures.
         groups: groups.csv, where the config has groups, with `groups_svg` by `figures.groups.groups_figure`.
@@ -75,13 +85,19 @@ class Content:
     human: HumanTables | None = None
     costs: Sequence[Cost] = ()
     sizes: Mapping[str, str] = field(default_factory=dict)
-    ladders: Mapping[str, LadderRecord] = field(default_factory=dict)
+    ladders: Ladders = field(default_factory=dict)
     ladder_svg: bytes = b""
     exchange: pd.DataFrame | None = None
     exchange_svg: bytes = b""
     understanding: pd.DataFrame | None = None
     understanding_differences: pd.DataFrame | None = None
     selections: Mapping[str, Selection] = field(default_factory=dict)
+    set_differences: pd.DataFrame | None = None
+    further_galleries: Mapping[str, Gallery] = field(default_factory=dict)
+
+    @property
+    def galleries(self) -> list[Gallery]:
+        return [self.gallery, *self.further_galleries.values()]
 
 
 def build_report(experiment: Experiment, content: Content) -> str:
@@ -90,7 +106,7 @@ def build_report(experiment: Experiment, content: Content) -> str:
     Raises:
         InputError: an arm has no manifest, or fid.csv has arms that the config has not.
     """
-    fid, arms = content.fid, side_by_side(experiment.arms())
+    fid, arms = content.fid, arms_of(experiment)
     shards = {arm.name: [m for m in content.manifests if m.arm == arm.name] for arm in arms}
     strangers = sorted(set(fid["arm"]) - set(shards))
     if strangers:
@@ -98,8 +114,9 @@ def build_report(experiment: Experiment, content: Content) -> str:
     for arm in arms:
         if not shards[arm.name]:
             raise InputError(f"arm {arm.name} has no manifest: run its shards before the report")
-    script = "".join(_template(name) for name in SCRIPTS)
+    script = _script(several=len(experiment.sets) > 1)
     random = fid.loc[fid["weights"] == "random", "extractor"].unique()
+<<<<<<< HEAD
     said = verdict(
         content.comparison,
         fid,
@@ -112,6 +129,10 @@ def build_report(experiment: Experiment, content: Content) -> str:
     if content.groups is not None:
         registered = [experiment.config.metric(name) for name in experiment.config.metric_names()]
         groups = groups_section(content.groups, content.groups_svg, metric_labels(registered))
+=======
+    tables = content.ladders, content.set_differences, content.metric_differences
+    said = answer(experiment, content.comparison, fid, *tables, replaced_images(content.manifests))
+>>>>>>> b05bd77 (The page of several sets of prompts: a sentence across them, whether they differ, each set's own answer, panels, tables and gallery)
     return (
         _environment()
         .get_template("page.html.j2")
@@ -121,12 +142,16 @@ def build_report(experiment: Experiment, content: Content) -> str:
             note=experiment.config.note,
             random=sorted(extractor_label(name, fid["extractor"]) for name in random),
             only_random=bool((fid["weights"] == "random").all()),
-            verdict=said,
+            answer=said,
             notes=notes_of([*said.caveats, *caveats_of_run(experiment, arms, shards, content.sizes)]),
             forest=_forest(content),
             sections=_sections(experiment, content, shards),
             gallery=content.gallery,
+<<<<<<< HEAD
             groups=groups,
+=======
+            galleries=dict(zip(experiment.sets, content.galleries, strict=True)),
+>>>>>>> b05bd77 (The page of several sets of prompts: a sentence across them, whether they differ, each set's own answer, panels, tables and gallery)
             exchange=None if content.exchange is None else exchange_section(content.exchange, content.exchange_svg),
             pictures=[] if content.understanding is None else picture_statements(content.understanding),
             human=None if content.human is None else human_section(content.human, arms),
@@ -179,7 +204,7 @@ def _forest(content: Content) -> Picture | None:
         content.comparison_svg,
         "FID differences with intervals; the numbers are in the table of differences below",
         comparison_caption(comparison),
-        data_uri(csv_of(comparison[comparison["n"] == comparison["n"].max()]).encode(), "text/csv;charset=utf-8"),
+        data_uri(csv_of(at_largest_n(comparison)).encode(), "text/csv;charset=utf-8"),
         "difference",
         labels_of(comparison),
     )
@@ -187,7 +212,7 @@ def _forest(content: Content) -> Picture | None:
 
 def _sections(experiment: Experiment, content: Content, shards: dict[str, list[Manifest]]) -> list[Section]:
     """All sections below the answer, in the order of a reader's questions; tables last. Empty ones are omitted."""
-    fid, comparison, arms = content.fid, content.comparison, side_by_side(experiment.arms())
+    fid, comparison, arms = content.fid, content.comparison, arms_of(experiment)
     registered = [experiment.config.metric(name) for name in experiment.config.metric_names()]
     metrics = [] if content.metrics is None else metric_tables(content.metrics, arms, registered)
     differences = (
@@ -207,8 +232,10 @@ def _sections(experiment: Experiment, content: Content, shards: dict[str, list[M
         "fid",
         labels_of(fid),
     )
-    ladders = content.ladders, comparison, fid, experiment.floors
-    size = [ladder_picture(content.ladder_svg, *ladders)] if content.ladders else []
+    panels = panels_of_ladders(content.ladders, comparison, fid, experiment.floors)
+    size = [ladder_picture(content.ladder_svg, panels)] if panels else []
+    between = [] if content.set_differences is None else set_difference_tables(content.set_differences)
+    look = "galleries.html.j2" if content.further_galleries else "gallery.html.j2"
     statements = "" if comparison.empty else "statements.html.j2"
     return [
         section
@@ -216,7 +243,7 @@ def _sections(experiment: Experiment, content: Content, shards: dict[str, list[M
             Section(
                 "exchange",
                 "What did it buy?",
-                "" if content.exchange is None else exchange_lead(content.exchange),
+                _drawn_lead(experiment, content.exchange),
                 template="" if content.exchange is None else "exchange.html.j2",
             ),
             Section(
@@ -226,7 +253,7 @@ def _sections(experiment: Experiment, content: Content, shards: dict[str, list[M
                 tables=seen,
                 template="understanding.html.j2" if seen else "",
             ),
-            Section("size", "How large is that?", LEAD if size else "", pictures=size, tables=ladder_tables(*ladders)),
+            Section("size", "How large is that?", LEAD if size else "", pictures=size, tables=ladder_tables(panels)),
             Section("curve", "Where does it hold?", pictures=[curve], template=statements),
             Section("metric-differences", "Do other metrics agree?", _DIFFERENCES, tables=differences),
             Section(
@@ -236,11 +263,11 @@ def _sections(experiment: Experiment, content: Content, shards: dict[str, list[M
                 template="" if content.groups is None else "groups.html.j2",
             ),
             Section("people", "What do people prefer?", template="human.html.j2" if content.human is not None else ""),
-            Section("gallery", "What does it look like?", template="gallery.html.j2" if content.gallery.total else ""),
+            Section("gallery", "What does it look like?", template=look if content.gallery.total else ""),
             Section("made", "How it was made", template="made.html.j2"),
             Section("methods", "Methods, ready to paste", template="methods.html.j2"),
             Section("fids", "FID of every arm", _FIDS, tables=fid_tables(fid, arms)),
-            Section("comparisons", "Every difference", _COMPARISONS, tables=comparison_tables(comparison)),
+            Section("comparisons", "Every difference", _COMPARISONS, tables=[*between, *comparison_tables(comparison)]),
             Section("floor", "Tokenizer lower bound", _FLOOR, tables=floors),
             Section("metrics", "Other metrics of every arm", _METRICS, tables=metrics),
             Section(
@@ -255,6 +282,18 @@ def _sections(experiment: Experiment, content: Content, shards: dict[str, list[M
         )
         if section.pictures or section.tables or section.template
     ]
+
+
+def _drawn_lead(experiment: Experiment, exchange: pd.DataFrame | None) -> str:
+    """Of the section on the exchange rate, with the set of prompts whose images count."""
+    if exchange is None:
+        return ""
+    of = (
+        f" Drawing is that of the main set of prompts, {next(iter(experiment.sets))}."
+        if len(experiment.sets) > 1
+        else ""
+    )
+    return exchange_lead(exchange) + of
 
 
 _FLOOR = (
@@ -285,6 +324,21 @@ def _question(experiment: Experiment) -> str:
     if not others:
         return f"FID of {experiment.baseline}"
     return f"{', '.join(others)} against {experiment.baseline}"
+
+
+def arms_of(experiment: Experiment) -> list[Arm]:
+    """The arms of each set of prompts in the order of tables."""
+    return [arm for view in experiment.sets.values() for arm in side_by_side(view.arms())]
+
+
+def _script(several: bool) -> str:
+    """What runs on the page; with several sets of prompts, each starts a gallery of its own."""
+    table, gallery = (_template(name) for name in SCRIPTS)
+    return (
+        f"{table}const startGallery = () => {{\n{gallery}}};\n{_template('sets.js')}"
+        if several
+        else f"{table}{gallery}"
+    )
 
 
 def _environment() -> Environment:

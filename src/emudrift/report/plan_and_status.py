@@ -162,17 +162,20 @@ def power_view(experiment: Experiment) -> list[RenderableType]:
     # Here: status, and a plan without a comparison, take a third of the time without pandas and SciPy.
     from emudrift.evaluation.findings import IDENTICAL
     from emudrift.evaluation.planning import enough
-    from emudrift.evaluation.tables import COMPARISON_COLUMNS, load_table, rows_of
+    from emudrift.evaluation.tables import COMPARISON_COLUMNS, at_largest_n, load_table, rows_of
 
     try:
         found = load_table(path, COMPARISON_COLUMNS)
-        prompts = _prompts(experiment)
+        prompts = {name: _prompts(view) for name, view in experiment.sets.items()}
     except InputError as error:
         return ["", Text(f"cannot estimate the required N yet: {error}", style="yellow")]
-    found = found[(found["n"] == found["n"].max()) & (found["finding"] != IDENTICAL)]
+    found = at_largest_n(found)
+    found = found[found["finding"] != IDENTICAL]
     if found.empty:
         return []
-    rows, most = [], 0
+    several = found["prompt_set"].nunique() > 1
+    rows: list[dict[str, object]] = []
+    most = dict.fromkeys(found["prompt_set"], 0)
     for pair in rows_of(found):
         scale = "" if math.isnan(pair.guidance_scale) else f", guidance {pair.guidance_scale:g}"
         cells = {}
@@ -180,36 +183,39 @@ def power_view(experiment: Experiment) -> list[RenderableType]:
             low, high = enough(
                 pair.standard_error, pair.half_sampling_error, pair.n, pair.dims, size, comparisons=len(found)
             )
-            most = max(most, low)
+            most[pair.prompt_set] = max(most[pair.prompt_set], low)
             cells[f"{size:g} FID"] = f"{low:,}" if low == high else f"{low:,} to {high:,}"
         seen = {"extractor": pair.extractor, "reference": SELECTIONS[pair.reference_selection]}
-        rows.append({"pair": f"{pair.model} − {pair.baseline}{scale}"} | seen | cells)
-    n, counted = int(found["n"].iloc[0]), f" all {len(found)} comparisons counted," if len(found) > 1 else ""
+        named = {"prompts": pair.prompt_set} if several else {}
+        rows.append({"pair": f"{pair.model} − {pair.baseline}{scale}"} | named | seen | cells)
+    n = " or ".join(dict.fromkeys(f"{n:,}" for n in found["n"]))
+    counted = f" all {len(found)} comparisons counted," if len(found) > 1 else ""
     view: list[RenderableType] = [
         "",
         "N per arm with which a true difference of this size becomes a finding in 80 % of experiments (or, with a margin of "
-        f"this size, no difference is found to be no worse),{counted} from the standard errors at N = {n:,}:",
+        f"this size, no difference is found to be no worse),{counted} from the standard errors at N = {n}:",
         table(rows),
     ]
     if not found["reliable"].all():
         view.append(
             Text("a range: N is below the limit for a finding, so its standard errors are uncertain", style="dim")
         )
-    if prompts is not None and most > prompts:
-        warning = (
-            f"{most:,} images are more than the {prompts:,} prompts there are; a larger difference, or a larger dataset"
-        )
-        view.append(Text(f"WARNING: {warning}", style="yellow"))
+    for name, there in prompts.items():
+        if there is not None and most.get(name, 0) > there:
+            of = f" of {name}" if several else ""
+            warning = f"{most[name]:,} images are more than the {there:,} prompts{of} there are"
+            more = "a larger difference, or a larger dataset"
+            view.append(Text(f"WARNING: {warning}; {more}", style="yellow"))
     return view
 
 
-def _prompts(experiment: Experiment) -> int | None:
+def _prompts(view: Experiment) -> int | None:
     """How many prompts the dataset has; None before the table of prompts exists. Raises InputError where it is broken."""
-    if not experiment.paths.prompts.exists():
+    if not view.paths.prompts.exists():
         return None
     from emudrift.data.prompts import load_prompts
 
-    return len(load_prompts(experiment.paths.prompts))
+    return len(load_prompts(view.paths.prompts))
 
 
 def status_view(
@@ -266,9 +272,11 @@ def leftovers_view(experiment: Experiment, found: Sequence[Leftover]) -> list[Re
 
 
 def _counts(state: ArmState | AnswerState, unit: str = "images") -> dict[str, object]:
-    """The columns that all tables share."""
+    """The columns that all tables share; that of a set of prompts where it has a name."""
+    prompt_set = state.arm.prompt_set if isinstance(state, ArmState) else ""
     return {
         "arm": state.label,
+        **({"prompts": prompt_set} if prompt_set else {}),
         "done": state.count("done"),
         "partial": state.count("partial"),
         "to do": state.count("to do"),

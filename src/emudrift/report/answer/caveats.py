@@ -140,24 +140,26 @@ def not_compared(comparison: pd.DataFrame, fid: pd.DataFrame, baseline: str) -> 
     return [Grave(f"Not compared, because there is no counterpart at the same guidance scale: {listing(names)}.")]
 
 
-def about_differences(rows: list[Any]) -> list[str]:
+def about_differences(rows: list[Any], together: int) -> list[str]:
+    """Args: together: for how many comparisons simultaneous intervals hold together: all at the largest N, of every set."""
     methods = listing(dict.fromkeys(f"{percent(row)}, {row.method}" for row in rows))
     fixed = " Uncertainty of the reference set is excluded." if any(FIXED in row.method for row in rows) else ""
     names = listing(dict.fromkeys(distance_name(row.extractor) for row in rows), "or")
     return [
         f"A higher {names} is worse. Differences are model minus {rows[0].baseline}, paired by prompt and corrected for "
         "finite-sample bias; the plain differences are in the table.",
-        f"Intervals: {methods}.{fixed}{_adjusted(rows)}",
+        f"Intervals: {methods}.{fixed}{_adjusted(rows, together)}",
         *_checked(rows),
     ]
 
 
-def _adjusted(rows: list[Any]) -> str:
+def _adjusted(rows: list[Any], together: int) -> str:
     """The sentence on multiple comparisons, and the comparisons that are significant only without adjustment."""
-    if len(rows) == 1:
+    if together == 1:
         return ""
+    at = "at this N" if together == len(rows) else "at the largest N of each set of prompts"
     text = (
-        f" Findings are based on intervals that hold together for all {len(rows)} comparisons at this N; intervals not labelled "
+        f" Findings are based on intervals that hold together for all {together} comparisons {at}; intervals not labelled "
         "as adjusted are per comparison."
     )
     fallen = [row for row in rows if row.finding == INCONCLUSIVE and row.p <= 1 - row.confidence]

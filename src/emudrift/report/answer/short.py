@@ -13,32 +13,32 @@ from emudrift.report.elements.wording import listing
 ORDER: tuple[Finding, ...] = (WORSE, BETTER, NO_WORSE, INCONCLUSIVE, TOO_FEW)
 
 
-def short_answer(rows: list[Any]) -> str:
+def short_answer(rows: list[Any], comparisons: int | None = None) -> str:
     """One sentence on all comparisons at the largest N; the rest of the page has the others in words.
 
     Numbers are those of one extractor and reference (FID, if it is there), and the sentence says whether the others agree.
 
     Args:
         rows: of comparison.csv at one N, one or more.
+        comparisons: for how many simultaneous intervals hold together; default: for these.
     """
+    together = comparisons or len(rows)
     first = next((row for row in rows if distance_name(row.extractor) == "FID"), rows[0])
     view = _view(first)
     ours = [row for row in rows if _view(row) == view]
     models = list(dict.fromkeys(row.model for row in ours))
     scales = list(dict.fromkeys(_scale(row) for row in ours))
     if len(models) == 1:
-        said = f"{models[0]} {_clauses(ours, _scale, len(rows))}"
+        said = f"{models[0]} {_clauses(ours, _scale, together)}"
     elif len(scales) == 1:
         at = f" at {scales[0]}" if scales[0] else ""
-        said = f"Against {first.baseline}{at}: {_by_model(ours, len(rows))}"
+        said = f"Against {first.baseline}{at}: {_by_model(ours, together)}"
     else:
-        said = f"Of {len(ours)} comparisons with {first.baseline}, {_counted(ours, len(rows))}"
+        said = f"Of {len(ours)} comparisons with {first.baseline}, {_counted(ours, together)}"
     held = (
-        f"{percent(first)} intervals that hold together for {len(rows)} comparisons"
-        if len(rows) > 1
-        else percent(first)
+        f"{percent(first)} intervals that hold together for {together} comparisons" if together > 1 else percent(first)
     )
-    if len(rows) == 1:
+    if together == 1:
         held = f"{percent(first)} interval"
     return f"{said}{_agreement(ours, rows)} ({held}, N = {first.n:,} images per arm)."
 

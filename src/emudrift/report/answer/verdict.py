@@ -98,10 +98,12 @@ def verdict(
     floors: Sequence[str] = (),
     ladders: Mapping[str, LadderRecord] | None = None,
     replaced: Mapping[str, int] | None = None,
+    comparisons: int | None = None,
 ) -> Verdict:
-    """Derives the verdict from the two tables.
+    """Derives the verdict from the two tables, of one set of prompts.
 
     Args:
+        comparisons: for how many simultaneous intervals hold together; default: for those at the largest N.
         ladders: what known degradations cost, by extractor; differences that they enclose are put into these units.
         floors: models of fid.csv that generate nothing: real images encoded and decoded by a tokenizer.
         replaced: number of images of each arm that a safety checker replaced by black ones; {} for none.
@@ -114,10 +116,13 @@ def verdict(
         nothing = _nothing(fid, baseline)
         caveats = [*references([], fid), *about_floors(below), *about_fids(fid)]
         return Verdict(nothing, [], caveats, short=nothing)
+    together = comparisons or len(rows)
     scales = dict(zip(fid["arm"], fid["guidance_scale"], strict=True))
     statements = [
         Statement(
-            identical_statement(row, everything) if row.finding == IDENTICAL else _statement(row, scales, rows),
+            identical_statement(row, everything)
+            if row.finding == IDENTICAL
+            else _statement(row, scales, rows, together > 1),
             row.finding,
             row.weights == "random",
         )
@@ -132,7 +137,7 @@ def verdict(
     for model in [name for name in there if name != baseline]:
         ours = [row for row in decisive if row.model == model]
         if ours:
-            headlines.append(sentence(ours, len(rows), missing_arms(model, baseline, there)))
+            headlines.append(sentence(ours, together, missing_arms(model, baseline, there)))
             headlines += list(dict.fromkeys(filter(None, map(rounding_remark, ours))))
             found.append(sizes(ours, ladders or {}))
         if same := [row for row in controls if row.model == model]:
@@ -145,13 +150,17 @@ def verdict(
         *references(rows, fid),
         *not_compared(comparison, fid, baseline),
         *about_floors(below),
-        *(about_differences(rows) if rows else []),
+        *(about_differences(rows, together) if rows else []),
         *about_fids(fid),
     ]
     random = bool(decisive) and decisive[0].weights == "random"
     black = black_images(fid, replaced or {})
     headline = " ".join([*headlines, *last, *black])
-    short = headline if len(headline) <= LONGEST or not decisive else " ".join([short_answer(decisive), *black])
+    short = (
+        headline
+        if len(headline) <= LONGEST or not decisive
+        else " ".join([short_answer(decisive, comparisons), *black])
+    )
     return Verdict(headline, statements, caveats, [said for said in found if said], random, short)
 
 
@@ -161,8 +170,8 @@ def _nothing(fid: pd.DataFrame, baseline: str) -> str:
     return f"There is nothing to compare: no other model has an arm at a guidance scale of {baseline}."
 
 
-def _statement(row: Any, scales: dict[str, float], rows: list[Any]) -> str:
-    """One comparison with all its numbers; `rows`: all comparisons at this N."""
+def _statement(row: Any, scales: dict[str, float], rows: list[Any], several: bool) -> str:
+    """One comparison with all its numbers; `rows`: all comparisons at this N; `several`: whether p is adjusted for others."""
     difference, interval = interval_text(row)
     if row.finding == INCONCLUSIVE:
         text = f"inconclusive whether {row.model} and {row.baseline} differ"
@@ -180,7 +189,6 @@ def _statement(row: Any, scales: dict[str, float], rows: list[Any]) -> str:
         reference = "the real images of the same captions"
     else:
         reference = row.reference if pd.isna(row.reference_n) else f"{row.reference_n:,} images"
-    several = len(rows) > 1
     p = f"adjusted p {p_text(row.p_adjusted)}" if several else f"p {p_text(row.p)}"
     adjusted = f"; {interval_text(row, '_simultaneous')[1]} together with the others" if several else ""
     name = distance_name(row.extractor)

@@ -119,3 +119,8 @@ def csv_of(table: pd.DataFrame) -> str:
 def label_of(arm: Arm) -> str:
     """`base, guidance 3`, with a no-break space before the scale."""
     return arm.label.replace("guidance ", "guidance\N{NO-BREAK SPACE}")
+
+
+def label_in_set(arm: Arm) -> str:
+    """The same with the set of prompts, where it has a name: `base, guidance 3, flickr30k`."""
+    return f"{label_of(arm)}, {arm.prompt_set}" if arm.prompt_set else label_of(arm)

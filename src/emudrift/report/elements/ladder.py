@@ -1,12 +1,13 @@
 """The steps of a ladder, and what they are compared with, as rows of its figure and table."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import pandas as pd
 
 from emudrift.evaluation.ladder import LadderRecord
-from emudrift.evaluation.tables import rows_of
+from emudrift.evaluation.tables import of_set, rows_of
+from emudrift.report.figures.captions import extractor_title
 
 KIND_NAMES = {"jpeg": "JPEG", "blur": "blur", "diversity": "diversity", "real": "real against real"}
 
@@ -46,6 +47,42 @@ def marks_of(
     return marks
 
 
-def marks_table(marks: Mapping[str, list[Mark]]) -> pd.DataFrame:
-    """The plotted numbers: extractor, kind, label, size, low, high."""
-    return pd.DataFrame([{"extractor": name, **vars(mark)} for name, each in marks.items() for mark in each])
+@dataclass(frozen=True)
+class LadderPanel:
+    """The ladder of one extractor on one set of prompts, with what is compared with it; `fid`: its rows of fid.csv."""
+
+    prompt_set: str
+    extractor: str
+    title: str
+    ladder: LadderRecord
+    marks: list[Mark]
+    fid: pd.DataFrame
+
+
+def panels_of_ladders(
+    ladders: Mapping[str, Mapping[str, LadderRecord]], comparison: pd.DataFrame, fid: pd.DataFrame, floors: list[str]
+) -> list[LadderPanel]:
+    """Args: ladders: by set of prompts and extractor; comparison, fid: comparison.csv and fid.csv."""
+    panels = []
+    for prompt_set, of_extractors in ladders.items():
+        ours, distances = of_set(comparison, prompt_set), of_set(fid, prompt_set)
+        for name, ladder in of_extractors.items():
+            title = extractor_title(name, fid)
+            title = f"{prompt_set}: {title}" if len(ladders) > 1 else title
+            marks = marks_of(name, ladder, ours, distances, floors)
+            panels.append(
+                LadderPanel(prompt_set, name, title, ladder, marks, distances[distances["extractor"] == name])
+            )
+    return panels
+
+
+def marks_table(panels: Sequence[LadderPanel]) -> pd.DataFrame:
+    """The plotted numbers: extractor, kind, label, size, low, high; before them the set of prompts, where there are several."""
+    several = len({panel.prompt_set for panel in panels}) > 1
+    return pd.DataFrame(
+        [
+            ({"prompt_set": panel.prompt_set} if several else {}) | {"extractor": panel.extractor, **vars(mark)}
+            for panel in panels
+            for mark in panel.marks
+        ]
+    )

@@ -6,6 +6,7 @@ import pandas as pd
 
 from emudrift.config.experiment import SELECTIONS
 from emudrift.evaluation.intervals import MIN_N_PER_DIMENSION
+from emudrift.evaluation.tables import at_largest_n
 from emudrift.report.elements.wording import extractor_label
 
 FID_CAPTION = (
@@ -31,6 +32,8 @@ DIFFERENCE_CAPTION = (
     "difference in FID∞ with its interval."
 )
 
+SETS_CAPTION = " Each set of prompts has panels of its own: its distances are from real images of its own."
+
 MARGIN_CAPTION = " Shaded: differences within the margin, which would not matter."
 
 
@@ -38,7 +41,7 @@ def fid_caption(fid: pd.DataFrame, floors: Sequence[str] = ()) -> str:
     """The caption of `fid_curve`."""
     shaded = "" if fid["reliable"].all() else SHADED_CAPTION
     floor = FLOOR_CAPTION.format(floors=", ".join(floors)) if floors else ""
-    return FID_CAPTION.format(**interval_words(fid), single=_single(fid)) + floor + shaded
+    return FID_CAPTION.format(**interval_words(fid), single=_single(fid)) + floor + shaded + _sets(fid)
 
 
 def _single(fid: pd.DataFrame) -> str:
@@ -50,16 +53,24 @@ def comparison_caption(comparison: pd.DataFrame) -> str:
     """The caption of `comparison_figure`; empty if there is nothing to compare."""
     if comparison.empty:
         return ""
+    sizes = dict.fromkeys(f"{n:,}" for n in at_largest_n(comparison)["n"])
     words = interval_words(comparison) | {
         "baseline": comparison["baseline"].iloc[0],
-        "n": f"{comparison['n'].max():,}",
+        "n": " or ".join(sizes),
     }
     margin = MARGIN_CAPTION if comparison["margin"].notna().any() else ""
-    return DIFFERENCE_CAPTION.format(**words) + margin
+    return DIFFERENCE_CAPTION.format(**words) + margin + _sets(comparison)
 
 
-def panels_of(table: pd.DataFrame) -> list[tuple[str, pd.DataFrame]]:
-    """Splits a table into panels: one per extractor, or per extractor and reference selection if there are two.
+def _sets(table: pd.DataFrame) -> str:
+    return SETS_CAPTION if table["prompt_set"].nunique() > 1 else ""
+
+
+def panels_of(table: pd.DataFrame, *, by_set: bool = True) -> list[tuple[str, pd.DataFrame]]:
+    """Splits a table into panels: one per extractor, or per extractor and reference selection if there are two; and per set.
+
+    Args:
+        by_set: whether each set of prompts has panels of its own, where there are several.
 
     Returns:
         (title, rows) per panel; the title has the extractor's name as people know it, without its fingerprint.
@@ -72,7 +83,13 @@ def panels_of(table: pd.DataFrame) -> list[tuple[str, pd.DataFrame]]:
             (name if len(parts) == 1 else f"{name}, reference: {SELECTIONS[selection]}", part)
             for selection, part in parts
         ]
-    return panels
+    if not by_set or table["prompt_set"].nunique() < 2:
+        return panels
+    return [
+        (f"{prompt_set}: {name}", part)
+        for name, panel in panels
+        for prompt_set, part in panel.groupby("prompt_set", sort=False)
+    ]
 
 
 def extractor_title(extractor: str, table: pd.DataFrame) -> str:
@@ -91,7 +108,7 @@ def labels_of(table: pd.DataFrame) -> list[str]:
 
 def interval_words(table: pd.DataFrame) -> dict[str, str]:
     """Confidence level and method of the intervals at the largest N, the ones that are plotted."""
-    last = table[table["n"] == table["n"].max()]
+    last = at_largest_n(table)
     return {
         "confidence": f"{last['confidence'].iloc[0] * 100:.3g} %",
         "method": " or ".join(dict.fromkeys(last["method"])),

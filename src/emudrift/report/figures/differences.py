@@ -12,6 +12,7 @@ from matplotlib.ticker import MaxNLocator
 
 from emudrift.config.extractors import distance_name
 from emudrift.evaluation.findings import BETTER, WORSE
+from emudrift.evaluation.tables import at_largest_n
 from emudrift.report.elements.wording import interval_text
 from emudrift.report.figures.captions import labels_of, panels_of
 from emudrift.report.figures.style import (
@@ -33,8 +34,8 @@ from emudrift.report.figures.style import (
 def comparison_figure(comparison: pd.DataFrame, path: str | Path, *, width: float = COLUMN) -> None:
     """Plots each model's FID difference from the baseline with its interval, at the largest N of comparison.csv.
 
-    One panel per extractor and reference selection, one row per model and guidance scale. For an empty table the figure
-    only states that there is nothing to compare. Equal tables give identical bytes.
+    One panel per extractor, reference selection and set of prompts, one row per model and guidance scale. For an empty table the
+    figure only states that there is nothing to compare. Equal tables give identical bytes.
 
     Args:
         path: without suffix; writes .svg, .pdf, .png, and the plotted values as -data.csv.
@@ -45,7 +46,7 @@ def comparison_figure(comparison: pd.DataFrame, path: str | Path, *, width: floa
             figure.text(0.5, 0.5, "There is nothing to compare.", ha="center", va="center")
             save_figure(figure, path, comparison)
             return
-        table = comparison[comparison["n"] == comparison["n"].max()]
+        table = at_largest_n(comparison)
         baseline = str(table["baseline"].iloc[0])
         models = [baseline, *(each for each in table["model"].unique() if each != baseline)]
         panels = panels_of(table)
@@ -54,16 +55,21 @@ def comparison_figure(comparison: pd.DataFrame, path: str | Path, *, width: floa
         places = figure.subfigures(len(panels), 1, squeeze=False, height_ratios=heights)[:, 0]
         for place, (title, panel) in zip(places, panels, strict=True):
             axes = place.subplots()
-            _draw_forest(axes, panel, models)
+            # Panels of one extractor and reference have one unit: sets of prompts are seen on the same axis.
+            alike = (table["extractor"] == panel["extractor"].iloc[0]) & (
+                table["reference_selection"] == panel["reference_selection"].iloc[0]
+            )
+            _draw_forest(axes, panel, models, table[alike])
             name = distance_name(str(panel["extractor"].iloc[0]))
             axes.set_xlabel(
-                f"{name} difference from {shortened(baseline, 30)}, N = {table['n'].iloc[0]:,}", loc="right"
+                f"{name} difference from {shortened(baseline, 30)}, N = {panel['n'].iloc[0]:,}", loc="right"
             )
             title_panel(place, title, panel)
         save_figure(figure, path, table)
 
 
-def _draw_forest(axes: Any, table: pd.DataFrame, models: list[str]) -> None:
+def _draw_forest(axes: Any, table: pd.DataFrame, models: list[str], alike: pd.DataFrame) -> None:
+    """Args: alike: the rows of all panels that share the axis."""
     colours = colours_of(models)
     axes.axvline(0, color="0.2", linewidth=0.8, zorder=1)
     margin = float(table["margin"].iloc[0])
@@ -95,8 +101,8 @@ def _draw_forest(axes: Any, table: pd.DataFrame, models: list[str]) -> None:
     axes.xaxis.set_major_locator(MaxNLocator(4, steps=STEPS))
     # Leaves room for "better" and "worse" on both sides of 0.
     edge = 0.0 if math.isnan(margin) else margin
-    low = min(table[["low_simultaneous", "infinity_low"]].min().min(), -edge)
-    high = max(table[["high_simultaneous", "infinity_high"]].max().max(), edge)
+    low = min(alike[["low_simultaneous", "infinity_low"]].min().min(), -edge)
+    high = max(alike[["high_simultaneous", "infinity_high"]].max().max(), edge)
     room = 0.3 * ((high - low) or 1.0)
     axes.set_xlim(min(low - 0.04 * (high - low), -room), max(high + 0.04 * (high - low), room))
     for text, side, offset in (("← better", "right", -4), ("worse →", "left", 4)):

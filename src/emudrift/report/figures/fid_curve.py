@@ -42,7 +42,8 @@ LETTER, LINE = 0.06, 0.115  # inches, of a letter of 7 points and of a line of t
 def fid_curve(
     fid: pd.DataFrame, path: str | Path, *, floors: Sequence[str] = (), width: float = COLUMN, inverse_n: bool = False
 ) -> None:
-    """Plots FID against N for all arms of fid.csv: one block per extractor and reference selection, one panel per guidance scale.
+    """Plots FID against N for all arms of fid.csv: one block per extractor, reference selection and set of prompts, one panel per
+    guidance scale.
 
     In front: the bias-corrected FID with the band of its interval, and FID∞ at the end of the axis. Behind: the plain FID, thin
     and dashed. The vertical axis holds what is compared; plain values of small N beyond it, and floors below it, are named at its

@@ -12,16 +12,16 @@ from matplotlib.figure import Figure
 
 from emudrift.config.extractors import distance_name
 from emudrift.evaluation.ladder import LadderRecord
-from emudrift.report.elements.ladder import KIND_NAMES, marks_of, marks_table
+from emudrift.report.elements.ladder import KIND_NAMES, marks_table, panels_of_ladders
 from emudrift.report.elements.wording import decimals, number
-from emudrift.report.figures.captions import extractor_title, labels_of
+from emudrift.report.figures.captions import labels_of
 from emudrift.report.figures.style import COLUMN, STYLE, save_figure, shortened, tick_label, title_panel, with_tip
 
 COLOURS = {"jpeg": "#33638d", "blur": "#0f7f66", "diversity": "#7a5195", "real": "0.45"}
 
 
 def ladder_figure(
-    ladders: Mapping[str, LadderRecord],
+    ladders: Mapping[str, Mapping[str, LadderRecord]],
     comparison: pd.DataFrame,
     fid: pd.DataFrame,
     path: str | Path,
@@ -29,28 +29,29 @@ def ladder_figure(
     floors: list[str],
     width: float = COLUMN,
 ) -> None:
-    """Plots each step of each ladder with its interval, one panel per extractor, on an axis that is linear near 0 and logarithmic
-    above; below them the sizes of the differences between models, and the tokenizers' floors, at the largest N.
+    """Plots each step of each ladder with its interval, one panel per extractor and set of prompts, on an axis that is linear
+    near 0 and logarithmic above; below them the sizes of the differences between models, and the tokenizers' floors, at the
+    largest N.
 
     Equal inputs give identical bytes.
 
     Args:
+        ladders: by set of prompts and extractor.
         comparison, fid: comparison.csv and fid.csv.
         path: without suffix; writes .svg, .pdf, .png, and the plotted values as -data.csv.
         floors: models that are a tokenizer's reconstructions.
     """
     with matplotlib.rc_context(STYLE):
-        marks = {name: marks_of(name, ladder, comparison, fid, floors) for name, ladder in ladders.items()}
-        tables = {name: fid[fid["extractor"] == name] for name in marks}
-        heights = [0.6 + 0.12 * len(labels_of(tables[name])) + 0.17 * len(each) for name, each in marks.items()]
+        panels = panels_of_ladders(ladders, comparison, fid, floors)
+        heights = [0.6 + 0.12 * len(labels_of(panel.fid)) + 0.17 * len(panel.marks) for panel in panels]
         figure = Figure(figsize=(width, sum(heights)), layout="constrained")
-        places = figure.subfigures(len(marks), 1, squeeze=False, height_ratios=heights)[:, 0]
-        for place, (name, each) in zip(places, marks.items(), strict=True):
+        places = figure.subfigures(len(panels), 1, squeeze=False, height_ratios=heights)[:, 0]
+        for place, panel in zip(places, panels, strict=True):
             axes = place.subplots()
-            _draw(axes, each)
-            axes.set_xlabel(f"size in {distance_name(name)}", loc="right")
-            title_panel(place, extractor_title(name, fid), tables[name])
-        save_figure(figure, path, marks_table(marks))
+            _draw(axes, panel.marks)
+            axes.set_xlabel(f"size in {distance_name(panel.extractor)}", loc="right")
+            title_panel(place, panel.title, panel.fid)
+        save_figure(figure, path, marks_table(panels))
 
 
 def _draw(axes: Any, marks: list[Any]) -> None:

@@ -5,6 +5,7 @@ from pathlib import Path
 from emudrift.config.arm import Arm
 from emudrift.config.experiment import Experiment
 from emudrift.config.row_range import RowRange
+from emudrift.errors import InputError
 
 # The page stays responsive with this many prompts. They are a random sample of a larger experiment: rows are in random order.
 MOST_PROMPTS = 10_000
@@ -18,6 +19,23 @@ def blocks(experiment: Experiment) -> list[RowRange]:
     together = max(1, BLOCK // experiment.config.shard_size)
     parts = [shards[start : start + together] for start in range(0, len(shards), together)]
     return [RowRange(part[0].start, part[-1].stop) for part in parts]
+
+
+def names_of_blocks(experiment: Experiment) -> list[str]:
+    """The blocks of all sets of prompts: `000000-001000`, and `flickr30k/000000-001000` of a set that is not the main one."""
+    return [
+        f"{view.paths.further_set}/{block.name}".lstrip("/")
+        for view in experiment.sets.values()
+        for block in blocks(view)
+    ]
+
+
+def block_named(experiment: Experiment, name: str) -> tuple[Experiment, RowRange]:
+    """The view of its set, and the rows. Raises InputError where there is no such set, or the rows are no range."""
+    prompt_set, _, rows = name.rpartition("/")
+    if prompt_set and prompt_set not in experiment.sets:
+        raise InputError(f"{experiment.config_path}: prompts: no set is named {prompt_set!r}; was it removed?")
+    return experiment.sets[prompt_set] if prompt_set else experiment.main, RowRange.parse(rows)
 
 
 def ranking_extractor(experiment: Experiment) -> str:

@@ -123,7 +123,7 @@ def build_gallery(
         "across": across + real,
         "full": max((block.full for block in blocks), default=0),
         "columns": len(arms) + 1,
-        "folder": folder.name,
+        "folder": f"{folder.parent.name}/{folder.name}" if experiment.config.further else folder.name,
         "pageSize": PAGE,
         "flagNames": FLAGS,
         # Lists instead of objects: repeated keys of 10,000 prompts would make up a third of the page.

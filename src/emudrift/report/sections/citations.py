@@ -10,6 +10,32 @@ CITATIONS = {
   eprint    = {1405.0312},
   archivePrefix = {arXiv}
 }""",
+    "Young et al., 2014": """@article{young2014image,
+  author  = {Young, Peter and Lai, Alice and Hodosh, Micah and Hockenmaier, Julia},
+  title   = {From image descriptions to visual denotations: New similarity metrics for semantic inference over event
+             descriptions},
+  journal = {Transactions of the Association for Computational Linguistics},
+  volume  = {2},
+  pages   = {67--78},
+  year    = {2014}
+}""",
+    "Agrawal et al., 2019": """@inproceedings{agrawal2019nocaps,
+  author    = {Agrawal, Harsh and Desai, Karan and Wang, Yufei and Chen, Xinlei and Jain, Rishabh and Johnson, Mark
+               and Batra, Dhruv and Parikh, Devi and Lee, Stefan and Anderson, Peter},
+  title     = {nocaps: novel object captioning at scale},
+  booktitle = {IEEE/CVF International Conference on Computer Vision (ICCV)},
+  year      = {2019},
+  eprint    = {1812.08658},
+  archivePrefix = {arXiv}
+}""",
+    "Welch, 1947": """@article{welch1947generalization,
+  author  = {Welch, Bernard L.},
+  title   = {The generalization of {Student's} problem when several different population variances are involved},
+  journal = {Biometrika},
+  volume  = {34},
+  pages   = {28--35},
+  year    = {1947}
+}""",
     "Wang et al., 2024": """@article{wang2024emu3,
   author  = {Wang, Xinlong and others},
   title   = {{Emu3}: Next-Token Prediction is All You Need},

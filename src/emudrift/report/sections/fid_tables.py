@@ -6,6 +6,7 @@ from typing import Any
 import pandas as pd
 
 from emudrift.config.arm import Arm
+from emudrift.config.experiment import SELECTIONS
 from emudrift.config.extractors import distance_name
 from emudrift.evaluation.tables import rows_of
 from emudrift.report.elements.blocks import Cell, Table, csv_of, label_of
@@ -14,16 +15,20 @@ from emudrift.report.figures.captions import panels_of
 
 
 def fid_tables(fid: pd.DataFrame, arms: Sequence[Arm]) -> list[Table]:
-    """One table per extractor and reference selection: one row per arm and N, largest N first."""
-    tables = []
+    """One table per extractor and reference selection: one row per arm and N, largest N first.
+
+    Where there are several sets of prompts, a column says of which a row is.
+    """
+    tables, several = [], fid["prompt_set"].nunique() > 1
     labels = {arm.name: label_of(arm) for arm in arms}
     order = {arm.name: place for place, arm in enumerate(arms)}
-    for title, table in panels_of(fid):
+    for title, table in panels_of(fid, by_set=False):
         places = decimals(float((table["high"] - table["low"]).median()))
         name = distance_name(str(table["extractor"].iloc[0]))
         rows = [
             [
                 Cell(labels[row.arm]),
+                *([Cell(row.prompt_set)] if several else []),
                 _number(row.n, 0, style="number" if row.reliable else "number unreliable"),
                 _number(row.fid, places),
                 *_estimate(row.fid_jackknife, row.low, row.high, places),
@@ -31,19 +36,29 @@ def fid_tables(fid: pd.DataFrame, arms: Sequence[Arm]) -> list[Table]:
             ]
             for row in sorted(rows_of(table), key=lambda row: (-row.n, order[row.arm]))
         ]
-        head = ["arm", "N", f"plain {name}", f"bias-corrected {name}", "95 % interval", f"{name}∞", "95 % interval"]
+        head = [
+            "arm",
+            *(["prompts"] if several else []),
+            "N",
+            f"plain {name}",
+            f"bias-corrected {name}",
+            "95 % interval",
+            f"{name}∞",
+            "95 % interval",
+        ]
         tables.append(Table(_title(title, table), head, rows, csv_of(table), f"fid-{_file(title)}.csv"))
     return tables
 
 
 def comparison_tables(comparison: pd.DataFrame) -> list[Table]:
     """One table per extractor and reference selection: one row per comparison and N, largest N first."""
-    tables = []
-    for title, table in panels_of(comparison):
+    tables, several = [], comparison["prompt_set"].nunique() > 1
+    for title, table in panels_of(comparison, by_set=False):
         places = decimals(float((table["high"] - table["low"]).median()))
-        rows = [_difference_row(row, places) for row in sorted(rows_of(table), key=lambda row: -row.n)]
+        rows = [_difference_row(row, places, several) for row in sorted(rows_of(table), key=lambda row: -row.n)]
         head = [
             "comparison",
+            *(["prompts"] if several else []),
             "N",
             "bias-corrected difference",
             "95 % interval",
@@ -61,11 +76,12 @@ def comparison_tables(comparison: pd.DataFrame) -> list[Table]:
     return tables
 
 
-def _difference_row(row: Any, places: int) -> list[Cell]:
+def _difference_row(row: Any, places: int, several: bool) -> list[Cell]:
     scale = "" if pd.isna(row.guidance_scale) else f", guidance\N{NO-BREAK SPACE}{row.guidance_scale:g}"
     simultaneous = " to ".join(number(each, places) for each in (row.low_simultaneous, row.high_simultaneous))
     return [
         Cell(f"{row.model} − {row.baseline}{scale}"),
+        *([Cell(row.prompt_set)] if several else []),
         _number(row.n, 0, style="number" if row.reliable else "number unreliable"),
         *_estimate(row.difference_jackknife, row.low, row.high, places, signed=True),
         Cell(row.finding, style=row.finding.split()[0]),
@@ -76,6 +92,38 @@ def _difference_row(row: Any, places: int) -> list[Cell]:
         *_estimate(row.difference_infinity, row.infinity_low, row.infinity_high, places, signed=True),
         _number(row.difference, places, signed=True),
     ]
+
+
+def set_difference_tables(table: pd.DataFrame) -> list[Table]:
+    """Differences between sets of prompts; no table where there is none.
+
+    Args:
+        table: set_differences.csv.
+    """
+    rows = []
+    for row in rows_of(table):
+        places = decimals(row.high - row.low)
+        scale = "" if pd.isna(row.guidance_scale) else f", guidance\N{NO-BREAK SPACE}{row.guidance_scale:g}"
+        simultaneous = " to ".join(number(each, places) for each in (row.low_simultaneous, row.high_simultaneous))
+        same = f", {SELECTIONS[row.reference_selection]}" if table["reference_selection"].nunique() > 1 else ""
+        rows.append(
+            [
+                Cell(f"{row.model} − {row.baseline}{scale}"),
+                Cell(f"{row.prompt_set} − {row.other_set}"),
+                Cell(f"{distance_name(row.extractor)}{same}"),
+                _number(row.difference, places, signed=True),
+                _number(row.other_difference, places, signed=True),
+                *_estimate(row.between, row.low, row.high, places, signed=True),
+                Cell(row.finding),
+                Cell(_p(row.p), value=row.p, style="number"),
+                Cell(_p(row.p_adjusted), value=row.p_adjusted, style="number"),
+                Cell(simultaneous, value=row.low_simultaneous, style="number"),
+            ]
+        )
+    head = ["comparison", "sets", "distance", "on the first", "on the second", "first less second", "95 % interval"]
+    head += ["finding", "p", "adjusted p", "simultaneous interval"]
+    title, note = "Differences between sets of prompts", f"{table['method'].iloc[0]}." if rows else ""
+    return [Table(title, head, rows, csv_of(table), "set_differences.csv", note)] if rows else []
 
 
 def _p(value: float) -> str:

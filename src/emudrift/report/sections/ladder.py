@@ -1,15 +1,14 @@
 """The section on the size of differences: the ladder as a table."""
 
-from collections.abc import Mapping
+from collections.abc import Sequence
 
 import pandas as pd
 
 from emudrift.config.extractors import distance_name
-from emudrift.evaluation.ladder import LadderRecord
 from emudrift.report.elements.blocks import Cell, Picture, Table, csv_of, data_uri
-from emudrift.report.elements.ladder import KIND_NAMES, marks_of, marks_table
+from emudrift.report.elements.ladder import KIND_NAMES, LadderPanel, marks_table
 from emudrift.report.elements.wording import decimals, number
-from emudrift.report.figures.captions import extractor_title, labels_of
+from emudrift.report.figures.captions import labels_of
 
 CAPTION = (
     "What known degradations cost real images of the reference (points with 95 % intervals; the axis is linear near 0 and "
@@ -24,24 +23,19 @@ LEAD = (
 )
 
 
-def ladder_picture(
-    svg: bytes, ladders: Mapping[str, LadderRecord], comparison: pd.DataFrame, fid: pd.DataFrame, floors: list[str]
-) -> Picture:
+def ladder_picture(svg: bytes, panels: Sequence[LadderPanel]) -> Picture:
     """The figure by `figures.ladder.ladder_figure`, with its numbers to download."""
-    marks = {name: marks_of(name, ladder, comparison, fid, floors) for name, ladder in ladders.items()}
-    data = data_uri(csv_of(marks_table(marks)).encode(), "text/csv;charset=utf-8")
+    data = data_uri(csv_of(marks_table(panels)).encode(), "text/csv;charset=utf-8")
     said = "What known degradations cost, with the differences between models; the numbers are in the table below"
-    return Picture(svg, said, CAPTION, data, "ladder", labels_of(fid))
+    return Picture(svg, said, CAPTION, data, "ladder", labels_of(pd.concat([panel.fid for panel in panels])))
 
 
-def ladder_tables(
-    ladders: Mapping[str, LadderRecord], comparison: pd.DataFrame, fid: pd.DataFrame, floors: list[str]
-) -> list[Table]:
-    """One table per extractor: each step, difference and floor with its size."""
+def ladder_tables(panels: Sequence[LadderPanel]) -> list[Table]:
+    """One table per extractor and set of prompts: each step, difference and floor with its size."""
     tables = []
-    for name, ladder in ladders.items():
+    for panel in panels:
         rows = []
-        for mark in marks_of(name, ladder, comparison, fid, floors):
+        for mark in panel.marks:
             places = decimals(mark.high - mark.low, mark.size)
             low, high, size = (number(each, places) for each in (mark.low, mark.high, mark.size))
             kind = KIND_NAMES.get(mark.kind, {"difference": "difference between models"}.get(mark.kind, "tokenizer"))
@@ -50,11 +44,12 @@ def ladder_tables(
                 Cell(f"{low} to {high}", style="number", value=mark.low),
             )
             rows.append([Cell(mark.label), Cell(kind), *numbers])
+        ladder = panel.ladder
         note = f"{ladder.n:,} of {ladder.reference_n:,} real images were degraded."
         if not ladder.reliable:
             note += (
                 f" For {ladder.dims:,} feature dimensions these are too few: no difference is expressed in these steps."
             )
-        head = ["what", "kind", distance_name(name), "95 % interval"]
-        tables.append(Table(extractor_title(name, fid), head, rows, note=note))
+        head = ["what", "kind", distance_name(panel.extractor), "95 % interval"]
+        tables.append(Table(panel.title, head, rows, note=note))
     return tables

@@ -10,9 +10,11 @@ from emudrift.config.experiment import Experiment
 from emudrift.config.extractors import ExtractorSettings
 from emudrift.config.metrics import Metric
 from emudrift.config.model_settings import ModelSettings
+from emudrift.config.prompt_sets import Prompts
 from emudrift.data.selection import Selection
 from emudrift.evaluation.findings import IDENTICAL
 from emudrift.evaluation.human.columns import HumanTables
+from emudrift.evaluation.tables import at_largest_n
 from emudrift.generation.manifest import Manifest
 from emudrift.report.elements.wording import listing
 from emudrift.report.sections.citations import CITATIONS
@@ -94,18 +96,56 @@ def _citations(experiment: Experiment) -> dict[str, str]:
 
 
 def _prompts(experiment: Experiment) -> str:
-    config, source = experiment.config, experiment.config.prompts
+    if len(experiment.sets) > 1:
+        return _sets(experiment)
+    config = experiment.config
     sizes = sorted(config.sample_sizes)
-    lin = "MSCOCO (Lin et al., 2014;"
-    what = {"coco": f"captions in the format of {lin}", "karpathy": f"captions of {lin}"}.get(
-        source.source, "captions (of"
-    )
-    splits = f", split {listing(source.splits)}" if source.splits else ""
-    smaller = f", and for the nested subsets of the first {listing(f'{n:,}' for n in sizes[:-1])}" if sizes[1:] else ""
     return (
-        f"Prompts were {what} {source.captions}{splits}), the {source.caption} caption of each image, in a random order fixed "
+        f"Prompts were {_source(config.prompts)}, the {config.prompts.caption} caption of each image, in a random order fixed "
         f"once (seed {config.seed}). Every model has one image for each of the same {sizes[-1]:,} prompts; results are given "
-        f"for all of them{smaller}."
+        f"for all of them{_smaller(sizes)}."
+    )
+
+
+def _source(source: Prompts) -> str:
+    lin = "MSCOCO (Lin et al., 2014;"
+    # Karpathy's files have one format for several datasets.
+    flickr = "flickr30k" in source.captions.lower()
+    what = {
+        "coco": f"captions in the format of {lin}",
+        "karpathy": "captions of Flickr30k (Young et al., 2014;" if flickr else f"captions of {lin}",
+        "nocaps": "captions of NoCaps (Agrawal et al., 2019;",
+    }.get(source.source, "captions (of")
+    splits = f", split {listing(source.splits)}" if source.splits else ""
+    splits += f", {listing(source.domains)}" if source.domains else ""
+    return f"{what} {source.captions}{splits})"
+
+
+def _smaller(sizes: Sequence[int]) -> str:
+    return f", and for the nested subsets of the first {listing(f'{n:,}' for n in sizes[:-1])}" if sizes[1:] else ""
+
+
+def _sets(experiment: Experiment) -> str:
+    """The prompts of several sets."""
+    said = []
+    for name, view in experiment.sets.items():
+        config = view.config
+        sizes = sorted(config.sample_sizes)
+        scales = f", at guidance {listing(f'{scale:g}' for scale in config.guidance_scales)}"
+        differ = len({tuple(each.config.guidance_scales) for each in experiment.sets.values()}) > 1
+        said.append(
+            f"{name} ({_source(config.prompts)}, the {config.prompts.caption} caption of each image; {sizes[-1]:,} prompts"
+            f"{_smaller(sizes)}{scales if differ else ''})"
+        )
+    tuned = [
+        f"{listing(view.config.prompts.tuned_models)} on {name}"
+        for name, view in experiment.sets.items()
+        if view.config.prompts.tuned_models
+    ]
+    return (
+        f"Prompts were of {len(said)} sets: {'; '.join(said)}. In each set they are in a random order fixed once (seed "
+        f"{experiment.config.seed}), and every model has one image for each of the same prompts."
+        + (f" Data of these sets were used in fine-tuning: {'; '.join(tuned)}." if tuned else "")
     )
 
 
@@ -147,14 +187,15 @@ def _distance(experiment: Experiment, fid: pd.DataFrame) -> str:
     seen = [each for each in experiment.config.extractors if experiment.extractor_name(each) in set(fid["extractor"])]
     parts = [f"{_measure(each)} {each.sentence(experiment)}." for each in seen]
     references = []
-    columns = ["reference", "reference_selection"]
-    for (images, selection), table in fid.groupby(columns, sort=False):
+    columns = ["prompt_set", "reference", "reference_selection"]
+    for (prompt_set, images, selection), table in fid.groupby(columns, sort=False):
+        of = f" for {prompt_set}" if len(experiment.sets) > 1 else ""
         counts = sorted(set(table["reference_n"].dropna()))
         if selection == "same":
-            references.append(f"the real images of the same N captions ({images})")
+            references.append(f"the real images of the same N captions ({images}){of}")
         else:
             references.append(
-                f"{f'{counts[-1]:,} real images' if counts else 'ready statistics of real images'} ({images})"
+                f"{f'{counts[-1]:,} real images' if counts else 'ready statistics of real images'} ({images}){of}"
             )
     parts.append(f"The reference was {listing(dict.fromkeys(references))}.")
     return " ".join(parts)
@@ -170,12 +211,12 @@ def _measure(extractor: ExtractorSettings) -> str:
 
 
 def _uncertainty(fid: pd.DataFrame, comparison: pd.DataFrame) -> str:
-    last = fid[fid["n"] == fid["n"].max()]
+    last = at_largest_n(fid)
     confidence, made = f"{last['confidence'].iloc[0] * 100:.3g} %", " or ".join(dict.fromkeys(last["method"]))
     parts = [
         f"FID is biased upwards at finite N: estimates are corrected by a delete-one-block jackknife over prompts (Busing et "
         f"al., 1999), for a bias of the order in 1/N that halves and quarters of the images show. Its {confidence} t intervals "
-        f"are given (at N = {int(last['n'].iloc[0]):,}: {made})."
+        f"are given (at N = {_sizes(last)}: {made})."
     ]
     if fid["fid_infinity"].notna().any():
         parts.append(
@@ -183,8 +224,7 @@ def _uncertainty(fid: pd.DataFrame, comparison: pd.DataFrame) -> str:
             "the jackknife."
         )
     if not comparison.empty:
-        tested = comparison["finding"] != IDENTICAL
-        together = int((tested & (comparison["n"] == comparison["n"].max())).sum())
+        together = int((at_largest_n(comparison)["finding"] != IDENTICAL).sum())
         scales = dict(zip(fid["arm"], fid["guidance_scale"], strict=True))
         arms = [*comparison["arm"], *comparison["baseline_arm"]]
         without = " (those without one with every arm)" if any(math.isnan(scales[arm]) for arm in arms) else ""
@@ -203,7 +243,17 @@ def _uncertainty(fid: pd.DataFrame, comparison: pd.DataFrame) -> str:
                 f"p values and intervals are given plain and simultaneous for the {together} comparisons (Bonferroni); findings "
                 "go by the simultaneous ones."
             )
+        if comparison["prompt_set"].nunique() > 1:
+            parts.append(
+                "Whether sets of prompts differ was tested by the difference between their differences, with independent errors "
+                "(t intervals with the degrees of freedom of Welch, 1947, simultaneous as well)."
+            )
     return " ".join(parts)
+
+
+def _sizes(last: pd.DataFrame) -> str:
+    """The largest N, of each set of prompts where they differ."""
+    return listing(dict.fromkeys(f"{n:,}" for n in last["n"]), "or")
 
 
 def _metrics(experiment: Experiment, metrics: pd.DataFrame) -> str:
@@ -213,7 +263,7 @@ def _metrics(experiment: Experiment, metrics: pd.DataFrame) -> str:
         ours = [each for each in registered if {value.name for value in each.values} & set(table["metric"])]
         parts.append(f"{listing(map(_metric, ours))} {f'through {extractor!s}' if extractor else 'of each image'}")
     confidence = f"{metrics['confidence'].iloc[0] * 100:.3g} %"
-    return f"Further metrics at N = {metrics['n'].max():,}, with {confidence} intervals: {'; '.join(parts)}."
+    return f"Further metrics at N = {_sizes(metrics)}, with {confidence} intervals: {'; '.join(parts)}."
 
 
 def _metric(metric: Metric) -> str:

@@ -1,6 +1,7 @@
 """Tables of the metrics beyond FID."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import pandas as pd
@@ -9,7 +10,7 @@ from scipy.special import stdtrit
 from emudrift.config.arm import Arm
 from emudrift.config.metrics import Metric, Value
 from emudrift.evaluation.tables import rows_of
-from emudrift.report.elements.blocks import Cell, Table, csv_of, label_of
+from emudrift.report.elements.blocks import Cell, Table, csv_of, label_in_set, label_of
 from emudrift.report.elements.wording import decimals, extractor_label, number, p_text
 
 SCORES = "scores"
@@ -17,13 +18,14 @@ SCORES = "scores"
 
 
 def metric_tables(metrics: pd.DataFrame, arms: Sequence[Arm], registered: Sequence[Metric]) -> list[Table]:
-    """One table per extractor, and one of scores that have none: a row per metric, a column per arm.
+    """One table per extractor, and one of scores that have none, of each set of prompts: a row per metric, a column per arm.
 
     Args:
         registered: the metrics of the experiment.
     """
     tables, known = [], _known(registered)
-    for extractor, table in metrics.groupby("extractor", sort=False):
+    for part in _parts(metrics):
+        table = part.table
         cells = {(row.metric, row.arm): _cell(row, row.value) for row in rows_of(table)}
         names = [arm.name for arm in arms if arm.name in set(table["arm"])]
         rows = [
@@ -31,25 +33,46 @@ def metric_tables(metrics: pd.DataFrame, arms: Sequence[Arm], registered: Sequen
             for metric, ours in table.groupby("metric", sort=False)
         ]
         labels = [label_of(arm) for arm in arms if arm.name in names]
-        head, file = ["metric", *labels, "reference"], f"metrics-{str(extractor) or SCORES}.csv"
-        tables.append(Table(_title(str(extractor), table), head, rows, csv_of(table), file))
+        head = ["metric", *labels, "reference"]
+        tables.append(Table(part.title, head, rows, csv_of(table), f"metrics-{part.file}.csv"))
     return tables
 
 
 def metric_difference_tables(differences: pd.DataFrame, registered: Sequence[Metric]) -> list[Table]:
-    """One table per extractor: a row per metric, a column per model and guidance scale. Arguments as `metric_tables`."""
+    """One table per extractor and set of prompts: a row per metric, a column per model and guidance scale.
+
+    Arguments as `metric_tables`.
+    """
     tables, known = [], _known(registered)
-    for extractor, table in differences.groupby("extractor", sort=False):
-        cells, heads = {}, {}
+    for part in _parts(differences):
+        table, cells, heads = part.table, {}, {}
         for row in rows_of(table):
             key = (row.baseline_arm, row.arm)
             scale = "" if pd.isna(row.guidance_scale) else f", guidance\N{NO-BREAK SPACE}{row.guidance_scale:g}"
             heads[key] = f"{row.model} − {row.baseline}{scale}"
             cells[row.metric, key] = _difference(row)
         rows = [[_name(known, metric), *(cells[metric, key] for key in heads)] for metric in table["metric"].unique()]
-        head, file = ["metric", *heads.values()], f"metric-differences-{str(extractor) or SCORES}.csv"
-        tables.append(Table(_title(str(extractor), table), head, rows, csv_of(table), file))
+        head = ["metric", *heads.values()]
+        tables.append(Table(part.title, head, rows, csv_of(table), f"metric-differences-{part.file}.csv"))
     return tables
+
+
+@dataclass(frozen=True)
+class _Part:
+    """The rows of one extractor on one set of prompts; `file`: what tells its download from others."""
+
+    title: str
+    file: str
+    table: pd.DataFrame
+
+
+def _parts(table: pd.DataFrame) -> Iterator[_Part]:
+    """The rows of metrics.csv or metric_differences.csv, by extractor and set of prompts."""
+    several = table["prompt_set"].nunique() > 1
+    for extractor, whole in table.groupby("extractor", sort=False):
+        for prompt_set, part in whole.groupby("prompt_set", sort=False):
+            title, file = _title(str(extractor), part), str(extractor) or SCORES
+            yield _Part(*((f"{prompt_set}: {title}", f"{prompt_set}-{file}") if several else (title, file)), part)
 
 
 def tokenizer_tables(quality: Mapping[str, pd.DataFrame], arms: Sequence[Arm]) -> list[Table]:
@@ -63,7 +86,7 @@ def tokenizer_tables(quality: Mapping[str, pd.DataFrame], arms: Sequence[Arm]) -
         if arm.name in quality:
             table = quality[arm.name]
             cells = [_mean(table["psnr"], " dB"), _mean(table["ssim"])]
-            rows.append([Cell(label_of(arm)), Cell(f"{len(table):,}"), *cells])
+            rows.append([Cell(label_in_set(arm)), Cell(f"{len(table):,}"), *cells])
     head = ["tokenizer", "images", "PSNR", "SSIM"]
     return [Table("Real images through the tokenizer and back", head, rows)] if rows else []
 

@@ -10,11 +10,12 @@ import pandas as pd
 
 from emudrift.config.arm import Arm
 from emudrift.config.experiment import Experiment
+from emudrift.evaluation.tables import of_set
 from emudrift.features.image_sizes import sizes_differ
 from emudrift.generation.attempts import FINISHED
 from emudrift.generation.identical_arms import failed_controls
 from emudrift.generation.manifest import Manifest, cut_words
-from emudrift.report.elements.blocks import Cell, Table, label_of
+from emudrift.report.elements.blocks import Cell, Table, label_in_set
 from emudrift.report.elements.wording import Grave, listing
 from emudrift.runtime.terminal import duration
 
@@ -70,22 +71,24 @@ def caveats_of_run(
         if flagged:
             said.append(
                 Grave(
-                    f"{label_of(arm)}: its safety checker replaced {flagged:,} images by black ones (listed as “flagged” in the "
-                    "manifests); they count as generated and increase its FID."
+                    f"{label_in_set(arm)}: its safety checker replaced {flagged:,} images by black ones (listed as “flagged” in "
+                    "the manifests); they count as generated and increase its FID."
                 )
             )
         cut: Counter[str] = Counter()
         for manifest in shards[arm.name]:
             cut.update(manifest.captions_cut)
         if cut:
-            said.append(f"{label_of(arm)}: {cut_words(cut, sum(m.n_images for m in shards[arm.name]))}.")
+            said.append(f"{label_in_set(arm)}: {cut_words(cut, sum(m.n_images for m in shards[arm.name]))}.")
         warned = dict.fromkeys(text for manifest in shards[arm.name] for text in manifest.warnings)
-        said += [f"{label_of(arm)}: a library warned that images may not be as asked for. {text}" for text in warned]
+        said += [
+            f"{label_in_set(arm)}: a library warned that images may not be as asked for. {text}" for text in warned
+        ]
         forced = sum(manifest.forced for manifest in shards[arm.name])
         if forced:
             said.append(
-                f"{label_of(arm)}: memory ran out, and {forced:,} images were generated in smaller batches than the rest. In 16 "
-                "bit this changes rounding: the images are equally good, but another run would not reproduce them exactly."
+                f"{label_in_set(arm)}: memory ran out, and {forced:,} images were generated in smaller batches than the rest. In "
+                "16 bit this changes rounding: the images are equally good, but another run would not reproduce them exactly."
             )
     return said
 
@@ -101,21 +104,36 @@ def replaced_images(manifests: Iterable[Manifest]) -> Counter[str]:
 def experiment_facts(experiment: Experiment, fid: pd.DataFrame, manifests: Sequence[Manifest]) -> list[tuple[str, str]]:
     """Facts about the experiment as a whole, with their names. Times are those of the manifests."""
     config = experiment.config
-    chosen = {"full": "all of them", "same": "only the N images whose captions were used"}
-    pairs = fid[["reference", "reference_selection"]].drop_duplicates().itertuples(index=False)
-    references = [f"{images}: {chosen[selection]}" for images, selection in pairs]
-    source = config.prompts
     return [
-        ("Prompts", f"{source.captions} ({source.source}), {source.caption} caption of each image"),
+        *(fact for view in experiment.sets.values() for fact in _facts_of_set(view)),
         (
             "Order and random numbers",
             f"from seed {config.seed}; each image has a separate random number generator",
         ),
-        ("N", ", ".join(f"{n:,}" for n in sorted(config.sample_sizes))),
-        ("Reference", "; ".join(references)),
+        *(fact for view in experiment.sets.values() for fact in _sizes_of_set(view, fid)),
         ("Baseline", experiment.baseline),
         *_work(manifests),
     ]
+
+
+def _facts_of_set(view: Experiment) -> list[tuple[str, str]]:
+    source = view.config.prompts
+    return [(_named("Prompts", view), f"{source.captions} ({source.source}), {source.caption} caption of each image")]
+
+
+def _sizes_of_set(view: Experiment, fid: pd.DataFrame) -> list[tuple[str, str]]:
+    chosen = {"full": "all of them", "same": "only the N images whose captions were used"}
+    ours = of_set(fid, view.prompt_set)
+    pairs = ours[["reference", "reference_selection"]].drop_duplicates().itertuples(index=False)
+    references = [f"{images}: {chosen[selection]}" for images, selection in pairs]
+    return [
+        (_named("N", view), ", ".join(f"{n:,}" for n in sorted(view.config.sample_sizes))),
+        (_named("Reference", view), "; ".join(references)),
+    ]
+
+
+def _named(fact: str, view: Experiment) -> str:
+    return f"{fact}, {view.prompt_set}" if view.prompt_set else fact
 
 
 def _work(manifests: Sequence[Manifest]) -> list[tuple[str, str]]:
@@ -155,7 +173,7 @@ def _arms_table(arms: Sequence[Arm], shards: dict[str, list[Manifest]]) -> Table
         attempts = sum(len(m.attempts) for m in ours)
         seconds = sum(attempt.seconds for m in ours for attempt in m.attempts)
         cells = [
-            label_of(arm),
+            label_in_set(arm),
             arm.fingerprint,
             f"{sum(m.n_images for m in ours):,} in {len(ours):,}"
             + (f"; {black:,} black (safety checker)" if (black := sum(len(m.flagged) for m in ours)) else ""),
@@ -174,7 +192,7 @@ def _arms_table(arms: Sequence[Arm], shards: dict[str, list[Manifest]]) -> Table
 def _attempts_table(arms: Sequence[Arm], shards: dict[str, list[Manifest]]) -> Table:
     """One row per attempt; if there are too many, only those that did not finish, with a note that says where the rest is."""
     lines = [
-        (f"{label_of(arm)}, rows {manifest.rows[0]:,} to {manifest.rows[1]:,}", nth, attempt)
+        (f"{label_in_set(arm)}, rows {manifest.rows[0]:,} to {manifest.rows[1]:,}", nth, attempt)
         for arm in arms
         for manifest in shards[arm.name]
         for nth, attempt in enumerate(manifest.attempts, start=1)
@@ -253,7 +271,7 @@ def _settings_tables(arms: Sequence[Arm]) -> list[Table]:
     differing = {key: texts[key] for key, values in known.items() if len(values) > 1}
     tables = [Table("Shared settings", ["setting", "value"], shared)] if shared else []
     if differing:
-        rows = [[Cell(label_of(arm)), *(Cell(v[i]) for v in differing.values())] for i, arm in enumerate(arms)]
+        rows = [[Cell(label_in_set(arm)), *(Cell(v[i]) for v in differing.values())] for i, arm in enumerate(arms)]
         tables.append(Table("Settings that differ between arms", ["arm", *differing], rows))
     return tables
 
