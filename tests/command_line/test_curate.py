@@ -10,6 +10,7 @@ from PIL import Image
 from tiny_networks import tiny_clip
 
 from emudrift.command_line.main import main
+from emudrift.report.figures import curation
 
 
 @pytest.fixture
@@ -66,7 +67,10 @@ def test_the_lists_hold_what_meets_the_conditions_with_its_columns(
     assert {path: path.read_bytes() for path in before} == before
 
 
-def test_conditions_of_a_file_and_of_the_command_line_hold_together(scenes: Path) -> None:
+def test_conditions_of_a_file_and_of_the_command_line_hold_together(
+    scenes: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(curation, "curation_figure", lambda *given: None)
     Image.new("RGB", (90, 30)).save(next((scenes / "images").glob("*")))
     content = json.loads((scenes / "captions.json").read_text())
     content["images"] = [{key: image[key] for key in ("id", "file_name")} for image in content["images"]]

@@ -123,15 +123,17 @@ def test_arms_features_prompts_and_models_of_other_settings_are_listed(group, fi
         other.paths.features(finished.extractor_names[0], other.arms()[0].name, "000000-000010"), np.ones((2, 2))
     )
     (folder / "notes.txt").write_text("mine")
+    finished.paths.annotations("0123456789ab").touch()
     found = names(scan_leftovers(other))
     assert found == [
         (arm, "", "arm"),
         (f"features/{finished.extractor_names[0]}", "", "of an extractor or a metric"),
+        ("annotations-0123456789ab.parquet", "", "columns of other prompts"),
         ("models/base.json", "", "model"),
         ("models/finetuned.json", "", "model"),
         (finished.paths.prompts.name, "", "prompts of other settings"),
     ]
-    with pytest.raises(InputError, match=f"left over .*: {arm}, features/"):
+    with pytest.raises(InputError, match=f"left over .*{arm}, features/"):
         remove_images(other, "none", None)
     assert remove_images(other, arm, None) == ["000000-000010", "000010-000020"]
     assert not list(Path(folder).rglob(f"*{arm}*"))

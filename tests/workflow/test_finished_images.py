@@ -10,6 +10,8 @@ from pathlib import Path
 import pytest
 from conftest import archives, small_config
 
+from emudrift.data.prompt_table import prompt_table
+
 PROGRAM = """
 import json, sys
 from pathlib import Path
@@ -110,6 +112,24 @@ def test_a_setting_changed_and_changed_back_plans_nothing(shards):
     shards.config = shards.workflow.write_config(config())
     assert shards.planned() == {}
     assert {path: data for path, data in shards.state().items() if path in shards.before} == shards.before
+
+
+def test_columns_of_prompts_plan_no_shard_and_conditions_generate_only_what_is_new(shards):
+    prompts = config()["prompts"]
+    shards.config = shards.workflow.write_config(config(prompts=prompts | {"annotations": ["aspect_ratio"]}))
+    assert shards.planned() == {}
+    table = prompt_table("coco", shards.workflow.folder / prompts["captions"], caption="longest", seed=0)
+    words = table["caption"].str.split().str.len()
+    least = int(words.median())
+    first, chosen = ({*some["prompt_id"][:20]} for some in (table, table[words >= least]))
+    assert 0 < len(first & chosen) < 20
+    shards.config = shards.workflow.write_config(config(prompts=prompts | {"where": {"caption_words": {"min": least}}}))
+    # One after another: a shard cannot take what another one, which is made again at the same time, has just given up.
+    assert shards.run("--cores", "1") == len(chosen - first)
+    manifests = [json.loads(Path(shards.workflow.folder, target).read_text()) for target in shards.targets()]
+    assert {prompt_id for manifest in manifests for prompt_id in manifest["sha256"]} == chosen
+    shards.config = shards.workflow.write_config(config())
+    assert shards.run() == 0, "all are there, set aside"
 
 
 @pytest.mark.slow
