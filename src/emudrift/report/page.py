@@ -19,24 +19,17 @@ from emudrift.evaluation.tables import at_largest_n
 from emudrift.generation.manifest import Manifest
 from emudrift.report.answer.whole import Ladders, answer
 from emudrift.report.elements.blocks import Picture, Section, csv_of, data_uri
-<<<<<<< HEAD
 from emudrift.report.elements.groups import metric_labels
-=======
 from emudrift.report.elements.ladder import panels_of_ladders
->>>>>>> b05bd77 (The page of several sets of prompts: a sentence across them, whether they differ, each set's own answer, panels, tables and gallery)
 from emudrift.report.elements.wording import Grave, extractor_label
 from emudrift.report.figures.captions import comparison_caption, fid_caption, labels_of
 from emudrift.report.gallery.grid_rows import side_by_side
 from emudrift.report.gallery.section import Gallery
 from emudrift.report.sections.benchmarks import Cost, cost_tables
 from emudrift.report.sections.exchange import exchange_lead, exchange_section
-<<<<<<< HEAD
-from emudrift.report.sections.fid_tables import comparison_tables, fid_tables
+from emudrift.report.sections.fid_tables import comparison_tables, fid_tables, set_difference_tables
 from emudrift.report.sections.groups import LEAD as GROUPS_LEAD
 from emudrift.report.sections.groups import groups_section
-=======
-from emudrift.report.sections.fid_tables import comparison_tables, fid_tables, set_difference_tables
->>>>>>> b05bd77 (The page of several sets of prompts: a sentence across them, whether they differ, each set's own answer, panels, tables and gallery)
 from emudrift.report.sections.human_votes import human_section
 from emudrift.report.sections.ladder import LEAD, ladder_picture, ladder_tables
 from emudrift.report.sections.methods import methods
@@ -116,23 +109,12 @@ def build_report(experiment: Experiment, content: Content) -> str:
             raise InputError(f"arm {arm.name} has no manifest: run its shards before the report")
     script = _script(several=len(experiment.sets) > 1)
     random = fid.loc[fid["weights"] == "random", "extractor"].unique()
-<<<<<<< HEAD
-    said = verdict(
-        content.comparison,
-        fid,
-        experiment.baseline,
-        experiment.floors,
-        content.ladders,
-        replaced_images(content.manifests),
-    )
+    tables = content.ladders, content.set_differences, content.metric_differences
+    said = answer(experiment, content.comparison, fid, *tables, replaced_images(content.manifests))
     groups = None
     if content.groups is not None:
         registered = [experiment.config.metric(name) for name in experiment.config.metric_names()]
         groups = groups_section(content.groups, content.groups_svg, metric_labels(registered))
-=======
-    tables = content.ladders, content.set_differences, content.metric_differences
-    said = answer(experiment, content.comparison, fid, *tables, replaced_images(content.manifests))
->>>>>>> b05bd77 (The page of several sets of prompts: a sentence across them, whether they differ, each set's own answer, panels, tables and gallery)
     return (
         _environment()
         .get_template("page.html.j2")
@@ -147,11 +129,8 @@ def build_report(experiment: Experiment, content: Content) -> str:
             forest=_forest(content),
             sections=_sections(experiment, content, shards),
             gallery=content.gallery,
-<<<<<<< HEAD
             groups=groups,
-=======
             galleries=dict(zip(experiment.sets, content.galleries, strict=True)),
->>>>>>> b05bd77 (The page of several sets of prompts: a sentence across them, whether they differ, each set's own answer, panels, tables and gallery)
             exchange=None if content.exchange is None else exchange_section(content.exchange, content.exchange_svg),
             pictures=[] if content.understanding is None else picture_statements(content.understanding),
             human=None if content.human is None else human_section(content.human, arms),

@@ -2,12 +2,8 @@
 
 from emudrift.config.experiment import Experiment
 from emudrift.data.prompts import load_prompts
-<<<<<<< HEAD
 from emudrift.evaluation.groups.columns import GROUP_COLUMNS
-from emudrift.evaluation.ladder import load_ladders
-=======
 from emudrift.evaluation.ladder import load_ladders_of_sets
->>>>>>> b05bd77 (The page of several sets of prompts: a sentence across them, whether they differ, each set's own answer, panels, tables and gallery)
 from emudrift.evaluation.tables import COMPARISON_COLUMNS, EXCHANGE_COLUMNS, FID_COLUMNS, load_table
 from emudrift.report.elements.groups import metric_labels
 from emudrift.report.figures.differences import comparison_figure
@@ -34,15 +30,10 @@ def write_figures(experiment: Experiment) -> None:
         ladder_figure(ladders, comparison, fid, paths.figure("ladder"), floors=experiment.floors)
     if experiment.exchange.arms:
         exchange_figure(load_table(paths.exchange_table, EXCHANGE_COLUMNS), paths.figure("exchange"))
-<<<<<<< HEAD
     if experiment.config.groups:
         registered = [experiment.config.metric(name) for name in experiment.config.metric_names()]
         groups = load_table(paths.group_table, GROUP_COLUMNS)
         groups_figure(groups, metric_labels(registered), paths.figure("groups"))
-    labels = [arm.label for arm in side_by_side(experiment.arms())]
-    image_grid(labels, load_grid_rows(experiment, load_prompts(paths.prompts)), paths.figure("grid"))
-=======
     for view in experiment.sets.values():
         labels = [arm.label for arm in side_by_side(view.arms())]
         image_grid(labels, load_grid_rows(view, load_prompts(view.paths.prompts)), view.paths.grid)
->>>>>>> b05bd77 (The page of several sets of prompts: a sentence across them, whether they differ, each set's own answer, panels, tables and gallery)
