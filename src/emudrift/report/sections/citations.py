@@ -28,14 +28,6 @@ CITATIONS = {
   eprint    = {1812.08658},
   archivePrefix = {arXiv}
 }""",
-    "Welch, 1947": """@article{welch1947generalization,
-  author  = {Welch, Bernard L.},
-  title   = {The generalization of {Student's} problem when several different population variances are involved},
-  journal = {Biometrika},
-  volume  = {34},
-  pages   = {28--35},
-  year    = {1947}
-}""",
     "Wang et al., 2024": """@article{wang2024emu3,
   author  = {Wang, Xinlong and others},
   title   = {{Emu3}: Next-Token Prediction is All You Need},

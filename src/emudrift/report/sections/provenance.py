@@ -60,7 +60,7 @@ def caveats_of_run(
     ]
     said += [
         Grave(
-            f"{label_of(arm)} is no control: the config says that it is identical to {other}, but {count:,} of its images "
+            f"{label_in_set(arm)} is no control: the config says that it is identical to {other}, but {count:,} of its images "
             "differ from those; it is compared like every model."
         )
         for arm, other, count in failed_controls(experiment, [m for each in shards.values() for m in each])
