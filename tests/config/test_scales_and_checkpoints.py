@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 from conftest import experiment, small_config
 
+from emudrift.config.adapters import Checkpoints, PipelineAdapter
 from emudrift.config.experiment import Experiment
 from emudrift.config.models import Emu3Model
 from emudrift.config.reader import load_config, parse_config
@@ -232,3 +233,21 @@ def test_a_pipelines_adapter_at_several_scales_is_a_model_each(tmp_path):
 def test_a_pipelines_adapter_that_cannot_be_meant(tmp_path, models, said):
     with pytest.raises(InputError, match=re.escape(said)):
         experiment(tmp_path, models=models)
+
+
+def test_the_checkpoints_of_a_pipelines_training_are_listed_as_diffusers_saves_them(tmp_path):
+    for step in (100, 20):
+        (tmp_path / f"run/checkpoint-{step}").mkdir(parents=True)
+        (tmp_path / f"run/checkpoint-{step}/pytorch_lora_weights.safetensors").touch()
+    runs = Checkpoints(path="./run/checkpoint-*", list="./list.yaml", scales=[0, 0.5])
+    write_list(runs, tmp_path / "config.yaml")
+    found = experiment(
+        tmp_path, models=[SD, SD | {"name": "tuned", "checkpoints": runs.model_dump()}], guidance_scales=[3]
+    )
+    assert found.model_names == ["sd", "tuned@step20@0.5", "tuned@step100@0.5"]
+    assert isinstance(found.model("tuned@step20@0.5").adapter, PipelineAdapter)
+    (tmp_path / "run/checkpoint-7").mkdir()
+    with pytest.raises(
+        InputError, match=r"adapter_config\.json is missing: a PEFT adapter is needed \(of a pipeline also pytorch"
+    ):
+        write_list(runs, tmp_path / "config.yaml")

@@ -18,6 +18,7 @@ from emudrift.config.exchange import Exchange
 from emudrift.config.experiment import Experiment
 from emudrift.config.paths import ExperimentPaths
 from emudrift.config.reader import parse_config
+from emudrift.data.prompts import Prompt
 from emudrift.errors import InputError
 from emudrift.evaluation.exchange.files import write_exchange_table
 from emudrift.evaluation.exchange.front import places
@@ -26,6 +27,7 @@ from emudrift.evaluation.exchange.points import Point, Strength
 from emudrift.evaluation.exchange.table import exchange_table
 from emudrift.evaluation.intervals import mean_interval, of_pseudo_values
 from emudrift.evaluation.metrics.record import MetricFile, MetricRecord
+from emudrift.evaluation.metrics.scores import write_scores
 from emudrift.evaluation.tables import EXCHANGE_COLUMNS, load_table, write_table
 from emudrift.evaluation.understanding.record import ScoreRecord
 
@@ -377,8 +379,24 @@ def test_another_gain_that_cannot_be_meant(tmp_path, exchange, said):
         seeing_experiment(tmp_path, **BOUGHT, scores=scores, exchange=exchange)
 
 
-def test_a_score_from_outside_may_be_what_was_bought(tmp_path):
+def test_a_score_from_outside_may_be_what_was_bought(tmp_path, monkeypatch):
     scores = [{"name": "pick", "file": "x.csv", "higher_is_better": True, "label": "PickScore"}]
     experiment = seeing_experiment(tmp_path, **BOUGHT, scores=scores, exchange={"bought": "pick"})
-    files = experiment.exchange.seeing_files()
-    assert files == [*experiment.score_files(), experiment.paths.prompts]
+    assert experiment.exchange.seeing_files() == [*experiment.score_files(), experiment.paths.prompts]
+    prompts = [Prompt(n, str(n), n // 2, f"{n // 2}.png", 8, 8, f"{n}", n) for n in range(20)]
+    monkeypatch.setattr("emudrift.evaluation.metrics.scores.load_prompts", lambda path: prompts)
+    values = {
+        arm.name: np.random.default_rng(7).normal(arm.adapter_scale or 0, size=20) for arm in experiment.exchange.arms
+    }
+    for path, arm in zip(experiment.exchange.drawing_files(), experiment.exchange.arms, strict=True):
+        write_scores(experiment.paths.score("pick", arm.name), [each.prompt_id for each in prompts], values[arm.name])
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(fid_record(arm.model, arm.guidance_scale, 400, 20, error=0.5, arm=arm.name).model_dump_json())
+    write_exchange_table(experiment)
+    made = load_table(experiment.paths.exchange_table, EXCHANGE_COLUMNS)
+    assert set(made["task"]) == {"PickScore"}
+    for _, row in made.iterrows():
+        expected = mean_interval(values[row["arm"]], [n // 2 for n in range(20)])
+        assert (row["seeing_low"], row["seeing_high"]) == pytest.approx((expected.low, expected.high)), (
+            "two prompts an image"
+        )

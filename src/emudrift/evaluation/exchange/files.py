@@ -66,7 +66,7 @@ def _seen(experiment: Experiment, drawn: Sequence[FidRecord | MetricRecord]) -> 
 
 def _bought(experiment: Experiment, metric: Metric) -> Gained:
     scored = metric.inputs == "scores"
-    found = score_records(experiment) if scored else load_metric_files(experiment.exchange.seeing_files())
+    found = score_records(experiment.main) if scored else load_metric_files(experiment.exchange.seeing_files())
     arms = {arm.name for arm in experiment.exchange.arms}
     records = [record for record in found if record.metric == metric.name and record.arm in arms]
     by_arm = {record.arm: of_scores(record.per_image, record.groups) for record in records}
