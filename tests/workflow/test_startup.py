@@ -20,6 +20,7 @@ LANGUAGE_MODEL = {"torch", "transformers"}
 
 # What a script has business with as soon as it is started. torchmetrics, which has PSNR and SSIM, imports all there is.
 STARTED = {
+    "annotate_prompts": TABLES,
     "collect": TABLES,
     "collect_groups": TABLES,
     "collect_metrics": TABLES,
@@ -35,6 +36,7 @@ STARTED = {
     "plot": FIGURES,
     "read_scores": TABLES,
     "report": TABLES,
+    "select_prompts": TABLES,
     "tokenizer_quality": HEAVY,
 }
 SCRIPTS = sorted(path.stem for path in (ROOT / "scripts").glob("*.py") if path.stem != "door")
