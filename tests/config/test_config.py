@@ -9,7 +9,8 @@ import pytest
 import yaml
 from conftest import ROOT, experiment, small_config
 
-from emudrift.config.experiment_config import SUFFIX, Config
+from emudrift.config.experiment_config import Config
+from emudrift.config.generation_settings import SUFFIX
 from emudrift.config.paths import REPOSITORY
 from emudrift.config.reader import load_config, parse_config
 from emudrift.config.row_range import RowRange

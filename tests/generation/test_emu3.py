@@ -13,7 +13,7 @@ import torch
 from conftest import MINIATURE
 from safetensors.torch import load_file
 
-from emudrift.config.experiment_config import SUFFIX
+from emudrift.config.generation_settings import SUFFIX
 from emudrift.data.prompts import Prompt
 from emudrift.errors import InputError
 from emudrift.generation.emu3.checkpoint import load_emu3

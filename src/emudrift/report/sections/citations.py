@@ -165,15 +165,6 @@ CITATIONS = {
   howpublished = {University of Pennsylvania, Annenberg School for Communication},
   year   = {2011}
 }""",
-    "Welch, 1947": """@article{welch1947generalization,
-  author  = {Welch, Bernard L.},
-  title   = {The Generalization of `{Student's}' Problem when Several Different Population Variances are Involved},
-  journal = {Biometrika},
-  volume  = {34},
-  number  = {1/2},
-  pages   = {28--35},
-  year    = {1947}
-}""",
     "Hothorn et al., 2008": """@article{hothorn2008simultaneous,
   author  = {Hothorn, Torsten and Bretz, Frank and Westfall, Peter},
   title   = {Simultaneous Inference in General Parametric Models},
