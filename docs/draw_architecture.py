@@ -45,7 +45,7 @@ EVERYTHING = {
 }
 ANNOTATED = {"annotations": ["clip_similarity"], "where": {"aspect_ratio": {"max": 2}}}
 """What the first set of prompts says about columns."""
-TARGETS = ("all", "human_evaluation_pages", "generate_on_nodes")
+TARGETS = ("all", "human_evaluation_pages", "generate_on_nodes", "resources/flickr30k/dataset_flickr30k.json")
 COLOURS = {  # on a light and on a dark background
     "runtime": ("#64748b", "#94a3b8"),
     "config": ("#475569", "#b6c2d1"),

@@ -2,13 +2,17 @@
 
 Inputs: none.
 Outputs: resources/weights/ (Inception), resources/models/ (hub checkpoints), resources/coco/ (COCO 2014 validation set, Karpathy's
-splits).
+splits), resources/flickr30k/ (Karpathy's captions; the photographs are sent on request, docs/prompt-sets.md).
 """
 
 from emudrift.config.paths import download_record
 
 # COCO publishes no sha256; the sha1 sums are those that MLPerf's download script checks. Karpathy publishes no sum; his is the
 # one that TensorFlow Datasets checks (url_checksums/coco_captions.txt).
+KARPATHY = {
+    "url": "https://cs.stanford.edu/people/karpathy/deepimagesent/caption_datasets.zip",
+    "sum": "sha256:4cfd70132527b80933105e5829dc9034eaab9573482e2e680abbab6130244817",
+}
 COCO = {
     "captions_val2014.json": {
         "url": "http://images.cocodataset.org/annotations/annotations_trainval2014.zip",
@@ -20,12 +24,9 @@ COCO = {
         "sum": "sha1:fbedd73593f242db65cce6bcefde193fcedcc5c0",
         "member": "",
     },
-    "dataset_coco.json": {
-        "url": "https://cs.stanford.edu/people/karpathy/deepimagesent/caption_datasets.zip",
-        "sum": "sha256:4cfd70132527b80933105e5829dc9034eaab9573482e2e680abbab6130244817",
-        "member": "dataset_coco.json",
-    },
+    "dataset_coco.json": KARPATHY | {"member": "dataset_coco.json"},
 }
+FLICKR30K = paths.flickr30k("dataset_flickr30k.json")
 INCEPTION_URL = (
     "https://github.com/mseitzer/pytorch-fid/releases/download/fid_weights/pt_inception-2015-12-05-6726825d.pth"
 )
@@ -53,11 +54,17 @@ DOWNLOADED_PARTS = {
 VARIANTS = {folder: model.weights_variant() for folder, _, model in MODELS_IN}
 WITH_CODE = {folder for folder, _, model in MODELS_IN if model.needs_code()}
 FILES = {folder: checkpoint.file for folder, checkpoint in HUB.items()}
-DOWNLOADS = {*(str(paths.coco(file)) for file in COCO), *INCEPTION, *(str(download_record(folder)) for folder in HUB)}
+DOWNLOADS = {
+    *(str(paths.coco(file)) for file in COCO),
+    str(FLICKR30K),
+    *INCEPTION,
+    *(str(download_record(folder)) for folder in HUB),
+}
 
 
 localrules:
     download_coco,
+    download_flickr30k,
     download_inception_weights,
     download_model,
 
@@ -83,6 +90,19 @@ rule download_coco:
         " --member {params.member:q}"
         " --output {output:q}"
         " --log {log:q}"
+
+
+use rule download_coco as download_flickr30k with:
+    output:
+        FLICKR30K,
+    log:
+        paths.shared_log("download_flickr30k"),
+    benchmark:
+        paths.shared_benchmark("download_flickr30k")
+    params:
+        url=KARPATHY["url"],
+        sum=KARPATHY["sum"],
+        member=FLICKR30K.name,
 
 
 rule download_inception_weights:

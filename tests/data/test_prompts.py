@@ -327,3 +327,82 @@ def test_prompts_of_a_table_keep_the_group_that_a_column_names(tmp_path):
     (tmp_path / "t.csv").write_text("image_id,caption,theme\n1,a dog,x\n1,a cat,y\n")
     with pytest.raises(InputError, match="another row with image id 1 has a different theme"):
         prompt_table("table", tmp_path / "t.csv", caption="first", seed=0, group_column="theme")
+
+
+NOCAPS = {
+    "licenses": [],
+    "info": {"url": "http://nocaps.org", "description": "nocaps validation dataset", "year": 2018},
+    "images": [
+        {"id": number, "open_images_id": name, "height": 1024, "width": 732, "file_name": f"{name}.jpg", "license": 0,
+         "coco_url": f"https://s3.amazonaws.com/nocaps/val/{name}.jpg", "date_captured": "2018-11-06 11:04:33", "domain": domain}
+        for number, name, domain in [
+            (0, "0013ea2087020901", "near-domain"), (1, "0015a2d0d2d8f3a4", "out-domain"), (2, "001ad9d9d7e8ed4b", "in-domain"),
+            (3, "001db7df9a6b2b8d", "out-domain"),
+        ]
+    ],
+    "annotations": [
+        {"image_id": image, "id": number, "caption": text}
+        for number, (image, text) in enumerate([
+            (0, "A baby is standing in front of a house."), (0, "A little girl in a white jacket and sandals."),
+            (1, "Two lynxes."), (2, "A dog."), (3, "A samovar on a table, seen from the side."), (3, "A samovar."),
+        ])
+    ],
+}  # fmt: skip
+"""As nocaps_val_4500_captions.json is published, with four images in place of 4,500."""
+
+FLICKR30K = {
+    "images": [
+        {"sentids": [5 * number, 5 * number + 1], "imgid": number, "split": split, "filename": name, "sentences": [
+            {"tokens": text.lower().strip(" .").split(), "raw": text, "imgid": number, "sentid": 5 * number + place}
+            for place, text in enumerate(texts)
+        ]}
+        for number, (split, name, texts) in enumerate([
+            ("train", "1000092795.jpg", ["Two young guys.", "Two men in green shirts are standing in a yard."]),
+            ("test", "1007129816.jpg", ["The man with pierced ears is wearing glasses and an orange hat.", "A man."]),
+            ("val", "1018148011.jpg", ["A group of people stand in the back of a truck.", "People on a truck. "]),
+        ])
+    ],
+    "dataset": "flickr30k",
+}  # fmt: skip
+"""As Karpathy's dataset_flickr30k.json is published: no cocoid and no filepath, and the ids are those of the file."""
+
+
+def test_nocaps_as_published_is_read_by_its_domains(tmp_path: Path) -> None:
+    path = tmp_path / "nocaps_val_4500_captions.json"
+    path.write_text(json.dumps(NOCAPS))
+    every = prompt_table("nocaps", path, caption="longest", seed=0)
+    assert dict(zip(every["prompt_id"], every["caption"], strict=True)) == {
+        "000000000000": "A little girl in a white jacket and sandals.",
+        "000000000001": "Two lynxes.",
+        "000000000002": "A dog.",
+        "000000000003": "A samovar on a table, seen from the side.",
+    }
+    assert set(zip(every["width"], every["height"], strict=True)) == {(732, 1024)}
+    out = prompt_table("nocaps", path, caption="longest", seed=0, domains=["out-domain"])
+    assert set(out["file_name"]) == {"0015a2d0d2d8f3a4.jpg", "001db7df9a6b2b8d.jpg"}
+    # The seed of an image, and the order of two, are the same with and without the others.
+    both = every[every["prompt_id"].isin(out["prompt_id"])]
+    assert out[["prompt_id", "seed"]].to_numpy().tolist() == both[["prompt_id", "seed"]].to_numpy().tolist()
+
+
+def test_nocaps_without_domains_and_a_domain_that_is_not_there_are_refused(tmp_path: Path) -> None:
+    path = tmp_path / "nocaps_val_image_info.json"
+    path.write_text(json.dumps(NOCAPS | {"images": [{k: v for k, v in NOCAPS["images"][0].items() if k != "domain"}]}))
+    with pytest.raises(InputError, match=r"images\[0\].*'domain'"):
+        prompt_table("nocaps", path, caption="longest", seed=0)
+    path.write_text(json.dumps(NOCAPS | {"images": NOCAPS["images"][:2], "annotations": NOCAPS["annotations"][:3]}))
+    with pytest.raises(InputError, match="has no domain 'in-domain'; it has near-domain, out-domain"):
+        prompt_table("nocaps", path, caption="longest", seed=0, domains=["in-domain"])
+
+
+def test_karpathys_flickr30k_as_published_is_read_by_its_splits(tmp_path: Path) -> None:
+    path = tmp_path / "dataset_flickr30k.json"
+    path.write_text(json.dumps(FLICKR30K))
+    table = prompt_table("karpathy", path, caption="longest", seed=0, splits=["train", "val", "test"])
+    assert dict(zip(table["file_name"], table["caption"], strict=True)) == {
+        "1000092795.jpg": "Two men in green shirts are standing in a yard.",
+        "1007129816.jpg": "The man with pierced ears is wearing glasses and an orange hat.",
+        "1018148011.jpg": "A group of people stand in the back of a truck.",
+    }
+    assert set(table["prompt_id"]) == {f"{number:012d}" for number in range(3)}
+    assert prompt_table("karpathy", path, caption="first", seed=0, splits=["test"])["image_id"].tolist() == [1]

@@ -295,6 +295,9 @@ class ExperimentPaths(AnswerPaths):
     def coco(self, file: str) -> Path:
         return self.resources / "coco" / file
 
+    def flickr30k(self, file: str) -> Path:
+        return self.resources / "flickr30k" / file
+
     # -- logs and benchmarks --------------------------------------------------------------------------------------
 
     def log(self, rule: str, *names: str) -> Path:
