@@ -27,6 +27,7 @@ from emudrift.generation.diffusers.generator import DiffusersGenerator
 from emudrift.generation.diffusers.loading import empty_pipeline
 from emudrift.generation.interface import Batching
 from emudrift.generation.registry import check_model, is_unchanged, load_generator
+from emudrift.runtime.library_warnings import listen
 
 SD = {"unet": ("to_q", "to_v", "ff.net.2"), "text_encoder": ("q_proj", "out_proj", "fc1")}
 UNET = {"unet": ("to_k", "to_out.0")}
@@ -231,6 +232,16 @@ def test_a_change_that_is_not_proportional_to_the_scale_is_refused_at_other_scal
     apply_adapter(empty_pipeline(sd), find_adapter(folder))
     with pytest.raises(InputError, match=r"the adapter cannot be scaled by 0\.5: DoRA divides"):
         apply_adapter(empty_pipeline(sd), find_adapter(folder), 0.5)
+
+
+def test_an_adapter_of_the_unet_alone_warns_of_no_text_encoder(sd, tmp_path):
+    """diffusers does, with a text that would reach the page: every weight was looked for, so there is nothing to warn of."""
+    folder = save_diffusers(tmp_path / "adapter", random_changes(DiffusionPipeline.from_pretrained(sd), UNET))
+    heard = listen()
+    apply_adapter(empty_pipeline(sd), find_adapter(folder))
+    assert heard.about_images == []
+    empty_pipeline(sd).load_lora_weights(folder)
+    assert "No LoRA keys associated to CLIPTextModel" in heard.about_images[0], "the test proves nothing"
 
 
 def test_an_adapter_folder_says_what_it_lacks(tmp_path):

@@ -1,9 +1,11 @@
 """Adapters of pipelines: loaded as diffusers and peft do, and then compared, since both load what fits and drop the rest."""
 
 import hashlib
+import logging
 import re
 from collections import Counter
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +17,7 @@ from emudrift.generation.diffusers.adapter_files import WEIGHTS
 from emudrift.generation.diffusers.loading import LOAD_FAULTS, one_line
 from emudrift.generation.diffusers.network_files import denoiser_of
 from emudrift.generation.peft_scales import why_not_linear
+from emudrift.runtime.library_warnings import LIBRARIES
 
 Tensors = dict[str, torch.Tensor]
 
@@ -37,7 +40,8 @@ def apply_adapter(pipeline: Any, adapter: Path | dict[str, Path], scale: float =
     """
     where = adapter if isinstance(adapter, Path) else next(iter(adapter.values()))
     try:
-        given = _load_lora(pipeline, adapter) if isinstance(adapter, Path) else _load_peft(pipeline, adapter)
+        with _unheard():
+            given = _load_lora(pipeline, adapter) if isinstance(adapter, Path) else _load_peft(pipeline, adapter)
         loaded = _loaded(pipeline)
     except (*LOAD_FAULTS, LookupError, AssertionError) as error:
         said = one_line(error) or "its weights have other sizes than diffusers expects"
@@ -51,6 +55,19 @@ def apply_adapter(pipeline: Any, adapter: Path | dict[str, Path], scale: float =
         for module in component.modules():
             if hasattr(module, "scale_layer"):
                 module.scale_layer(scale)
+
+
+@contextmanager
+def _unheard() -> Iterator[None]:
+    """Without the libraries' warnings of weights that are left out: those of parts that a file lacks would reach the page."""
+    levels = {name: logging.getLogger(name).level for name in LIBRARIES}
+    for name in levels:
+        logging.getLogger(name).setLevel(logging.ERROR)
+    try:
+        yield
+    finally:
+        for name, level in levels.items():
+            logging.getLogger(name).setLevel(level)
 
 
 def _load_lora(pipeline: Any, path: Path) -> Tensors:
