@@ -27,6 +27,7 @@ include: "rules/fid.smk"
 include: "rules/metrics.smk"
 include: "rules/groups.smk"
 include: "rules/understanding.smk"
+include: "rules/following.smk"
 include: "rules/exchange.smk"
 include: "rules/human_evaluation.smk"
 include: "rules/report.smk"
@@ -46,6 +47,7 @@ rule all:
         METRIC_TABLES,
         GROUP_TABLES,
         UNDERSTANDING_TABLES,
+        FOLLOWING_TABLES,
         EXCHANGE_TABLES,
         rules.plot.output,
         rules.report.input.gallery,

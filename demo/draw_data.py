@@ -2,14 +2,18 @@
 
     python demo/draw_data.py
 
-Writes demo/data/captions.json, demo/data/images/{image_id:012d}.png and demo/data/questions.json.
+Writes demo/data/captions.json, demo/data/images/{image_id:012d}.png, demo/data/questions.json, and demo/data/asked.csv: what the
+judge is asked about pictures of the first prompts, in DSG's format.
 """
 
 import argparse
+import csv
+import hashlib
 import json
 import shutil
 from pathlib import Path
 
+from asking import dsg_rows
 from PIL import Image
 
 import scenes
@@ -21,6 +25,9 @@ ASKED = 400
 QUESTION = "what is in the picture?"
 # The official VQA accuracy is 1 from four equal answers of people on: an answer is right if it is one of theirs.
 PEOPLE = 4
+JUDGED = 100
+"""Prompts with questions: the first in the order that the demo's seed gives (`data.prompt_table`)."""
+DSG = "item_id,text,keywords,proposition_id,dependency,category_broad,category_detailed,tuple,question_natural_language"
 
 
 def captions_json(shown: list[scenes.Scene]) -> dict[str, object]:
@@ -55,6 +62,14 @@ def questions_json(shown: list[scenes.Scene]) -> list[dict[str, object]]:
     ]
 
 
+def judged(shown: list[scenes.Scene]) -> list[tuple[str, str, scenes.Scene]]:
+    """Id, prompt and scene of the first prompts."""
+    ids = [f"{image_id:012d}" for image_id in range(1, len(shown) + 1)]
+    order = sorted(ids, key=lambda each: hashlib.sha256(f"order/0/{each}".encode()).digest())
+    scene_of = dict(zip(ids, shown, strict=True))
+    return [(each, max(scenes.captions(scene_of[each]), key=len), scene_of[each]) for each in order[:JUDGED]]
+
+
 def write_data(folder: Path, count: int, seed: int) -> None:
     shown = scenes.sample_scenes(count, seed)
     captions = captions_json(shown)
@@ -64,6 +79,12 @@ def write_data(folder: Path, count: int, seed: int) -> None:
         Image.fromarray(scenes.render(scene)).save(folder / "images" / entry["file_name"], optimize=True)
     (folder / "captions.json").write_text(json.dumps(captions, indent=0) + "\n")
     (folder / "questions.json").write_text(lines_of(questions_json(shown[:ASKED])))
+    with (folder / "asked.csv").open("w", newline="") as file:
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow(DSG.split(","))
+        # The same caption has the same questions: once is enough.
+        of_text = {text: dsg_rows(item, text, scene) for item, text, scene in judged(shown)}
+        writer.writerows(row for rows in of_text.values() for row in rows)
 
 
 def lines_of(records: list[dict[str, object]]) -> str:

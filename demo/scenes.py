@@ -56,7 +56,7 @@ CLEAN_SHARE = 0.03  # maximum fraction of pixels with a colour that was not requ
 PLACE_RADIUS = 8.0  # maximum distance in pixels between the centre of a shape and its requested place
 RELATION_GAP = 8.0  # minimum offset in pixels of the second shape to the right, or downwards
 
-_PALETTE = np.array([*COLORS.values(), *BACKGROUNDS.values()], dtype=float)
+PALETTE = np.array([*COLORS.values(), *BACKGROUNDS.values()], dtype=float)
 _COLOR_NAMES, _BACKGROUND_NAMES, _PLACE_NAMES = tuple(COLORS), tuple(BACKGROUNDS), tuple(PLACES)
 _Y, _X = np.mgrid[0:SIDE, 0:SIDE] + 0.5
 
@@ -168,9 +168,9 @@ def check(image: np.ndarray, scene: Scene) -> dict[str, bool]:
     """
     if image.shape != (SIDE, SIDE, 3):
         raise ValueError(f"the image has shape {image.shape}, expected {(SIDE, SIDE, 3)}")
-    nearest = ((image[..., None, :].astype(float) - _PALETTE) ** 2).sum(-1).argmin(-1)
+    nearest = ((image[..., None, :].astype(float) - PALETTE) ** 2).sum(-1).argmin(-1)
     border = np.concatenate([nearest[0], nearest[-1], nearest[:, 0], nearest[:, -1]])
-    most = np.bincount(border, minlength=len(_PALETTE)).argmax()
+    most = np.bincount(border, minlength=len(PALETTE)).argmax()
 
     masks = [nearest == _COLOR_NAMES.index(shape.color) for shape in scene.shapes]
     counts = [int(mask.sum()) for mask in masks]

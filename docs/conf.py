@@ -44,7 +44,7 @@ CONTENTS = {
         "verdicts",
         "../README",
     ],
-    "The numbers": ["protocol", "metrics", "statistics", "understanding", "human-evaluation"],
+    "The numbers": ["protocol", "metrics", "statistics", "understanding", "prompt-following", "human-evaluation"],
     "Running it": ["your-cluster", "scaling", "engine", "troubleshooting", "slurm-faults"],
     "Development": ["architecture", "../CONTRIBUTING", "../CHANGELOG"],
     "More": ["library", "comparison", "../bench/RESULTS", "../demo/models/README"],

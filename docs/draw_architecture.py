@@ -42,9 +42,10 @@ EVERYTHING = {
             "control": False,
         }
     ],
+    "judge": {"command": ["judge", "{questions}", "{output}"]},
 }
-ANNOTATED = {"annotations": ["clip_similarity"], "where": {"aspect_ratio": {"max": 2}}}
-"""What the first set of prompts says about columns."""
+ANNOTATED = {"annotations": ["clip_similarity"], "where": {"aspect_ratio": {"max": 2}}, "questions": "README.md"}
+"""What the first set of prompts says about columns and questions."""
 TARGETS = ("all", "human_evaluation_pages", "generate_on_nodes", "resources/flickr30k/dataset_flickr30k.json")
 COLOURS = {  # on a light and on a dark background
     "runtime": ("#64748b", "#94a3b8"),

@@ -46,6 +46,11 @@ HUB = {folder: checkpoint for folder, checkpoint, _ in MODELS_IN} | {
     for extractor in experiment.config.extractors
     if getattr(extractor, "checkpoint", None) is not None and extractor.checkpoint.hub is not None
 }
+JUDGE = experiment.config.judge.model if experiment.config.judge is not None else None
+JUDGE_DOWNLOAD = None
+if JUDGE is not None and JUDGE.hub is not None:
+    HUB[experiment.checkpoint_folder(JUDGE)] = JUDGE
+    JUDGE_DOWNLOAD = download_record(experiment.checkpoint_folder(JUDGE))
 DOWNLOADED_PARTS = {
     model.name: [download_record(folder) for folder, _, each in MODELS_IN if each.name == model.name]
     for model in experiment.config.models

@@ -108,6 +108,7 @@ rule report:
         metrics=METRIC_TABLES,
         groups=GROUP_TABLES,
         understanding=UNDERSTANDING_TABLES,
+        following=[*FOLLOWING_TABLES, *FOLLOWED],
         clip_scores=[path for view in experiment.sets.values() for path in row_blocks.clip_score_files(view).values()],
         tokenizers=TOKENIZER_TABLES,
         human=HUMAN_TABLES,

@@ -46,7 +46,10 @@ def test_nothing_is_found_where_nothing_is(tmp_path):
 def test_no_two_files_lie_in_one_place():
     methods = [m for name, m in inspect.getmembers(PATHS, inspect.ismethod) if m.__annotations__.get("return") is Path]
     paths = [method(*(f"{{{name}}}" for name in inspect.signature(method).parameters)) for method in methods]
-    paths += [getattr(PATHS, name) for name, value in inspect.getmembers(type(PATHS)) if isinstance(value, property)]
+    found = {
+        name: getattr(PATHS, name) for name, value in inspect.getmembers(type(PATHS)) if isinstance(value, property)
+    }
+    paths += [found.pop("judged").answers("{arm}", "{judge}", "{rows}"), *found.values()]
     assert len(paths) > 40
     assert len(set(paths)) == len(paths)
     assert all(path.is_relative_to("/r") or path.is_relative_to("/s") for path in paths)

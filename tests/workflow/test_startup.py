@@ -23,6 +23,7 @@ STARTED = {
     "annotate_prompts": TABLES,
     "collect": TABLES,
     "collect_groups": TABLES,
+    "collect_following": TABLES,
     "collect_metrics": TABLES,
     "collect_understanding": TABLES,
     "compare": TABLES,
@@ -37,6 +38,7 @@ STARTED = {
     "read_scores": TABLES,
     "report": TABLES,
     "select_prompts": TABLES,
+    "score_following": TABLES,
     "tokenizer_quality": HEAVY,
 }
 SCRIPTS = sorted(path.stem for path in (ROOT / "scripts").glob("*.py") if path.stem != "door")

@@ -1,5 +1,6 @@
 """Where questions about pictures and their answers lie: the part of `ExperimentPaths` that belongs to understanding."""
 
+from dataclasses import dataclass
 from pathlib import Path
 
 
@@ -103,8 +104,43 @@ class AnswerPaths:
         """What is made for a task before it is asked."""
         return [self.questions(task), self.references(task), self.support(task)]
 
+    # -- prompt following -----------------------------------------------------------------------------------------
+
+    @property
+    def judged(self) -> "JudgedPaths":
+        """Where the judge's answers about generated pictures lie."""
+        return JudgedPaths(self.results, self.resources)
+
+    @property
+    def judge_record(self) -> Path:
+        """What check_judge found."""
+        return self.results / "prompt_following" / "judge.json"
+
+    def followed(self, arm: str) -> Path:
+        """What became of each question about an arm's pictures."""
+        return self.results / "prompt_following" / "arms" / f"{arm}.json"
+
+    @property
+    def following_table(self) -> Path:
+        return self.results / "prompt_following.csv"
+
+    @property
+    def judge_error_table(self) -> Path:
+        return self.results / "judge_error.csv"
+
     def _answers(self, arm: str, variant: str) -> Path:
         return self.results / "answers" / arm / variant
 
 
 _OF_SHARD = ("answers", "answers_manifest", "kept_answers_manifest", "answer_attempts", "partial_answers")
+
+
+@dataclass(frozen=True)
+class JudgedPaths(AnswerPaths):
+    """The same for the answers of a judge about generated pictures: `arm` is whose they are, `variant` the judge."""
+
+    results: Path
+    resources: Path
+
+    def _answers(self, arm: str, variant: str) -> Path:
+        return self.results / "judged" / arm / variant

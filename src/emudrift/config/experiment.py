@@ -57,6 +57,8 @@ class Experiment(SetsOfPrompts):
         self.sets = {prompt_set: self}
         if [*configs] != [""]:
             self.sets = {name: Experiment(each, config_path, name) for name, each in configs.items()}
+        if not prompt_set:
+            self.following.check()
 
     @classmethod
     def load(cls, config_path: str | Path) -> "Experiment":
@@ -75,7 +77,7 @@ class Experiment(SetsOfPrompts):
     def prompt_settings(self) -> dict[str, Any]:
         """Everything that decides about the prompt table, apart from what the captions file contains."""
         prompts = self.config.prompts
-        settings = prompts.model_dump(mode="json", exclude={"captions", "images", *ANNOTATION_KEYS})
+        settings = prompts.model_dump(mode="json", exclude={"captions", "images", "questions", *ANNOTATION_KEYS})
         settings |= self.annotations.selection_settings(prompts.where)
         return settings | {"captions": self.identity(prompts.captions), "seed": self.config.seed}
 
@@ -348,7 +350,7 @@ class Experiment(SetsOfPrompts):
         return [
             self.paths.score(metric.name, arm.name)
             for metric in self.config.score_metrics()
-            for arm in self.generated_arms()
+            for arm in self.scored_arms(metric.name)
         ]
 
     @property

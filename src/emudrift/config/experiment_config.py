@@ -15,6 +15,7 @@ from emudrift.config.extractors import EXTRACTORS, MIN_N_PER_DIMENSION, Extracto
 from emudrift.config.generation_settings import Generation, Resources
 from emudrift.config.groups import Grouping, check_groups
 from emudrift.config.human_evaluation import HumanEvaluation, check_human_evaluation
+from emudrift.config.judge import Judge
 from emudrift.config.metrics import METRICS, Metric, MetricName, built_in
 from emudrift.config.model_settings import ModelSettings, check_controls
 from emudrift.config.models import any_model
@@ -100,6 +101,11 @@ class Config(Settings):
         [],
         description="What models are asked about pictures: what fine-tuning bought (docs/understanding.md). Default: nothing.",
     )
+    judge: Judge | None = Field(
+        None,
+        description="What answers the questions of prompts: questions about the generated pictures (docs/prompt-following.md). "
+        "Default: none.",
+    )
     exchange: Exchange = Field(default_factory=lambda: Exchange())
     human_evaluation: HumanEvaluation = Field(default_factory=lambda: HumanEvaluation())
     device: Literal["cuda", "cpu"] = Field("cuda", description="Where images are generated and features are extracted.")
@@ -164,7 +170,7 @@ class Config(Settings):
 
     def score_metrics(self) -> list[Metric]:
         """The metrics that are read from one file of numbers per arm, and computed from no features."""
-        return [each.metric() for each in self.scores]
+        return [*(each.metric() for each in self.scores), *([] if self.judge is None else [self.judge.metric()])]
 
     def reads_reference(self, extractor: ExtractorSettings) -> bool:
         """Whether an extractor has to see the reference images: not with ready statistics or for metrics without reference."""

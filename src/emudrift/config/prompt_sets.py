@@ -26,6 +26,11 @@ class Prompts(Settings):
     )
     captions: Text = Field(description="The captions file (JSON; for source: table also .csv, .jsonl or .parquet).")
     images: Text | None = Field(None, description="Folder of the dataset's real images; needed for reference: dataset.")
+    questions: Text | None = Field(
+        None,
+        description="Stored questions about the prompts, which judge answers about the generated pictures: CSV in DSG's format, "
+        "or JSONL in that of GenEval 2 (docs/prompt-following.md).",
+    )
     splits: list[str] = Field([], description="Splits of Karpathy's file to use, for example [test].")
     domains: list[Literal["in-domain", "near-domain", "out-domain"]] = Field(
         [],

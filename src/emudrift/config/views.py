@@ -7,7 +7,9 @@ from typing import TYPE_CHECKING, cast
 from emudrift.config.annotated import PromptAnnotations
 from emudrift.config.experiment_config import Config
 from emudrift.config.extractors import ExtractorSettings
+from emudrift.config.following import Following
 from emudrift.config.groups import PromptGroups
+from emudrift.config.judge import SCORE
 from emudrift.config.model_settings import ModelSettings
 from emudrift.config.paths import ExperimentPaths
 from emudrift.errors import InputError
@@ -43,6 +45,9 @@ class SetsOfPrompts:
         return PromptGroups(cast("Experiment", self))
 
     def arm(self, name: str) -> "Arm":
+        raise NotImplementedError
+
+    def generated_arms(self) -> "list[Arm]":
         raise NotImplementedError
 
     def model(self, name: str) -> ModelSettings:
@@ -118,3 +123,12 @@ class SetsOfPrompts:
     def without_distance(self) -> list[ExtractorSettings]:
         """Extractors whose Fréchet distance is left out in this view's set, which has too few images for it."""
         return [each for each in self.config.extractors if each.distance and not self.config.has_distance(each)]
+
+    @cached_property
+    def following(self) -> Following:
+        """Whether pictures show what was asked, where prompts have questions and a judge answers them."""
+        return Following(self)  # type: ignore[arg-type]
+
+    def scored_arms(self, score: str) -> "list[Arm]":
+        """The arms whose images have a score: all with generated images, or those that the judge is shown."""
+        return self.following.arms() if score == SCORE else self.generated_arms()

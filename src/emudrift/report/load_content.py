@@ -8,6 +8,8 @@ import pandas as pd
 from emudrift.config.annotated import selecting
 from emudrift.config.experiment import Experiment
 from emudrift.data.selection import Selection
+from emudrift.evaluation.following.columns import FOLLOWING_COLUMNS, JUDGE_COLUMNS
+from emudrift.evaluation.following.score import load_followed
 from emudrift.evaluation.groups.columns import GROUP_COLUMNS
 from emudrift.evaluation.human.columns import load_human_tables
 from emudrift.evaluation.human.study import imported_tables
@@ -32,6 +34,7 @@ from emudrift.report.gallery.section import Gallery, build_gallery
 from emudrift.report.gallery.strips import load_block
 from emudrift.report.page import Content
 from emudrift.report.sections.benchmarks import load_costs
+from emudrift.report.sections.following import FollowingContent, failed_examples
 from emudrift.runtime.json_files import load_record
 
 
@@ -47,6 +50,16 @@ def load_content(experiment: Experiment) -> Content:
     def table(path: Path, columns: dict[str, Any], there: bool) -> pd.DataFrame | None:
         return load_table(path, columns) if there else None
 
+    followed = experiment.following.records()
+    following = (
+        FollowingContent(
+            load_table(paths.following_table, FOLLOWING_COLUMNS),
+            load_table(paths.judge_error_table, JUDGE_COLUMNS),
+            failed_examples(experiment, load_followed(followed)),
+        )
+        if followed
+        else None
+    )
     return Content(
         fid=load_table(paths.fid_table, FID_COLUMNS),
         comparison=load_table(paths.comparison_table, COMPARISON_COLUMNS),
@@ -72,6 +85,7 @@ def load_content(experiment: Experiment) -> Content:
         },
         groups=table(paths.group_table, GROUP_COLUMNS, bool(experiment.config.groups)),
         groups_svg=paths.figure("groups", ".svg").read_bytes() if experiment.config.groups else b"",
+        following=following,
         understanding=table(paths.understanding_table, UNDERSTANDING_COLUMNS, seen),
         understanding_differences=table(paths.understanding_differences, UNDERSTANDING_DIFFERENCE_COLUMNS, seen),
     )

@@ -28,6 +28,8 @@ from emudrift.report.gallery.section import Gallery
 from emudrift.report.sections.benchmarks import Cost, cost_tables
 from emudrift.report.sections.exchange import exchange_lead, exchange_section
 from emudrift.report.sections.fid_tables import comparison_tables, fid_tables, set_difference_tables
+from emudrift.report.sections.following import LEAD as FOLLOWING_LEAD
+from emudrift.report.sections.following import FollowingContent, following_section
 from emudrift.report.sections.groups import LEAD as GROUPS_LEAD
 from emudrift.report.sections.groups import groups_section
 from emudrift.report.sections.human_votes import human_section
@@ -60,6 +62,7 @@ class Content:
         exchange: exchange.csv, where models see, with `exchange_svg` by `figures.exchange.exchange_figure`.
         understanding, understanding_differences: the tables of those names, where models are asked about pictures.
         groups: groups.csv, where the config has groups, with `groups_svg` by `figures.groups.groups_figure`.
+        following: what the judge found, where prompts have questions.
         human: the tables of the human evaluation, where votes were imported.
         selections: what conditions on prompts and reference removed, by key.
     """
@@ -85,6 +88,7 @@ class Content:
     understanding: pd.DataFrame | None = None
     understanding_differences: pd.DataFrame | None = None
     selections: Mapping[str, Selection] = field(default_factory=dict)
+    following: FollowingContent | None = None
     set_differences: pd.DataFrame | None = None
     further_galleries: Mapping[str, Gallery] = field(default_factory=dict)
 
@@ -133,6 +137,7 @@ def build_report(experiment: Experiment, content: Content) -> str:
             galleries=dict(zip(experiment.sets, content.galleries, strict=True)),
             exchange=None if content.exchange is None else exchange_section(content.exchange, content.exchange_svg),
             pictures=[] if content.understanding is None else picture_statements(content.understanding),
+            following=None if content.following is None else following_section(experiment, content.following),
             human=None if content.human is None else human_section(content.human, arms),
             facts=experiment_facts(experiment, fid, content.manifests),
             methods=methods(
@@ -231,6 +236,12 @@ def _sections(experiment: Experiment, content: Content, shards: dict[str, list[M
                 SEEING_LEAD,
                 tables=seen,
                 template="understanding.html.j2" if seen else "",
+            ),
+            Section(
+                "following",
+                "Does the picture show what was asked?",
+                FOLLOWING_LEAD,
+                template="" if content.following is None else "following.html.j2",
             ),
             Section("size", "How large is that?", LEAD if size else "", pictures=size, tables=ladder_tables(panels)),
             Section("curve", "Where does it hold?", pictures=[curve], template=statements),

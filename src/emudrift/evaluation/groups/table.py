@@ -59,7 +59,7 @@ def load_scored_arms(view: Experiment, prompt_ids: Sequence[str]) -> list[Scored
     ]
     places = {prompt: place for place, prompt in enumerate(prompt_ids)}
     for metric in view.config.score_metrics():
-        for arm in view.generated_arms():
+        for arm in view.scored_arms(metric.name):
             path, values = paths.score(metric.name, arm.name), np.full(n, np.nan)
             table = load_table(path, SCORE_COLUMNS)
             strangers = [prompt for prompt in table["prompt_id"] if prompt not in places]

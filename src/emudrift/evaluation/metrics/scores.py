@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 
 from emudrift.config.experiment import Experiment
+from emudrift.config.judge import SCORE
 from emudrift.config.metrics import Metric
 from emudrift.data.prompts import Prompt, load_prompts
 from emudrift.data.score_file import Scored, read_scores
@@ -46,7 +47,7 @@ def score_records(experiment: Experiment) -> list[MetricRecord]:
     return [
         record
         for metric in experiment.config.score_metrics()
-        for arm in experiment.generated_arms()
+        for arm in experiment.scored_arms(metric.name)
         for record in _records(experiment.set_of(arm.name), metric, arm.name, prompts[arm.prompt_set])
     ]
 
@@ -54,10 +55,12 @@ def score_records(experiment: Experiment) -> list[MetricRecord]:
 def _records(experiment: Experiment, metric: Metric, arm: str, prompts: Sequence[Prompt]) -> list[MetricRecord]:
     n, path = max(experiment.config.sample_sizes), experiment.paths.score(metric.name, arm)
     table = load_table(path, SCORE_COLUMNS)
-    if list(table["prompt_id"]) != [prompt.prompt_id for prompt in prompts[:n]]:
+    there = set(table["prompt_id"]) if metric.name == SCORE else {prompt.prompt_id for prompt in prompts[:n]}
+    chosen = [prompt for prompt in prompts[:n] if prompt.prompt_id in there]
+    if list(table["prompt_id"]) != [prompt.prompt_id for prompt in chosen]:
         raise InputError(f"{path}: its prompts are not the first {n:,} of the experiment; remove it and run again")
     values = np.asarray(table["value"], dtype=np.float64)
-    shared = shared_fields(experiment, arm, prompts[:n]) | {
+    shared = shared_fields(experiment, arm, chosen) | {
         "extractor": "",
         "weights": "",
         "reference": "none",

@@ -2,11 +2,13 @@
 
 import logging
 import shutil
-from collections.abc import Collection, Iterator, Sequence
-from contextlib import closing
+from collections.abc import Callable, Collection, Iterator, Sequence
+from contextlib import AbstractContextManager, closing
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from emudrift.config.answer_paths import AnswerPaths
 from emudrift.config.arm import Arm
 from emudrift.config.experiment import Experiment
 from emudrift.config.paths import existing
@@ -21,7 +23,7 @@ from emudrift.generation.answers.answer_files import (
     existing_answers,
     load_answer_manifest,
 )
-from emudrift.generation.answers.interface import AskedQuestion, BatchedAnswerer, ShardAnswerer
+from emudrift.generation.answers.interface import Answerer, AskedQuestion, BatchedAnswerer, ShardAnswerer
 from emudrift.generation.answers.partial_answers import AnswerIdentity, PartialAnswers
 from emudrift.generation.answers.questions import load_asked
 from emudrift.generation.attempts import History, images_per_hour
@@ -37,6 +39,35 @@ from emudrift.runtime.locks import Lock
 logger = logging.getLogger(__name__)
 
 
+@dataclass(frozen=True)
+class AnswerJob:
+    """A shard of answers: what is asked, who answers, and where the answers lie.
+
+    Attributes:
+        place: arm, variant and rows, by their full names, which `paths` put the answers under.
+        label: for people.
+        first: row of the first question, also where there is none.
+        identity: settings and weights behind the answers.
+        settings, variant_settings, revisions: for the manifest.
+        fixes_batch: whether the batch size can change an answer.
+        load: what answers, ready within a `with` block.
+        refuse_changed: raises InputError where the files that answer have changed since they were validated.
+    """
+
+    paths: AnswerPaths
+    place: tuple[str, str, str]
+    label: str
+    first: int
+    questions: Sequence[AskedQuestion]
+    identity: AnswerIdentity
+    settings: dict[str, Any]
+    variant_settings: dict[str, Any]
+    revisions: dict[str, str | None]
+    fixes_batch: bool
+    load: Callable[[], AbstractContextManager[Answerer]]
+    refuse_changed: Callable[[], None]
+
+
 def run_answers(experiment: Experiment, arm: Arm, variant: Variant, shard: RowRange, batch_size: int | None) -> None:
     """Answers the questions of a shard; resumes earlier attempts, and waits for a concurrent one to finish.
 
@@ -49,31 +80,40 @@ def run_answers(experiment: Experiment, arm: Arm, variant: Variant, shard: RowRa
             failed, or files cannot be written.
         Stopped: the job was asked to end, or its walltime is nearly over. Finished answers are kept.
     """
-    AnswerRun(experiment, arm, variant, shard, batch_size).run()
+    paths = experiment.paths
+    model: dict[str, Any] = load_model_record(paths.model_record(arm.model))
+    # Where answers are made by other files than images, these have a digest of their own.
+    digest = "answer_digest" if "answer_digest" in model else "digest"
+    job = AnswerJob(
+        paths=paths,
+        place=(arm.name, variant.name, shard.name),
+        label=f"{arm.model} {variant.label} {shard.name}",
+        first=shard.start,
+        questions=load_asked(experiment, variant, shard),
+        identity=AnswerIdentity(arm.fingerprint, variant.name, model[digest]),
+        settings=arm.settings,
+        variant_settings=variant.settings,
+        revisions=model["revisions"],
+        fixes_batch=fixes_answer_batch(arm),
+        load=lambda: load_answerer(experiment, arm, variant),
+        refuse_changed=lambda: refuse_changed_files(experiment, model, [], digest),
+    )
+    AnswerRun(job, batch_size).run()
 
 
 class AnswerRun:
-    """One attempt at a shard of answers."""
+    """One attempt at a shard of answers; `batch_size` as in `run_answers`."""
 
-    def __init__(
-        self, experiment: Experiment, arm: Arm, variant: Variant, shard: RowRange, batch_size: int | None
-    ) -> None:
-        self.experiment, self.arm, self.variant, self.batch_size = experiment, arm, variant, batch_size
-        self.shard, self.place = shard, (arm.name, variant.name, shard.name)
-        paths = experiment.paths
-        self.answers, self.manifest = paths.answers(*self.place), paths.answers_manifest(*self.place)
-        self.kept = paths.kept_answers_manifest(*self.place)
-        self.label = f"{arm.model} {variant.label} {shard.name}"
-        self.model: dict[str, Any] = load_model_record(paths.model_record(arm.model))
-        self.questions = load_asked(experiment, variant, shard)
-        # Where answers are made by other files than images, these have a digest of their own.
-        self.digest = "answer_digest" if "answer_digest" in self.model else "digest"
-        self.identity = AnswerIdentity(arm.fingerprint, variant.name, self.model[self.digest])
-        self.batching = paths.answer_batching(arm.name, variant.name)
-        self.fixes_batch = fixes_answer_batch(arm)
+    def __init__(self, job: AnswerJob, batch_size: int | None) -> None:
+        self.job, self.batch_size = job, batch_size
+        self.paths, self.place, self.label = job.paths, job.place, job.label
+        self.questions, self.identity, self.fixes_batch = job.questions, job.identity, job.fixes_batch
+        self.answers, self.manifest = self.paths.answers(*self.place), self.paths.answers_manifest(*self.place)
+        self.kept = self.paths.kept_answers_manifest(*self.place)
+        self.batching = self.paths.answer_batching(*self.place[:2])
 
     def run(self) -> None:
-        paths = self.experiment.paths
+        paths = self.paths
         with stoppable() as stopping, Lock(paths.answers_lock(*self.place), self.label) as lock:
             if self._is_finished():
                 logger.info("%s: complete; every answer is verified, nothing is answered", self.label)
@@ -129,8 +169,7 @@ class AnswerRun:
 
     def _existing(self) -> list[tuple[Path, Path]]:
         """Finished answers of this arm and variant, with their manifests."""
-        arm, variant, _ = self.place
-        paths = self.experiment.paths
+        (arm, variant, _), paths = self.place, self.paths
         kept = [
             (paths.answers(arm, variant, names["rows"]), path)
             for path, names in existing(paths.kept_answers_manifest(arm, variant, "{rows}"))
@@ -146,8 +185,8 @@ class AnswerRun:
             missing = [question for question in self.questions if question.row not in done]
             if not missing:
                 return
-            refuse_changed_files(self.experiment, self.model, [], self.digest)
-            with load_answerer(self.experiment, self.arm, self.variant) as answerer:
+            self.job.refuse_changed()
+            with self.job.load() as answerer:
                 work.recording.device = answerer.device()
                 if isinstance(answerer, BatchedAnswerer):
                     self._answer_batches(answerer, done.keys(), partial, work)
@@ -179,15 +218,15 @@ class AnswerRun:
         self._set_aside(data)
         write_bytes_atomically(self.answers, data)
         return AnswerManifest(
-            arm=self.arm.name,
-            variant=self.variant.name,
-            rows=(self.shard.start, self.shard.start + len(self.questions)),
+            arm=self.place[0],
+            variant=self.place[1],
+            rows=(self.job.first, self.job.first + len(self.questions)),
             n_answers=len(self.questions),
-            fingerprint=self.arm.fingerprint,
-            settings=self.arm.settings,
-            variant_settings=self.variant.settings,
+            fingerprint=self.identity.fingerprint,
+            settings=self.job.settings,
+            variant_settings=self.job.variant_settings,
             model_digest=self.identity.digest,
-            revisions=self.model["revisions"],
+            revisions=self.job.revisions,
             versions=package_versions(),
             batch_size=chosen_batching(self.batching).batch_size if self.fixes_batch else None,
             answered_together=dict(partial.effective_batch_sizes(self.questions)),
@@ -201,7 +240,7 @@ class AnswerRun:
         """Keeps answers to other questions, or of other weights, that are in the way: nothing finished is deleted."""
         if not self.answers.exists() or self.answers.read_bytes() == data:
             return
-        target = self.experiment.paths.answers_set_aside(*self.place, sha256_of(self.answers)[:12])
+        target = self.paths.answers_set_aside(*self.place, sha256_of(self.answers)[:12])
         target.parent.mkdir(parents=True, exist_ok=True)
         if self.kept.exists():
             shutil.copyfile(self.kept, target.with_suffix(".json"))

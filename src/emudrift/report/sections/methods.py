@@ -19,6 +19,7 @@ from emudrift.generation.manifest import Manifest
 from emudrift.report.elements.wording import listing
 from emudrift.report.sections.citations import CITATIONS
 from emudrift.report.sections.exchange import exchange_methods
+from emudrift.report.sections.following import following_methods
 from emudrift.report.sections.groups import groups_methods
 from emudrift.report.sections.human_methods import human_methods
 from emudrift.report.sections.selection import selection_methods
@@ -76,6 +77,7 @@ def methods(
         "" if metrics is None else _metrics(experiment, metrics),
         understanding_methods(experiment) if experiment.understanding.score_files() else "",
         "" if groups is None else groups_methods(groups),
+        following_methods(experiment) if experiment.following.records() else "",
         "" if exchange is None else exchange_methods(exchange),
         "" if human is None else human_methods(experiment.config.human_evaluation, human, experiment.arms()),
         _software(manifests),

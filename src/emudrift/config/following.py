@@ -1,0 +1,185 @@
+"""What follows from `prompts: questions` and `judge:`: whose pictures are judged, in which shards, and where the answers lie."""
+
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from emudrift.config.arm import Arm, fingerprint
+from emudrift.config.base import Checkpoint
+from emudrift.config.judge import SCORE, Judge
+from emudrift.config.row_range import RowRange
+from emudrift.errors import InputError
+
+if TYPE_CHECKING:
+    from emudrift.config.experiment import Experiment
+
+CHECK = "check"
+"""In the place of an arm: the pictures on which the judge's own error is measured; `check@nocaps` for a further set."""
+
+
+class Following:
+    """Question-based prompt following of an experiment. Needs no file but the config itself. Empty without questions.
+
+    Everything about pictures is asked for by the arm that they are of, or by the `CHECK` of a set: they have the set's prompts.
+    """
+
+    def __init__(self, experiment: "Experiment") -> None:
+        self.experiment = experiment
+        self.judge: Judge | None = experiment.config.judge
+        asked = [view for view in experiment.sets.values() if view.config.prompts.questions is not None]
+        self._checks = {CHECK + (f"@{view.prompt_set}" if view.config.further else ""): view for view in asked}
+
+    def check(self) -> None:
+        """Raises InputError where questions have no judge, a judge no questions or pictures, or it is a model under test."""
+        where, judge = self.experiment.config_path, self.judge
+        if judge is None:
+            if self._checks:
+                raise InputError(f"{where}: prompts: questions need a judge that answers them: judge: {{model: …}}")
+            return
+        if not self._checks:
+            raise InputError(f"{where}: judge: there are no questions to answer; give prompts: questions, or remove it")
+        if strangers := sorted(set(judge.models) - set(self.experiment.model_names)):
+            raise InputError(
+                f"{where}: judge: models: {strangers[0]!r} is none of {', '.join(self.experiment.model_names)}"
+            )
+        if not self.arms():
+            raise InputError(f"{where}: judge: no arm has its models and guidance_scales; there is nothing to judge")
+        self._refuse_model_under_test(judge)
+
+    def _refuse_model_under_test(self, judge: Judge) -> None:
+        for model in self.experiment.config.models:
+            for role, theirs in model.checkpoints_by_role(self.experiment).items():
+                if judge.model is not None and self._is_same(judge.model, theirs):
+                    raise InputError(
+                        f"{self.experiment.config_path}: judge: model: {judge.model.source} is the {role} of {model.name}, "
+                        "a model under test, which must not judge its own pictures; choose another judge"
+                    )
+            if judge.command and judge.command == getattr(model, "answer_command", None):
+                raise InputError(
+                    f"{self.experiment.config_path}: judge: command: it is the answer_command of {model.name}, "
+                    "a model under test, which must not judge its own pictures; choose another judge"
+                )
+
+    def _is_same(self, ours: Checkpoint, theirs: Checkpoint) -> bool:
+        """By place: any revision of a repository is the same model. Copies are found by their weights (check_judge)."""
+        if ours.path is None or theirs.path is None:
+            return ours.hub is not None and ours.hub == theirs.hub
+        return self.experiment.path(ours.path).resolve() == self.experiment.path(theirs.path).resolve()
+
+    # -- the judge ------------------------------------------------------------------------------------------------
+
+    @property
+    def asked(self) -> Judge:
+        """The judge, where there is one."""
+        assert self.judge is not None
+        return self.judge
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """Everything of the judge that can change an answer to a question about a picture, and nothing else."""
+        judge, experiment = self.asked, self.experiment
+        shared = {"prompt": judge.prompt, "device": experiment.config.device}
+        if judge.model is not None:
+            return shared | {"model": experiment.checkpoint_identity(judge.model), "dtype": judge.dtype}
+        words = [experiment.identity(word) if word.startswith(("./", "../")) else word for word in judge.command]
+        return shared | {"answer_command": words, "files": [experiment.identity(file) for file in judge.files]}
+
+    @cached_property
+    def name(self) -> str:
+        """Of the judge in paths, with the fingerprint of its settings."""
+        return f"{SCORE}-{fingerprint(self.settings)}"
+
+    def folder(self) -> Path | None:
+        """Where the judge's files are; None for a command."""
+        return None if self.asked.model is None else self.experiment.checkpoint_folder(self.asked.model)
+
+    def refuse_other(self, judge: str) -> None:
+        """Raises InputError where a job was planned for a judge of other settings, by the name in its paths."""
+        if judge != self.name:
+            raise InputError(
+                f"{self.experiment.config_path}: has no judge {judge!r}; were its settings changed since it was planned? "
+                f"It is {self.name}"
+            )
+
+    # -- what is judged -------------------------------------------------------------------------------------------
+
+    def arms(self) -> list[Arm]:
+        """Those whose pictures are judged, of all sets that have questions."""
+        judge = self.judge
+        if judge is None:
+            return []
+        return [
+            arm
+            for view in self._checks.values()
+            for arm in view.generated_arms()
+            if (not judge.models or arm.model in judge.models)
+            and (not judge.guidance_scales or arm.guidance_scale is None or arm.guidance_scale in judge.guidance_scales)
+        ]
+
+    @property
+    def checks(self) -> list[str]:
+        """What stands in the place of an arm for the judge's own error, one for each set that has questions."""
+        return [*self._checks] if self.judge is not None else []
+
+    def view(self, arm: str) -> "Experiment":
+        """The view of the set that an arm, or a check, belongs to."""
+        return self._checks[arm] if arm in self._checks else self.experiment.set_of(arm)
+
+    def questions(self, arm: str) -> Path:
+        """The file of questions about an arm's pictures."""
+        file = self.view(arm).config.prompts.questions
+        assert file is not None
+        return self.experiment.path(file)
+
+    def files(self) -> list[Path]:
+        """The files of questions of all sets."""
+        return list(dict.fromkeys(map(self.questions, self.checks)))
+
+    def mean(self, arm: str) -> str:
+        """Of a prompt's questions: arithmetic or geometric."""
+        return self.asked.mean or ("geometric" if self.questions(arm).suffix.lower() == ".jsonl" else "arithmetic")
+
+    def is_real(self, arm: str) -> bool:
+        """Whether the pictures are the dataset's own: those of a check, where there are any."""
+        return arm in self._checks and self.view(arm).config.prompts.images is not None
+
+    def shards(self, arm: str) -> list[RowRange]:
+        """The shards of prompts that are judged: those of the images. Of a check one, whatever their size."""
+        if arm in self._checks:
+            return [RowRange(0, self._number(arm))]
+        return self.view(arm).shards(self._number(arm))
+
+    def rows(self, arm: str, shard: RowRange) -> RowRange:
+        """The rows of a shard whose pictures are asked about."""
+        return RowRange(shard.start, min(shard.stop, self._number(arm)))
+
+    def _number(self, arm: str) -> int:
+        """The first so many prompts are asked about."""
+        most = max(self.view(arm).config.sample_sizes)
+        number = min(self.asked.prompts or most, most)
+        return min(self.asked.checked, number) if arm in self._checks else number
+
+    # -- files ----------------------------------------------------------------------------------------------------
+
+    def manifests(self, arm: str) -> list[Path]:
+        """What judge_shard declares for an arm or a check."""
+        return [self.experiment.paths.judged.answers_manifest(arm, self.name, each.name) for each in self.shards(arm)]
+
+    def answers(self, arm: str) -> list[Path]:
+        """The judge's answers, in row order."""
+        return [self.experiment.paths.judged.answers(arm, self.name, each.name) for each in self.shards(arm)]
+
+    def pictures(self, arm: str, shard: RowRange) -> list[Path]:
+        """Manifests of the generated pictures that a shard shows; none for real ones. A check without real ones shows those of
+        the set's first arm."""
+        if self.is_real(arm):
+            return []
+        view = self.view(arm)
+        shown = arm
+        if arm in self._checks:
+            shown = next(each.name for each in self.arms() if self.view(each.name) is view)
+        return [self.experiment.paths.manifest(shown, each.name) for each in view.shards_in(shard)]
+
+    def records(self) -> list[Path]:
+        """What score_following and score_judge write: for each arm, and for each check."""
+        return [self.experiment.paths.followed(arm) for arm in [*(each.name for each in self.arms()), *self.checks]]

@@ -1,0 +1,189 @@
+"""From a judge's answers to scores: which questions count, what a prompt's score is, and what was found for every question."""
+
+import json
+import math
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+import numpy as np
+from pydantic import BaseModel, ConfigDict, FiniteFloat
+
+from emudrift.config.experiment import Experiment
+from emudrift.config.judge import SCORE
+from emudrift.data.prompt_questions import PromptQuestion
+from emudrift.data.prompts import groups_of
+from emudrift.errors import InputError
+from emudrift.evaluation.metrics.scores import write_scores
+from emudrift.generation.judging.answers import Judged, read
+from emudrift.generation.judging.questions import About, asked_about
+from emudrift.runtime.json_files import load_record, write_json
+
+HOLDS = 0.5
+"""Probability of the expected answer from which a question counts as answered by it."""
+GIVEN = 0.5
+"""Probability that all answers that are told apart must have together: below it, the judge said something else."""
+LEAST_PROMPTS = 4
+MOST_OTHER = 0.1
+"""Share of questions to which a judge may say something else."""
+
+
+def followed(questions: Sequence[PromptQuestion], probabilities: Sequence[float]) -> tuple[list[float], list[bool]]:
+    """Of each question of one prompt its score, and whether it holds.
+
+    A question holds where the expected answer has at least `HOLDS`, and all questions that it depends on hold; where one of those
+    does not, it scores 0: a shape that is not there is not red either (Cho et al. 2024, section 3.2).
+    """
+    holds: dict[int, bool] = {}
+
+    def counts(place: int) -> bool:
+        return all(counts(parent) and probabilities[parent] >= HOLDS for parent in questions[place].parents)
+
+    for place in range(len(questions)):
+        holds[place] = counts(place)
+    scores = [probability if holds[place] else 0.0 for place, probability in enumerate(probabilities)]
+    return scores, [holds[place] and probability >= HOLDS for place, probability in enumerate(probabilities)]
+
+
+def prompt_score(scores: Sequence[float], geometric: bool) -> float:
+    """The mean over a prompt's questions: arithmetic (DSG, Soft-TIFA AM) or geometric (Soft-TIFA GM)."""
+    if not geometric:
+        return math.fsum(scores) / len(scores)
+    return math.exp(math.fsum(map(math.log, scores)) / len(scores)) if min(scores) > 0 else 0.0
+
+
+class FollowedRecord(BaseModel):
+    """What became of the questions about an arm's pictures, or of those of a check.
+
+    Lists have an entry for each question, in the order in which they were asked; those from `rows` to `scores` one for each
+    prompt.
+
+    Attributes:
+        of: place of the question's prompt in `prompt_ids`; `groups`: of that prompt's image or group.
+        place: of the question in its prompt's list; of another prompt's for `exchanged` ones.
+        probability: of the expected answer.
+        holds: with the questions that it depends on; for exchanged ones alone.
+        other: questions to which the judge said something else.
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    arm: str
+    model: str
+    prompt_set: str
+    guidance_scale: FiniteFloat | None
+    judge: str
+    mean: str
+    rows: list[int]
+    prompt_ids: list[str]
+    captions: list[str]
+    scores: list[FiniteFloat]
+    of: list[int]
+    groups: list[int]
+    place: list[int]
+    question: list[str]
+    category: list[str]
+    expected: list[str]
+    exchanged: list[bool]
+    probability: list[FiniteFloat]
+    scored: list[FiniteFloat]
+    holds: list[bool]
+    other: int
+
+
+def score_following(experiment: Experiment, arm: str) -> FollowedRecord:
+    """Scores the judge's answers about an arm's pictures (by its name, or a check).
+
+    Raises:
+        InputError: answers are missing, or too many are neither yes nor no.
+    """
+    following = experiment.following
+    shards = [following.rows(arm, shard) for shard in following.shards(arm)]
+    asked = [each for rows in shards for each in asked_about(experiment, arm, rows)]
+    judged = _judged(asked, following.answers(arm))
+    other = sum(each.mass < GIVEN for each in judged)
+    if other > MOST_OTHER * len(asked):
+        raise InputError(
+            f"judge: {other:,} of {len(asked):,} answers about {arm} are neither yes nor no (nor a number that was asked for): "
+            f"change judge: prompt ({following.asked.prompt!r}), or choose another judge"
+        )
+    if arm not in following.checks and len({each.prompt.row for each in asked}) < LEAST_PROMPTS:
+        raise InputError(
+            f"{following.questions(arm)}: fewer than {LEAST_PROMPTS} of the prompts that are judged have questions; an "
+            "interval needs as many: raise judge: prompts, or sample_sizes"
+        )
+    geometric = following.mean(arm) == "geometric"
+    prompts = list({each.prompt.row: each.prompt for each in asked}.values())
+    places = {prompt.row: place for place, prompt in enumerate(prompts)}
+    numbers = {group: number for number, group in enumerate(dict.fromkeys(groups_of(prompts)))}
+    groups = [numbers[group] for group in groups_of(prompts)]
+    scores: list[float] = []
+    scored, holds = [each.probability for each in judged], [each.probability >= HOLDS for each in judged]
+    for own in _by_prompt(asked):
+        found, held = followed([asked[at].question for at in own], [judged[at].probability for at in own])
+        scores.append(prompt_score(found, geometric))
+        for at, score, hold in zip(own, found, held, strict=True):
+            scored[at], holds[at] = score, hold
+    whose = None if arm in following.checks else experiment.arm(arm)
+    return FollowedRecord(
+        arm=arm,
+        model="" if whose is None else whose.model,
+        prompt_set=following.view(arm).prompt_set,
+        guidance_scale=None if whose is None else whose.guidance_scale,
+        judge=following.name,
+        mean=following.mean(arm),
+        rows=[prompt.row for prompt in prompts],
+        prompt_ids=[prompt.prompt_id for prompt in prompts],
+        captions=[prompt.caption for prompt in prompts],
+        scores=scores,
+        of=[places[each.prompt.row] for each in asked],
+        groups=[groups[places[each.prompt.row]] for each in asked],
+        place=[each.place for each in asked],
+        question=[each.question.question for each in asked],
+        category=[each.question.category for each in asked],
+        expected=[each.question.expected for each in asked],
+        exchanged=[each.exchanged for each in asked],
+        probability=[each.probability for each in judged],
+        scored=scored,
+        holds=holds,
+        other=other,
+    )
+
+
+def write_following(experiment: Experiment, arm: str) -> None:
+    """Writes an arm's record, and its score as one number for each prompt; of a check the record alone."""
+    record = score_following(experiment, arm)
+    write_json(experiment.paths.followed(arm), record.model_dump(mode="json"))
+    if arm not in experiment.following.checks:
+        write_scores(experiment.paths.score(SCORE, arm), record.prompt_ids, record.scores)
+
+
+def load_followed(paths: Iterable[Path]) -> list[FollowedRecord]:
+    """Raises InputError, naming file and key, for a file that holds no such record."""
+    return [load_record(path, FollowedRecord, "remove the file and run again") for path in paths]
+
+
+def _judged(asked: Sequence[About], files: Sequence[Path]) -> list[Judged]:
+    lines = [json.loads(line) for file in files for line in file.read_bytes().splitlines()]
+    if len(lines) != len(asked):
+        raise InputError(
+            f"{files[0].parent}: has {len(lines):,} answers to {len(asked):,} questions; run the workflow again"
+        )
+    return [
+        read(line["answer"], each.question.expected, each.question.options)
+        for line, each in zip(lines, asked, strict=True)
+    ]
+
+
+def _by_prompt(asked: Sequence[About]) -> list[list[int]]:
+    """Places of the own questions of each prompt, in the prompt's order."""
+    found: dict[int, list[int]] = {}
+    for at, each in enumerate(asked):
+        if not each.exchanged:
+            found.setdefault(each.prompt.row, []).append(at)
+    return list(found.values())
+
+
+def arrays(record: FollowedRecord) -> dict[str, np.ndarray]:
+    """The lists of questions as arrays."""
+    names = ("of", "groups", "category", "exchanged", "probability", "scored", "holds")
+    return {name: np.asarray(getattr(record, name)) for name in names}

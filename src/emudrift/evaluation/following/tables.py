@@ -1,0 +1,171 @@
+"""prompt_following.csv and judge_error.csv: shares of questions by category, differences between models, the judge's error."""
+
+import math
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from scipy.special import ndtri
+
+from emudrift.config.experiment import Experiment
+from emudrift.errors import InputError
+from emudrift.evaluation.findings import INCONCLUSIVE, finding_of
+from emudrift.evaluation.following.columns import FOLLOWING_COLUMNS, JUDGE_COLUMNS
+from emudrift.evaluation.following.score import FollowedRecord, arrays, load_followed
+from emudrift.evaluation.intervals import CONFIDENCE, Estimate, mean_interval, simultaneous
+from emudrift.evaluation.pairing import pairs_with_baseline
+from emudrift.evaluation.tables import frame, write_table
+
+ALL = "all"
+"""In the place of a category: the questions of all."""
+MIN_PROMPTS = 50
+"""Prompts below which no difference is claimed, as for questions about pictures (`understanding.comparison`)."""
+
+
+def share_interval(values: np.ndarray, groups: Sequence[int] | np.ndarray) -> tuple[float, float]:
+    """Wilson's interval of a share, for as many independent values as the groups leave (Korn & Graubard 1998).
+
+    n is divided by the design effect: the variance of the mean over groups by that of independent values. Where all values are
+    the same there is no variance to estimate, and n is the number of groups.
+    """
+    values, n, share = np.asarray(values, dtype=np.float64), len(values), float(np.mean(values))
+    numbers = np.unique(groups, return_inverse=True)[1]
+    count = int(numbers.max()) + 1
+    if 0 < share < 1 and count > 1:
+        error = mean_interval(values, numbers.tolist()).standard_error
+        independent = min(n, max(1.0, share * (1 - share) / error**2)) if error else float(n)
+    else:
+        independent = float(count)
+    z = float(ndtri(0.5 + CONFIDENCE / 2))
+    middle = (share + z * z / 2 / independent) / (1 + z * z / independent)
+    half = z * math.sqrt(share * (1 - share) / independent + (z / 2 / independent) ** 2) / (1 + z * z / independent)
+    return max(0.0, middle - half), min(1.0, middle + half)
+
+
+def following_table(records: Sequence[FollowedRecord], baseline: str, note: str = "") -> pd.DataFrame:
+    """prompt_following.csv: FOLLOWING_COLUMNS, for each arm and category, `ALL` first.
+
+    `share` is that of the questions that hold, `soft` the mean of their scores. Differences are those of shares, the model's less
+    the baseline's at the same guidance scale, paired by question, questions of an image together; `low_simultaneous` to
+    `high_simultaneous` hold together for all rows with a difference, and `finding` goes by them.
+
+    Raises:
+        InputError: two arms were asked different questions.
+    """
+    rows = [_row(record, category) for record in records for category in categories(record)]
+    by_place = {(row["arm"], row["category"]): row for row in rows}
+    pairs = [
+        (by_place[ours.arm, category], theirs, _difference(theirs, ours, category))
+        for theirs, ours in _pairs(records, baseline)
+        for category in categories(ours)
+    ]
+    for (row, theirs, alone), (together, p_adjusted) in zip(
+        pairs, simultaneous([alone for *_, alone in pairs]) if pairs else [], strict=True
+    ):
+        low, high = together.low, together.high
+        row |= {"baseline": theirs.model, "baseline_arm": theirs.arm, "difference": alone.estimate}
+        row |= {
+            "difference_low": alone.low,
+            "difference_high": alone.high,
+            "p": alone.p_value,
+            "p_adjusted": p_adjusted,
+        }
+        row |= {"low_simultaneous": low, "high_simultaneous": high}
+        found = finding_of(-high, -low, row["prompts"] >= MIN_PROMPTS)
+        row["finding"] = found if low != high or low else INCONCLUSIVE
+    return frame([row | {"note": note} for row in rows], FOLLOWING_COLUMNS)
+
+
+def categories(record: FollowedRecord) -> list[str]:
+    """`ALL`, then those of the questions, in the order in which they come."""
+    return [ALL, *dict.fromkeys(record.category)]
+
+
+def _chosen(record: FollowedRecord, category: str, exchanged: bool = False) -> dict[str, np.ndarray]:
+    found = arrays(record)
+    wanted = found["exchanged"] == exchanged
+    if category != ALL:
+        wanted &= found["category"] == category
+    return {name: values[wanted] for name, values in found.items()}
+
+
+def _row(record: FollowedRecord, category: str) -> dict[str, Any]:
+    found = _chosen(record, category)
+    low, high = share_interval(found["holds"], found["groups"])
+    empty = (
+        "difference",
+        "difference_low",
+        "difference_high",
+        "low_simultaneous",
+        "high_simultaneous",
+        "p",
+        "p_adjusted",
+    )
+    return dict.fromkeys(empty, math.nan) | {
+        "arm": record.arm,
+        "model": record.model,
+        "guidance_scale": record.guidance_scale,
+        "prompt_set": record.prompt_set,
+        "judge": record.judge,
+        "category": category,
+        "n": len(found["holds"]),
+        "prompts": len(set(found["of"].tolist())),
+        "share": float(found["holds"].mean()),
+        "low": low,
+        "high": high,
+        "soft": float(found["scored"].mean()),
+        "confidence": CONFIDENCE,
+        "baseline": "",
+        "baseline_arm": "",
+        "finding": "",
+    }
+
+
+def _pairs(records: Sequence[FollowedRecord], baseline: str) -> Iterator[tuple[FollowedRecord, FollowedRecord]]:
+    for theirs, ours in pairs_with_baseline(records, baseline, lambda record: (record.prompt_set, record.judge)):
+        if (ours.prompt_ids, ours.question) != (theirs.prompt_ids, theirs.question):
+            raise InputError(
+                f"{theirs.arm} and {ours.arm} were asked different questions, so that they cannot be compared; remove their "
+                "files in prompt_following/arms and run again"
+            )
+        yield theirs, ours
+
+
+def _difference(theirs: FollowedRecord, ours: FollowedRecord, category: str) -> Estimate:
+    a, b = _chosen(theirs, category), _chosen(ours, category)
+    numbers = np.unique(b["groups"], return_inverse=True)[1].tolist()
+    return mean_interval(b["holds"].astype(float) - a["holds"].astype(float), numbers)
+
+
+def judge_table(records: Sequence[FollowedRecord], note: str = "") -> pd.DataFrame:
+    """judge_error.csv: JUDGE_COLUMNS, for each category, `ALL` first.
+
+    false_no: of real pictures' own questions, the share that the judge does not answer as expected (each for itself, without
+    those that it depends on); NaN without real pictures. false_yes: of other prompts' questions, the share answered as if the
+    picture showed them. `kept` is 1 − false_no − false_yes: about this much of a true difference of shares is seen (Rogan &
+    Gladen 1978, American Journal of Epidemiology 107, 71-76).
+    """
+    rows = []
+    for record, category in [(each, category) for each in records for category in categories(each)]:
+        row: dict[str, Any] = {"prompt_set": record.prompt_set, "judge": record.judge, "category": category}
+        row |= {"confidence": CONFIDENCE, "note": note}
+        for name, exchanged in (("false_no", False), ("false_yes", True)):
+            found = _chosen(record, category, exchanged)
+            row |= {f"{name}_n": len(found["of"]), f"{name}_prompts": len(set(found["of"].tolist()))}
+            row |= dict.fromkeys((name, f"{name}_low", f"{name}_high"), math.nan)
+            if len(found["of"]):
+                wrong = (found["probability"] >= 0.5) == exchanged
+                low, high = share_interval(wrong, found["groups"])
+                row |= {name: float(wrong.mean()), f"{name}_low": low, f"{name}_high": high}
+        row["kept"] = 1 - row["false_no"] - row["false_yes"]
+        rows.append(row)
+    return frame(rows, JUDGE_COLUMNS)
+
+
+def write_following_tables(experiment: Experiment) -> None:
+    """Both tables, from the records of all arms and checks."""
+    note, records = experiment.config.note, load_followed(experiment.following.records())
+    arms, checks = [each for each in records if each.model], [each for each in records if not each.model]
+    write_table(following_table(arms, experiment.baseline, note), experiment.paths.following_table)
+    write_table(judge_table(checks, note), experiment.paths.judge_error_table)

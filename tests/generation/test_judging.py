@@ -1,0 +1,293 @@
+"""The judge: who may judge, what it is asked, and that its answers are kept like those of models that see."""
+
+import json
+import shutil
+import sys
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from clerks import Clerk
+from conftest import ROOT
+from judging import DATA, N, experiment_with_judge
+from PIL import Image
+
+from emudrift.data.prompts import load_prompts
+from emudrift.errors import InputError
+from emudrift.evaluation.following.score import load_followed, write_following
+from emudrift.evaluation.following.tables import judge_table, write_following_tables
+from emudrift.evaluation.metrics.scores import score_records
+from emudrift.generation import programs
+from emudrift.generation.judging import run_judge as module
+from emudrift.generation.judging.answers import read
+from emudrift.generation.judging.check import write_judge_record
+from emudrift.generation.judging.questions import asked_about, load_judged
+from emudrift.generation.model_files import hash_files
+
+JUDGE = {"model": {"path": "demo/models/judge"}, "dtype": "float32", "prompt": "{question}"}
+# Answers by the drawing rules, and writes probabilities; about one picture something else.
+PROGRAM = """
+import json, sys
+sys.path.insert(0, {demo!r})
+import numpy as np
+from PIL import Image
+import asking
+with open(sys.argv[1], encoding="utf-8") as questions, open(sys.argv[2], "a", encoding="utf-8") as output:
+    for line in questions:
+        asked = json.loads(line)
+        yes = asking.seen(np.asarray(Image.open(asked["image"])), asked["question"])
+        answer = "yes 0.7 no 0.0" if yes else "No."
+        output.write(json.dumps({{"row": asked["row"], "answer": {said}}}) + "\\n")
+"""
+
+
+def program(folder: Path, said: str = "answer") -> dict[str, Any]:
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / "judge.py"
+    path.write_text(PROGRAM.format(demo=str(ROOT / "demo"), said=said))
+    return {"command": [sys.executable, str(path), "{questions}", "{output}"], "prompt": "{question}"}
+
+
+@pytest.fixture(autouse=True)
+def soon(monkeypatch):
+    """Programs are looked after more often."""
+    monkeypatch.setattr(programs, "LOOK", 0.02)
+
+
+def judge_all(experiment: Any) -> None:
+    """What the rules do."""
+    write_judge_record(experiment)
+    following = experiment.following
+    for arm in [*(each.name for each in following.arms()), *following.checks]:
+        for shard in following.shards(arm):
+            module.run_judge(experiment, arm, shard, None)
+        write_following(experiment, arm)
+    write_following_tables(experiment)
+
+
+def test_a_program_judges_and_its_answers_become_a_score_a_table_and_the_judges_error(tmp_path):
+    """The program knows the truth: what is asked of right pictures holds, and the rules take away what depends on wrong ones."""
+    experiment = experiment_with_judge(tmp_path, judge=program(tmp_path))
+    judge_all(experiment)
+    base, finetuned, check = load_followed(experiment.following.records())
+    assert base.scores == [1.0] * N
+    assert all(base.holds)
+    assert max(finetuned.scores[::2]) == min(finetuned.scores[::2]) == 1
+    assert max(finetuned.scores[1::2]) < 1
+    record, ours = score_records(experiment)
+    assert (record.metric, record.extractor, record.n, record.value) == ("prompt_following", "", N, 1)
+    assert ours.per_image == pytest.approx(finetuned.scores)
+    error = judge_table([check]).iloc[0]
+    assert (error["false_no"], error["false_yes"], error["kept"]) == (0, 0, 1)
+    assert error["false_yes_n"] > 50
+    assert (
+        not experiment.paths.judged.answers_manifest("check", experiment.following.name, "-")
+        .parent.joinpath(".partial", "000000-000020")
+        .exists()
+    )
+
+
+def test_only_some_prompts_have_questions_and_only_some_arms_are_judged(tmp_path):
+    prompts = load_prompts(experiment_with_judge(tmp_path, judge=program(tmp_path)).paths.prompts)
+    lines = (DATA / "asked.csv").read_text().splitlines(keepends=True)
+    wanted = {prompts[row].caption for row in (3, 5, 15, 16)}
+    (tmp_path / "few.csv").write_text(lines[0] + "".join(line for line in lines if line.split(",")[1] in wanted))
+    chosen = {"models": ["base"], "mean": "geometric"}
+    few = {"questions": str(tmp_path / "few.csv")}
+    experiment = experiment_with_judge(tmp_path, few, judge=program(tmp_path) | chosen, shard_size=10)
+    judge_all(experiment)
+    (record,) = score_records(experiment)
+    rows = [prompt.row for prompt in prompts[:N] if prompt.caption in wanted]
+    assert (record.n, record.value) == (len(rows), pytest.approx(1))
+    assert load_followed(experiment.following.records())[0].rows == rows
+    arm = experiment.following.arms()[0].name
+    first, second = experiment.following.shards(arm)
+    start, questions = load_judged(experiment, arm, second)
+    assert [each.row for each in questions] == list(range(start, start + len(questions)))
+    assert start == len(load_judged(experiment, arm, first)[1])
+
+
+def test_without_real_pictures_other_prompts_questions_are_asked_about_generated_ones(tmp_path):
+    experiment = experiment_with_judge(
+        tmp_path, {"images": None}, judge=program(tmp_path) | {"checked": 10}, reference={"images": "demo/data/images"}
+    )
+    (check,), arm = experiment.following.checks, experiment.following.arms()[0].name
+    (shard,) = experiment.following.shards(check)
+    assert experiment.following.pictures(check, shard) == experiment.following.pictures(arm, shard)
+    asked = asked_about(experiment, check, experiment.following.rows(check, shard))
+    assert all(each.exchanged for each in asked)
+    own = {(each.prompt.row, each.question.question) for each in asked_about(experiment, arm, shard)}
+    assert not own & {(each.prompt.row, each.question.question) for each in asked}
+    judge_all(experiment)
+    error = judge_table(load_followed(experiment.following.records())[-1:]).iloc[0]
+    assert np.isnan(error["false_no"])
+    assert error["false_yes"] == 0
+
+
+def test_a_judge_that_says_something_else_is_refused(tmp_path):
+    said = "answer if asked['row'] % 4 else 'Perhaps.'"
+    with pytest.raises(
+        InputError, match=r"judge: .* answers about base.* are neither yes nor no .*: change judge: prompt"
+    ):
+        judge_all(experiment_with_judge(tmp_path, judge=program(tmp_path, said)))
+
+
+class Counting(Clerk):
+    """Says yes or no by what is shown; after so many batches it fails."""
+
+    def answer(self, questions: Any) -> list[str]:
+        if self.dies and len(self.asked) >= self.dies:
+            raise InputError("the judge fails")
+        answers = super().answer(questions)
+        return [f"yes 0.{int(each[2:], 16) % 1000:03d} no 0.1" for each in answers]
+
+
+def counted(experiment: Any, asked: list[int], dies: int = 0) -> list[bytes]:
+    """The files of answers about the first arm's pictures, by a judge that counts what it is asked."""
+    write_judge_record(experiment)
+    arm = experiment.following.arms()[0].name
+
+    @contextmanager
+    def load(*_: Any):
+        yield Counting(asked, False, dies)
+
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(module, "_judge", load)
+        for shard in experiment.following.shards(arm):
+            module.run_judge(experiment, arm, shard, 3)
+    return [path.read_bytes() for path in experiment.following.answers(arm)]
+
+
+def test_a_judge_that_fails_goes_on_and_gives_the_same_bytes(tmp_path):
+    asked: list[int] = []
+    undisturbed = counted(experiment_with_judge(tmp_path / "undisturbed", judge=program(tmp_path)), asked)
+    rows, asked = len(asked), []
+    experiment = experiment_with_judge(tmp_path, judge=program(tmp_path))
+    with pytest.raises(InputError, match="the judge fails"):
+        counted(experiment, asked, dies=rows // 3)
+    assert counted(experiment, asked) == undisturbed
+    assert sorted(asked) == list(range(rows)), "what was there was asked again"
+    assert counted(experiment, asked) == undisturbed
+    assert len(asked) == rows
+    # Fewer prompts are answered by what is there already.
+    fewer = experiment_with_judge(tmp_path, judge=program(tmp_path) | {"prompts": 12})
+    assert undisturbed[0].startswith(counted(fewer, asked)[0])
+    assert len(asked) == rows
+
+
+def test_the_demos_judge_says_what_transformers_says_and_mostly_the_truth(tmp_path):
+    import torch
+    from transformers import AutoModelForImageTextToText, AutoProcessor
+
+    experiment = experiment_with_judge(
+        tmp_path, sample_sizes=[10], judge=JUDGE | {"model": {"path": "demo/models/judge"}, "checked": 10}
+    )
+    write_judge_record(experiment)
+    (check,) = experiment.following.checks
+    (shard,) = experiment.following.shards(check)
+    module.run_judge(experiment, check, shard, None)
+    asked = asked_about(experiment, check, shard)
+    lines = [json.loads(line) for line in experiment.following.answers(check)[0].read_text().splitlines()]
+    found = [read(line["answer"], "yes", ("yes", "no")) for line in lines]
+    right = [(each.probability >= 0.5) != about.exchanged for each, about in zip(found, asked, strict=True)]
+    assert np.mean(right) > 0.7
+    assert min(each.mass for each in found) > 0.9
+    folder = ROOT / "demo/models/judge"
+    model, processor = (
+        AutoModelForImageTextToText.from_pretrained(folder, dtype=torch.float32).eval(),
+        AutoProcessor.from_pretrained(folder),
+    )
+    yes, no = processor.tokenizer.convert_tokens_to_ids(["yes", "no"])
+    for about, one in list(zip(asked, found, strict=True))[::7]:
+        image = Image.open(DATA / "images" / about.prompt.file_name)
+        inputs = processor(text="<image> " + about.question.question, images=image, return_tensors="pt")
+        with torch.inference_mode():
+            shares = model(**inputs).logits[0, -1].softmax(-1)
+        assert one.probability == pytest.approx(float(shares[yes] / (shares[yes] + shares[no])), abs=1e-4)
+
+
+@pytest.mark.parametrize("path", ["demo/models/base", "demo/models/finetuned", "demo/../demo/models/base"])
+def test_a_model_under_test_must_not_judge(tmp_path, path):
+    with pytest.raises(InputError, match=r"judge: model: .* is the \w+ of (base|finetuned), a model under test"):
+        experiment_with_judge(tmp_path, judge={"model": {"path": path}})
+
+
+def test_any_revision_of_a_repository_under_test_must_not_judge(tmp_path):
+    models = [{"name": "a", "generator": "emu3", "checkpoint": {"hub": "BAAI/Emu3-Gen-hf", "revision": "a" * 40}}]
+    with pytest.raises(InputError, match="is the checkpoint of a, a model under test"):
+        experiment_with_judge(tmp_path, models=models, judge={"model": {"hub": "BAAI/Emu3-Gen-hf", "revision": "main"}})
+
+
+def test_a_copy_of_the_weights_under_test_must_not_judge(tmp_path):
+    experiment = experiment_with_judge(tmp_path, judge={"model": {"path": "demo/models/judge"}})
+    path = experiment.paths.model_record("base")
+    weights = {"judge.safetensors": ROOT / "demo/models/judge/model.safetensors"}
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"files": {"checkpoint": hash_files(weights)}}))
+    path.with_name(f".{path.name}.sha256").unlink(missing_ok=True)
+    for each in path.parent.glob(f"*{path.name}*sha256*"):
+        each.unlink()
+    with pytest.raises(InputError, match=r"model.safetensors of .* has the weights of base, a model under test"):
+        write_judge_record(experiment)
+
+
+@pytest.mark.parametrize(
+    ("damage", "message"),
+    [
+        (lambda folder: (folder / "model.safetensors").unlink(), "has no weights"),
+        (lambda folder: (folder / "chat_template.jinja").unlink(), "its processor has no chat template"),
+        (lambda folder: (folder / "processor_config.json").unlink(), "judge: "),
+        (
+            lambda folder: (folder / "tokenizer.json").write_text(
+                (folder / "tokenizer.json").read_text().replace('"no"', '"nay"')
+            ),
+            "no token of its own for the answer 'no'",
+        ),
+        (shutil.rmtree, "judge: model: there is no folder"),
+    ],
+)
+def test_a_judge_that_cannot_answer_is_refused(tmp_path, damage, message):
+    shutil.copytree(ROOT / "demo/models/judge", tmp_path / "judge")
+    damage(tmp_path / "judge")
+    with pytest.raises(InputError, match=message):
+        write_judge_record(experiment_with_judge(tmp_path, judge={"model": {"path": str(tmp_path / "judge")}}))
+
+
+def test_changed_files_of_the_judge_stop_it(tmp_path):
+    experiment = experiment_with_judge(tmp_path, judge=program(tmp_path))
+    write_judge_record(experiment)
+    (tmp_path / "judge.py").write_text("another")
+    arm = experiment.following.arms()[0].name
+    with pytest.raises(InputError, match="judge: its files have changed since check_judge validated them"):
+        module.run_judge(experiment, arm, experiment.following.shards(arm)[0], None)
+
+
+@pytest.mark.parametrize(
+    ("prompts", "changes", "message"),
+    [
+        ({}, {"judge": None}, "prompts: questions need a judge that answers them"),
+        ({"questions": None}, {}, "judge: there are no questions to answer"),
+        (
+            {},
+            {"judge": {"model": {"path": "j"}, "models": ["other"]}},
+            "judge: models: 'other' is none of base, finetuned",
+        ),
+        ({}, {"judge": {"model": {"path": "j"}, "guidance_scales": [7]}}, "there is nothing to judge"),
+        ({}, {"judge": {}}, "give either model .* or command"),
+        ({}, {"judge": {"model": {"path": "j"}, "prompt": "?"}}, r"needs \{question\}"),
+        ({}, {"judge": {"command": ["judge"]}}, r"needs \{questions\} and \{output\}"),
+    ],
+)
+def test_a_config_that_cannot_be_judged_is_refused(tmp_path, prompts, changes, message):
+    with pytest.raises(InputError, match=message):
+        experiment_with_judge(tmp_path, prompts, **changes)
+
+
+def test_questions_change_no_fingerprint(tmp_path):
+    with_questions = experiment_with_judge(tmp_path, judge=program(tmp_path))
+    without = experiment_with_judge(tmp_path / "without", {"questions": None}, judge=None)
+    assert with_questions.paths.prompts.name == without.paths.prompts.name
+    assert [arm.name for arm in with_questions.arms()] == [arm.name for arm in without.arms()]
+    other = experiment_with_judge(tmp_path, judge=program(tmp_path) | {"prompt": "{question}!"})
+    assert other.following.name != with_questions.following.name
