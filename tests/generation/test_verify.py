@@ -143,12 +143,14 @@ def test_arms_features_prompts_and_models_of_other_settings_are_listed(group, fi
 def test_tables_that_no_setting_makes_any_more_go_with_the_next_page(group, finished):
     paths = group.experiment(metrics=["fid", "kid"]).paths
     ladder = paths.figure("ladder", ".svg")
-    for table in (paths.metric_table, paths.metric_differences, ladder, paths.fid_table):
+    groups = [paths.group_table, paths.figure("groups", ".svg")]
+    for table in (paths.metric_table, paths.metric_differences, ladder, *groups, paths.fid_table):
         table.parent.mkdir(exist_ok=True)
         write_json(table, {})
     remove_tables_without_setting(group.experiment(metrics=["fid", "kid"], ladder=True))
     assert paths.metric_table.exists()
     assert ladder.exists()
+    assert not any(path.exists() for path in groups)
     made = group.experiment()
     assert [each[0] for each in names(scan_leftovers(made))] == [
         "figures/ladder.svg", "metric_differences.csv", "metrics.csv"

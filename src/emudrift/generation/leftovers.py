@@ -86,6 +86,8 @@ def scan_leftovers(experiment: Experiment) -> list[Leftover]:
                 add(3, "/".join(path.relative_to(paths.results).parts[:2]), "", "of an extractor or a metric", path)
             elif names.get("score") not in scores | {None}:
                 add(3, f"scores/{names['score']}", "", "of a score", path)
+            elif pattern == paths.group_distances("{extractor}", "{arm}") and not experiment.config.groups:
+                add(3, _inside(path.parent, paths.results), "", "of groups of prompts", path)
             elif names.get("rows") not in shards[names["arm"]] | {None} and path not in extracted:
                 add(1, names["arm"], names["rows"], SHARD, path)
             elif names.get("n") not in sizes[names["arm"]] | {None}:
