@@ -132,7 +132,7 @@ def test_a_folder_of_images_claims_no_generation() -> None:
 
 
 def test_what_conditions_removed_is_told_and_shown() -> None:
-    where = {"caption_words": {"min": 5}, "people": True}
+    where = {"text_area": {"max": 0.01}, "people": True}
     prompts = {"captions": "x.json", "images": "y", "instances": "i.json"}
     study = Study(prompts=prompts | {"where": where}, reference={"where": {"width": {"max": 64}}})
     of_prompts, of_reference = study.experiment.annotations.selections()
@@ -142,19 +142,22 @@ def test_what_conditions_removed_is_told_and_shown() -> None:
 
     found = {
         of_prompts: Selection(
-            total=5000, left=1234, conditions=[removed("caption_words", 3000, 3000), removed("people", 766, 2100)]
+            total=5000,
+            left=1234,
+            conditions=[removed("text_area", 3000, 3000), removed("people", 766, 2100)],
+            made_with={"rapidocr": "3.10.0"},
         ),
         of_reference: Selection(total=5000, left=4999, conditions=[removed("width", 1, 1)]),
     }
     said = methods(study.experiment, *study.tables, None, study.manifests, selections=found).text
     assert (
-        "Of the 5,000 prompts, the 1,234 were used that meet these conditions: caption_words at least 5; people: yes. "
-        "Of the 5,000 images of the reference, the 4,999 were used that meet these conditions: width at most 64. "
-        "caption_words is the number of words of the caption." in said
+        "Prompts were taken from the 1,234 of 5,000 photographs that meet these conditions: text_area at most 0.01; people: yes. "
+        "The reference consists of the 4,999 of 5,000 photographs that meet these conditions: width at most 64. "
+        "text_area is the share of the photograph's area with legible text (as read by rapidocr 3.10.0)." in said
     )
     first, second = selection_tables(study.experiment, found)
     assert [[cell.text for cell in row] for row in first.rows] == [
-        ["caption_words at least 5", "3,000", "3,000", "2,000"],
+        ["text_area at most 0.01", "3,000", "3,000", "2,000"],
         ["people: yes", "2,100", "766", "1,234"],
     ]
     assert second.title == "What conditions removed of 5,000 images of the reference"

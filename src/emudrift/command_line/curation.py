@@ -16,7 +16,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from emudrift.config.annotations import COLUMNS, Condition, Conditions, check_columns, check_where, condition_words
 from emudrift.config.prompt_sets import Prompts
-from emudrift.data.annotate import PairEmbedder, Sources, annotate
+from emudrift.data.annotate import PairEmbedder, Sources, annotate, made_with
 from emudrift.data.image_sources import scan_reference_images
 from emudrift.data.prompt_table import check_images_exist, prompt_table
 from emudrift.data.reference_list import match_members
@@ -161,7 +161,7 @@ def curate(
         match_members(table["file_name"], scan_reference_images(images), images)
     table = table.sort_values("file_name", ignore_index=True)
     made = annotate(table, wanted, _sources(out, images, prompts, clip, device))
-    kept, selection = select(made, where)
+    kept, selection = select(made, where, made_with(where))
     if not selection.left:
         raise InputError(nothing_left(selection))
     listed = made.reset_index(drop=True)

@@ -6,6 +6,7 @@ import io
 import logging
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -90,6 +91,11 @@ def annotate(prompts: pd.DataFrame, columns: Sequence[str], sources: Sources) ->
         made["text_area"] = _text_areas(prompts, sources, reader)
     table = pd.DataFrame({name: pd.Series(made[name], dtype=_dtype(made[name])) for name in columns})
     return table.set_index(pd.Index(prompts["prompt_id"].tolist(), name=ID))
+
+
+def made_with(columns: Iterable[str]) -> dict[str, str]:
+    """Versions of the packages that columns depend on, but that are no dependency of emudrift."""
+    return {"rapidocr": version("rapidocr")} if "text_area" in columns else {}
 
 
 def _dtype(values: list[Any]) -> str | None:

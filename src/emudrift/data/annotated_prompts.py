@@ -7,7 +7,7 @@ import pandas as pd
 from emudrift.config.annotated import ColumnsOf, annotated, selecting
 from emudrift.config.experiment import Experiment
 from emudrift.config.extractors import ExtractorSettings
-from emudrift.data.annotate import PairEmbedder, Sources, annotate
+from emudrift.data.annotate import PairEmbedder, Sources, annotate, made_with
 from emudrift.data.annotations import write_annotations
 from emudrift.data.dataset import all_prompts, check_dataset_images
 from emudrift.data.prompts import load_prompts
@@ -45,7 +45,7 @@ def select_prompts(experiment: Experiment, key: str, batch_size: int) -> None:
     prompts = all_prompts(view)
     check_dataset_images(view, prompts)
     table = annotate(prompts, wanted.columns, sources_of(wanted, batch_size))
-    kept, selection = select(table, where)
+    kept, selection = select(table, where, made_with(where))
     for each in selection.conditions:
         logger.info("%s: %s removes %d more of %d prompts", each.column, each.condition, each.removed, selection.total)
     if not selection.left:

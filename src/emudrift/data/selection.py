@@ -32,16 +32,23 @@ class Removed(BaseModel):
 
 
 class Selection(BaseModel):
-    """How many prompts or images there were, what each condition removed, in order, and how many are left."""
+    """How many prompts or images there were, what each condition removed, in order, and how many are left.
+
+    Attributes:
+        made_with: versions of packages that the columns depend on, such as rapidocr's.
+    """
 
     model_config = ConfigDict(frozen=True)
 
     total: int
     left: int
     conditions: list[Removed]
+    made_with: dict[str, str] = {}
 
 
-def select(table: pd.DataFrame, where: Mapping[str, Condition]) -> tuple[np.ndarray, Selection]:
+def select(
+    table: pd.DataFrame, where: Mapping[str, Condition], made_with: Mapping[str, str] | None = None
+) -> tuple[np.ndarray, Selection]:
     """Which rows meet all conditions (bool, one for each row), and what each condition removed.
 
     Raises:
@@ -63,7 +70,9 @@ def select(table: pd.DataFrame, where: Mapping[str, Condition]) -> tuple[np.ndar
             )
         )
         kept &= passed
-    return kept, Selection(total=len(table), left=int(kept.sum()), conditions=conditions)
+    return kept, Selection(
+        total=len(table), left=int(kept.sum()), conditions=conditions, made_with=dict(made_with or {})
+    )
 
 
 def nothing_left(selection: Selection) -> str:

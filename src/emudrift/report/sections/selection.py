@@ -6,7 +6,9 @@ from emudrift.config.annotations import COLUMNS, Condition, condition_words, whe
 from emudrift.config.experiment import Experiment
 from emudrift.data.selection import Selection
 from emudrift.report.elements.blocks import Cell, Table
+from emudrift.report.elements.wording import listing
 
+PROMPTS, REFERENCE = "prompts", "images of the reference"
 NOTE = (
     "In the order of the config: how many do not meet a condition, whatever the others say; how many of those that meet all "
     "conditions before it, it removes; and how many are left then."
@@ -19,18 +21,23 @@ def selection_methods(experiment: Experiment, selections: Mapping[str, Selection
     Args:
         selections: how many each condition removed, by key.
     """
-    said, named = [], dict[str, None]()
-    for where_from, what, where, key in _conditions(experiment):
+    said, named, read = [], dict[str, None](), dict[str, None]()
+    for of_set, what, where, key in _conditions(experiment):
         found = selections[key]
-        of = f"Of the {found.total:,} {what}{where_from}, the {found.left:,} were used that meet these conditions: "
-        said.append(f"{of}{where_words(where)}.")
+        taken = "Prompts were taken from" if what == PROMPTS else "The reference consists of"
+        those = f"the {found.left:,} of {found.total:,} photographs{of_set}"
+        said.append(f"{taken} {those} that meet these conditions: {where_words(where)}.")
         named |= dict.fromkeys(where)
-    meanings = [f"{name} is the {COLUMNS[name].words}" for name in named if name in COLUMNS and name not in _PLAIN]
-    if "clip_similarity" in named:
-        clip = next(each for each in experiment.config.extractors if each.name == "clip")
-        meanings = [
-            each + f" ({clip.weights_label(experiment)})" * each.startswith("clip_similarity") for each in meanings
-        ]
+        read |= dict.fromkeys(f"{package} {version}" for package, version in found.made_with.items())
+    meanings = []
+    for name in named:
+        if name in COLUMNS and name not in _PLAIN:
+            meanings.append(f"{name} is the {COLUMNS[name].words}")
+        if name == "clip_similarity":
+            clip = next(each for each in experiment.config.extractors if each.name == "clip")
+            meanings[-1] += f" ({clip.weights_label(experiment)})"
+        if name == "text_area" and read:
+            meanings[-1] += f" (as read by {listing(read)})"
     return " ".join([*said, *([f"{'; '.join(meanings)}."] if meanings else [])])
 
 
@@ -41,7 +48,7 @@ _PLAIN = ("width", "height", "people")
 def selection_tables(experiment: Experiment, selections: Mapping[str, Selection]) -> list[Table]:
     """A table for each list of prompts or images that is restricted."""
     tables = []
-    for where_from, what, where, key in _conditions(experiment):
+    for of_set, what, where, key in _conditions(experiment):
         found, rows = selections[key], []
         left = found.total
         for (column, condition), removed in zip(where.items(), found.conditions, strict=True):
@@ -55,7 +62,7 @@ def selection_tables(experiment: Experiment, selections: Mapping[str, Selection]
                     Cell(f"{left:,}"),
                 ]
             )
-        title = f"What conditions removed of {found.total:,} {what}{where_from}"
+        title = f"What conditions removed of {found.total:,} {what}{of_set}"
         tables.append(Table(title, ["condition", "do not meet it", "removed", "left"], rows, note=NOTE))
     return tables
 
@@ -64,6 +71,6 @@ def _conditions(experiment: Experiment) -> Iterator[tuple[str, str, Mapping[str,
     """Of which set (in words), what, by which conditions, and their key."""
     for name, view in experiment.sets.items():
         config = view.config
-        for what, where in (("prompts", config.prompts.where), ("images of the reference", config.reference.where)):
+        for what, where in ((PROMPTS, config.prompts.where), (REFERENCE, config.reference.where)):
             if where:
                 yield f" of {name}" if name else "", what, where, view.annotations.selection_key(where)
