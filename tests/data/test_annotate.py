@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from conftest import experiment
 from PIL import Image
 from tiny_networks import tiny_clip
 
@@ -15,6 +16,7 @@ from emudrift.data.annotate import Sources, annotate
 from emudrift.data.prompt_table import prompt_table
 from emudrift.data.text_area import RapidTextReader, counts, covered
 from emudrift.errors import InputError
+from emudrift.features.check import check_experiment
 from emudrift.features.clip import ClipExtractor
 
 
@@ -118,6 +120,10 @@ def test_text_area_without_rapidocr_names_the_command_that_installs_it(
     with pytest.raises(InputError) as error:
         annotate(photographs, ["text_area"], Sources(tmp_path / "kept", tmp_path / "images"))
     assert str(error.value) == "text_area needs rapidocr, which is not installed: pip install 'emudrift[ocr]'"
+    # Before anything is generated.
+    prompts = {"captions": "demo/data/captions.json", "images": "demo/data/images", "annotations": ["text_area"]}
+    with pytest.raises(InputError, match="text_area needs rapidocr"):
+        check_experiment(experiment(tmp_path, prompts=prompts), {"": [None] * 20}, [])
 
 
 def test_rapidocr_reads_the_signs_in_real_photographs(tmp_path: Path, coco: Path) -> None:

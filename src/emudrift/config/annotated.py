@@ -71,6 +71,11 @@ def selecting(experiment: "Experiment") -> dict[str, ColumnsOf]:
     }
 
 
+def all_columns(experiment: "Experiment") -> list[ColumnsOf]:
+    """All columns that the config asks for, of all sets."""
+    return [*annotated(experiment).values(), *selecting(experiment).values()]
+
+
 class PromptAnnotations:
     """The columns of the prompts of an experiment. Needs no file but the config itself."""
 

@@ -36,10 +36,7 @@ class RapidTextReader:
     """
 
     def __init__(self, threads: int | None = None) -> None:
-        missing = [name for name in ("rapidocr", "onnxruntime") if find_spec(name) is None]
-        if missing:
-            needed = " and ".join(missing)
-            raise InputError(f"text_area needs {needed}, which is not installed: pip install 'emudrift[ocr]'")
+        check_installed()
         import rapidocr
 
         models = Path(str(rapidocr.__file__)).parent / "models"
@@ -69,6 +66,14 @@ class RapidTextReader:
         return covered(
             image.size, [box for box, *read in zip(found.boxes, texts, found.scores, strict=True) if counts(*read)]
         )
+
+
+def check_installed() -> None:
+    """Raises InputError, with the command that installs it, where rapidocr or onnxruntime is missing."""
+    missing = [name for name in ("rapidocr", "onnxruntime") if find_spec(name) is None]
+    if missing:
+        needed = " and ".join(missing)
+        raise InputError(f"text_area needs {needed}, which is not installed: pip install 'emudrift[ocr]'")
 
 
 def counts(text: str, score: float) -> bool:

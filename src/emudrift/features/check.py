@@ -6,9 +6,11 @@ from typing import Any
 
 from pydantic import BaseModel, Field
 
+from emudrift.config.annotated import all_columns, measures
 from emudrift.config.experiment import Experiment
 from emudrift.config.plugins import call_plugin
 from emudrift.data.prompts import Prompt
+from emudrift.data.text_area import check_installed
 from emudrift.errors import InputError
 from emudrift.features.image_sizes import point_out_sizes
 from emudrift.features.statistics import load_statistics
@@ -49,7 +51,7 @@ def check_experiment(
 
     Raises:
         InputError: more images are asked for than there are prompts, models split captions into different tokens, or an
-            extractor's weights, checkpoint or ready statistics are wrong.
+            extractor's weights, checkpoint or ready statistics are wrong, or what a column of the prompts needs is not installed.
     """
     for name, view in experiment.sets.items():
         largest, there = max(view.config.sample_sizes), len(prompts[name])
@@ -66,6 +68,8 @@ def check_experiment(
             call_plugin(f"extractor {extractor.name}", extractor.check, experiment)
         else:
             extractor.check(experiment)
+    if any("text" in measures(wanted.columns) for wanted in all_columns(experiment)):
+        check_installed()
     sizes: dict[str, dict[str, str]] = {}
     cut: dict[str, dict[str, int]] = {}
     for name, view in experiment.sets.items():

@@ -10,6 +10,7 @@ import emudrift.runtime.torchvision_fix  # noqa: F401  (before transformers)
 import torch
 from safetensors import SafetensorError
 
+from emudrift.config.annotated import all_columns
 from emudrift.config.experiment import Experiment
 from emudrift.config.extractors import CheckpointExtractor
 from emudrift.errors import InputError
@@ -88,5 +89,6 @@ def check(settings: CheckpointExtractor, experiment: Experiment) -> None:
     folder = experiment.checkpoint_folder(settings.checkpoint)
     check_pretrained(folder, settings.name, settings.dims)
     metrics = map(experiment.config.metric, experiment.config.metric_names())
-    if any(metric.inputs == "captions" and metric.reads_from(settings) for metric in metrics):
+    of_pairs = any(wanted.clip == settings for wanted in all_columns(experiment))
+    if of_pairs or any(metric.inputs == "captions" and metric.reads_from(settings) for metric in metrics):
         check_tokenizer(folder)
