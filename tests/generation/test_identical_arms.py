@@ -11,6 +11,7 @@ from safetensors.torch import load_file, save_file
 from emudrift.config.experiment import Experiment
 from emudrift.data.dataset import write_prompt_table
 from emudrift.errors import InputError
+from emudrift.generation import identical_arms as identical_arms_module
 from emudrift.generation.identical_arms import failed_controls, identical_arms
 from emudrift.generation.manifest import load_manifests
 from emudrift.generation.record_model import record_model
@@ -96,6 +97,28 @@ def test_the_last_word_is_that_of_the_tables(group):
 def _with_other_images(manifest):
     first = min(manifest.sha256)
     return manifest.model_copy(update={"sha256": manifest.sha256 | {first: "0" * 64}})
+
+
+def test_another_shard_than_the_first_is_enough_where_it_has_enough_images(group, monkeypatch):
+    """Jobs do not run in the order of the rows."""
+    made = group.experiment()
+    group.run(made, 1)
+    group.run(made, 1, arm=1)  # Ten images may be equal for a weak adapter.
+    monkeypatch.setattr(identical_arms_module, "ENOUGH", 10)
+    with pytest.raises(InputError, match="the images of rows 10 to 20 of both are byte-identical"):
+        group.run(made, 0)
+
+
+def test_a_manifest_of_another_arm_that_is_damaged_is_no_fault_of_this_one(group):
+    made = group.experiment()
+    group.run(made)
+    kept = made.paths.kept_manifest(made.arms()[0].name, made.shards()[0].name)
+    whole = kept.read_bytes()
+    kept.write_bytes(whole[:-9])
+    group.run(made, arm=1)
+    kept.write_bytes(whole)
+    with pytest.raises(InputError, match="byte-identical"):
+        group.run(made, arm=1)
 
 
 def test_an_adapter_that_was_corrected_in_its_place_is_not_compared_by_its_old_images(group):

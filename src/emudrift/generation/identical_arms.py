@@ -1,17 +1,24 @@
 """Arms whose images are byte-identical: they would be compared with themselves, so the run stops, unless it is a control."""
 
+import logging
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import combinations
 
 from emudrift.config.arm import Arm
 from emudrift.config.experiment import Experiment
+from emudrift.config.row_range import RowRange
 from emudrift.errors import InputError
 from emudrift.generation.manifest import Manifest, load_manifest
 from emudrift.generation.model_files import load_model_record
 
+logger = logging.getLogger(__name__)
+
+ENOUGH = 50
+"""Images of a shard other than the first from which on two arms are called the same: a few may be equal for a weak adapter."""
+
 
 def refuse_identical(experiment: Experiment, arm: Arm) -> None:
-    """Compares the first shard of an arm with those of all others of its set of prompts, as far as these are finished.
+    """Compares the first shard that an arm and each other one of its set of prompts have both finished.
 
     Called before and after a shard is generated: of two arms at least the one that ends last finds the other.
 
@@ -19,12 +26,20 @@ def refuse_identical(experiment: Experiment, arm: Arm) -> None:
         InputError: all their images are the same, and the config does not say that they are.
     """
     experiment = experiment.set_of(arm.name)
-    ours = _first_manifest(experiment, arm)
-    if ours is None or not experiment.model(arm.model).generates:
+    if not experiment.model(arm.model).generates:
         return
-    for other in experiment.generated_arms():
-        if other.name != arm.name and (theirs := _first_manifest(experiment, other)):
-            _refuse(experiment, [(arm, ours), (other, theirs)])
+    ours = _finished(experiment, arm)
+    for other in experiment.generated_arms() if ours else ():
+        if other.name == arm.name:
+            continue
+        common = ours & _finished(experiment, other)
+        shards = [
+            each for each in experiment.shards() if each.name in common and (not each.start or _size(each) >= ENOUGH)
+        ]
+        manifests = [(each, _manifest(experiment, each, shards[0])) for each in (arm, other)] if shards else []
+        found = [(each, manifest) for each, manifest in manifests if manifest is not None]
+        if len(found) == 2 and (not shards[0].start or found[0][1].n_images >= ENOUGH):
+            _refuse(experiment, found)
 
 
 def identical_arms(experiment: Experiment, manifests: Iterable[Manifest]) -> set[frozenset[str]]:
@@ -81,15 +96,17 @@ def _images(manifests: Mapping[int, Manifest]) -> dict[str, str]:
 
 
 def _refuse(experiment: Experiment, pair: Sequence[tuple[Arm, Manifest]]) -> None:
-    """Raises InputError where two arms have the same first shard, and the config does not call one of them a control."""
+    """Raises InputError where two arms have the same images in a shard, and the config does not call one of them a control."""
     (one, ours), (other, theirs) = sorted(pair, key=lambda each: _place(experiment, each[0]))
     if ours.sha256 != theirs.sha256 or _is_control(experiment, one, other):
         return
     hint = (
         "" if one.model == other.model else f", or say identical_to: {one.family} for {other.family} if it is a control"
     )
+    first, stop = ours.rows
+    which = f"images of rows {first:,} to {stop:,}" if first else f"first {stop:,} images"
     raise InputError(
-        f"{one.label} and {other.label}: the first {ours.n_images:,} images of both are byte-identical, so comparing them "
+        f"{one.label} and {other.label}: the {which} of both are byte-identical, so comparing them "
         f"would say nothing: {_reason(experiment, one, other)}. Correct it{hint}"
     )
 
@@ -123,14 +140,26 @@ def _place(experiment: Experiment, arm: Arm) -> int:
     return -1 if arm.model == experiment.baseline else experiment.model_names.index(arm.model)
 
 
-def _first_manifest(experiment: Experiment, arm: Arm) -> Manifest | None:
-    """The manifest of an arm's first shard, if it is finished and of the files that its model has now.
+def _finished(experiment: Experiment, arm: Arm) -> set[str]:
+    """The rows of an arm's finished shards.
 
-    The copy that no rule declares: Snakemake deletes the other one of a job that failed.
+    By the copies that no rule declares: Snakemake deletes the others of jobs that failed.
     """
-    path = experiment.paths.kept_manifest(arm.name, experiment.shards()[0].name)
+    return {path.stem for path in experiment.paths.kept_manifest(arm.name, "any").parent.glob("[0-9]*.json")}
+
+
+def _size(shard: RowRange) -> int:
+    return shard.stop - shard.start
+
+
+def _manifest(experiment: Experiment, arm: Arm, shard: RowRange) -> Manifest | None:
+    """The manifest of a finished shard; None if it is of other files than its model has now, or just being written again."""
     record = experiment.paths.model_record(experiment.record_name(arm.model))
-    if not path.exists() or not record.exists():
+    try:
+        found = load_manifest(experiment.paths.kept_manifest(arm.name, shard.name))
+        return found if found.model_digest == load_model_record(record)["digest"] else None
+    except (
+        InputError
+    ) as error:  # Another arm's fault is no fault of this one, and the tables look at all of them again.
+        logger.info("%s", error)
         return None
-    found = load_manifest(path)
-    return found if found.model_digest == load_model_record(record)["digest"] else None

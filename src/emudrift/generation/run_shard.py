@@ -42,7 +42,7 @@ def run_shard(experiment: Experiment, arm: Arm, shard: RowRange, batch_size: int
 
     Raises:
         InputError: there are no prompts for the shard, the model's files differ from those that were validated, the generator
-            failed, files cannot be written, or the arm's first images are those of another arm (`refuse_identical`).
+            failed, files cannot be written, or the arm's images are those of another arm (`refuse_identical`).
         Stopped: the job was asked to end, or its walltime is nearly over. Finished samples are kept.
     """
     ShardRun(experiment, arm, shard, batch_size).run()
@@ -88,8 +88,7 @@ class ShardRun:
             stopping.ignore = True  # The shard is complete; if the job failed now, Snakemake would delete it.
             partial.tidy()
             logger.info("%s: %d images packed", self.label, len(self.prompts))
-            if self.shard.start == 0:
-                refuse_identical(self.experiment, self.arm)
+            refuse_identical(self.experiment, self.arm)
 
     def _is_finished(self) -> bool:
         """Whether the archive is there, undamaged, and has this identity: then its manifest is written again, the same bytes.
