@@ -33,7 +33,8 @@ def said(coco: str | None, flickr: str | None, tuned: tuple[str, ...] = (), mode
         for name, finding in found.items()
         if finding is not None
     ]
-    return across_sets(results, "base", SETS, {model: tuned})
+    (text,) = across_sets(results, "base", SETS, {model: tuned})
+    return text
 
 
 @pytest.mark.parametrize(
@@ -128,11 +129,12 @@ def test_models_with_the_same_findings_are_named_together_and_scales_only_where_
         for (model, name), findings in found.items()
         for scale, finding in zip((1, 3), findings, strict=True)
     ]
-    assert across_sets(results, "base", SETS) == (
-        "a and b are worse than base on both sets of prompts. The answer depends on the set of prompts: c against base: worse at "
-        "guidance 3 and no difference found at guidance 1 on coco; better on flickr."
-    )
-    assert across_sets(results[:4], "base", SETS, {"a": ["coco"]}).startswith("a is worse than base on both sets")
+    assert across_sets(results, "base", SETS) == [
+        "a and b are worse than base on both sets of prompts.",
+        "The answer depends on the set of prompts: c against base: worse at guidance 3 and no difference found at guidance 1 on "
+        "coco; better on flickr.",
+    ]
+    assert across_sets(results[:4], "base", SETS, {"a": ["coco"]})[0].startswith("a is worse than base on both sets")
 
 
 def on(name: str, drift: float, error: float = 1.0, **changes):

@@ -11,6 +11,7 @@ from itertools import takewhile
 from pathlib import Path
 
 from emudrift.config.answer_paths import AnswerPaths
+from emudrift.config.human_paths import HumanPaths
 
 REPOSITORY = Path(__file__).resolve().parents[3]
 """The clone that this package is part of; meaningless where it is installed."""
@@ -32,7 +33,7 @@ def project_of(config_path: Path) -> Path:
 
 
 @dataclass(frozen=True)
-class ExperimentPaths(AnswerPaths):
+class ExperimentPaths(AnswerPaths, HumanPaths):
     """Locations of an experiment's files, and of those that experiments share.
 
     Attributes:
@@ -198,10 +199,7 @@ class ExperimentPaths(AnswerPaths):
     @property
     def gallery(self) -> Path:
         """Of a set of prompts; that of the main one has the folder to itself."""
-        return self.gallery_of(self.further_set)
-
-    def gallery_of(self, further_set: str) -> Path:
-        return self.results / "gallery" / further_set
+        return self.results / "gallery" / self.further_set
 
     def gallery_index(self, rows: str) -> Path:
         return self.gallery / f"{rows}.json"
@@ -213,48 +211,6 @@ class ExperimentPaths(AnswerPaths):
     @property
     def page(self) -> Path:
         return self.results / "report.html"
-
-    # -- human evaluation -----------------------------------------------------------------------------------------
-
-    @property
-    def rating_pages(self) -> Path:
-        """Folder that is sent to the raters."""
-        return self.results / "human_evaluation" / "pages"
-
-    @property
-    def rating_key(self) -> Path:
-        return self.results / "human_evaluation" / "key.json"
-
-    @property
-    def votes(self) -> Path:
-        """Folder for the raters' files."""
-        return self.results / "human_evaluation" / "votes"
-
-    @property
-    def rating_platforms(self) -> Path:
-        """Tasks for Label Studio and Mechanical Turk."""
-        return self.results / "human_evaluation" / "platforms"
-
-    @property
-    def vote_table(self) -> Path:
-        return self.results / "human_evaluation" / "votes.csv"
-
-    @property
-    def rater_table(self) -> Path:
-        return self.results / "human_evaluation" / "raters.csv"
-
-    @property
-    def win_rates(self) -> Path:
-        return self.results / "human_evaluation" / "human_evaluation.csv"
-
-    @property
-    def ranking(self) -> Path:
-        """Of three or more arms that raters compared."""
-        return self.results / "human_evaluation" / "ranking.csv"
-
-    @property
-    def ranking_pairs(self) -> Path:
-        return self.results / "human_evaluation" / "ranking_pairs.csv"
 
     # -- resources ------------------------------------------------------------------------------------------------
 

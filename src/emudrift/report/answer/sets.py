@@ -68,7 +68,7 @@ def view(row: Any) -> tuple[str, str]:
 
 def across_sets(
     results: Sequence[Result], baseline: str, sets: Sequence[str], tuned: Mapping[str, Sequence[str]] | None = None
-) -> str:
+) -> list[str]:
     """A sentence for each group of models with the same findings on every set. No difference found is never called equality.
 
     Args:
@@ -89,7 +89,7 @@ def across_sets(
         ours = [each for each in results if each.model in models]
         text = _Sentence(models, baseline, dict(zip(sets, pattern, strict=True)), known, ours).text()
         said.append(text if text.startswith(models[0]) else text[0].upper() + text[1:])
-    return " ".join(f"{text}." for text in said)
+    return [f"{text}." for text in said]
 
 
 def _shape(results: Sequence[Result]) -> Shape:

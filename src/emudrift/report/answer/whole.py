@@ -43,6 +43,7 @@ class Answer:
     Attributes:
         verdicts: by set of prompts.
         short: the first screen's sentence: on all comparisons of the set or, where there are several sets, across them.
+        also: what is found across the sets of further models.
         between: whether the sets differ, where there is something to say.
         lines: of each set, where there are several.
         sizes, caveats: of all sets, named where they are of one alone.
@@ -52,6 +53,7 @@ class Answer:
     short: str
     caveats: Sequence[str]
     sizes: Sequence[str]
+    also: str = ""
     between: str = ""
     lines: Sequence[Line] = field(default_factory=list)
 
@@ -69,7 +71,7 @@ class Answer:
         if not self.several:
             return next(iter(self.verdicts.values())).lead
         random = any(each.random for each in self.verdicts.values())
-        return " ".join(filter(None, [self.short, self.between, RANDOM_WEIGHTS if random else ""]))
+        return " ".join(filter(None, [self.short, self.also, self.between, RANDOM_WEIGHTS if random else ""]))
 
 
 def answer(
@@ -111,13 +113,14 @@ def answer(
     used = {(row.prompt_set, *view(row)) for row in _first_views(comparison)}
     between = [] if set_differences is None else rows_of(set_differences)
     between = [row for row in between if (row.prompt_set, *view(row)) in used and (row.other_set, *view(row)) in used]
-    short = across_sets(results, experiment.baseline, names, tuned_sets(experiment)) if results else ""
+    said = across_sets(results, experiment.baseline, names, tuned_sets(experiment))
     lines = [Line(name, each.short, _agreed(name, results)) for name, each in verdicts.items()]
     return Answer(
         verdicts,
-        f"{short.removesuffix('.')} ({_held(comparison, results)})." if short else next(iter(verdicts.values())).short,
+        f"{said[0].removesuffix('.')} ({_held(comparison)})." if said else next(iter(verdicts.values())).short,
         [*left_out(experiment), *_merged({name: each.caveats for name, each in verdicts.items()}), SCALE],
         [f"{name}: {said}" for name, each in verdicts.items() for said in each.sizes],
+        " ".join(said[1:]),
         sets_differ(between, results),
         lines,
     )
@@ -178,7 +181,7 @@ def _agreed(name: str, results: Sequence[Result]) -> Finding | str:
     return found.pop() if len(found) == 1 else ""
 
 
-def _held(comparison: pd.DataFrame, results: Sequence[Result]) -> str:
+def _held(comparison: pd.DataFrame) -> str:
     rows = rows_of(_tested(comparison))
     if not rows:
         return "intervals of each metric"
