@@ -1,6 +1,6 @@
 """How often groups of prompts are found where there is nothing to find, and how often intervals contain the truth.
 
-python bench/groups.py     about 3 minutes on one core
+python bench/groups.py     about 2 minutes on one core
 
 Scores of a baseline and two models at two guidance scales on the same prompts: six overlapping groups, a column that divides
 the prompts in two, three ranges of a number. Differences are normal, skewed, or those of right and wrong (0 and 1); of as many
@@ -113,7 +113,7 @@ def distance_coverage(n: int, repeats: int) -> dict[str, float]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--repeats", type=int, default=400)
+    parser.add_argument("--repeats", type=int, default=200)
     arguments = parser.parse_args()
     begun = time.monotonic()
     rates: dict[str, float] = {"sentence": 0.0, "interaction": 0.0, "difference": 0.0}

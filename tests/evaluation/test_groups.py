@@ -30,8 +30,9 @@ from emudrift.evaluation.metrics.scores import write_scores
 from emudrift.evaluation.tables import load_table, write_table
 from emudrift.features.feature_files import write_array
 from emudrift.report.answer.groups import groups_answer
+from emudrift.report.elements.groups import shown_groups
 from emudrift.report.figures.groups import groups_figure
-from emudrift.report.sections.groups import groups_methods, groups_section
+from emudrift.report.sections.groups import groups_caption, groups_methods, groups_section
 from emudrift.runtime.json_files import write_json
 
 N = 400
@@ -228,6 +229,21 @@ def test_distances_of_a_group_are_those_of_its_images_against_its_own_photograph
     assert "several objects (200)" in drawn
     assert "worse than on the others" in drawn
     assert "Welch, 1947" in groups_methods(table)
+
+
+def test_the_figure_shows_the_clearest_of_many_groups(tmp_path):
+    random, known = np.random.default_rng(8), np.ones(N, dtype=bool)
+    groups = [Group("c", f"group {k}", f"group {k}", random.random(N) < 0.3, known) for k in range(40)]
+    arms = {model: random.normal(size=N) for model in ("base", "tuned", "other")}
+    arms["tuned"][groups[30].members] -= 2
+    table = adjusted_table([list(score_rows(scored(arms), groups, np.arange(N), "base"))])
+    shown = shown_groups(table)
+    assert (len(table), len(shown)) == (80, 72)
+    assert "group 30" in set(shown["group"])
+    assert "the tables have all" in groups_caption(table)
+    groups_figure(table, {}, tmp_path / "groups")
+    drawn = (tmp_path / "groups.svg").read_text()
+    assert all(f"<!-- {model} -->" in drawn for model in ("tuned", "other")), "the legend"
 
 
 def test_without_photographs_of_the_prompts_there_are_scores_only(tmp_path):

@@ -9,8 +9,8 @@ from emudrift.config.metrics import Metric
 from emudrift.evaluation.findings import INCONCLUSIVE
 from emudrift.report.elements.wording import extractor_label
 
-MOST_GROUPS = 24
-"""Groups of one panel of the figure."""
+MOST_ROWS = 72
+"""Comparisons of one panel of the figure."""
 
 
 def against_rest(finding: str) -> str:
@@ -41,11 +41,12 @@ def panels_of(table: pd.DataFrame, labels: Mapping[str, str]) -> list[tuple[str,
 
 
 def shown_groups(panel: pd.DataFrame) -> pd.DataFrame:
-    """The rows of at most MOST_GROUPS groups in the table's order: those whose difference from the other prompts, or from no
-    difference, is clearest.
+    """At most MOST_ROWS rows, those of whole groups, in the table's order: of the groups whose difference from the other prompts
+    (of distances: from no difference) is clearest.
     """
     names = ["column", "group"]
     clear = panel["interaction_p"].fillna(panel["p"])
     ranks = clear.groupby([panel[name] for name in names], sort=False).min().sort_values(kind="stable")
-    chosen = set(ranks.index[:MOST_GROUPS])
+    most = max(1, MOST_ROWS // len(panel[["baseline_arm", "arm"]].drop_duplicates()))
+    chosen = set(ranks.index[:most])
     return panel[[key in chosen for key in zip(panel["column"], panel["group"], strict=True)]]

@@ -9,6 +9,7 @@ import matplotlib
 import pandas as pd
 import seaborn as sns
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
 from emudrift.evaluation.findings import WORSE
@@ -36,7 +37,7 @@ ROW = 0.17
 def groups_figure(table: pd.DataFrame, labels: Mapping[str, str], path: str | Path, *, width: float = COLUMN) -> None:
     """Plots each model's difference from the baseline in each group with its intervals, one panel per metric and extractor.
 
-    At most `elements.groups.MOST_GROUPS` groups per panel (`elements.groups.shown_groups`). Equal tables give identical bytes.
+    At most `elements.groups.MOST_ROWS` rows per panel (`elements.groups.shown_groups`). Equal tables give identical bytes.
 
     Args:
         table: groups.csv; of an empty one the figure only says that there are too few prompts.
@@ -52,7 +53,12 @@ def groups_figure(table: pd.DataFrame, labels: Mapping[str, str], path: str | Pa
         models = [str(table["baseline"].iloc[0]), *table["model"].unique()]
         panels = [(name, shown_groups(panel)) for name, panel in panels_of(table, labels)]
         heights = [
-            0.75 + 0.12 * len(labels_of(panel)) + _rows(panel) * ROW + 0.04 * _groups(panel) for _, panel in panels
+            0.75
+            + 0.12 * len(labels_of(panel))
+            + len(panel) * ROW
+            + 0.1 * panel["model"].nunique()
+            + 0.04 * _groups(panel)
+            for _, panel in panels
         ]
         figure = Figure(figsize=(width, sum(heights)), layout="constrained")
         places = figure.subfigures(len(panels), 1, squeeze=False, height_ratios=heights)[:, 0]
@@ -62,11 +68,8 @@ def groups_figure(table: pd.DataFrame, labels: Mapping[str, str], path: str | Pa
             metric = value_name(panel, labels)
             axes.set_xlabel(f"{shortened(metric, 24)} difference from {shortened(models[0], 24)}", loc="right")
             title_panel(place, name, panel)
+            _legend(place, panel, models)
         save_figure(figure, path, table)
-
-
-def _rows(panel: pd.DataFrame) -> int:
-    return len(panel)
 
 
 def _groups(panel: pd.DataFrame) -> int:
@@ -77,7 +80,6 @@ def _draw(axes: Any, panel: pd.DataFrame, models: list[str]) -> None:
     colours = colours_of(models)
     axes.axvline(0, color="0.2", linewidth=0.8, zorder=1)
     place, ticks = 0.0, []
-    several = panel[["model", "guidance_scale"]].drop_duplicates().shape[0] > 1
     for (_, _), rows in panel.groupby(["column", "group"], sort=False):
         ticks.append((place + (len(rows) - 1) / 2, f"{shortened(rows['label'].iloc[0], 26)} ({rows['n'].iloc[0]:,})"))
         for row in rows.itertuples(index=False):
@@ -100,8 +102,6 @@ def _draw(axes: Any, panel: pd.DataFrame, models: list[str]) -> None:
             text, (0, 1), (offset, 2), xycoords=axes.get_xaxis_transform(), textcoords="offset points",
             ha=side, va="bottom", color="0.35",
         )  # fmt: skip
-    if several:
-        _legend(axes, panel, colours, models)
     sns.despine(ax=axes, left=True)
 
 
@@ -128,16 +128,13 @@ def _draw_row(axes: Any, row: Any, place: float, colours: dict[str, str], models
     with_tip(drawn, f"{where}: {difference} [{low} to {high}], {row.finding}{said}")
 
 
-def _legend(axes: Any, panel: pd.DataFrame, colours: dict[str, str], models: list[str]) -> None:
-    """Which comparison is which, from top to bottom within each group."""
-    handles = []
-    for model in panel["model"].unique():
-        _, marker, _ = look_of(models, model)
-        (handle,) = axes.plot(
-            [], [], color=colours[model], marker=marker, markersize=4, linestyle="none", label=shortened(model, 20)
-        )
-        handles.append(handle)
-    if len(handles) > 1:
-        axes.legend(
-            handles=handles, loc="upper center", bbox_to_anchor=(0.5, -0.28), ncols=2, fontsize="small", frameon=False
-        )
+def _legend(place: Any, panel: pd.DataFrame, models: list[str]) -> None:
+    """Which model is which, where there are several."""
+    colours, shown = colours_of(models), list(panel["model"].unique())
+    if len(shown) > 1:
+        handles = [
+            Line2D([], [], color=colours[model], marker=look_of(models, model)[1], markersize=4, linestyle="none")
+            for model in shown
+        ]
+        names = [shortened(model, 24) for model in shown]
+        place.legend(handles, names, loc="outside lower right", ncols=2, fontsize="small", frameon=False)

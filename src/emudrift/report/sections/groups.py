@@ -11,14 +11,14 @@ from emudrift.evaluation.intervals import MIN_N_PER_DIMENSION
 from emudrift.evaluation.tables import rows_of
 from emudrift.report.answer.groups import GroupsAnswer, groups_answer
 from emudrift.report.elements.blocks import Cell, Picture, Table, csv_of, data_uri
-from emudrift.report.elements.groups import MOST_GROUPS, against_rest, panels_of
+from emudrift.report.elements.groups import against_rest, panels_of, shown_groups
 from emudrift.report.elements.wording import decimals, listing, number, p_text
 from emudrift.report.figures.captions import labels_of
 
 LEAD = (
     "Model minus baseline within groups of prompts, paired by prompt. Whether a loss is larger on a group is a test of the group "
     "against the other prompts, for all groups, scores and comparisons together. Groups may overlap, and what is seen on one can "
-    "be due to another."
+    "be due to another. Distances speak for each group alone: between groups only scores of each image are compared."
 )
 
 
@@ -54,11 +54,8 @@ def groups_section(table: pd.DataFrame, svg: bytes, labels: Mapping[str, str]) -
 
 def groups_caption(table: pd.DataFrame) -> str:
     confidence = f"{100 * table['confidence'].iloc[0]:.3g} %"
-    many = (
-        f" Shown are the {MOST_GROUPS} groups of each panel whose difference is clearest; the table has all."
-        if any(len(panel.drop_duplicates(["column", "group"])) > MOST_GROUPS for _, panel in panels_of(table, {}))
-        else ""
-    )
+    fewer = any(len(shown_groups(panel)) < len(panel) for _, panel in panels_of(table, {}))
+    many = " Shown are the groups of each panel whose difference is clearest; the tables have all." if fewer else ""
     order = (
         " Within a group, from top to bottom: models and guidance scales in the order of the table."
         if _several(table)
