@@ -30,6 +30,7 @@ from emudrift.evaluation.metrics.scores import write_scores
 from emudrift.evaluation.tables import load_table, write_table
 from emudrift.features.feature_files import write_array
 from emudrift.report.answer.groups import groups_answer
+from emudrift.report.elements import groups as elements
 from emudrift.report.elements.groups import shown_groups
 from emudrift.report.figures.groups import groups_figure
 from emudrift.report.sections.groups import groups_caption, groups_methods, groups_section
@@ -171,8 +172,14 @@ def made(folder: Path, **changes: Any) -> tuple[Experiment, dict[str, np.ndarray
         scores=[{"name": "pick", "file": "p.csv", "higher_is_better": True}],
         groups=[{"column": "number", "edges": [2], "names": ["one object", "several objects"]}, {"column": "theme"}],
     )
-    view = Experiment(parse_config(config | changes, str(folder / "c.yaml")), folder / "c.yaml")
-    random = np.random.default_rng(2)
+    experiment = Experiment(parse_config(config | changes, str(folder / "c.yaml")), folder / "c.yaml")
+    arrays = [write_set(view, seed) for seed, view in enumerate(experiment.sets.values())]
+    return experiment, arrays[0]
+
+
+def write_set(view: Experiment, seed: int) -> dict[str, np.ndarray]:
+    """The files of one set of prompts, and the features in them."""
+    random = np.random.default_rng(2 + seed)
     ids, names = [f"p{row}" for row in range(ROWS)], [f"{row}.png" for row in range(ROWS)]
     table = pd.DataFrame({"row": range(ROWS), "prompt_id": ids, "image_id": range(ROWS), "file_name": names})
     table["width"] = table["height"] = np.zeros(ROWS, dtype=np.int32)
@@ -184,18 +191,16 @@ def made(folder: Path, **changes: Any) -> tuple[Experiment, dict[str, np.ndarray
     content = random.normal(size=(ROWS, DIMS))
     arrays = {"real": content + 0.5 * random.normal(size=(ROWS, DIMS))}
     for arm in view.arms():
-        lost = 1.0 * (number == 2) * (arm.model != "base")
+        # Of a second set the loss is the same everywhere.
+        lost = 1.0 * (number == 2 if seed == 0 else number > 0) * (arm.model != "base")
         arrays[arm.model] = content + 0.5 * random.normal(size=(ROWS, DIMS)) + lost[:, None]
-        write_array(
-            view.paths.features(view.extractor_names[0], arm.name, view.shards()[0].name),
-            arrays[arm.model].astype("float32"),
-        )
+        features = view.paths.features(view.extractor_names[0], arm.name, view.shards()[0].name)
+        write_array(features, arrays[arm.model].astype("float32"))
         write_scores(view.paths.score("pick", arm.name), ids, random.normal(size=ROWS) - lost)
-    write_array(
-        view.paths.reference_features(view.reference_key(view.config.extractors[0])), arrays["real"].astype("float32")
-    )
+    reference = view.paths.reference_features(view.reference_key(view.config.extractors[0]))
+    write_array(reference, arrays["real"].astype("float32"))
     write_image_list(view.reference_list, [ListedImage(name, name) for name in names])
-    return view, {name: array.astype("float32") for name, array in arrays.items()}
+    return {name: array.astype("float32") for name, array in arrays.items()}
 
 
 def test_distances_of_a_group_are_those_of_its_images_against_its_own_photographs(tmp_path):
@@ -231,19 +236,36 @@ def test_distances_of_a_group_are_those_of_its_images_against_its_own_photograph
     assert "Welch, 1947" in groups_methods(table)
 
 
-def test_the_figure_shows_the_clearest_of_many_groups(tmp_path):
+def test_the_figure_shows_the_clearest_of_many_groups(tmp_path, monkeypatch):
+    monkeypatch.setattr(elements, "MOST_ROWS", 7)
     random, known = np.random.default_rng(8), np.ones(N, dtype=bool)
-    groups = [Group("c", f"group {k}", f"group {k}", random.random(N) < 0.3, known) for k in range(40)]
+    groups = [Group("c", f"group {k}", f"group {k}", random.random(N) < 0.3, known) for k in range(6)]
     arms = {model: random.normal(size=N) for model in ("base", "tuned", "other")}
-    arms["tuned"][groups[30].members] -= 2
+    arms["tuned"][groups[4].members] -= 2
     table = adjusted_table([list(score_rows(scored(arms), groups, np.arange(N), "base"))])
     shown = shown_groups(table)
-    assert (len(table), len(shown)) == (80, 72)
-    assert "group 30" in set(shown["group"])
+    assert (len(table), len(shown)) == (12, 6)
+    assert "group 4" in set(shown["group"])
     assert "the tables have all" in groups_caption(table)
     groups_figure(table, {}, tmp_path / "groups")
     drawn = (tmp_path / "groups.svg").read_text()
     assert all(f"<!-- {model} -->" in drawn for model in ("tuned", "other")), "the legend"
+
+
+def test_groups_are_made_within_each_set_of_prompts_and_adjusted_for_all(tmp_path):
+    prompts = [{"name": name, "captions": f"{name}.csv", "images": name, "source": "table"} for name in ("a", "b")]
+    experiment, _ = made(tmp_path, prompts=prompts, reference={"images": "elsewhere"})
+    table = group_table(experiment)
+    assert list(table["prompt_set"]) == ["a", "a", "b", "b"]
+    assert (table["n"] == 200).all()
+    first, second = groups_answer(table, {}).statements
+    assert first.startswith("The loss of finetuned falls more on prompts of a with several objects than on the others")
+    assert second.startswith("No group of b was found on which the loss of finetuned is larger (2 groups")
+    # Each set's two halves are one test, and the sets are independent: two tests.
+    p = table.loc[2, "interaction_p"]
+    assert table.loc[2, "interaction_p_adjusted"] == pytest.approx(1 - (1 - p) ** 2, abs=0.01)
+    panels = groups_section(table, b"<svg></svg>", {"pick": "PickScore"}).tables
+    assert [each.title for each in panels] == ["PickScore, a", "PickScore, b"]
 
 
 def test_without_photographs_of_the_prompts_there_are_scores_only(tmp_path):
