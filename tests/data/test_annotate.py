@@ -119,7 +119,7 @@ def test_text_area_without_rapidocr_names_the_command_that_installs_it(
     monkeypatch.setattr(text_area, "find_spec", lambda name: None if name == "rapidocr" else object())
     with pytest.raises(InputError) as error:
         annotate(photographs, ["text_area"], Sources(tmp_path / "kept", tmp_path / "images"))
-    assert str(error.value) == "text_area needs rapidocr, which is not installed: pip install 'emudrift[ocr]'"
+    assert str(error.value) == "text_area needs rapidocr, not installed here: pip install 'emudrift[ocr]'"
     # Before anything is generated.
     prompts = {"captions": "demo/data/captions.json", "images": "demo/data/images", "annotations": ["text_area"]}
     with pytest.raises(InputError, match="text_area needs rapidocr"):

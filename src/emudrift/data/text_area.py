@@ -47,7 +47,8 @@ class RapidTextReader:
                 raise InputError(
                     f"text_area: {models} has {len(found)} models *_{part.lower()}_*.onnx, not one; reinstall rapidocr"
                 )
-        threads = threads or len(os.sched_getaffinity(0))
+        # Snakemake sets that variable to the threads of a rule.
+        threads = threads or int(os.environ.get("OMP_NUM_THREADS") or len(os.sched_getaffinity(0)))
         settings: dict[str, Any] = {f"{part}.model_path": str(found[0]) for part, found in files.items()}
         settings |= {
             "Global.log_level": "critical",
@@ -73,7 +74,7 @@ def check_installed() -> None:
     missing = [name for name in ("rapidocr", "onnxruntime") if find_spec(name) is None]
     if missing:
         needed = " and ".join(missing)
-        raise InputError(f"text_area needs {needed}, which is not installed: pip install 'emudrift[ocr]'")
+        raise InputError(f"text_area needs {needed}, not installed here: pip install 'emudrift[ocr]'")
 
 
 def counts(text: str, score: float) -> bool:

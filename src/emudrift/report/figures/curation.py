@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 import seaborn as sns
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 
 from emudrift.config.annotations import Condition, condition_words
 from emudrift.data.selection import Selection, meets
@@ -35,7 +36,7 @@ def curation_figure(table: pd.DataFrame, where: Mapping[str, Condition], found: 
         figure = Figure(figsize=(COLUMN, sum(heights)), layout="constrained")
         first, *others = figure.subfigures(len(heights), 1, squeeze=False, height_ratios=heights)[:, 0]
         _draw_funnel(first.subplots(), rows)
-        first.suptitle(f"{found.left:,} of {found.total:,} images are left", x=0.01, ha="left", weight="bold")
+        first.suptitle(f"{found.left:,} of {found.total:,} left", x=0.01, ha="left", weight="bold")
         for place, (column, condition) in zip(others, where.items(), strict=True):
             axes = place.subplots()
             _draw_column(axes, table[column], condition)
@@ -66,6 +67,7 @@ def _draw_funnel(axes: Any, rows: pd.DataFrame) -> None:
     axes.set_yticks(places, [shortened(text, 34) for text in rows["condition"]])
     axes.invert_yaxis()
     axes.grid(axis="y", visible=False)
+    axes.xaxis.set_major_locator(MaxNLocator(5, integer=True))
     axes.xaxis.set_major_formatter(count_label)
     axes.set_xlabel("images")
     axes.figure.legend(loc="upper right", ncols=3, frameon=False, handlelength=0.8, columnspacing=1)
@@ -96,17 +98,22 @@ def _draw_column(axes: Any, values: pd.Series, condition: Condition) -> None:
         axes.set_xlabel("")
     else:
         counts = {True: Counter[str](), False: Counter[str]()}
-        for value, ok in zip(values[known], passed[known], strict=True):
-            counts[bool(ok)].update(value if isinstance(value, tuple | list) else [_name(value)])
-        names = [name for name, _ in (counts[True] + counts[False]).most_common(MOST_NAMES)]
-        bottom = np.zeros(len(names))
+        for value, ok, there in zip(values, passed, known, strict=True):
+            names = ["no value"] if not there else value if isinstance(value, tuple | list) else [_name(value)]
+            counts[bool(ok)].update(names)
+        shown = [name for name, _ in (counts[True] + counts[False]).most_common(MOST_NAMES)]
+        bottom = np.zeros(len(shown))
         for ok, colour in ((True, LEFT), (False, REMOVED)):
-            heights = np.array([counts[ok][name] for name in names], float)
-            axes.bar(names, heights, bottom=bottom, color=colour, width=0.7)
+            heights = np.array([counts[ok][name] for name in shown], float)
+            axes.bar(shown, heights, bottom=bottom, color=colour, width=0.7)
             bottom += heights
-        axes.tick_params(axis="x", rotation=40 if len(names) > 4 else 0)
+        # A single bar would be as wide as the figure.
+        axes.set_xlim(-0.6, max(len(shown), 4) - 0.4)
+        if len(shown) > 4:
+            axes.set_xticks(range(len(shown)), shown, rotation=40, ha="right", rotation_mode="anchor")
         axes.grid(axis="x", visible=False)
     axes.set_ylabel("images")
+    axes.yaxis.set_major_locator(MaxNLocator(4, integer=True))
     axes.yaxis.set_major_formatter(count_label)
 
 
