@@ -151,3 +151,43 @@ def test_no_set_and_a_set_without_captions_are_refused():
         parse_config(small_config(prompts=[ONE]), "c.yaml")
     with pytest.raises(InputError, match=r"^c\.yaml: prompts: expected keys and values"):
         parse_config(small_config(prompts="captions.json"), "c.yaml")
+
+
+BROUGHT = {"name": "other", "generator": "folder", "images": {"first": "a", "second": "b"}}
+
+
+def test_existing_images_have_a_folder_for_each_set(tmp_path):
+    models = [*small_config()["models"], BROUGHT, BROUGHT | {"name": "one", "images": {"first": "a"}}]
+    alone = experiment(tmp_path, models=[*models[:2], *({**each, "images": "a"} for each in models[2:])])
+    both = two(tmp_path, models=models, metrics=["fid", "kid"])
+    # The first set's arms are those of an experiment of its own, and what was validated for it stays.
+    assert [arm.name for arm in both.main.arms()] == [arm.name for arm in alone.arms()]
+    assert [arm.model for arm in both.sets["second"].arms()] == ["base", "base", "finetuned", "finetuned", "other"]
+    assert {arm.settings["images"] for arm in both.arms() if arm.model == "other"} == {"a", "b"}
+    assert both.record_names() == ["base", "finetuned", "other", "one", "other@second"]
+    assert both.of_record("other@second") == (both.sets["second"], "other")
+    assert both.of_record("other") == (both.main, "other")
+
+
+@pytest.mark.parametrize(
+    ("model", "said"),
+    [
+        ({"images": "a"}, "models: other: images: prompts of two sets can have the same prompt_id, so each set needs its own: "),
+        ({"images": {"first": "a", "third": "c"}}, "models: other: images: 'third' is no set of prompts; there are first, "),
+        ({"table": "t.csv"}, "models: other: table: prompts of two sets can have the same prompt_id"),
+    ],
+)  # fmt: skip
+def test_folders_that_fit_no_set_are_refused(model, said):
+    config = small_config(
+        prompts=[FIRST, SECOND], models=[*small_config()["models"], BROUGHT | model], metrics=["fid", "kid"]
+    )
+    with pytest.raises(InputError) as error:
+        parse_config(config, "c.yaml")
+    assert said in str(error.value)
+
+
+def test_a_baseline_without_images_of_a_set_is_refused():
+    baseline = BROUGHT | {"images": {"first": "a"}}
+    config = small_config(prompts=[FIRST, SECOND], models=[baseline, *small_config()["models"]], metrics=["fid", "kid"])
+    with pytest.raises(InputError, match="baseline: other has no images of this set"):
+        parse_config(config, "c.yaml")

@@ -8,8 +8,10 @@ from conftest import Workflow, archives, small_config
 
 from emudrift.config.experiment import Experiment
 from emudrift.config.paths import PROJECT_MARKER
+from emudrift.errors import InputError
 from emudrift.generation.leftovers import scan_leftovers
 from emudrift.generation.progress_of_arms import survey
+from emudrift.generation.remove_images import remove_images
 from emudrift.generation.verify import damage, verify
 
 FIRST = {"name": "shapes", **small_config()["prompts"]}
@@ -36,22 +38,35 @@ def both(new_workflow, finished) -> Workflow:
     workflow.results = workflow.folder / "results/small"
     workflow.before, workflow.times = archives(workflow.results), times(workflow)
     workflow.config = workflow.write_config(config_of())
-    workflow.plan = workflow.planned(*TARGETS, config=workflow.config)
     workflow.snakemake(*TARGETS, "--quiet", "rules", config=workflow.config)
     (workflow.folder / PROJECT_MARKER).touch()  # For what is read in this process.
     return workflow
 
 
-def test_nothing_of_the_first_set_is_planned_or_touched(both):
-    assert len(both.plan["generate_shard"]) == 2
-    assert all("@few-" in path for path in both.plan["generate_shard"] + both.plan["extract_features"])
-    assert not {"check_model", "extract_prompts", "list_reference_images", "compute_fid"} & both.plan.keys()
+def test_a_second_set_plans_only_its_own_jobs(finished):
+    config = finished.write_config(config_of(), "second.yaml")
+    plan = finished.planned(*TARGETS, config=config)
+    assert len(plan["generate_shard"]) == 2
+    assert all("@few-" in path for path in plan["generate_shard"] + plan["extract_features"])
+    assert not {"check_model", "extract_prompts", "list_reference_images", "compute_fid"} & plan.keys()
+    # Other sample sizes have jobs of their own.
+    more = finished.write_config(config_of(sample_sizes=[10, 160]), "more.yaml")
+    plan = finished.planned(*TARGETS, config=more)
+    assert len(plan["compute_fid_2"]) == 2 * 2
+    assert all("@few-" in path and path.endswith(("/10.json", "/160.json")) for path in plan["compute_fid_2"])
+    assert all("@few-" in path for path in plan["generate_shard"])
+    assert "compute_fid" not in plan
+
+
+@pytest.mark.slow
+def test_nothing_of_the_first_set_is_touched(both):
     assert {name: data for name, data in archives(both.results).items() if "@few-" not in name} == both.before
     after, made_again = times(both), {*TABLES, *(f"{name}.sha256" for name in TABLES)}
     kept = {name for name in both.times if name not in made_again and not name.startswith(("logs/", "benchmarks/"))}
     assert {name: after[name] for name in kept} == {name: both.times[name] for name in kept}
 
 
+@pytest.mark.slow
 def test_the_tables_name_the_set_and_compare_only_within_it(both):
     fid, comparison, metrics, differences = (
         pd.read_csv(both.results / name, keep_default_na=False) for name in TABLES[:4]
@@ -67,6 +82,7 @@ def test_the_tables_name_the_set_and_compare_only_within_it(both):
     assert (checked["largest_n"], checked["sets"]) == (20, {"shapes": 600, "few": 130})
 
 
+@pytest.mark.slow
 def test_a_finished_experiment_with_two_sets_is_undamaged_and_has_nothing_left_over(both):
     assert both.planned(*TARGETS, config=both.config) == {}
     experiment = Experiment.load(both.config)
@@ -82,15 +98,7 @@ def test_a_finished_experiment_with_two_sets_is_undamaged_and_has_nothing_left_o
     assert f"{experiment.sets['few'].paths.prompts.name}" in left
 
 
-def test_other_sample_sizes_have_their_own_jobs(both):
-    more = both.write_config(config_of(sample_sizes=[10, 160]), "more.yaml")
-    plan = both.planned(*TARGETS, config=more)
-    assert {len(plan["compute_fid_2"])} == {2 * 2}
-    assert all("@few-" in path and path.endswith(("/10.json", "/160.json")) for path in plan["compute_fid_2"])
-    assert all("@few-" in path for path in plan["generate_shard"])
-    assert "compute_fid" not in plan
-
-
+@pytest.mark.slow
 def test_a_shard_of_the_second_set_holds_its_prompts(both):
     experiment = Experiment.load(both.config)
     view = experiment.sets["few"]
@@ -98,3 +106,17 @@ def test_a_shard_of_the_second_set_holds_its_prompts(both):
     arm = view.arms()[0].name
     manifest = json.loads((both.results / f"images/{arm}/000000-000010.json").read_text())
     assert set(manifest["sha256"]) == set(table["prompt_id"])
+
+
+@pytest.mark.slow
+def test_an_arm_of_the_second_set_is_removed_and_no_other(both):
+    """Last: it changes what the others look at."""
+    experiment = Experiment.load(both.config)
+    before = archives(both.results)
+    assert remove_images(experiment, "base-cfg3@few", None) == ["000000-000010"]
+    gone = set(before) - set(archives(both.results))
+    assert gone == {
+        f"images/{arm.name}/000000-000010.tar" for arm in experiment.sets["few"].arms() if arm.model == "base"
+    }
+    with pytest.raises(InputError, match="there is no arm 'base-cfg1@few'"):
+        remove_images(experiment, "base-cfg1@few", None)
