@@ -170,6 +170,26 @@ def test_the_page_has_a_section_of_further_metrics_only_where_there_are_some():
         assert said in text, said
 
 
+def test_scores_of_some_arms_and_prompts_stand_beside_those_of_all():
+    scores = [{"name": name, "file": "a.csv", "higher_is_better": True} for name in ("all", "some")]
+    study = Study(scores=scores)
+    shared = {"extractor": "", "weights": "", "leave_one_out": [], "corrected": False, "bounds": (None, None)}
+    records = [
+        record(name, arm.model, arm.guidance_scale, arm=arm.name, n=n, per_image=[1.0 * k for k in range(n)], **shared)
+        for name, n in (("all", 400), ("some", 107))
+        for arm in study.experiment.arms()
+        if name == "all" or arm.guidance_scale == 1
+    ]
+    text = page_of(study, records)
+    for said in (
+        "Scores of each image, N = 107 and 400",
+        "107 images<small>the method",
+        "400 images<small>the method",
+        "–",
+    ):
+        assert said in text, said
+
+
 # --- the config ---
 
 

@@ -11,7 +11,7 @@ from emudrift.config.arm import Arm
 from emudrift.config.metrics import Metric, Value
 from emudrift.evaluation.tables import rows_of
 from emudrift.report.elements.blocks import Cell, Table, csv_of, label_in_set, label_of
-from emudrift.report.elements.wording import decimals, extractor_label, number, p_text
+from emudrift.report.elements.wording import decimals, extractor_label, listing, number, p_text
 
 SCORES = "scores"
 """In the names of files, where an extractor's stands for the others."""
@@ -29,7 +29,7 @@ def metric_tables(metrics: pd.DataFrame, arms: Sequence[Arm], registered: Sequen
         cells = {(row.metric, row.arm): _cell(row, row.value) for row in rows_of(table)}
         names = [arm.name for arm in arms if arm.name in set(table["arm"])]
         rows = [
-            [_name(known, metric), *(cells[metric, name] for name in names), _reference(ours)]
+            [_name(known, metric), *(cells.get((metric, name), Cell("–")) for name in names), _reference(ours)]
             for metric, ours in table.groupby("metric", sort=False)
         ]
         labels = [label_of(arm) for arm in arms if arm.name in names]
@@ -51,7 +51,10 @@ def metric_difference_tables(differences: pd.DataFrame, registered: Sequence[Met
             scale = "" if pd.isna(row.guidance_scale) else f", guidance\N{NO-BREAK SPACE}{row.guidance_scale:g}"
             heads[key] = f"{row.model} − {row.baseline}{scale}"
             cells[row.metric, key] = _difference(row)
-        rows = [[_name(known, metric), *(cells[metric, key] for key in heads)] for metric in table["metric"].unique()]
+        rows = [
+            [_name(known, metric), *(cells.get((metric, key), Cell("–")) for key in heads)]
+            for metric in table["metric"].unique()
+        ]
         head = ["metric", *heads.values()]
         tables.append(Table(part.title, head, rows, csv_of(table), f"metric-differences-{part.file}.csv"))
     return tables
@@ -115,6 +118,8 @@ def _difference(row: Any) -> Cell:
 
 def _reference(table: pd.DataFrame) -> Cell:
     first = table.iloc[0]
+    if not first["extractor"]:
+        return Cell(f"{first['n']:,} images", first["method"], "wide")
     counted = f": {first['reference_n']:,}" if first["reference_n"] else ""
     return Cell(f"{first['reference']}{counted}", first["method"], "wide")
 
@@ -132,4 +137,5 @@ def _name(known: dict[str, tuple[Value, Metric]], name: object) -> Cell:
 
 
 def _title(extractor: str, table: pd.DataFrame) -> str:
-    return f"{extractor_label(extractor, [extractor]) or 'Scores of each image'}, N = {table['n'].max():,}"
+    sizes = listing(f"{n:,}" for n in sorted(set(table["n"])))
+    return f"{extractor_label(extractor, [extractor]) or 'Scores of each image'}, N = {sizes}"
