@@ -62,7 +62,7 @@ def test_a_ranking_in_words(tmp_path):
     found = three_arms(tmp_path)
     arms = experiment_of(**ratings.three_arms()).arms()
     section = human_section(found, arms)
-    assert [statement.style for statement in section.statements[:2]] == ["better"] * 2
+    assert [statement.style for statement in section.statements[:2]] == ["ranked"] * 2
     assert section.statements[0].text.replace("\u00a0", " ") == (
         "Visual appeal, guidance 3, 3 arms ranked: A (rank 1), B (rank 2 or 3) and C (rank 2 or 3). 2 of 3 pairs of arms differ "
         "beyond chance."
@@ -83,7 +83,7 @@ def test_a_ranking_in_words(tmp_path):
     method = human_methods(HumanEvaluation(), found, arms)
     assert "The pairs were divided among 2 raters at a time" in method
     assert "(Davidson, 1970), with intervals over prompts and raters, simultaneous for the 6 pairs of arms" in method
-    assert human_section(found, arms[:2]).tables[0].title == "Net votes, and majorities against the baseline", (
+    assert human_section(found, arms[:2]).tables[0].title == "Net votes and majorities", (
         "without one of its arms there is no ranking"
     )
 

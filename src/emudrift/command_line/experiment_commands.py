@@ -94,8 +94,13 @@ def _report(arguments: argparse.Namespace) -> None:
 
 
 def _rate(arguments: argparse.Namespace) -> None:
+    from emudrift.evaluation.human.planning import planned
+    from emudrift.evaluation.human.study import load_key
+
     experiment = _experiment(arguments)
     run_quietly(experiment, ["human_evaluation_pages"], experiment.paths.log("emudrift-rate"))
+    for sentence in planned(load_key(experiment.paths.rating_key)):
+        show(sentence)
     show(f"send this folder to the raters: {shortened(experiment.paths.rating_pages, os.getcwd())}")
 
 

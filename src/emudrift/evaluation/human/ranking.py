@@ -31,38 +31,50 @@ class Ballot:
     prompts: Array
     raters: Array
 
-    def padded(self) -> "Ballot":
-        """With two more votes on each compared pair of arms, one for each of the two, on prompts of their own.
+    def padded(self, whole_prompts: bool) -> "Ballot":
+        """With two more prompts for each compared pair of arms, one won by each of the two.
 
-        Votes that all agree are not certain to, and strengths of arms that never lost stay finite. Two whole prompts, as
-        `two_way_interval` adds, would pull arms that are far apart too near to each other (`bench/ranking_coverage.py`).
+        Votes that all agree are not certain to, and strengths of arms that never lost stay finite.
+
+        Args:
+            whole_prompts: with as many votes as other prompts have, as in `two_way_interval`; otherwise with one vote each.
         """
         of, prompts, raters = (
             self.comparisons,
             *(np.unique(each, return_inverse=True)[1] for each in (self.prompts, self.raters)),
         )
-        rows = []
+        rows, count = [], int(prompts.max())
         for first, second in combinations(range(of.arms), 2):
             of_pair = np.isin(of.first, [first, second]) & np.isin(of.second, [first, second])
             if of_pair.any():
-                busiest = int(np.argmax(np.bincount(raters[of_pair])))
-                rows += [[first, second, outcome, busiest] for outcome in (1, -1)]
+                votes = max(round(of_pair.sum() / len(np.unique(prompts[of_pair]))), 1) if whole_prompts else 1
+                busiest = np.argsort(-np.bincount(raters[of_pair]), kind="stable")[:votes]
+                for outcome in (1, -1):
+                    count += 1
+                    rows += [[first, second, outcome, rater, count] for rater in busiest.tolist()]
         more = np.array(rows).T
         return Ballot(
             Comparisons(
                 of.arms, *(np.concatenate(each) for each in zip((of.first, of.second, of.outcome), more, strict=False))
             ),
-            np.concatenate([prompts, prompts.max() + 1 + np.arange(len(rows))]),
+            np.concatenate([prompts, more[4]]),
             np.concatenate([raters, more[3]]),
         )
 
 
 @dataclass(frozen=True)
 class Ranking:
-    """Strengths of arms with what each vote adds to them."""
+    """Strengths of arms with what each vote adds to them.
+
+    `fit` is of `ballot`, which has single votes added: whole prompts would pull the strengths of arms that are far apart too near
+    to each other (`bench/ranking_coverage.py`). `guarded` is of `guard`, which has those: net votes are bounded, and a few votes
+    that all agree are no finding.
+    """
 
     fit: Strengths
     ballot: Ballot
+    guarded: Strengths
+    guard: Ballot
 
     def contrast(self, weights: Array) -> Estimate | None:
         """Σ weights × log strengths (weights sum to 0) with its interval over prompts and raters; None for one rater."""
@@ -78,6 +90,18 @@ class Ranking:
         weights = np.zeros(self.ballot.comparisons.arms)
         weights[first], weights[second] = 1, -1
         return self.contrast(weights)
+
+    def net_vote(self, first: int, second: int) -> Estimate | None:
+        """The net vote of a pair of arms that the model expects, for the first, which findings rest on; None for one rater.
+
+        It is 0 where the strengths are equal. Far from 0, where log odds have no limit, their standard errors grow faster than
+        they do (Hauck & Donner 1977, Journal of the American Statistical Association 72, 851-853); this has limits.
+        """
+        if len(np.unique(self.ballot.raters)) < 2:
+            return None
+        expected, slopes = self.guarded.expected_net_vote(first, second)
+        parts = self.guarded.influence @ slopes
+        return sum_interval(expected, parts, self.guard.prompts, self.guard.raters, CONFIDENCE)
 
     def misfit(self, first: int, second: int) -> Estimate | None:
         """By how much the net vote of a pair of arms differs from the model's; None if they never met, or for one rater."""
@@ -99,8 +123,8 @@ class Ranking:
 
 def rank(ballot: Ballot) -> Ranking:
     """Raises ValueError if some arms were never compared with the others."""
-    padded = ballot.padded()
-    return Ranking(fit_strengths(padded.comparisons), padded)
+    padded, guard = (ballot.padded(whole_prompts) for whole_prompts in (False, True))
+    return Ranking(fit_strengths(padded.comparisons), padded, fit_strengths(guard.comparisons), guard)
 
 
 def ranking_tables(
@@ -123,7 +147,7 @@ def ranking_tables(
             for arm, model in ((pair.baseline_arm, pair.baseline), (pair.arm, pair.model))}  # fmt: skip
     of_arms: list[dict[str, Any]] = []
     of_pairs: list[dict[str, Any]] = []
-    differences: list[Estimate | None] = []
+    net_votes: list[Estimate | None] = []
     misfits: list[Estimate | None] = []
     for question in ANSWERS:
         ours = used[used["question"] == question]
@@ -134,10 +158,10 @@ def ranking_tables(
             same = {"question": question, "group": number, "study": key.study, "note": note}
             of_arms += _arm_rows(ranking, here, names, arms, same)
             for first, second in combinations(range(len(names)), 2):
-                differences.append(ranking.difference(second, first))
+                net_votes.append(ranking.net_vote(second, first))
                 misfits.append(ranking.misfit(second, first))
-                of_pairs.append(same | _pair_row(ranking, ballot, names, first, second, differences[-1]))
-    _together(of_pairs, differences, misfits)
+                of_pairs.append(same | _pair_row(ranking, ballot, names, first, second))
+    _together(of_pairs, net_votes, misfits)
     _ranks(of_arms, of_pairs)
     return (
         pd.DataFrame(of_arms, columns=list(RANKING_COLUMNS)).astype(RANKING_COLUMNS),
@@ -184,39 +208,34 @@ def _arm_rows(
     return rows
 
 
-def _pair_row(
-    ranking: Ranking, ballot: Ballot, names: Sequence[str], first: int, second: int, found: Estimate | None
-) -> dict[str, Any]:
+def _pair_row(ranking: Ranking, ballot: Ballot, names: Sequence[str], first: int, second: int) -> dict[str, Any]:
     """Without what depends on other rows. The net vote is for the second, as everywhere for `arm` against `baseline_arm`."""
     of = ballot.comparisons
-    direct = [of.outcome[(of.first == a) & (of.second == b)] * sign
-              for a, b, sign in ((second, first, 1), (first, second, -1))]  # fmt: skip
+    direct = [
+        of.outcome[(of.first == a) & (of.second == b)] * sign
+        for a, b, sign in ((second, first, 1), (first, second, -1))
+    ]
     given = np.concatenate(direct)
     difference = float(ranking.fit.log_strengths[second] - ranking.fit.log_strengths[first])
     row = {"baseline_arm": names[first], "arm": names[second], "direct_votes": len(given), "difference": difference}
-    row |= {"net_vote": float(given.mean()) if len(given) else float("nan")}
-    row |= {
-        "finding": ONE_RATER,
-        "net_vote_fitted": ranking.fit.expected_net_vote(second, first)[0],
-        "share": _share(difference),
-    }
-    if found is not None:
-        row |= {"difference_low": found.low, "difference_high": found.high, "p": found.p_value}
-        row |= {"standard_error": found.standard_error, "degrees": found.degrees, "confidence": found.confidence}
-    return row
+    row |= {"net_vote": float(given.mean()) if len(given) else float("nan"), "share": 1 / (1 + np.exp(-difference))}
+    row |= {"finding": ONE_RATER, "net_vote_fitted": ranking.fit.expected_net_vote(second, first)[0]}
+    found = ranking.difference(second, first)
+    return row if found is None else row | {"difference_low": found.low, "difference_high": found.high}
 
 
 def _together(
-    rows: list[dict[str, Any]], differences: Sequence[Estimate | None], misfits: Sequence[Estimate | None]
+    rows: list[dict[str, Any]], net_votes: Sequence[Estimate | None], misfits: Sequence[Estimate | None]
 ) -> None:
     """Adds what holds for all rows together, and findings."""
     tested = [(row, each) for row, each in zip(rows, misfits, strict=True) if each is not None]
     for (row, _), (_, adjusted) in zip(tested, simultaneous([each for _, each in tested]), strict=True):
         row["p_misfit"] = adjusted
-    found = [(row, each) for row, each in zip(rows, differences, strict=True) if each is not None]
-    for (row, _), (wide, adjusted) in zip(found, simultaneous([each for _, each in found]), strict=True):
-        row |= {"low_simultaneous": wide.low, "high_simultaneous": wide.high, "p_adjusted": adjusted}
-        row |= {"share_low": _share(wide.low), "share_high": _share(wide.high)}
+    found = [(row, each) for row, each in zip(rows, net_votes, strict=True) if each is not None]
+    for (row, each), (wide, adjusted) in zip(found, simultaneous([each for _, each in found]), strict=True):
+        row |= {"net_vote_fitted_low": max(each.low, -1), "net_vote_fitted_high": min(each.high, 1), "p": each.p_value}
+        row |= {"standard_error": each.standard_error, "degrees": each.degrees, "confidence": each.confidence}
+        row |= {"low_simultaneous": max(wide.low, -1), "high_simultaneous": min(wide.high, 1), "p_adjusted": adjusted}
         row["finding"] = BETTER if wide.low > 0 else WORSE if wide.high < 0 else INCONCLUSIVE
         if row.get("p_misfit", 1) < 1 - CONFIDENCE:
             row["finding"] = MISFIT
@@ -233,8 +252,3 @@ def _ranks(arms: list[dict[str, Any]], pairs: Sequence[dict[str, Any]]) -> None:
         )
         row["rank"] = 1 + sum(each["strength"] > row["strength"] for each in same)
         row |= {"rank_low": 1 + better, "rank_high": row["arms"] - worse}
-
-
-def _share(difference: float) -> float:
-    """Of votes for one of the two, from log odds."""
-    return float(1 / (1 + np.exp(-difference)))

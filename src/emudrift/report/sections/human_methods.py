@@ -36,7 +36,7 @@ def human_methods(settings: HumanEvaluation, tables: HumanTables, arms: Sequence
         "which image.",
         _recruited(settings),
         _checks(tables.raters),
-        "A vote counts 1 for the model's image, −1 for the baseline's and 0 for a tie.",
+        "A vote counts 1 for the model's image, −1 for the other's and 0 for a tie.",
     ]
     if rates["p"].notna().any():
         parts.append(

@@ -104,8 +104,8 @@ def _statement(rows: Sequence[Any], pairs: pd.DataFrame) -> tuple[str, str]:
         ]
     said = listing([f"{name} ({_rank(row)})" for name, row in zip(names, rows, strict=True)])
     clear = int(ours["finding"].isin([BETTER, WORSE]).sum())
-    style = "better" if clear else "inconclusive"
-    return f"{title(rows)}: {said}. {clear} of {len(ours)} pairs of arms differ beyond chance.", style
+    found = f"{clear} of {len(ours)} pairs of arms differ" if clear else "No two arms differ"
+    return f"{title(rows)}: {said}. {found} beyond chance.", "ranked"
 
 
 def title(rows: Sequence[Any]) -> str:
@@ -163,31 +163,31 @@ def _pairs(pairs: pd.DataFrame, labels: dict[str, str]) -> Table:
         [
             "question",
             "arms",
-            "share of the first among votes for one of the two",
+            "net vote by the ranking",
             "net vote given",
-            "net vote of the model",
+            "share of the first among votes for one of the two",
         ],
         [
             [
                 Cell(QUESTIONS[row.question]),
                 Cell(f"{labels[row.arm]} against {labels[row.baseline_arm]}"),
-                _share(row),
+                _fitted(row),
                 Cell("–", "never shown together")
                 if math.isnan(row.net_vote)
                 else Cell(_points(row.net_vote), f"{row.direct_votes:,} votes"),
-                Cell(_points(row.net_vote_fitted)),
+                Cell(f"{100 * row.share:.0f} %"),
             ]
             for row in rows_of(pairs)
         ],
     )
 
 
-def _share(row: Any) -> Cell:
-    share = f"{100 * row.share:.0f} %"
+def _fitted(row: Any) -> Cell:
+    net = f"{_points(row.net_vote_fitted)}"
     if row.finding == ONE_RATER:
-        return Cell(share, "one rater: no interval")
-    interval = f"[{100 * row.share_low:.0f} to {100 * row.share_high:.0f}]"
-    return Cell(share, f"{interval}; {row.finding}; {p_text(row.p_adjusted)}", row.finding.split()[0])
+        return Cell(net, "one rater: no interval")
+    low, high = (number(100 * each, 0, signed=True) for each in (row.low_simultaneous, row.high_simultaneous))
+    return Cell(net, f"[{low} to {high}]; {row.finding}; {p_text(row.p_adjusted)}", row.finding.split()[0])
 
 
 def _points(net: float) -> str:

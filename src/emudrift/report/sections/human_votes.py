@@ -102,7 +102,7 @@ def verdict(row: Any) -> str:
 
 def _rates(rows: list[Any]) -> Table:
     return Table(
-        "Net votes, and majorities against the baseline",
+        "Net votes and majorities",
         [
             "question",
             "prompts",
@@ -172,12 +172,12 @@ def _caveats(rates: pd.DataFrame, raters: pd.DataFrame) -> list[str]:
     first = rates.iloc[0]
     tested = int(rates["p"].notna().sum())
     said = [
-        "Net vote: the mean over all votes of 1 for the model's image, −1 for the baseline's and 0 for a tie, in points of 100. "
+        "Net vote: the mean over all votes of 1 for the model's image, −1 for the other's and 0 for a tie, in points of 100. "
         f"Its {100 * first['confidence']:.0f} % intervals are over prompts and raters: what other prompts and other raters would "
         f"have given (two-way variance, Satterthwaite degrees of freedom). Intervals, p values and findings hold together for "
         f"the {tested} comparisons in this table (Bonferroni); human_evaluation.csv has the plain ones, too.",
         "A prompt counts as a win if more than half of its raters chose the model's image, as a loss if more than half "
-        "chose the baseline's, and as a tie otherwise, including when no answer has a majority. These shares describe "
+        "chose the other's, and as a tie otherwise, including when no answer has a majority. These shares describe "
         "these raters: their intervals (Wilson; bootstrap for alpha) are over prompts only.",
         "Spread of raters: the standard deviation of raters' own net votes, beyond what single votes scatter. Left image: its "
         "share of the votes for one of the two; about 50 % unless raters prefer a side.",
