@@ -13,6 +13,9 @@ from emudrift.generation.leftovers import scan_leftovers
 from emudrift.generation.progress_of_arms import survey
 from emudrift.generation.remove_images import remove_images
 from emudrift.generation.verify import damage, verify
+from emudrift.report.figures.all_figures import write_figures
+from emudrift.report.gallery.row_blocks import block_named, names_of_blocks
+from emudrift.report.gallery_and_page import write_gallery_block, write_page
 
 FIRST = {"name": "shapes", **small_config()["prompts"]}
 SECOND = {"name": "few", "captions": "few/captions.json", "images": "few/images", "caption": "first"}
@@ -106,6 +109,29 @@ def test_a_shard_of_the_second_set_holds_its_prompts(both):
     arm = view.arms()[0].name
     manifest = json.loads((both.results / f"images/{arm}/000000-000010.json").read_text())
     assert set(manifest["sha256"]) == set(table["prompt_id"])
+
+
+@pytest.mark.slow
+def test_the_page_of_both_sets_is_made_of_these_files(both):
+    experiment = Experiment.load(both.config)
+    blocks = names_of_blocks(experiment)
+    assert blocks == ["000000-000020", "few/000000-000010"]
+    for name in blocks:
+        write_gallery_block(*block_named(experiment, name))
+    gone = experiment.paths.gallery / "gone"
+    gone.mkdir()
+    (gone / "000000-000010.json").write_text("{}")
+    write_figures(experiment)
+    write_page(experiment)
+    text = experiment.paths.page.read_text()
+    assert '<template data-set="few">' in text
+    assert '"folder":"gallery/few"' in text
+    assert (experiment.paths.gallery / "few" / "000000-000010" / "000000.webp").exists()
+    assert not gone.exists(), "the gallery of a set that the config does not have"
+    assert (experiment.paths.figure("grid-few", ".png")).exists()
+    assert "<strong>few</strong>: N = 10 is too few for a Fréchet distance; by KID, finetuned at guidance 3" in text
+    assert "few: N = 10 is too few for FID (64 dimensions), which is left out on this set" in text
+    assert pd.read_csv(experiment.paths.set_differences).empty
 
 
 @pytest.mark.slow

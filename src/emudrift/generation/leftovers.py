@@ -130,6 +130,7 @@ def _tables_without_setting(experiment: Experiment) -> list[Path]:
     tables += [] if experiment.understanding.tasks else paths.made_of_all_answers()
     ladders = any(view.ladders() for view in experiment.sets.values())
     tables += [] if experiment.config.groups else [paths.group_table]
+    tables += [] if len(experiment.sets) > 1 else [paths.set_differences]
     figures = [*([] if ladders else ["ladder"]), *([] if experiment.config.groups else ["groups"])]
     tables += [paths.figure(name, each) for name in figures for each in ("-data.csv", ".svg", ".pdf", ".png")]
     return [path for path in tables if path.exists()]
