@@ -53,7 +53,7 @@ rule check_judge:
 rule judge_shard:
     input:
         questions=lambda wildcards: existing(FOLLOWING.questions(wildcards.arm), QUESTIONS),
-        prompts=lambda wildcards: FOLLOWING.view(wildcards.arm).paths.prompts,
+        prompts=lambda wildcards: [view.paths.prompts for view in FOLLOWING.sharing(wildcards.arm)],
         judge=rules.check_judge.output.judge,
         images=lambda wildcards: FOLLOWING.pictures(wildcards.arm, RowRange.parse(wildcards.rows)),
     output:

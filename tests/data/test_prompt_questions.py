@@ -5,7 +5,7 @@ import dataclasses
 import pytest
 from prompt_questions import COLUMNS, DOG, LINE, ROWS, write_dsg, write_geneval
 
-from emudrift.data.prompt_questions import NUMBERS, YES_NO, questions_of, read_prompt_questions
+from emudrift.data.prompt_questions import NUMBERS, YES_NO, questions_of, read_prompt_questions, refuse_strangers
 from emudrift.data.prompts import Prompt
 from emudrift.errors import InputError
 
@@ -40,10 +40,11 @@ def test_geneval_asks_for_numbers_as_well(tmp_path):
 def test_questions_belong_to_prompts_by_their_text(tmp_path):
     path = write_dsg(tmp_path / "dsg.csv", ROWS[:5])
     prompts = [PROMPT, dataclasses.replace(PROMPT, row=1, caption="else"), dataclasses.replace(PROMPT, row=2)]
-    assert [prompt.row for prompt, _ in questions_of(read_prompt_questions(path), prompts, path)] == [0, 2]
+    assert [prompt.row for prompt, _ in questions_of(read_prompt_questions(path), prompts)] == [0, 2]
+    refuse_strangers(read_prompt_questions(path), prompts, path)
     asked = read_prompt_questions(write_dsg(tmp_path / "all.csv"))
     with pytest.raises(InputError, match="1 of 2 texts are no prompt of this experiment, the first 'a photo'"):
-        questions_of(asked, prompts, path)
+        refuse_strangers(asked, prompts, path)
 
 
 def changed(row: int, **fields: str) -> list[tuple[str, ...]]:

@@ -6,7 +6,7 @@ from scipy.stats import gmean
 
 from emudrift.data.prompt_questions import YES_NO, PromptQuestion
 from emudrift.errors import InputError
-from emudrift.evaluation.following.score import FollowedRecord, followed, prompt_score
+from emudrift.evaluation.following.score import Followed, FollowedRecord, followed, prompt_score
 from emudrift.evaluation.following.tables import following_table, judge_table, share_interval
 from emudrift.generation.judging.answers import read, written
 
@@ -31,16 +31,18 @@ def test_a_question_counts_only_where_all_that_it_depends_on_hold():
     for _ in range(300):
         parents = [tuple(int(p) for p in DRAWN.permutation(place)[: DRAWN.integers(3)]) for place in range(6)]
         yes = [bool(each) for each in DRAWN.random(6) < 0.6]
-        scores, holds = followed([question(*own) for own in parents], [float(each) for each in yes])
-        assert scores == as_published(parents, yes)
-        assert holds == [score == 1 for score in scores]
+        found = followed([question(*own) for own in parents], [float(each) for each in yes])
+        assert found.scores == as_published(parents, yes)
+        assert found.holds == [score == 1 for score in found.scores]
 
 
 def test_scores_are_soft_and_parents_may_come_later():
     questions = [question(1), question(), question(0)]
-    assert followed(questions, [0.8, 0.6, 0.4]) == ([0.8, 0.6, 0.4], [True, True, False])
-    assert followed(questions, [0.8, 0.4, 0.9]) == ([0.0, 0.4, 0.0], [False, False, False])
-    assert followed(questions, [0.4, 0.5, 0.9]) == ([0.4, 0.5, 0.0], [False, True, False])
+    assert followed(questions, [0.8, 0.6, 0.4]) == Followed([0.8, 0.6, 0.4], [True, True, False], [True, True, True])
+    assert followed(questions, [0.8, 0.4, 0.9]) == Followed(
+        [0.0, 0.4, 0.0], [False, False, False], [False, True, False]
+    )
+    assert followed(questions, [0.4, 0.5, 0.9]) == Followed([0.4, 0.5, 0.0], [False, True, False], [True, True, False])
 
 
 def test_means_are_those_of_soft_tifa():
@@ -95,6 +97,7 @@ def record(
             "probability": holds.astype(float).tolist(),
             "scored": holds.astype(float).tolist(),
             "holds": holds.tolist(),
+            "counts": [True] * n,
             "other": 0,
         }
         | changes

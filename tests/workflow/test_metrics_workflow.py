@@ -3,6 +3,7 @@
 import json
 import re
 import shutil
+import sys
 from pathlib import Path
 
 import emudrift.runtime.torchvision_fix  # noqa: F401  (before transformers)
@@ -12,6 +13,7 @@ import pandas as pd
 import pytest
 import yaml
 from conftest import Workflow, small_config
+from prompt_questions import write_dsg
 from tiny_networks import tiny_clip, tiny_dinov2
 
 from emudrift.command_line import in_process
@@ -113,6 +115,31 @@ def test_one_process_without_snakemake_gives_the_same_tables(finished, tmp_path,
         assert made.read_bytes() == of_snakemake.read_bytes()
 
 
+def with_judge(workflow: Workflow) -> dict:
+    """A question about each of twelve prompts, and a program that says yes, but once about pictures that are unpacked for it."""
+    prompts = pd.read_parquet(next((workflow.folder / "results/small").glob("prompts-*.parquet")))[:12]
+    rows = [(f"{n}", text, "1", "0", "entity", f"Is it {text}?") for n, text in enumerate(prompts["caption"])]
+    write_dsg(workflow.folder / "dsg.csv", rows)
+    (workflow.folder / "judge.py").write_text(
+        "import json, sys\n"
+        "with open(sys.argv[2], 'a') as output:\n"
+        "    for line in open(sys.argv[1]):\n"
+        "        asked = json.loads(line)\n"
+        "        said = 'no' if asked['row'] == 5 and 'emudrift-command' in asked['image'] else 'yes'\n"
+        "        print(json.dumps({'row': asked['row'], 'answer': said}), file=output)\n"
+    )
+    prompts = config_of()["prompts"] | {"questions": "dsg.csv"}
+    command = [sys.executable, "judge.py", "{questions}", "{output}"]
+    return {"prompts": prompts, "judge": {"command": command}}
+
+
+def test_a_judge_plans_no_new_images_and_no_new_features(finished):
+    plan = finished.planned(config=finished.write_config(config_of() | with_judge(finished), "judged.yaml"))
+    following = {"check_judge", "judge_shard", "score_following", "score_judge", "collect_following"}
+    assert set(plan) == following | AFTERWARDS
+    assert len(plan["judge_shard"]) == 3, "both arms, and real pictures"
+
+
 @pytest.mark.slow
 def test_every_metric_from_tiny_checkpoints(finished, new_workflow, checkpoints):
     """Both models are the same images, and the reference is those of the captions: all is known."""
@@ -127,13 +154,21 @@ def test_every_metric_from_tiny_checkpoints(finished, new_workflow, checkpoints)
         note="Random weights.",
     )
     scores_of(workflow)
+    changes |= with_judge(finished)
+    with_judge(workflow)
     config = workflow.write_config(changes | {"reference": {"images": "dataset", "selection": "same"}})
     workflow.snakemake("--quiet", "rules", config=config)
     results = workflow.folder / "results/small"
     table, differences = (pd.read_csv(results / name) for name in ("metrics.csv", "metric_differences.csv"))
     assert sorted(set(table["metric"])) == sorted(
-        ["kid", "precision", "recall", "density", "coverage", "cmmd", "clip_score", "pick"]
+        ["kid", "precision", "recall", "density", "coverage", "cmmd", "clip_score", "pick", "prompt_following"]
     )
+    judged, table = table[table["metric"] == "prompt_following"], table[table["metric"] != "prompt_following"]
+    assert judged["value"].tolist() == pytest.approx([11 / 12] * 2)
+    assert (judged["n"] == 12).all()
+    error = pd.read_csv(results / "judge_error.csv").iloc[0]
+    assert (error["false_no"], error["false_yes"], error["kept"]) == (0, 1, 0)
+    differences = differences[differences["metric"] != "prompt_following"]
     assert (table["n"] == 40).all()
     pick, table = table[table["metric"] == "pick"], table[table["metric"] != "pick"]
     assert pick.groupby("model")["value"].first().to_dict() == pytest.approx(
@@ -165,6 +200,7 @@ def test_every_metric_from_tiny_checkpoints(finished, new_workflow, checkpoints)
         "CMMD (lower is better)",
         str(checkpoints / "clip"),
         "PickScore (higher is better)",
+        "it does not tell pictures apart, and no difference means anything",
     ):
         assert said in page, said
     # The gallery is sorted by the scores of that very table.

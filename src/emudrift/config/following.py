@@ -131,6 +131,10 @@ class Following:
         assert file is not None
         return self.experiment.path(file)
 
+    def sharing(self, arm: str) -> "list[Experiment]":
+        """The views of the sets with the same file of questions, that of an arm's set among them."""
+        return [view for check, view in self._checks.items() if self.questions(check) == self.questions(arm)]
+
     def files(self) -> list[Path]:
         """The files of questions of all sets."""
         return list(dict.fromkeys(map(self.questions, self.checks)))

@@ -64,25 +64,20 @@ def read_prompt_questions(path: Path) -> dict[str, list[PromptQuestion]]:
 
 
 def questions_of(
-    asked: Mapping[str, list[PromptQuestion]], prompts: Sequence[Prompt], path: Path
+    asked: Mapping[str, list[PromptQuestion]], prompts: Sequence[Prompt]
 ) -> list[tuple[Prompt, list[PromptQuestion]]]:
-    """The prompts that have questions, in row order, each with its questions; they belong together by the prompt's text.
+    """The prompts that have questions, in row order, each with its questions; they belong together by the prompt's text."""
+    return [(prompt, asked[prompt.caption]) for prompt in prompts if prompt.caption in asked]
 
-    Args:
-        prompts: the whole table, so that a question without a prompt is noticed.
 
-    Raises:
-        InputError: a question is about no prompt.
-    """
-    found = [(prompt, asked[prompt.caption]) for prompt in prompts if prompt.caption in asked]
-    strangers = asked.keys() - {prompt.caption for prompt, _ in found}
-    if strangers:
+def refuse_strangers(asked: Mapping[str, list[PromptQuestion]], prompts: Iterable[Prompt], path: Path) -> None:
+    """Raises InputError where questions are about none of these prompts: the whole tables of all sets with this file."""
+    if strangers := asked.keys() - {prompt.caption for prompt in prompts}:
         first = min(strangers)
         raise InputError(
             f"{path}: {len(strangers):,} of {len(asked):,} texts are no prompt of this experiment, the first {first!r}: "
             "questions belong to prompts by their text (prompts: caption says which caption of an image is its prompt)"
         )
-    return found
 
 
 # --- DSG ---

@@ -3,6 +3,7 @@
 import json
 import math
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -27,21 +28,29 @@ MOST_OTHER = 0.1
 """Share of questions to which a judge may say something else."""
 
 
-def followed(questions: Sequence[PromptQuestion], probabilities: Sequence[float]) -> tuple[list[float], list[bool]]:
-    """Of each question of one prompt its score, and whether it holds.
+@dataclass(frozen=True)
+class Followed:
+    """Of each question of one prompt its score, whether it holds, and whether all that it depends on do."""
+
+    scores: list[float]
+    holds: list[bool]
+    counts: list[bool]
+
+
+def followed(questions: Sequence[PromptQuestion], probabilities: Sequence[float]) -> Followed:
+    """What becomes of the questions of one prompt.
 
     A question holds where the expected answer has at least `HOLDS`, and all questions that it depends on hold; where one of those
     does not, it scores 0: a shape that is not there is not red either (Cho et al. 2024, section 3.2).
     """
-    holds: dict[int, bool] = {}
 
     def counts(place: int) -> bool:
         return all(counts(parent) and probabilities[parent] >= HOLDS for parent in questions[place].parents)
 
-    for place in range(len(questions)):
-        holds[place] = counts(place)
-    scores = [probability if holds[place] else 0.0 for place, probability in enumerate(probabilities)]
-    return scores, [holds[place] and probability >= HOLDS for place, probability in enumerate(probabilities)]
+    counted = [counts(place) for place in range(len(questions))]
+    both = list(zip(counted, probabilities, strict=True))
+    scores = [probability if count else 0.0 for count, probability in both]
+    return Followed(scores, [count and probability >= HOLDS for count, probability in both], counted)
 
 
 def prompt_score(scores: Sequence[float], geometric: bool) -> float:
@@ -61,7 +70,7 @@ class FollowedRecord(BaseModel):
         of: place of the question's prompt in `prompt_ids`; `groups`: of that prompt's image or group.
         place: of the question in its prompt's list; of another prompt's for `exchanged` ones.
         probability: of the expected answer.
-        holds: with the questions that it depends on; for exchanged ones alone.
+        holds: with the questions that it depends on, of which `counts` says whether all hold; for exchanged ones alone.
         other: questions to which the judge said something else.
     """
 
@@ -87,6 +96,7 @@ class FollowedRecord(BaseModel):
     probability: list[FiniteFloat]
     scored: list[FiniteFloat]
     holds: list[bool]
+    counts: list[bool]
     other: int
 
 
@@ -118,11 +128,12 @@ def score_following(experiment: Experiment, arm: str) -> FollowedRecord:
     groups = [numbers[group] for group in groups_of(prompts)]
     scores: list[float] = []
     scored, holds = [each.probability for each in judged], [each.probability >= HOLDS for each in judged]
+    counts = [True for _ in judged]
     for own in _by_prompt(asked):
-        found, held = followed([asked[at].question for at in own], [judged[at].probability for at in own])
-        scores.append(prompt_score(found, geometric))
-        for at, score, hold in zip(own, found, held, strict=True):
-            scored[at], holds[at] = score, hold
+        found = followed([asked[at].question for at in own], [judged[at].probability for at in own])
+        scores.append(prompt_score(found.scores, geometric))
+        for place, at in enumerate(own):
+            scored[at], holds[at], counts[at] = found.scores[place], found.holds[place], found.counts[place]
     whose = None if arm in following.checks else experiment.arm(arm)
     return FollowedRecord(
         arm=arm,
@@ -145,6 +156,7 @@ def score_following(experiment: Experiment, arm: str) -> FollowedRecord:
         probability=[each.probability for each in judged],
         scored=scored,
         holds=holds,
+        counts=counts,
         other=other,
     )
 

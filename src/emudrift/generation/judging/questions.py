@@ -9,7 +9,7 @@ from pathlib import Path
 from emudrift.config.experiment import Experiment
 from emudrift.config.row_range import RowRange
 from emudrift.data.image_sources import PictureFiles, open_pictures
-from emudrift.data.prompt_questions import PromptQuestion, questions_of, read_prompt_questions
+from emudrift.data.prompt_questions import PromptQuestion, questions_of, read_prompt_questions, refuse_strangers
 from emudrift.data.prompts import Prompt, load_prompts
 from emudrift.errors import InputError
 from emudrift.generation.answers.interface import AskedQuestion, Picture
@@ -51,8 +51,14 @@ def asked_about(experiment: Experiment, arm: str, rows: RowRange) -> list[About]
         InputError: a file is missing or wrong, a question is about no prompt, or there is none about these rows.
     """
     following = experiment.following
-    file, prompts = following.questions(arm), following.view(arm).paths.prompts
-    with_questions = questions_of(read_prompt_questions(file), load_prompts(prompts), file)
+    file, sharing = following.questions(arm), following.sharing(arm)
+    stored, tables = (
+        read_prompt_questions(file),
+        {view.prompt_set: load_prompts(view.paths.prompts) for view in sharing},
+    )
+    if not any(view.config.prompts.where for view in sharing):  # Prompts that a condition removes may have questions.
+        refuse_strangers(stored, (prompt for table in tables.values() for prompt in table), file)
+    with_questions = questions_of(stored, tables[following.view(arm).prompt_set])
     chosen = [(prompt, own) for prompt, own in with_questions if rows.start <= prompt.row < rows.stop]
     own = [About(prompt, place, each) for prompt, questions in chosen for place, each in enumerate(questions)]
     if arm not in following.checks:

@@ -194,7 +194,7 @@ def failed_examples(experiment: Experiment, records: Sequence[FollowedRecord]) -
 def _failed(experiment: Experiment, record: FollowedRecord) -> list[Failed]:
     first: dict[int, int] = {}
     for at, of in enumerate(record.of):
-        if record.probability[at] < HOLDS and record.scored[at] > 0:
+        if record.probability[at] < HOLDS and record.counts[at]:
             first.setdefault(of, at)
     return [_picture(experiment, record, first[of]) for of in sorted(first)[:ACROSS]]
 

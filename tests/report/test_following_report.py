@@ -1,0 +1,83 @@
+"""What the page says of prompt following: numbers of the tables, the judge's error, and pictures that fail."""
+
+import sys
+
+import numpy as np
+import pytest
+from judging import experiment_with_judge
+from pages import Study, words
+
+from emudrift.evaluation.following.score import load_followed, write_following
+from emudrift.evaluation.following.tables import following_table, judge_table
+from emudrift.generation.judging.run_judge import judge_job
+from emudrift.report.sections.following import FollowingContent, failed_examples, following_methods, following_section
+
+YES = np.random.default_rng(0)
+
+
+@pytest.fixture
+def found(tmp_path):
+    """Answers that a judge might have given: of finetuned's pictures fewer hold; of other prompts' questions some do."""
+    from emudrift.generation.answers.answer_files import answer_lines
+    from emudrift.generation.judging.check import write_judge_record
+
+    command = [sys.executable, "demo/judge.py", "{questions}", "{output}"]
+    experiment = experiment_with_judge(tmp_path, judge={"command": command, "prompt": "{question}"})
+    write_judge_record(experiment)
+    following = experiment.following
+    for arm in [*(each.name for each in following.arms()), *following.checks]:
+        (shard,) = following.shards(arm)
+        questions = judge_job(experiment, arm, shard).questions
+        share = 0.95 if arm.startswith("base") else 0.6
+        path = experiment.paths.judged.answers(arm, following.name, shard.name)
+        path.parent.mkdir(parents=True)
+        path.write_bytes(answer_lines(questions, ["yes" if YES.random() < share else "no" for _ in questions]))
+        write_following(experiment, arm)
+    records = load_followed(following.records())
+    tables = following_table(records[:2], "base"), judge_table(records[2:])
+    return experiment, FollowingContent(*tables, failed_examples(experiment, records))
+
+
+def test_the_page_says_the_numbers_of_the_tables(found):
+    experiment, content = found
+    said = following_section(experiment, content)
+    rows = content.table[content.table["category"] == "all"]
+    base, finetuned = rows.iloc[0], rows.iloc[1]
+    text = words(" ".join(said.statements))
+    assert f"base, guidance 1: of {base['n']:,} questions about 20 prompts, {100 * base['share']:.0f} % [" in text
+    assert "finetuned against base at guidance 1: too few images; the share of questions differs by −" in text
+    assert f"{100 * abs(finetuned['difference']):.0f} points" in text
+    error = content.errors.iloc[0]
+    assert f"it denies {100 * error['false_no']:.0f} % [" in text
+    assert f"it affirms {100 * error['false_yes']:.0f} % [" in text
+    kept = f"about {100 * error['kept']:.0f} % of a true difference is seen" if error["kept"] > 0 else "does not tell"
+    assert kept in text
+    shares, errors = said.tables
+    assert [row[3].value for row in shares.rows] == pytest.approx(content.table["share"].tolist())
+    assert [row[0].text for row in errors.rows] == content.errors["category"].tolist()
+
+
+def test_pictures_that_fail_stand_beside_the_question(found):
+    experiment, content = found
+    *_, finetuned = content.examples
+    assert (len(finetuned.pictures), finetuned.label.replace("\N{NO-BREAK SPACE}", " ")) == (4, "finetuned, guidance 1")
+    assert all(each.source.startswith("data:image/webp;base64,") for each in finetuned.pictures)
+    (record, *_) = load_followed(experiment.following.records()[1:])
+    asked = dict(zip(zip(record.of, record.question, strict=True), record.probability, strict=True))
+    for each in finetuned.pictures:
+        place = record.captions.index(each.caption)
+        assert asked[place, each.question] == 0
+        assert words(each.answer) == "yes: 0 %"
+
+
+def test_the_methods_name_the_judge_and_the_section_is_there_only_with_one(found):
+    experiment, content = found
+    said = following_methods(experiment)
+    assert f"{sys.executable} demo/judge.py" in said
+    assert "(Cho et al., 2024)" in said
+    assert "the arithmetic mean of its questions'" in said
+    assert "following" not in {attributes.get("id") for attributes in Study().page().of("section")}
+    prompts = {key: getattr(experiment.config.prompts, key) for key in ("captions", "images", "questions")}
+    page = Study(prompts=prompts, judge=experiment.config.judge.model_dump()).page(following=content)
+    assert "following" in {attributes.get("id") for attributes in page.of("section")}
+    assert "The judge's own error" in page.text
