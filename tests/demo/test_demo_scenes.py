@@ -1,5 +1,6 @@
 """The demo's world: a drawn scene passes its own check, a wrong one does not, and the shipped files are drawn so."""
 
+import csv
 import itertools
 import json
 import sys
@@ -13,6 +14,7 @@ from PIL import Image
 DEMO = Path(__file__).resolve().parents[2] / "demo"
 sys.path.insert(0, str(DEMO))
 
+import asking  # noqa: E402
 import draw_data  # noqa: E402
 
 import scenes  # noqa: E402
@@ -120,6 +122,23 @@ def test_the_shipped_questions_are_those_of_the_script_and_only_a_true_caption_i
             wrong += 1
             assert vqa_accuracy(scenes.captions(other)[0], people) == 0
     assert wrong > 0.9 * len(some)
+
+
+def test_what_the_judge_is_asked_is_what_the_script_writes_and_true_of_the_scenes_and_of_no_others() -> None:
+    """By the rules that the scenes are drawn by, and by the pixels of the pictures, which agree."""
+    drawn = scenes.sample_scenes(draw_data.COUNT, draw_data.DATA_SEED)
+    asked = {text: (scene, asking.dsg_rows(item, text, scene)) for item, text, scene in draw_data.judged(drawn)}
+    with (draw_data.DATA / "asked.csv").open(newline="") as file:
+        shipped = list(csv.reader(file))
+    assert shipped[0] == draw_data.DSG.split(",")
+    assert shipped[1:] == [row for _, rows in asked.values() for row in rows]
+    several = [(scene, [row[-1] for row in rows]) for scene, rows in asked.values()]
+    for (scene, questions), (other, others) in zip(several, [*several[1:], several[0]], strict=True):
+        picture = scenes.render(scene)
+        assert all(asking.truth(scene, question) and asking.seen(picture, question) for question in questions)
+        for question in others:
+            assert asking.truth(scene, question) == asking.seen(picture, question), (scene, question)
+        assert set(others) <= set(questions) or not all(asking.truth(scene, question) for question in others), other
 
 
 def test_the_shipped_demo_is_small_and_names_no_place_of_the_machine_it_was_made_on() -> None:

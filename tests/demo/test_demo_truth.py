@@ -14,12 +14,16 @@ import pytest
 from conftest import ROOT
 
 from emudrift.config.experiment import Experiment
-from emudrift.evaluation.tables import EXCHANGE_COLUMNS, load_table
+from emudrift.data.prompt_questions import read_prompt_questions
+from emudrift.evaluation.following.score import FollowedRecord, followed, load_followed
+from emudrift.evaluation.following.tables import following_table, judge_table
+from emudrift.evaluation.tables import EXCHANGE_COLUMNS, load_table, rows_of
 from emudrift.generation.archives import read_archive
 from emudrift.report.answer.exchange import exchange_answer
 
 sys.path.insert(0, str(ROOT / "demo"))
 
+import asking
 import draw_data
 
 import scenes
@@ -34,7 +38,8 @@ def made(new_workflow) -> tuple[Experiment, pd.DataFrame]:
     workflow = new_workflow("demo-truth")
     config = workflow.folder / "demo" / "config.yaml"
     config.write_text((ROOT / "demo" / "config.yaml").read_text())
-    workflow.snakemake("results/demo/exchange.csv", "--quiet", "rules", config=config)
+    tables = "results/demo/exchange.csv", "results/demo/prompt_following.csv"
+    workflow.snakemake(*tables, "--quiet", "rules", config=config)
     experiment = Experiment.load(config)
     experiment.paths = experiment.paths.__class__(
         workflow.folder / "results" / "demo", workflow.folder / "resources", experiment.paths.prompt_key
@@ -79,6 +84,31 @@ def draws(made) -> dict[str, float]:
         assert len(checks) == max(experiment.config.sample_sizes)
         found[arm.name] = float(np.mean(checks))
     return found
+
+
+def true_share(experiment: Experiment, record: FollowedRecord) -> float:
+    """Of the questions about an arm's pictures, those that hold by the rules that scenes are drawn by."""
+    asked = read_prompt_questions(experiment.following.questions(record.arm))
+    images = {
+        prompt_id: np.asarray(image)
+        for path in experiment.paths.images(record.arm).glob("*.tar")
+        for prompt_id, image in read_archive(path)
+    }
+    holds: list[bool] = []
+    for prompt_id, caption in zip(record.prompt_ids, record.captions, strict=True):
+        questions = asked[caption]
+        holds += followed(questions, [asking.seen(images[prompt_id], each.question) for each in questions]).holds
+    return float(np.mean(holds))
+
+
+def test_the_judge_sees_as_much_of_the_difference_as_its_own_error_lets_it_see(made):
+    experiment, _ = made
+    base, finetuned, check = load_followed(experiment.following.records())
+    true = true_share(experiment, finetuned) - true_share(experiment, base)
+    (row,) = rows_of(following_table([base, finetuned], "base").iloc[[len(set(base.category)) + 1]])
+    assert (row.category, row.finding) == ("all", "worse")
+    assert row.difference_low < judge_table([check])["kept"][0] * true < row.difference_high
+    assert true < row.difference, "an erring judge makes a difference smaller"
 
 
 def test_what_is_said_of_seeing_is_what_the_answers_say(made, sees):

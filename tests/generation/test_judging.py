@@ -25,6 +25,7 @@ from emudrift.generation.judging.answers import read
 from emudrift.generation.judging.check import write_judge_record
 from emudrift.generation.judging.questions import asked_about, load_judged
 from emudrift.generation.model_files import hash_files
+from emudrift.generation.verify import verify
 
 JUDGE = {"model": {"path": "demo/models/judge"}, "dtype": "float32", "prompt": "{question}"}
 # Answers by the drawing rules, and writes probabilities; about one picture something else.
@@ -291,3 +292,14 @@ def test_questions_change_no_fingerprint(tmp_path):
     assert [arm.name for arm in with_questions.arms()] == [arm.name for arm in without.arms()]
     other = experiment_with_judge(tmp_path, judge=program(tmp_path) | {"prompt": "{question}!"})
     assert other.following.name != with_questions.following.name
+
+
+def test_verify_reads_the_judges_answers(tmp_path):
+    experiment = experiment_with_judge(tmp_path, judge=program(tmp_path))
+    counted(experiment, [])
+    arm = experiment.following.arms()[0].name
+    (path,) = experiment.following.answers(arm)
+    assert path in {each.path for each in verify(experiment, 1)}
+    path.write_bytes(path.read_bytes()[:-5])
+    (fault,) = [each for each in verify(experiment, 1) if each.fault and each.path == path]
+    assert fault.target == path.with_suffix(".json")

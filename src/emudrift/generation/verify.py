@@ -62,13 +62,13 @@ def _archives(paths: ExperimentPaths) -> Iterator[Read]:
 def _answers(paths: ExperimentPaths) -> Iterator[Read]:
     """Finished answers, and those whose manifest alone is left; a manifest's copy counts, which Snakemake never deletes."""
     names = "{arm}", "{variant}", "{rows}"
-    aside = paths.answers_set_aside(*names, "{key}")
-    for path, found in existing(paths.kept_answers_manifest(*names)):
-        answers = paths.answers(**found)
-        yield answers, paths.answers_manifest(**found), lambda a=answers, m=path: _check_answers(a, m)  # type: ignore[misc]
-    for path, _ in existing(aside):
-        manifest = path.with_suffix(".json")
-        yield path, manifest, lambda a=path, m=manifest: _check_answers(a, m)  # type: ignore[misc]
+    for tree in (paths, paths.judged):
+        for path, found in existing(tree.kept_answers_manifest(*names)):
+            answers = tree.answers(**found)
+            yield answers, tree.answers_manifest(**found), lambda a=answers, m=path: _check_answers(a, m)  # type: ignore[misc]
+        for path, _ in existing(tree.answers_set_aside(*names, "{key}")):
+            manifest = path.with_suffix(".json")
+            yield path, manifest, lambda a=path, m=manifest: _check_answers(a, m)  # type: ignore[misc]
 
 
 def _check_answers(answers: Path, manifest: Path) -> None:
@@ -82,8 +82,9 @@ def _hashed_files(experiment: Experiment) -> Iterator[Read]:
     files += experiment.reference_files()
     # No rule declares these.
     made_by = {path: paths.manifest(**names) for path, names in existing(paths.kept_manifest("{arm}", "{rows}"))}
-    answers = existing(paths.kept_answers_manifest("{arm}", "{variant}", "{rows}"))
-    made_by |= {path: paths.answers_manifest(**names) for path, names in answers}
+    for tree in (paths, paths.judged):
+        answers = existing(tree.kept_answers_manifest("{arm}", "{variant}", "{rows}"))
+        made_by |= {path: tree.answers_manifest(**names) for path, names in answers}
     fids = paths.kept_fid("{extractor}", "{selection}", "{arm}", "{n}")
     made_by |= {path: paths.fid(**names) for path, names in existing(fids)}
     for record, names in existing(paths.features_record("{extractor}", "{arm}", "{rows}")):
