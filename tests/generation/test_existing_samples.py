@@ -67,8 +67,11 @@ def test_only_a_damaged_image_is_generated_again(group):
 @pytest.mark.parametrize("changes", [{"name": "renamed"}, {"shard_size": 5}, {"shard_size": 20}, {"shard_size": 7}])
 def test_images_under_another_name_or_in_other_shards_are_taken(group, changes):
     first = group.experiment()
+    expected = {}
     for shard in (0, 1):
         group.run(first, shard)
+        expected |= load_manifest(manifest_of(first, shard)).sha256
+        manifest_of(first, shard).unlink()  # As Snakemake does where this shard's job is to run again, too.
     other = group.experiment(**changes)
     made = [group.run(other, shard.name) for shard in other.shards() if shard.stop <= 20]
     assert sum(made) == 0
@@ -79,7 +82,6 @@ def test_images_under_another_name_or_in_other_shards_are_taken(group, changes):
             images |= manifest.sha256
             assert set(manifest.devices) == {"easel"}
             assert sum(taken.images for taken in manifest.taken) == len(manifest.sha256)
-    expected = load_manifest(manifest_of(first)).sha256 | load_manifest(manifest_of(first, 1)).sha256
     assert images == {key: expected[key] for key in images}
     assert len(images) > 13
 

@@ -57,10 +57,20 @@ def scan_sources(experiment: Experiment, arm: Arm, digest: str) -> Iterator[Sour
     wanted = model.image_settings(arm.settings)
     results = ExperimentPaths(experiment.paths.results.parent / "{name}", experiment.paths.resources)
     matching: dict[Path, bool] = {}
-    patterns = (results.manifest("{arm}", "{rows}"), results.set_aside("{arm}", "{rows}", "{key}").with_suffix(".json"))
+    # The kept ones first: Snakemake deletes a declared manifest before it runs a job again, and many may wait at the same time.
+    patterns = (
+        results.kept_manifest("{arm}", "{rows}"),
+        results.manifest("{arm}", "{rows}"),
+        results.set_aside("{arm}", "{rows}", "{key}").with_suffix(".json"),
+    )
+    seen: set[Path] = set()
     for pattern in patterns:
         for path, names in existing(pattern):
-            folder = ExperimentPaths(results.results.with_name(names["name"]), results.resources).images(names["arm"])
+            there = ExperimentPaths(results.results.with_name(names["name"]), results.resources)
+            archive = path.with_suffix(".tar") if "key" in names else there.archive(names["arm"], names["rows"])
+            if archive in seen:
+                continue
+            folder = there.images(names["arm"])
             if matching.get(folder, True) is False:
                 continue
             try:
@@ -68,6 +78,7 @@ def scan_sources(experiment: Experiment, arm: Arm, digest: str) -> Iterator[Sour
             except InputError as error:
                 logger.warning("%s", error)
                 continue
+            seen.add(archive)
             # All manifests of a folder have the same settings: its name ends in their fingerprint.
             attention = arm.settings.get("attention")
             matching[folder] = model.image_settings(manifest.settings) == wanted and attention in (
@@ -75,7 +86,7 @@ def scan_sources(experiment: Experiment, arm: Arm, digest: str) -> Iterator[Sour
                 manifest.attention_used,
             )
             if matching[folder] and manifest.model_digest == digest:
-                yield Source(path.with_suffix(".tar"), folder, manifest)
+                yield Source(archive, folder, manifest)
 
 
 def batchings_of(sources: Sequence[Source]) -> list[Batching]:
