@@ -14,6 +14,7 @@ gc.set_threshold(200_000, 50, 1000)
 
 
 include: "rules/common.smk"
+include: "rules/sets.smk"
 include: "rules/downloads.smk"
 include: "rules/prompts.smk"
 include: "rules/annotations.smk"

@@ -16,11 +16,6 @@ localrules:
     check_experiment,
 
 
-def validated_model(wildcards):
-    view, name = experiment.of_record(wildcards.model)
-    return view.model(name)
-
-
 rule check_model:
     input:
         # Local folders are checked by the script.

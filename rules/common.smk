@@ -111,8 +111,3 @@ def weights_by_name(extractor):
 def weights_of_extractor(wildcards):
     """Of an extractor that may be named as one of a further set of prompts."""
     return weights_by_name(experiment.in_set(wildcards.extractor)[1])
-
-
-def prompts_of(wildcards):
-    """The prompt table of an arm."""
-    return experiment.set_of(wildcards.arm).paths.prompts

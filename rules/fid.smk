@@ -18,14 +18,6 @@ localrules:  # seconds; a job would take longer to be noticed
     compare,
 
 
-def references_of(wildcards):
-    """Ready statistics; else the images' features, and with them their statistics, which are there for other programs."""
-    view = experiment.set_of(wildcards.arm)
-    key = view.reference_key(view.extractor(wildcards.extractor))
-    images = [] if key in READY else [paths.reference_features(key), view.reference_list]
-    return [paths.reference_statistics(key), *images]
-
-
 # Outputs cannot depend on the arm: sets of prompts with other sample sizes have a rule of their own, of the same job.
 for number, (sizes, views) in enumerate(SETS_OF_SIZES.items(), start=1):
 

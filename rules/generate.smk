@@ -9,11 +9,6 @@ A job that finds its archive verifies it and writes the manifest again; it gener
 """
 
 
-def model_record_of(arm):
-    """What was found when the model of an arm was validated."""
-    return paths.model_record(experiment.set_of(arm).record_name(experiment.arm(arm).model))
-
-
 rule generate_shard:
     input:
         prompts=prompts_of,

@@ -9,17 +9,6 @@ GROUPS = [each.model_dump_json() for each in experiment.config.groups]
 GROUP_TABLES = [paths.group_table] if GROUPS else []
 
 
-def view_of(wildcards):
-    """The experiment with the prompts that an arm belongs to."""
-    return experiment.set_of(wildcards.arm)
-
-
-def group_reference(wildcards):
-    """The real images of an arm's set of prompts."""
-    view = view_of(wildcards)
-    return [paths.reference_features(view.reference_key(view.extractor(wildcards.extractor))), view.reference_list]
-
-
 localrules:
     collect_groups,
 

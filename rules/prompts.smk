@@ -14,21 +14,6 @@ localrules:
     extract_further_prompts,
 
 
-def captions_of(view):
-    return existing(view.path(view.config.prompts.captions), "prompts: captions")
-
-
-def dataset_images_of(view):
-    """Only that the images exist matters, never their times."""
-    images = view.config.prompts.images
-    return [] if images is None else [ancient(existing(view.path(images), "prompts: images"))]
-
-
-def selection_of(view):
-    """Which prompts meet the conditions of the config, if there are any."""
-    return view.annotations.selection(view.config.prompts.where) or []
-
-
 rule extract_prompts:
     input:
         captions=lambda wildcards: captions_of(experiment.main),

@@ -27,29 +27,6 @@ localrules:
     list_further_reference_images,
 
 
-def listed_images_of(view):
-    return ancient(existing(view.reference_images, "reference: images"))
-
-
-def listed_captions_of(view):
-    return captions_of(view) if view.config.reference.images == "dataset" else []
-
-
-def listed_selection_of(view):
-    return view.annotations.selection(view.config.reference.where) or []
-
-
-def list_of(wildcards):
-    view, _ = REFERENCES[wildcards.reference]
-    return view.reference_list if view.needs_reference_images else []
-
-
-def extractor_of(wildcards):
-    """The extractor of a reference, with the name of a further set that it belongs to."""
-    view, extractor = REFERENCES[wildcards.reference]
-    return view.named_in_set(experiment.extractor_name(extractor))
-
-
 rule list_reference_images:
     input:
         images=lambda wildcards: listed_images_of(experiment.main),

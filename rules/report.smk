@@ -9,12 +9,6 @@ LADDERS = [*dict.fromkeys(path for view in experiment.sets.values() for path in 
 GRIDS = [view.paths.grid for view in experiment.sets.values()]
 
 
-def of_block(wildcards, files):
-    """The input files of a block of the gallery, and those of its set of prompts."""
-    view, rows = row_blocks.block_named(experiment, wildcards.rows)
-    return files(view, rows)
-
-
 rule plot:
     input:
         fid=rules.collect.output.table,
