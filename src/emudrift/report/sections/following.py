@@ -132,13 +132,11 @@ def _caveats(checks: Sequence[Any]) -> list[str]:
         "the pictures of all models makes differences smaller, and never turns them round; one that knows the style of a model "
         "may.",
         "Both errors are at most as large as shown: a photograph need not show all that its caption says, and a picture may "
-        "show what "
-        "another prompt asks for. Errors are per question, without those that it depends on.",
-        "Differences are those of the shares, paired by question, questions of an image together; all intervals of differences "
-        "hold "
-        "together. The score of the tables of metrics is another number: the mean over prompts of the probability of the "
-        "expected "
-        "answers.",
+        "show what another "
+        "prompt asks for. Errors are per question, without those that it depends on.",
+        "Differences are those of the shares, paired by question, questions of an image together. In the sentences their "
+        "intervals hold for all rows of the table together, as the findings do; the table shows those of single differences. The "
+        "score of the tables of metrics is another number: the mean over prompts of the probability of the expected answers.",
     ]
     if any(math.isnan(row.false_no) for row in checks):
         said.append("Without real pictures, other prompts' questions are asked about the first arm's pictures.")
