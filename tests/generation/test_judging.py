@@ -1,6 +1,7 @@
 """The judge: who may judge, what it is asked, and that its answers are kept like those of models that see."""
 
 import json
+import re
 import shutil
 import sys
 from contextlib import contextmanager
@@ -20,12 +21,16 @@ from emudrift.evaluation.following.score import load_followed, write_following
 from emudrift.evaluation.following.tables import judge_table, write_following_tables
 from emudrift.evaluation.metrics.scores import score_records
 from emudrift.generation import programs
+from emudrift.generation.answers.progress_of_answers import survey_answers
 from emudrift.generation.judging import run_judge as module
 from emudrift.generation.judging.answers import read
 from emudrift.generation.judging.check import write_judge_record
+from emudrift.generation.judging.progress_of_judge import survey_judged
 from emudrift.generation.judging.questions import asked_about, load_judged
 from emudrift.generation.model_files import hash_files
 from emudrift.generation.verify import verify
+from emudrift.report.plan_and_status import status_view
+from emudrift.runtime.terminal import plain
 
 JUDGE = {"model": {"path": "demo/models/judge"}, "dtype": "float32", "prompt": "{question}"}
 # Answers by the drawing rules, and writes probabilities; about one picture something else.
@@ -294,7 +299,7 @@ def test_questions_change_no_fingerprint(tmp_path):
     assert other.following.name != with_questions.following.name
 
 
-def test_verify_reads_the_judges_answers(tmp_path):
+def test_verify_and_status_read_the_judges_answers(tmp_path):
     experiment = experiment_with_judge(tmp_path, judge=program(tmp_path))
     counted(experiment, [])
     arm = experiment.following.arms()[0].name
@@ -303,3 +308,7 @@ def test_verify_reads_the_judges_answers(tmp_path):
     path.write_bytes(path.read_bytes()[:-5])
     (fault,) = [each for each in verify(experiment, 1) if each.fault and each.path == path]
     assert fault.target == path.with_suffix(".json")
+    text = plain(*status_view(experiment, [], survey_answers(experiment), survey_judged(experiment)))
+    (asked,) = [len(asked_about(experiment, arm, shard)) for shard in experiment.following.shards(arm)]
+    assert re.search(rf"judge: base, guidance 1 +1 +0 +0 +{asked} of {asked}", text), text
+    assert re.search(r"judge: check +0 +0 +1 +0 of \d+", text), text

@@ -13,6 +13,7 @@ from emudrift.config.arm import Arm
 from emudrift.config.experiment import SELECTIONS, Experiment
 from emudrift.errors import InputError
 from emudrift.generation.answers.progress_of_answers import AnswerState
+from emudrift.generation.judging.progress_of_judge import JudgedState
 from emudrift.generation.leftovers import Leftover
 from emudrift.generation.progress_of_arms import ArmState, Shards, ShardState, count_existing
 from emudrift.runtime.terminal import duration, table
@@ -219,14 +220,18 @@ def _prompts(view: Experiment) -> int | None:
 
 
 def status_view(
-    experiment: Experiment, states: Sequence[ArmState], answers: Sequence[AnswerState] = ()
+    experiment: Experiment,
+    states: Sequence[ArmState],
+    answers: Sequence[AnswerState] = (),
+    judged: Sequence[JudgedState] = (),
 ) -> list[RenderableType]:
     """The output of `snakemake status`.
 
     Args:
         answers: of models that see; none without tasks of understanding.
+        judged: of the judge; none without questions about prompts.
     """
-    both: list[ArmState | AnswerState] = [*states, *answers]
+    both: list[ArmState | AnswerState | JudgedState] = [*states, *answers, *judged]
     working = [f"  {state.label}, {shard.shard.name}: {shard.worker}" for state in both for shard in _busy(state)]
     failed = [
         Text.assemble(f"  {state.label}, {shard.shard.name}: ", (shard.error, "red"))
@@ -235,7 +240,8 @@ def status_view(
         if shard.error
     ]
     view: list[RenderableType] = [table([_status_row(state, "images") for state in states])]
-    view += ["", table([_status_row(state, "answers") for state in answers])] if answers else []
+    seen: list[AnswerState | JudgedState] = [*answers, *judged]
+    view += ["", table([_status_row(state, "answers") for state in seen])] if seen else []
     view += ["", f"running ({len(working)}):", *working] if working else []
     view += ["", f"stopped before completion, not running now ({len(failed)}):", *failed] if failed else []
     view += ["", Text(f"logs: {experiment.paths.logs}", style="dim")] if failed else []
@@ -246,7 +252,7 @@ def _busy(state: Shards) -> list[ShardState]:
     return [shard for shard in state.shards if shard.worker and not shard.done]
 
 
-def _status_row(state: ArmState | AnswerState, unit: str) -> dict[str, object]:
+def _status_row(state: ArmState | AnswerState | JudgedState, unit: str) -> dict[str, object]:
     busy = _busy(state)
     speed, left = sum(shard.rate or 0 for shard in busy), state.total - state.images
     return _counts(state, unit) | {
@@ -271,7 +277,7 @@ def leftovers_view(experiment: Experiment, found: Sequence[Leftover]) -> list[Re
     ]
 
 
-def _counts(state: ArmState | AnswerState, unit: str = "images") -> dict[str, object]:
+def _counts(state: ArmState | AnswerState | JudgedState, unit: str = "images") -> dict[str, object]:
     """The columns that all tables share; that of a set of prompts where it has a name."""
     prompt_set = state.arm.prompt_set if isinstance(state, ArmState) else ""
     return {
