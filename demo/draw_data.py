@@ -3,7 +3,8 @@
     python demo/draw_data.py
 
 Writes demo/data/captions.json, demo/data/images/{image_id:012d}.png, demo/data/questions.json, and demo/data/asked.csv: what the
-judge is asked about pictures of the first prompts, in DSG's format.
+judge is asked about pictures of the first prompts, in DSG's format. The captions of scenes of one and of two objects are sets of
+their own as well: demo/data/one-object.json and demo/data/two-objects.json.
 """
 
 import argparse
@@ -12,6 +13,7 @@ import hashlib
 import json
 import shutil
 from pathlib import Path
+from typing import Any
 
 from asking import dsg_rows
 from PIL import Image
@@ -28,9 +30,11 @@ PEOPLE = 4
 JUDGED = 100
 """Prompts with questions: the first in the order that the demo's seed gives (`data.prompt_table`)."""
 DSG = "item_id,text,keywords,proposition_id,dependency,category_broad,category_detailed,tuple,question_natural_language"
+SETS = {"one-object": 1, "two-objects": 2}
+"""Sets of prompts, with the number of objects of their scenes."""
 
 
-def captions_json(shown: list[scenes.Scene]) -> dict[str, object]:
+def captions_json(shown: list[scenes.Scene]) -> dict[str, Any]:
     """The captions in COCO format: `images` and `annotations`, five captions per image."""
     images, annotations = [], []
     for image_id, scene in enumerate(shown, start=1):
@@ -42,6 +46,13 @@ def captions_json(shown: list[scenes.Scene]) -> dict[str, object]:
     info = {"description": "emudrift demo: captioned scenes of coloured shapes", "version": "1.0"}
     licenses = [{"id": 1, "name": "Apache-2.0", "url": "https://www.apache.org/licenses/LICENSE-2.0"}]
     return {"info": info, "licenses": licenses, "images": images, "annotations": annotations}
+
+
+def captions_of(captions: dict[str, Any], shown: list[scenes.Scene], objects: int) -> dict[str, Any]:
+    """The captions of the scenes with so many objects; images keep their ids."""
+    ids = {number for number, scene in enumerate(shown, start=1) if len(scene.shapes) == objects}
+    of = {"images": "id", "annotations": "image_id"}
+    return captions | {key: [each for each in captions[key] if each[name] in ids] for key, name in of.items()}
 
 
 def right_answers(scene: scenes.Scene) -> list[str]:
@@ -78,6 +89,8 @@ def write_data(folder: Path, count: int, seed: int) -> None:
     for entry, scene in zip(captions["images"], shown, strict=True):
         Image.fromarray(scenes.render(scene)).save(folder / "images" / entry["file_name"], optimize=True)
     (folder / "captions.json").write_text(json.dumps(captions, indent=0) + "\n")
+    for name, objects in SETS.items():
+        (folder / f"{name}.json").write_text(json.dumps(captions_of(captions, shown, objects), indent=0) + "\n")
     (folder / "questions.json").write_text(lines_of(questions_json(shown[:ASKED])))
     with (folder / "asked.csv").open("w", newline="") as file:
         writer = csv.writer(file, lineterminator="\n")

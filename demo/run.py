@@ -13,14 +13,21 @@ from rich.text import Text
 
 from emudrift.config.experiment import Experiment
 from emudrift.config.paths import ExperimentPaths
-from emudrift.evaluation.tables import COMPARISON_COLUMNS, EXCHANGE_COLUMNS, FID_COLUMNS, load_table
+from emudrift.evaluation.tables import (
+    COMPARISON_COLUMNS,
+    EXCHANGE_COLUMNS,
+    FID_COLUMNS,
+    SET_DIFFERENCE_COLUMNS,
+    load_table,
+)
+from emudrift.report.answer import whole
 from emudrift.report.answer.exchange import exchange_answer
-from emudrift.report.answer.verdict import verdict
 from emudrift.runtime.progress import Progress
 from emudrift.runtime.terminal import fail, show, start_logging
 
 ROOT = Path(__file__).resolve().parents[1]
-PATHS = Experiment.load(ROOT / "demo" / "config.yaml").paths
+CONFIG = ROOT / "demo" / "config.yaml"
+PATHS = Experiment.load(CONFIG).paths
 STEPS = re.compile(r"(\d+) of (\d+) steps")
 
 
@@ -76,11 +83,12 @@ def explain(log: Path) -> None:
 
 def answer(paths: ExperimentPaths) -> list[RenderableType]:
     """The verdict, the exchange rate and the path of the report."""
-    fid, comparison = (
-        load_table(paths.fid_table, FID_COLUMNS),
+    comparison, fid, between = (
         load_table(paths.comparison_table, COMPARISON_COLUMNS),
+        load_table(paths.fid_table, FID_COLUMNS),
+        load_table(paths.set_differences, SET_DIFFERENCE_COLUMNS),
     )
-    found = verdict(comparison, fid, "base", ["tokenizer"])
+    found = whole.answer(Experiment.load(CONFIG), comparison, fid, {}, between)
     exchange = []
     if paths.exchange_table.exists():
         rate = exchange_answer(load_table(paths.exchange_table, EXCHANGE_COLUMNS))
@@ -92,8 +100,11 @@ def answer(paths: ExperimentPaths) -> list[RenderableType]:
     return [
         "",
         Padding(Text(found.lead, style="bold"), 0, expand=False),
-        *(Padding(Text(said), 0, expand=False) for said in found.sizes),
-        *(Padding(Text(statement.text), (0, 0, 0, 2), expand=False) for statement in found.statements),
+        *(
+            Padding(Text(f"{name}: {statement.text}"), (0, 0, 0, 2), expand=False)
+            for name, of_set in found.verdicts.items()
+            for statement in of_set.statements
+        ),
         *(Padding(Text(f"* {caveat}", style="dim"), (0, 0, 0, 2), expand=False) for caveat in found.caveats),
         *exchange,
         "",

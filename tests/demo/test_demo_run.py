@@ -9,8 +9,10 @@ from records import record
 from terminals import CODES, SOURCE, in_pipe, on_terminal
 
 from emudrift.evaluation.fid.comparison import compare, fid_table
+from emudrift.evaluation.fid.set_differences import set_differences
 from emudrift.evaluation.tables import write_table
 
+REFERENCE = {"key": "inception", "images": "demo/data/images", "selection": "full", "n": 250}
 SNAKEMAKE = """
 import os, sys, time
 print("Building DAG of jobs...", flush=True)
@@ -32,9 +34,16 @@ def demo(tmp_path: Path) -> list[str]:
     results.mkdir(parents=True)
     (tmp_path / "stand_in").mkdir()
     (tmp_path / "stand_in" / "snakemake.py").write_text(SNAKEMAKE)
-    records = [record("base", 3.0, 400, 20.0), record("finetuned", 3.0, 400, 40.0)]
+    records = [
+        record(model, 3.0, 400, distance, prompt_set=name, reference=REFERENCE | {"key": name})
+        for name in ("one-object", "two-objects")
+        for model, distance in (("base", 20.0), ("finetuned", 40.0))
+    ]
+    comparison = compare(records, "base")
     write_table(fid_table(records), results / "fid.csv")
-    write_table(compare(records, "base"), results / "comparison.csv")
+    write_table(comparison, results / "comparison.csv")
+    degrees = {(each.arm, each.extractor, "full", 400): 19 for each in records}
+    write_table(set_differences(comparison, degrees), results / "set_differences.csv")
     program = (
         f"import sys; from pathlib import Path; sys.path.insert(0, {str(ROOT / 'demo')!r}); import run\n"
         f"run.ROOT = Path({str(tmp_path)!r}); run.PATHS = run.ExperimentPaths(run.ROOT / 'results/demo', run.ROOT); run.main()"
@@ -67,7 +76,8 @@ def test_in_a_pipe_the_demo_says_the_same_without_codes(demo, tmp_path):
         "",
     )
     assert headline.startswith("finetuned is worse than base")
-    assert statement.startswith("  At guidance 3, finetuned is worse than base: FID +20")
+    assert headline.startswith("finetuned is worse than base on both sets of prompts (FID +20")
+    assert statement.startswith("  one-object: At guidance 3, finetuned is worse than base: FID +20")
     assert last == f"Report: {tmp_path}/results/demo/report.html"
     assert re.search(r"demo: 4 of 4 jobs, [0-9,]+ jobs per hour, took \d+ s, report\n", run.stderr)
     assert (tmp_path / "results/demo/snakemake.log").read_text().count("steps") == 4

@@ -102,6 +102,10 @@ def test_the_shipped_data_is_what_the_script_draws_now() -> None:
     drawn = scenes.sample_scenes(draw_data.COUNT, draw_data.DATA_SEED)
     shipped = json.loads((draw_data.DATA / "captions.json").read_text())
     assert shipped == draw_data.captions_json(drawn)
+    for name, objects in draw_data.SETS.items():
+        ours = json.loads((draw_data.DATA / f"{name}.json").read_text())
+        assert ours == draw_data.captions_of(shipped, drawn, objects)
+        assert {len(drawn[entry["id"] - 1].shapes) for entry in ours["images"]} == {objects}
     names = [entry["file_name"] for entry in shipped["images"]]
     assert sorted(path.name for path in (draw_data.DATA / "images").iterdir()) == names
     for name, scene in zip(names, drawn, strict=True):

@@ -1,8 +1,9 @@
-"""The demo's exchange rate against the truth: what its pictures show by the rules they are drawn by, and what its answers say.
+"""The demo against the truth: what its pictures show by the rules they are drawn by, and what its answers say.
 
 Minutes, so `make test` leaves it out.
 """
 
+import itertools
 import json
 import re
 import sys
@@ -17,9 +18,17 @@ from emudrift.config.experiment import Experiment
 from emudrift.data.prompt_questions import read_prompt_questions
 from emudrift.evaluation.following.score import FollowedRecord, followed, load_followed
 from emudrift.evaluation.following.tables import following_table, judge_table
-from emudrift.evaluation.tables import EXCHANGE_COLUMNS, load_table, rows_of
+from emudrift.evaluation.tables import (
+    COMPARISON_COLUMNS,
+    EXCHANGE_COLUMNS,
+    FID_COLUMNS,
+    SET_DIFFERENCE_COLUMNS,
+    load_table,
+    rows_of,
+)
 from emudrift.generation.archives import read_archive
 from emudrift.report.answer.exchange import exchange_answer
+from emudrift.report.answer.whole import answer
 
 sys.path.insert(0, str(ROOT / "demo"))
 
@@ -38,7 +47,8 @@ def made(new_workflow) -> tuple[Experiment, pd.DataFrame]:
     workflow = new_workflow("demo-truth")
     config = workflow.folder / "demo" / "config.yaml"
     config.write_text((ROOT / "demo" / "config.yaml").read_text())
-    tables = "results/demo/exchange.csv", "results/demo/prompt_following.csv"
+    names = ("exchange", "comparison", "set_differences", "prompt_following")
+    tables = [f"results/demo/{name}.csv" for name in names]
     workflow.snakemake(*tables, "--quiet", "rules", config=config)
     experiment = Experiment.load(config)
     experiment.paths = experiment.paths.__class__(
@@ -70,20 +80,29 @@ def sees(made) -> dict[str, np.ndarray]:
 
 
 @pytest.fixture(scope="module")
-def draws(made) -> dict[str, float]:
-    """For each arm, the share of its pictures that show all that their captions ask for."""
+def checked(made) -> pd.DataFrame:
+    """What the first pictures of every arm show, by aspect: one row per picture that counts."""
     experiment, _ = made
-    prompts = pd.read_parquet(experiment.paths.prompts).set_index("prompt_id")
-    found = {}
-    for arm in experiment.exchange.arms:
-        checks = [
-            scenes.check(np.asarray(image), scene_of(prompts["file_name"][prompt_id]))["all"]
-            for path in sorted(experiment.paths.images(arm.name).glob("*.tar"))
-            for prompt_id, image in read_archive(path)
-        ]
-        assert len(checks) == max(experiment.config.sample_sizes)
-        found[arm.name] = float(np.mean(checks))
-    return found
+    rows = []
+    for view in experiment.sets.values():
+        table = experiment.paths.prompt_table(view.paths.prompt_key)
+        prompts = pd.read_parquet(table).set_index("prompt_id")
+        counted = set(prompts.index[: max(view.config.sample_sizes)])
+        for arm in view.generated_arms():
+            rows += [
+                {"arm": arm.name, "model": arm.model, "scale": arm.guidance_scale, "prompt_set": view.prompt_set}
+                | scenes.check(np.asarray(image), scene_of(prompts["file_name"][prompt_id]))
+                for path in sorted(experiment.paths.images(arm.name).glob("*.tar"))
+                for prompt_id, image in read_archive(path)
+                if prompt_id in counted
+            ]
+    return pd.DataFrame(rows)
+
+
+@pytest.fixture(scope="module")
+def draws(checked) -> dict[str, float]:
+    """For each arm, the share of its pictures that show all that their captions ask for."""
+    return checked.groupby("arm")["all"].mean().to_dict()
 
 
 def true_share(experiment: Experiment, record: FollowedRecord) -> float:
@@ -101,12 +120,16 @@ def true_share(experiment: Experiment, record: FollowedRecord) -> float:
     return float(np.mean(holds))
 
 
-def test_the_judge_sees_as_much_of_the_difference_as_its_own_error_lets_it_see(made):
+@pytest.mark.parametrize("prompt_set", ["one-object", "two-objects"])
+def test_the_judge_sees_as_much_of_the_difference_as_its_own_error_lets_it_see(made, prompt_set):
     experiment, _ = made
-    base, finetuned, check = load_followed(experiment.following.records())
+    records = [each for each in load_followed(experiment.following.records()) if each.prompt_set == prompt_set]
+    base, finetuned, check = records
     true = true_share(experiment, finetuned) - true_share(experiment, base)
-    (row,) = rows_of(following_table([base, finetuned], "base").iloc[[len(set(base.category)) + 1]])
-    assert (row.category, row.finding) == ("all", "worse")
+    table = following_table([base, finetuned], "base")
+    (row,) = rows_of(table[(table["model"] == "finetuned") & (table["category"] == "all")])
+    # Some 55 prompts of each set: with one object, fewer questions, and what the judge misses leaves it open.
+    assert row.finding == {"one-object": "inconclusive", "two-objects": "worse"}[prompt_set]
     assert row.difference_low < judge_table([check])["kept"][0] * true < row.difference_high
     assert true < row.difference, "an erring judge makes a difference smaller"
 
@@ -132,7 +155,10 @@ def test_what_is_said_of_drawing_is_what_the_pictures_show(made, draws):
     _, table = made
     for scale, part in table.groupby("guidance_scale"):
         shown = [draws[arm] for arm in part["arm"]]
-        assert shown == sorted(shown, reverse=True), f"at guidance {scale:g} more of the adapter draws worse"
+        # Of 240 pictures; half an adapter costs less than they can show.
+        steps = [after - before for before, after in itertools.pairwise(shown)]
+        assert max(steps) < 0.03, f"at guidance {scale:g} more of the adapter draws worse"
+        assert shown[0] - shown[-1] > 0.2
         assert part["drawing"].tolist() == sorted(part["drawing"]), "and so says FID"
         full = part[part["full_strength"]].iloc[0]
         assert full["drawing_difference_low_simultaneous"] > 0
@@ -154,3 +180,28 @@ def test_what_is_recommended_keeps_what_it_promises(made, sees, draws):
         assert lost < row.margin_seeing
         full = table[table["full_strength"] & (table["guidance_scale"] == row.guidance_scale)].iloc[0]
         assert draws[row.arm] > draws[full["arm"]] + 0.1
+
+
+def test_what_is_said_of_the_sets_is_what_the_pictures_show(made, checked):
+    """What a distance sees most of is the background, which is most of a picture: there the sets differ as it says."""
+    experiment, _ = made
+    comparison, fid, between = (
+        load_table(path, columns)
+        for path, columns in (
+            (experiment.paths.comparison_table, COMPARISON_COLUMNS),
+            (experiment.paths.fid_table, FID_COLUMNS),
+            (experiment.paths.set_differences, SET_DIFFERENCE_COLUMNS),
+        )
+    )
+    found = answer(experiment, comparison, fid, {}, between)
+    assert "finetuned is worse than base on one-object; no difference found on two-objects" in found.short
+    assert "finetuned at guidance 2 does worse on one-object than on two-objects, by FID" in found.between
+    at_two = checked[checked["scale"] == 2].groupby(["prompt_set", "model"])[["bg", "all"]].mean()
+    lost = {
+        name: at_two.loc[(name, "base")] - at_two.loc[(name, "finetuned")] for name in ("one-object", "two-objects")
+    }
+    assert lost["one-object"]["bg"] > lost["two-objects"]["bg"] + 0.1
+    # No difference found is no equality: pictures of two objects are wrong much more often as well.
+    assert lost["two-objects"]["all"] > 0.3
+    assert "No difference between finetuned@0.5 and base was found on either set" in found.also
+    assert "which does not show that there is none" in found.also
