@@ -345,7 +345,25 @@ def test_a_gain_that_is_smaller_in_a_group_is_no_loss_there():
     base, members = RANDOM.normal(size=N), halves()[0].members
     (text,) = said_of({"base": base, "tuned": base + 0.5 * RANDOM.normal(size=N) + 1.0 - 0.8 * members})
     assert text.startswith("On prompts with several objects tuned does worse against base than on the others")
+    assert text.endswith("it does better there than the baseline, but by less.")
+    (text,) = said_of({"base": base, "tuned": base + RANDOM.normal(size=N) + 0.4 - 0.4 * members})
     assert text.endswith("that it loses there at all is not certain.")
+
+
+def test_a_group_with_a_gain_that_is_smaller_than_elsewhere_is_not_said_to_lose_too():
+    places, known = np.arange(N) // 20, np.ones(N, dtype=bool)
+    people, cats, dogs = places < 3, (places >= 3) & (places < 6), (places >= 6) & (places < 11)
+    groups = [
+        Group("what", name, name, members, known)
+        for name, members in (("people", people), ("cats", cats), ("dogs", dogs))
+    ]
+    base = RANDOM.normal(size=N)
+    change = 4.0 - 6.0 * people - 4.3 * cats - 3.0 * dogs
+    (text,) = said_of({"base": base, "tuned": base + 0.1 * RANDOM.normal(size=N) + change}, groups)
+    assert text.startswith("The loss of tuned falls more on prompts with people than on the others")
+    assert text.endswith(
+        ". So too on prompts with cats. Less well than on the others, with no loss found there, also on prompts with dogs."
+    )
 
 
 def test_small_groups_missing_scores_and_shared_images_count_as_they_should():

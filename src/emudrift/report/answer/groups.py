@@ -7,7 +7,7 @@ from typing import Any
 
 import pandas as pd
 
-from emudrift.evaluation.findings import WORSE
+from emudrift.evaluation.findings import BETTER, WORSE
 from emudrift.evaluation.tables import rows_of
 from emudrift.report.elements.wording import decimals, listing, number, p_text
 
@@ -68,14 +68,34 @@ def _sentence(rows: Sequence[Any], comparisons: int, labels: Mapping[str, str]) 
     else:
         text = f"On prompts{of} with {first.label} {model} does worse against {baseline} than on the others"
     text += f": {_amounts(first, labels, comparisons)}"
-    if first.finding != WORSE:
+    if first.finding == BETTER:
+        text += "; it does better there than the baseline, but by less"
+    elif first.finding != WORSE:
         text += "; that it loses there at all is not certain"
-    others = list(dict.fromkeys(row.label for row in lost if (row.column, row.group) != (first.column, first.group)))
-    if others:
-        more = f" and {len(others) - MOST_OTHERS} more groups" if len(others) > MOST_OTHERS else ""
-        listed = ", ".join(others[:MOST_OTHERS]) + more if more else listing(others)
-        text += f". So too on prompts with {listed}"
-    return f"{text}."
+    return f"{text}.{_others(lost, first)}"
+
+
+def _others(lost: Sequence[Any], first: Any) -> str:
+    """Sentences on the further groups: those with a loss of their own, then those that only do less well than the others."""
+    rows = [row for row in lost if (row.column, row.group) != (first.column, first.group)]
+    certain = {(row.column, row.group) for row in rows if row.finding == WORSE}
+    there, relative = ([row for row in rows if ((row.column, row.group) in certain) == own] for own in (True, False))
+    loss = "So too" if first.finding == WORSE else "The loss falls more"
+    return "".join(
+        f" {said} {_named(ours)}."
+        for said, ours in (
+            (f"{loss} on prompts with", there),
+            ("Less well than on the others, with no loss found there, also on prompts with", relative),
+        )
+        if ours
+    )
+
+
+def _named(rows: Sequence[Any]) -> str:
+    labels = list(dict.fromkeys(row.label for row in rows))
+    if len(labels) <= MOST_OTHERS:
+        return listing(labels)
+    return f"{', '.join(labels[:MOST_OTHERS])} and {len(labels) - MOST_OTHERS} more groups"
 
 
 def _amounts(row: Any, labels: Mapping[str, str], comparisons: int) -> str:
