@@ -1,5 +1,6 @@
 """Groups of prompts: who is in them, the tests against the other prompts, and the table."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -364,6 +365,21 @@ def test_a_group_with_a_gain_that_is_smaller_than_elsewhere_is_not_said_to_lose_
     assert text.endswith(
         ". So too on prompts with cats. Less well than on the others, with no loss found there, also on prompts with dogs."
     )
+
+
+def test_the_opposite_at_another_scale_or_by_another_score_is_said_beside_a_loss():
+    base, members = RANDOM.normal(size=N), halves()[0].members
+    rows = []
+    for scale, metric, loss in ((1.0, "score", 1.9), (3.0, "score", -1.9), (3.0, "other", -1.9)):
+        arms = {"base": base, "tuned": base + 0.5 * RANDOM.normal(size=N) - loss * members}
+        made = [replace(each, metric=metric, arm=f"{each.arm}-{scale}") for each in scored(arms, scale)]
+        rows += score_rows(made, halves()[:1], np.arange(N), "base")
+    (text,) = groups_answer(adjusted_table([rows]), {"score": "PickScore"}).statements
+    text = text.replace("\N{NO-BREAK SPACE}", " ")
+    assert text.startswith(
+        "The loss of tuned falls more on prompts with several objects than on the others: PickScore −1"
+    )
+    assert text.endswith("; the opposite by PickScore at guidance 3 and by other at guidance 3.")
 
 
 def test_small_groups_missing_scores_and_shared_images_count_as_they_should():

@@ -56,6 +56,7 @@ def _lost(rows: Sequence[Any]) -> list[Any]:
 
 
 def _sentence(rows: Sequence[Any], comparisons: int, labels: Mapping[str, str]) -> str:
+    """`comparisons`: number of interactions that are tested together."""
     model, baseline = rows[0].model, rows[0].baseline
     lost, of = _lost(rows), f" of {rows[0].prompt_set}" if rows[0].prompt_set else ""
     if not lost:
@@ -72,17 +73,31 @@ def _sentence(rows: Sequence[Any], comparisons: int, labels: Mapping[str, str]) 
         text += "; it does better there than the baseline, but by less"
     elif first.finding != WORSE:
         text += "; that it loses there at all is not certain"
-    return f"{text}.{_others(lost, first)}"
+    return f"{text}{_opposite(rows, [first], labels)}.{_others(lost, first, rows, labels)}"
 
 
-def _others(lost: Sequence[Any], first: Any) -> str:
+def _opposite(rows: Sequence[Any], named: Sequence[Any], labels: Mapping[str, str]) -> str:
+    """`; the opposite by CLIPScore at guidance 3`: what else is found on the groups that are named."""
+    groups = {(row.column, row.group) for row in named}
+    found = [row for row in rows if row.interaction_finding == BETTER and (row.column, row.group) in groups]
+    if not found:
+        return ""
+    several = len({(row.column, row.group) for row in named}) > 1
+    places = (
+        f"{f'on {row.label} ' if several else ''}by {labels.get(row.metric, row.metric)}{_at_scale(row)}"
+        for row in found
+    )
+    return f"; the opposite {listing(dict.fromkeys(places))}"
+
+
+def _others(lost: Sequence[Any], first: Any, all_rows: Sequence[Any], labels: Mapping[str, str]) -> str:
     """Sentences on the further groups: those with a loss of their own, then those that only do less well than the others."""
     rows = [row for row in lost if (row.column, row.group) != (first.column, first.group)]
     certain = {(row.column, row.group) for row in rows if row.finding == WORSE}
     there, relative = ([row for row in rows if ((row.column, row.group) in certain) == own] for own in (True, False))
     loss = "So too" if first.finding == WORSE else "The loss falls more"
     return "".join(
-        f" {said} {_named(ours)}."
+        f" {said} {_named(ours)}{_opposite(all_rows, ours, labels)}."
         for said, ours in (
             (f"{loss} on prompts with", there),
             ("Less well than on the others, with no loss found there, also on prompts with", relative),
@@ -105,15 +120,18 @@ def _amounts(row: Any, labels: Mapping[str, str], comparisons: int) -> str:
         number(each, places, signed=True) for each in (row.difference, row.rest_difference, row.interaction)
     )
     low, high = (number(each, places) for each in (row.interaction_low_simultaneous, row.interaction_high_simultaneous))
-    where = "" if math.isnan(row.guidance_scale) else f" at guidance\N{NO-BREAK SPACE}{row.guidance_scale:g}"
     together = (
         f" interval that holds together with those of {comparisons:,} comparisons" if comparisons > 1 else " interval"
     )
     p = f"adjusted p {p_text(row.interaction_p_adjusted)}" if comparisons > 1 else f"p {p_text(row.interaction_p)}"
     return (
-        f"{labels.get(row.metric, row.metric)} {inner} on {row.n:,} prompts and {outer} on the other {row.rest_n:,}{where}, "
-        f"a difference of {more} [{low} to {high}; {100 * row.confidence:.3g} %{together}, {p}]"
+        f"{labels.get(row.metric, row.metric)} {inner} on {row.n:,} prompts and {outer} on the other "
+        f"{row.rest_n:,}{_at_scale(row)}, a difference of {more} [{low} to {high}; {100 * row.confidence:.3g} %{together}, {p}]"
     )
+
+
+def _at_scale(row: Any) -> str:
+    return "" if math.isnan(row.guidance_scale) else f" at guidance\N{NO-BREAK SPACE}{row.guidance_scale:g}"
 
 
 def _tested(rows: Sequence[Any]) -> str:
