@@ -10,6 +10,8 @@ FIDS = experiment.fid_files()
 SETS_OF_SIZES = {}  # Views of sets of prompts by their sample sizes.
 for view in experiment.sets.values():
     SETS_OF_SIZES.setdefault(tuple(sorted(view.config.sample_sizes)), []).append(view)
+# Whose images may be the same; without it, arms that are end the run.
+CONTROLS = [(model.name, model.identical_to) for model in experiment.config.models if model.identical_to]
 TOKENIZER_TABLES = [paths.tokenizer_quality(arm) for arm in experiment.floor_arms()]
 
 
@@ -78,7 +80,9 @@ rule collect:
 rule compare:
     input:
         FIDS,
-        manifests=experiment.manifests(),
+        # Whether sets have images in common.
+        prompts=PROMPTS if len(experiment.sets) > 1 else [],
+        manifests=lambda wildcards: experiment.manifests(),  # Long: a list is hashed for each of its items.
     output:
         [paths.set_differences] if len(experiment.sets) > 1 else [],
         table=paths.comparison_table,
@@ -96,6 +100,7 @@ rule compare:
         models=experiment.model_names,
         sets=[*experiment.sets],
         margins=experiment.margins,
+        controls=CONTROLS,
         note=experiment.config.note,
     shell:
         "python scripts/compare.py --log {log:q}"

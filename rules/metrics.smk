@@ -123,7 +123,7 @@ rule collect_metrics:
         METRIC_FILES,
         SCORE_FILES,
         prompts=PROMPTS if SCORE_FILES else [],
-        manifests=experiment.manifests(),
+        manifests=lambda wildcards: experiment.manifests(),
     output:
         metrics=paths.metric_table,
         differences=paths.metric_differences,
@@ -141,6 +141,7 @@ rule collect_metrics:
         baseline=experiment.baseline,
         models=experiment.model_names,
         sets=[*experiment.sets],
+        controls=CONTROLS,
         scores=[(metric.name, metric.higher_is_better) for metric in experiment.config.score_metrics()],
     shell:
         "python scripts/collect_metrics.py --log {log:q}"

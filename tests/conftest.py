@@ -201,7 +201,7 @@ class Workflow:
     """A copy of the workflow in a folder of its own, so that tests never touch the user's results."""
 
     def __init__(self, folder: Path) -> None:
-        self.folder = folder
+        self.folder, self.said = folder, ""
         folder.mkdir(parents=True)
         for name in WORKFLOW:
             source = ROOT / name
@@ -238,10 +238,11 @@ class Workflow:
         return result
 
     def planned(self, *arguments: str, config: Path) -> dict[str, list[str]]:
-        """Rule to the outputs of its jobs that a dry run plans."""
+        """Rule to the outputs of its jobs that a dry run plans; `said` is all that it says."""
         plan: dict[str, list[str]] = {}
         rule = ""
-        for line in self.snakemake("--dry-run", *arguments, config=config).stdout.splitlines():
+        self.said = self.snakemake("--dry-run", *arguments, config=config).stdout
+        for line in self.said.splitlines():
             if line.startswith(("rule ", "localrule ")):
                 rule = line.split()[1].rstrip(":")
                 plan.setdefault(rule, [])

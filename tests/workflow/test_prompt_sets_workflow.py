@@ -52,6 +52,9 @@ def test_a_second_set_plans_only_its_own_jobs(finished):
     assert len(plan["generate_shard"]) == 2
     assert all("@few-" in path for path in plan["generate_shard"] + plan["extract_features"])
     assert not {"check_model", "extract_prompts", "list_reference_images", "compute_fid"} & plan.keys()
+    # Whether the sets have images in common is read from their prompts.
+    of_compare = finished.said.partition("rule compare:")[2].partition("output:")[0]
+    assert of_compare.count("/prompts-") == 2
     # Other sample sizes have jobs of their own.
     more = finished.write_config(config_of(sample_sizes=[10, 160]), "more.yaml")
     plan = finished.planned(*TARGETS, config=more)

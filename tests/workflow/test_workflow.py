@@ -168,6 +168,13 @@ def test_another_note_makes_the_figures_and_the_page_anew_and_not_the_gallery(fi
     assert set(plan) == AFTERWARDS
 
 
+def test_a_model_that_is_called_a_control_is_compared_anew(finished):
+    models = small_config()["models"]
+    controls = [models[0], models[1] | {"identical_to": models[0]["name"]}]
+    plan = finished.planned(config=finished.write_config(small_config(models=controls), "control.yaml"))
+    assert set(plan) == AFTERWARDS - {"collect"}
+
+
 def test_changing_the_batch_size_plans_nothing(finished):
     resources = {"generation_batch_size": 3, "feature_batch_size": 5}
     assert finished.planned(config=finished.write_config(small_config(resources=resources), "batch.yaml")) == {}
