@@ -43,6 +43,19 @@ def results_of_metric(rows: Sequence[Any], labels: Mapping[str, str]) -> list[Re
     ]
 
 
+def held_by_metric(rows: Sequence[Any], labels: Mapping[str, str]) -> str:
+    """`on flickr N = 1,000, 95 % interval of KID by itself, finding adjusted for all metrics`; empty without a result."""
+    ours = _chosen(rows)
+    if not ours:
+        return ""
+    many = "s" if len(ours) > 1 else ""
+    alone = "each by itself" if many else "by itself"
+    return (
+        f"on {ours[0].prompt_set} N = {ours[0].n:,}, {percent(ours[0])} interval{many} of {labels[ours[0].metric]} {alone}, "
+        f"finding{many} adjusted for all metrics"
+    )
+
+
 def amount_of(row: Any, labels: Mapping[str, str]) -> str:
     """`KID +0.012 [0.009 to 0.015]`."""
     places = decimals(row.high - row.low, *(() if row.low <= 0 <= row.high else (row.low, row.high)))

@@ -11,7 +11,7 @@ from emudrift.config.extractors import distance_name
 from emudrift.evaluation.findings import IDENTICAL, Finding
 from emudrift.evaluation.ladder import LadderRecord
 from emudrift.evaluation.tables import at_largest_n, of_set, rows_of
-from emudrift.report.answer.other_metrics import by_other_metric, results_of_metric
+from emudrift.report.answer.other_metrics import by_other_metric, held_by_metric, results_of_metric
 from emudrift.report.answer.scope import percent
 from emudrift.report.answer.sets import Result, across_sets, results_of, sets_differ, view
 from emudrift.report.answer.verdict import RANDOM_WEIGHTS, Verdict, verdict
@@ -96,12 +96,14 @@ def answer(
     labels = {value.name: value.label or metric.label or value.name for metric in registered for value in metric.values}
     verdicts: dict[str, Verdict] = {}
     results: list[Result] = []
+    others: list[str] = []
     for name in names:
         ours, distances = of_set(comparison, name), of_set(fid, name)
         if distances.empty and metric_differences is not None:
             rows = rows_of(of_set(metric_differences, name))
             verdicts[name] = by_other_metric(rows, labels)
             results += results_of_metric(rows, labels)
+            others += filter(None, [held_by_metric(rows, labels)])
             continue
         verdicts[name] = verdict(
             ours, distances, experiment.baseline, experiment.floors, ladders.get(name), replaced, together
@@ -117,7 +119,7 @@ def answer(
     lines = [Line(name, each.short, _agreed(name, results)) for name, each in verdicts.items()]
     return Answer(
         verdicts,
-        f"{said[0].removesuffix('.')} ({_held(comparison)})." if said else next(iter(verdicts.values())).short,
+        f"{said[0].removesuffix('.')} ({_held(comparison, others)})." if said else next(iter(verdicts.values())).short,
         [*left_out(experiment), *_merged({name: each.caveats for name, each in verdicts.items()}), SCALE],
         [f"{name}: {said}" for name, each in verdicts.items() for said in each.sizes],
         " ".join(said[1:]),
@@ -181,15 +183,17 @@ def _agreed(name: str, results: Sequence[Result]) -> Finding | str:
     return found.pop() if len(found) == 1 else ""
 
 
-def _held(comparison: pd.DataFrame) -> str:
+def _held(comparison: pd.DataFrame, others: Sequence[str]) -> str:
+    """How sure the sentence across sets is. Args: others: the same of each set that has another metric in place of distances."""
     rows = rows_of(_tested(comparison))
     if not rows:
-        return "intervals of each metric"
+        return "; ".join(others) or "intervals of each metric"
     sizes = {row.prompt_set: f"{row.n:,}" for row in rows}
     same = len(set(sizes.values())) == 1
     counted = next(iter(sizes.values())) if same else listing(f"{n} on {name}" for name, n in sizes.items())
     many = f"s that hold together for {len(rows)} comparisons" if len(rows) > 1 else ""
-    return f"{percent(rows[0])} interval{many}, N = {counted} images per arm"
+    where = f" on {listing(sizes)}" if same and others else ""
+    return "; ".join([f"{percent(rows[0])} interval{many}, N = {counted} images per arm{where}", *others])
 
 
 def _merged(caveats: Mapping[str, Sequence[str]]) -> list[str]:
