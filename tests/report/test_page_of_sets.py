@@ -89,9 +89,9 @@ def test_a_set_without_a_distance_says_why_and_what_is_found_instead():
         study.experiment, study.tables[1], study.tables[0], {}, between(study), frame([row], DIFFERENCE_COLUMNS)
     )
     assert found.short == (
-        "finetuned is better than base on coco, the set it was tuned on, not elsewhere: worse on flickr (95 % intervals that hold "
-        "together for 2 comparisons, N = 400 images per arm on coco; on flickr N = 100, 95 % interval of KID by itself, finding "
-        "adjusted for all metrics)."
+        "finetuned is better than base on coco, the set it was tuned on, not elsewhere: worse on flickr (95 % intervals that "
+        "hold together for 2 comparisons, N = 400 images per arm on coco; on flickr N = 100, 95 % interval of KID by itself, "
+        "finding adjusted for all metrics)."
     )
     assert found.lines[1].text == (
         "N = 100 is too few for a Fréchet distance; by KID, finetuned at guidance 3 is worse than base (KID +0.020 [0.010 to "
@@ -104,6 +104,23 @@ def test_a_set_without_a_distance_says_why_and_what_is_found_instead():
     assert found.between == (
         "Whether the sets differ was not tested: they share real images or prompts, or lack a distance in common."
     )
+
+
+def test_sets_whose_first_distances_differ_are_compared_by_one_that_both_have():
+    study = Study(prompts=SETS, drifts=DRIFTS)
+    (extractor,) = study.experiment.extractor_names
+    fid, comparison = study.tables
+    dino = "dinov2-0123"
+    twice = pd.concat([comparison, comparison.assign(extractor=dino)])
+    flickr_lacks_fid = twice[~((twice["prompt_set"] == "flickr") & (twice["extractor"] == extractor))]
+    table = between(study).assign(extractor=dino)
+    found = answer(study.experiment, flickr_lacks_fid, fid, {}, table)
+    assert found.between.startswith(
+        "The sets differ: against base, finetuned at guidance 3 does worse on flickr than on coco, by FD-DINOv2 18"
+    )
+    # The first distance of both, where there is one.
+    found = answer(study.experiment, twice, fid, {}, pd.concat([table, between(study)]))
+    assert "does worse on flickr than on coco, by FID 18" in found.between
 
 
 def test_a_set_whose_scales_differ_has_no_colour_and_the_sentence_names_the_scales():

@@ -112,9 +112,7 @@ def answer(
     if len(names) == 1:
         (found,) = verdicts.values()
         return Answer(verdicts, found.short, found.caveats, found.sizes)
-    used = {(row.prompt_set, *view(row)) for row in _first_views(comparison)}
-    between = [] if set_differences is None else rows_of(set_differences)
-    between = [row for row in between if (row.prompt_set, *view(row)) in used and (row.other_set, *view(row)) in used]
+    between = [] if set_differences is None else _by_one_view(rows_of(set_differences), _first_views(comparison))
     said = across_sets(results, experiment.baseline, names, tuned_sets(experiment))
     lines = [Line(name, each.short, _agreed(name, results)) for name, each in verdicts.items()]
     return Answer(
@@ -175,6 +173,23 @@ def _first_views(comparison: pd.DataFrame) -> list[Any]:
         rows = _decisive(of_set(comparison, name))
         first = next((row for row in rows if distance_name(row.extractor) == "FID"), None) or next(iter(rows), None)
         found += [row for row in rows if first is not None and view(row) == view(first)]
+    return found
+
+
+def _by_one_view(rows: Sequence[Any], firsts: Sequence[Any]) -> list[Any]:
+    """Of each pair of sets the differences by one distance: that of both sets' results, else the first that both have.
+
+    Args:
+        rows: of set_differences.csv.
+        firsts: the comparisons that the results of each set are made of.
+    """
+    used = {(row.prompt_set, *view(row)) for row in firsts}
+    found: list[Any] = []
+    for pair in dict.fromkeys((row.prompt_set, row.other_set) for row in rows):
+        ours = [row for row in rows if (row.prompt_set, row.other_set) == pair]
+        views = dict.fromkeys(view(row) for row in sorted(ours, key=lambda row: row.weights == "random"))
+        chosen = next((each for each in views if all((name, *each) in used for name in pair)), next(iter(views)))
+        found += [row for row in ours if view(row) == chosen]
     return found
 
 
