@@ -121,6 +121,7 @@ def test_sets_whose_first_distances_differ_are_compared_by_one_that_both_have():
     # The first distance of both, where there is one.
     found = answer(study.experiment, twice, fid, {}, pd.concat([table, between(study)]))
     assert "does worse on flickr than on coco, by FID 18" in found.between
+    assert found.between.endswith("of 2 (95 % intervals that hold together for 4)."), "as the table's intervals do"
 
 
 def test_a_set_whose_scales_differ_has_no_colour_and_the_sentence_names_the_scales():

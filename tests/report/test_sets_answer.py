@@ -231,7 +231,7 @@ def test_independent_sets_without_a_difference_are_told_apart_in_five_of_a_hundr
 def test_whether_the_sets_differ_goes_by_the_difference_of_differences(drifts, text):
     comparison, table = between(on("coco", drifts[0]), on("flickr", drifts[1]))
     results = [each for name in SETS for each in results_of(rows_of(comparison[comparison["prompt_set"] == name]), 2)]
-    told = sets_differ(rows_of(table), results)
+    told = sets_differ(rows_of(table), results, len(table))
     assert told.startswith(text)
     assert bool(told) == bool(text)
     if text.startswith("The sets"):
@@ -240,5 +240,5 @@ def test_whether_the_sets_differ_goes_by_the_difference_of_differences(drifts, t
 
 def test_sets_that_could_not_be_tested_are_said_to_be_so():
     results = [Result("coco", "tuned", "", WORSE), Result("flickr", "tuned", "", INCONCLUSIVE)]
-    assert sets_differ([], results).startswith("Whether the sets differ was not tested")
-    assert sets_differ([], results[:1]) == ""
+    assert sets_differ([], results, 0).startswith("Whether the sets differ was not tested")
+    assert sets_differ([], results[:1], 0) == ""

@@ -211,12 +211,13 @@ def _rank(shape: Shape) -> tuple[int, int]:
     return (ORDER.index(shape[0][0]), len(shape)) if shape else (len(ORDER), 0)
 
 
-def sets_differ(rows: Sequence[Any], results: Sequence[Result]) -> str:
+def sets_differ(rows: Sequence[Any], results: Sequence[Result], together: int) -> str:
     """Whether the sets differ, in a sentence: by differences of differences, since one finding and one that is open show nothing.
 
     Args:
-        rows: of set_differences.csv, by the measure of the results.
+        rows: of set_differences.csv, by one distance for each pair of sets.
         results: as for `across_sets`.
+        together: number of differences that simultaneous intervals hold together for: all of the table.
     """
     differ = _findings_differ(results)
     if not rows:
@@ -226,7 +227,7 @@ def sets_differ(rows: Sequence[Any], results: Sequence[Result]) -> str:
             else ""
         )
     certain = [row for row in rows if row.finding != OPEN]
-    held = f"{percent(rows[0])} interval" + (f"s that hold together for {len(rows)}" if len(rows) > 1 else "")
+    held = f"{percent(rows[0])} interval" + (f"s that hold together for {together}" if together > 1 else "")
     if certain:
         most = max(certain, key=lambda row: abs(row.between))
         many = (

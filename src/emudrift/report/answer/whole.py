@@ -112,7 +112,7 @@ def answer(
     if len(names) == 1:
         (found,) = verdicts.values()
         return Answer(verdicts, found.short, found.caveats, found.sizes)
-    between = [] if set_differences is None else _by_one_view(rows_of(set_differences), _first_views(comparison))
+    between = [] if set_differences is None else rows_of(set_differences)
     said = across_sets(results, experiment.baseline, names, tuned_sets(experiment))
     lines = [Line(name, each.short, _agreed(name, results)) for name, each in verdicts.items()]
     return Answer(
@@ -121,7 +121,7 @@ def answer(
         [*left_out(experiment), *_merged({name: each.caveats for name, each in verdicts.items()}), SCALE],
         [f"{name}: {said}" for name, each in verdicts.items() for said in each.sizes],
         " ".join(said[1:]),
-        sets_differ(between, results),
+        sets_differ(_by_one_view(between, _first_views(comparison)), results, len(between)),
         lines,
     )
 
