@@ -242,3 +242,23 @@ def test_sets_that_could_not_be_tested_are_said_to_be_so():
     results = [Result("coco", "tuned", "", WORSE), Result("flickr", "tuned", "", INCONCLUSIVE)]
     assert sets_differ([], results, 0).startswith("Whether the sets differ was not tested")
     assert sets_differ([], results[:1], 0) == ""
+
+
+def test_of_three_sets_only_those_whose_findings_differ_are_said_not_to_be_shown_to_differ():
+    _, table = between(on("coco", 3.0), on("flickr", 2.0), on("nocaps", 2.5))
+    rows = rows_of(table)
+    results = [
+        Result(name, "tuned", "guidance 3", finding)
+        for name, finding in (("coco", WORSE), ("flickr", INCONCLUSIVE), ("nocaps", WORSE))
+    ]
+    told = sets_differ(rows, results, 3)
+    assert "FID +1.0 [" in told
+    assert "on coco less that on flickr for tuned at guidance 3, the largest of 2, is inconclusive" in told
+    told = sets_differ([row for row in rows if row.other_set == "nocaps"], results, 3)
+    assert "on flickr less that on nocaps for tuned at guidance 3 is inconclusive" in told
+    # coco and nocaps agree; the rest was not tested, as where sets share photographs.
+    same = [row for row in rows if (row.prompt_set, row.other_set) == ("coco", "nocaps")]
+    assert sets_differ(same, results, 1) == (
+        "Whether the sets whose findings differ do so themselves was not tested: they share real images or prompts, or lack a "
+        "distance in common."
+    )

@@ -52,7 +52,7 @@ def results_of(rows: Sequence[Any], comparisons: int) -> list[Result]:
         Result(
             row.prompt_set,
             row.model,
-            "" if math.isnan(row.guidance_scale) else guidance(row.guidance_scale),
+            _scale(row),
             row.finding,
             amount(row, comparisons > 1),
             "" if math.isnan(row.margin) else f"{row.margin:g}",
@@ -220,14 +220,9 @@ def sets_differ(rows: Sequence[Any], results: Sequence[Result], together: int) -
         together: number of differences that simultaneous intervals hold together for: all of the table.
     """
     differ = _findings_differ(results)
-    if not rows:
-        return (
-            "Whether the sets differ was not tested: they share real images or prompts, or lack a distance in common."
-            if differ
-            else ""
-        )
     certain = [row for row in rows if row.finding != OPEN]
-    held = f"{percent(rows[0])} interval" + (f"s that hold together for {together}" if together > 1 else "")
+    many = f"s that hold together for {together}" if together > 1 else ""
+    held = f"{percent(rows[0])} interval{many}" if rows else ""
     if certain:
         most = max(certain, key=lambda row: abs(row.between))
         many = (
@@ -236,9 +231,14 @@ def sets_differ(rows: Sequence[Any], results: Sequence[Result], together: int) -
         return f"The sets differ: {_more(most)}{many} ({held})."
     if not differ:
         return ""
-    widest = max(rows, key=lambda row: abs(row.between))
+    unclear = [row for row in rows if _findings_differ(results, row)]
+    if not unclear:
+        which = "the sets whose findings differ do so themselves" if rows else "the sets differ"
+        return f"Whether {which} was not tested: they share real images or prompts, or lack a distance in common."
+    widest = max(unclear, key=lambda row: abs(row.between))
     name, (size, low, high) = distance_name(widest.extractor), _numbers(widest)
-    whose = f" for {_whom(widest)}, the largest of {len(rows)}," if len(rows) > 1 else ""
+    whose = f" for {_whom(widest)}" if len(rows) > 1 else ""
+    whose += f", the largest of {len(unclear)}," if len(unclear) > 1 else ""
     return (
         f"That findings differ does not show that the sets do: {name} {size} [{low} to {high}] on {widest.prompt_set} less that "
         f"on {widest.other_set}{whose} is inconclusive ({held})."
@@ -264,8 +264,15 @@ def _numbers(row: Any, sign: int = 1) -> tuple[str, str, str]:
     return number(sign * row.between, places, signed=True), number(low, places), number(high, places)
 
 
-def _findings_differ(results: Sequence[Result]) -> bool:
+def _findings_differ(results: Sequence[Result], row: Any = None) -> bool:
+    """Whether a model has different findings on two sets at one scale; `row`: only of this difference's model, scale and sets."""
     found: dict[tuple[str, str], set[Finding]] = {}
     for each in results:
-        found.setdefault((each.model, each.scale), set()).add(each.finding)
-    return any(len(findings) > 1 for findings in found.values())
+        if row is None or each.prompt_set in (row.prompt_set, row.other_set):
+            found.setdefault((each.model, each.scale), set()).add(each.finding)
+    wanted = found if row is None else [(row.model, _scale(row))]
+    return any(len(found.get(key, ())) > 1 for key in wanted)
+
+
+def _scale(row: Any) -> str:
+    return "" if math.isnan(row.guidance_scale) else guidance(row.guidance_scale)
