@@ -147,5 +147,6 @@ rule collect_following:
         note=experiment.config.note,
         baseline=experiment.baseline,
         models=experiment.model_names,
+        sets=[*experiment.sets],
     shell:
         "python scripts/collect_following.py --log {log:q}"

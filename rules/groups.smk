@@ -67,6 +67,7 @@ rule collect_groups:
         note=experiment.config.note,
         baseline=experiment.baseline,
         models=experiment.model_names,
+        sets=[*experiment.sets],
         scores=[(metric.name, metric.higher_is_better) for metric in experiment.config.score_metrics()],
     shell:
         "python scripts/collect_groups.py --log {log:q}"

@@ -123,7 +123,7 @@ def true_share(experiment: Experiment, record: FollowedRecord) -> float:
 @pytest.mark.parametrize("prompt_set", ["one-object", "two-objects"])
 def test_the_judge_sees_as_much_of_the_difference_as_its_own_error_lets_it_see(made, prompt_set):
     experiment, _ = made
-    records = [each for each in load_followed(experiment.following.records()) if each.prompt_set == prompt_set]
+    records = [each for each in load_followed(experiment.following) if each.prompt_set == prompt_set]
     base, finetuned, check = records
     true = true_share(experiment, finetuned) - true_share(experiment, base)
     table = following_table([base, finetuned], "base")

@@ -269,6 +269,19 @@ def test_groups_are_made_within_each_set_of_prompts_and_adjusted_for_all(tmp_pat
     assert [each.title for each in panels] == ["PickScore, a", "PickScore, b"]
 
 
+def test_distances_that_were_measured_before_a_set_had_its_name_are_of_that_set(tmp_path):
+    """Those of a model that is added later are of the named set from the start."""
+    before, _ = made(tmp_path)
+    prompts = before.config.prompts.model_dump(include={"captions", "images", "source"})
+    named, _ = made(tmp_path, prompts=[{"name": "coco", **prompts}])
+    (extractor,) = before.extractor_names
+    for path, arm, view in zip(named.groups.distance_files(), named.generated_arms(), (before, named), strict=True):
+        write_json(path, measure_groups(view, extractor, arm.name).model_dump(mode="json"))
+    table = group_table(named)
+    assert set(table["prompt_set"]) == {"coco"}
+    assert set(table["metric"]) == {"pick", "fid", "kid"}
+
+
 def test_without_photographs_of_the_prompts_there_are_scores_only(tmp_path):
     view, _ = made(tmp_path, reference={"images": "elsewhere"})
     assert view.groups.distance_files() == []

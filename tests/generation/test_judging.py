@@ -10,11 +10,13 @@ from typing import Any
 
 import numpy as np
 import pytest
+import yaml
 from clerks import Clerk
 from conftest import ROOT
 from judging import DATA, N, experiment_with_judge
 from PIL import Image
 
+from emudrift.config.experiment import Experiment
 from emudrift.data.prompts import load_prompts
 from emudrift.errors import InputError
 from emudrift.evaluation.following.score import load_followed, write_following
@@ -77,7 +79,7 @@ def test_a_program_judges_and_its_answers_become_a_score_a_table_and_the_judges_
     """The program knows the truth: what is asked of right pictures holds, and the rules take away what depends on wrong ones."""
     experiment = experiment_with_judge(tmp_path, judge=program(tmp_path))
     judge_all(experiment)
-    base, finetuned, check = load_followed(experiment.following.records())
+    base, finetuned, check = load_followed(experiment.following)
     assert base.scores == [1.0] * N
     assert all(base.holds)
     assert max(finetuned.scores[::2]) == min(finetuned.scores[::2]) == 1
@@ -93,6 +95,13 @@ def test_a_program_judges_and_its_answers_become_a_score_a_table_and_the_judges_
         .parent.joinpath(".partial", "000000-000020")
         .exists()
     )
+    # A set that gets its name afterwards has these files, and its name in the tables.
+    config = yaml.safe_load(experiment.config_path.read_text())
+    experiment.config_path.write_text(yaml.safe_dump(config | {"prompts": [{"name": "coco", **config["prompts"]}]}))
+    named = Experiment.load(experiment.config_path)
+    named.paths = experiment.paths
+    assert named.following.records() == experiment.following.records()
+    assert {each.prompt_set for each in load_followed(named.following)} == {"coco"}
 
 
 def test_only_some_prompts_have_questions_and_only_some_arms_are_judged(tmp_path):
@@ -107,7 +116,7 @@ def test_only_some_prompts_have_questions_and_only_some_arms_are_judged(tmp_path
     (record,) = score_records(experiment)
     rows = [prompt.row for prompt in prompts[:N] if prompt.caption in wanted]
     assert (record.n, record.value) == (len(rows), pytest.approx(1))
-    assert load_followed(experiment.following.records())[0].rows == rows
+    assert load_followed(experiment.following)[0].rows == rows
     arm = experiment.following.arms()[0].name
     first, second = experiment.following.shards(arm)
     start, questions = load_judged(experiment, arm, second)
@@ -127,7 +136,7 @@ def test_without_real_pictures_other_prompts_questions_are_asked_about_generated
     own = {(each.prompt.row, each.question.question) for each in asked_about(experiment, arm, shard)}
     assert not own & {(each.prompt.row, each.question.question) for each in asked}
     judge_all(experiment)
-    error = judge_table(load_followed(experiment.following.records())[-1:]).iloc[0]
+    error = judge_table(load_followed(experiment.following)[-1:]).iloc[0]
     assert np.isnan(error["false_no"])
     assert error["false_yes"] == 0
 

@@ -33,7 +33,7 @@ def found(tmp_path):
         path.parent.mkdir(parents=True)
         path.write_bytes(answer_lines(questions, ["yes" if YES.random() < share else "no" for _ in questions]))
         write_following(experiment, arm)
-    records = load_followed(following.records())
+    records = load_followed(following)
     tables = following_table(records[:2], "base"), judge_table(records[2:])
     return experiment, FollowingContent(*tables, failed_examples(experiment, records))
 
@@ -62,7 +62,7 @@ def test_pictures_that_fail_stand_beside_the_question(found):
     *_, finetuned = content.examples
     assert (len(finetuned.pictures), finetuned.label.replace("\N{NO-BREAK SPACE}", " ")) == (4, "finetuned, guidance 1")
     assert all(each.source.startswith("data:image/webp;base64,") for each in finetuned.pictures)
-    (record, *_) = load_followed(experiment.following.records()[1:])
+    (record, *_) = load_followed(experiment.following)[1:]
     asked = dict(zip(zip(record.of, record.question, strict=True), record.probability, strict=True))
     for each in finetuned.pictures:
         place = record.captions.index(each.caption)

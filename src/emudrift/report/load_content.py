@@ -55,7 +55,7 @@ def load_content(experiment: Experiment) -> Content:
         FollowingContent(
             load_table(paths.following_table, FOLLOWING_COLUMNS),
             load_table(paths.judge_error_table, JUDGE_COLUMNS),
-            failed_examples(experiment, load_followed(followed)),
+            failed_examples(experiment, load_followed(experiment.following)),
         )
         if followed
         else None

@@ -2,7 +2,7 @@
 
 import json
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,6 +10,7 @@ import numpy as np
 from pydantic import BaseModel, ConfigDict, FiniteFloat
 
 from emudrift.config.experiment import Experiment
+from emudrift.config.following import Following
 from emudrift.config.judge import SCORE
 from emudrift.data.prompt_questions import PromptQuestion
 from emudrift.data.prompts import groups_of
@@ -169,9 +170,14 @@ def write_following(experiment: Experiment, arm: str) -> None:
         write_scores(experiment.paths.score(SCORE, arm), record.prompt_ids, record.scores)
 
 
-def load_followed(paths: Iterable[Path]) -> list[FollowedRecord]:
-    """Raises InputError, naming file and key, for a file that holds no such record."""
-    return [load_record(path, FollowedRecord, "remove the file and run again") for path in paths]
+def load_followed(following: Following) -> list[FollowedRecord]:
+    """The records of all arms, then of all checks, of sets as they are named now, whatever their names were when they were judged.
+
+    Raises:
+        InputError: a file holds no such record; with its name and the key.
+    """
+    found = [load_record(path, FollowedRecord, "remove the file and run again") for path in following.records()]
+    return [each.model_copy(update={"prompt_set": following.view(each.arm).prompt_set}) for each in found]
 
 
 def _judged(asked: Sequence[About], files: Sequence[Path]) -> list[Judged]:

@@ -165,7 +165,7 @@ def judge_table(records: Sequence[FollowedRecord], note: str = "") -> pd.DataFra
 
 def write_following_tables(experiment: Experiment) -> None:
     """Both tables, from the records of all arms and checks."""
-    note, records = experiment.config.note, load_followed(experiment.following.records())
+    note, records = experiment.config.note, load_followed(experiment.following)
     arms, checks = [each for each in records if each.model], [each for each in records if not each.model]
     write_table(following_table(arms, experiment.baseline, note), experiment.paths.following_table)
     write_table(judge_table(checks, note), experiment.paths.judge_error_table)

@@ -96,7 +96,9 @@ def rows_of_set(view: Experiment) -> list[Row]:
     groups, baseline = load_groups(view, prompts), view.baseline
     scored = load_scored_arms(view, [prompt.prompt_id for prompt in prompts])
     clusters = np.array([numbers[share] for share in shares])
-    files = [load_group_file(path) for path in view.groups.distance_files_of_set()]
+    # A set may have been named, or renamed, since they were written.
+    name = {"prompt_set": view.prompt_set}
+    files = [load_group_file(path).model_copy(update=name) for path in view.groups.distance_files_of_set()]
     return [*score_rows(scored, groups, clusters, baseline), *distance_rows(files, groups, baseline)]
 
 
