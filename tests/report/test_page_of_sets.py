@@ -89,9 +89,9 @@ def test_a_set_without_a_distance_says_why_and_what_is_found_instead():
         study.experiment, study.tables[1], study.tables[0], {}, between(study), frame([row], DIFFERENCE_COLUMNS)
     )
     assert found.short == (
-        "finetuned is better than base on coco, the set it was tuned on, not elsewhere: worse on flickr (95 % intervals that "
-        "hold together for 2 comparisons, N = 400 images per arm on coco; on flickr N = 100, 95 % interval of KID by itself, "
-        "finding adjusted for all metrics)."
+        "finetuned is better than base on coco (by FID), the set it was tuned on, not elsewhere: worse on flickr (by KID) (95 % "
+        "intervals that hold together for 2 comparisons, N = 400 images per arm on coco; on flickr N = 100, 95 % interval of "
+        "KID by itself, finding adjusted for all metrics)."
     )
     assert found.lines[1].text == (
         "N = 100 is too few for a Fréchet distance; by KID, finetuned at guidance 3 is worse than base (KID +0.020 [0.010 to "

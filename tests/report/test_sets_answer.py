@@ -2,6 +2,7 @@
 
 import itertools
 import math
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -135,6 +136,27 @@ def test_models_with_the_same_findings_are_named_together_and_scales_only_where_
         "coco; better on flickr.",
     ]
     assert across_sets(results[:4], "base", SETS, {"a": ["coco"]})[0].startswith("a is worse than base on both sets")
+
+
+@pytest.mark.parametrize(
+    ("flickr", "text"),
+    [
+        (
+            (INCONCLUSIVE, INCONCLUSIVE),
+            "tuned is worse than base on coco (by FID); no difference found on flickr (by KID).",
+        ),
+        ((WORSE, WORSE), "tuned is worse than base on both sets of prompts (by FID on coco and by KID on flickr)."),
+    ],
+)
+def test_measures_that_differ_between_sets_are_named_where_amounts_are_not(flickr, text):
+    results = [
+        Result(name, "tuned", f"guidance {scale}", finding, f"{measure} +1", measure=measure)
+        for name, measure, findings in (("coco", "FID", (WORSE, WORSE)), ("flickr", "KID", flickr))
+        for scale, finding in zip((1, 3), findings, strict=True)
+    ]
+    assert across_sets(results, "base", SETS) == [text]
+    alike = [replace(each, measure="FID") for each in results]
+    assert "by FID" not in across_sets(alike, "base", SETS)[0]
 
 
 def on(name: str, drift: float, error: float = 1.0, **changes):

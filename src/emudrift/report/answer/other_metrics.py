@@ -38,6 +38,7 @@ def results_of_metric(rows: Sequence[Any], labels: Mapping[str, str]) -> list[Re
             "" if math.isnan(row.guidance_scale) else guidance(row.guidance_scale),
             row.finding,
             amount_of(row, labels),
+            measure=labels[row.metric],
         )
         for row in _chosen(rows)
     ]

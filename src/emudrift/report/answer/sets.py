@@ -29,7 +29,7 @@ CLAIMS = (WORSE, BETTER, NO_WORSE)
 class Result:
     """What one comparison on one set shows.
 
-    `scale`: `guidance 3`; `amount`: `FID +12 [9 to 15]`; `margin`: as text, if there is one.
+    `scale`: `guidance 3`; `amount`: `FID +12 [9 to 15]`; `margin`: as text, if there is one; `measure`: `FID`.
     """
 
     prompt_set: str
@@ -38,6 +38,7 @@ class Result:
     finding: Finding
     amount: str = ""
     margin: str = ""
+    measure: str = ""
 
 
 def results_of(rows: Sequence[Any], comparisons: int) -> list[Result]:
@@ -56,6 +57,7 @@ def results_of(rows: Sequence[Any], comparisons: int) -> list[Result]:
             row.finding,
             amount(row, comparisons > 1),
             "" if math.isnan(row.margin) else f"{row.margin:g}",
+            distance_name(row.extractor),
         )
         for row in rows
         if first is not None and view(row) == view(first)
@@ -133,7 +135,8 @@ class _Sentence:
         if not shape:
             return f"{listing(self.models)} cannot be compared with {self.baseline} {where}"
         if len(shape) > 1:
-            return f"{listing(self.models)} against {self.baseline}, {where} alike: {self._said(shape)}"
+            said = f"{self._said(shape)}{self._measures(self.shapes)}"
+            return f"{listing(self.models)} against {self.baseline}, {where} alike: {said}"
         finding = shape[0][0]
         if finding == INCONCLUSIVE:
             any_set = "either set" if len(self.shapes) == 2 else f"any of the {len(self.shapes)} sets"
@@ -179,14 +182,22 @@ class _Sentence:
         return f"on {listing(f'{name}{text}' for name, text in amounts.items())}"
 
     def _amounts(self, names: Sequence[str] | Mapping[str, Shape]) -> str:
-        """` (FID +12 [9 to 15])`, where each set has one comparison; else they stand with the answer of each set."""
+        """` (FID +12 [9 to 15])`, where each set has one comparison; else they stand with the answer of each set, and here is
+        ` (by FID)` where the sets have different measures."""
         if len(self.models) > 1 or len(self.results) > len(self.shapes):
-            return ""
+            return self._measures(names)
         told = [
             f"{each.amount} on {each.prompt_set}" if len(names) > 1 else each.amount
             for each in self.results
             if each.prompt_set in names and each.amount
         ]
+        return f" ({listing(told)})" if told else ""
+
+    def _measures(self, names: Sequence[str] | Mapping[str, Shape]) -> str:
+        by_set = {each.prompt_set: each.measure for each in self.results if each.measure}
+        if len(set(by_set.values())) < 2:
+            return ""
+        told = [f"by {by_set[name]}{f' on {name}' if len(names) > 1 else ''}" for name in names if name in by_set]
         return f" ({listing(told)})" if told else ""
 
     def _said(self, shape: Shape, than: bool = False) -> str:
