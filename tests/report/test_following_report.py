@@ -3,6 +3,7 @@
 import sys
 
 import numpy as np
+import pandas as pd
 import pytest
 from judging import experiment_with_judge
 from pages import Study, words
@@ -45,7 +46,10 @@ def test_the_page_says_the_numbers_of_the_tables(found):
     base, finetuned = rows.iloc[0], rows.iloc[1]
     text = words(" ".join(said.statements))
     assert f"base, guidance 1: of {base['n']:,} questions about 20 prompts, {100 * base['share']:.0f} % [" in text
-    assert "finetuned against base at guidance 1: too few images; the share of questions differs by −" in text
+    assert (
+        "finetuned against base at guidance 1 on 20 prompts: too few images; the share of questions differs by −"
+        in text
+    )
     assert f"{100 * abs(finetuned['difference']):.0f} points" in text
     error = content.errors.iloc[0]
     assert f"it denies {100 * error['false_no']:.0f} % [" in text
@@ -55,6 +59,23 @@ def test_the_page_says_the_numbers_of_the_tables(found):
     shares, errors = said.tables
     assert [row[3].value for row in shares.rows] == pytest.approx(content.table["share"].tolist())
     assert [row[0].text for row in errors.rows] == content.errors["category"].tolist()
+
+
+def test_differences_on_several_sets_are_told_apart(found):
+    experiment, content = found
+    table = pd.concat(
+        [
+            content.table.assign(prompt_set=name, prompts=n, finding=finding)
+            for name, n, finding in (("coco", 800, "worse"), ("flickr", 300, "better"), ("places", 60, "inconclusive"))
+        ]
+    )
+    said = following_section(experiment, FollowingContent(table, content.errors, [])).statements
+    said = [words(each) for each in said if "base at guidance 1 (" in words(each)]
+    assert [each.partition(":")[0] for each in said] == [
+        "finetuned shows less of what was asked than base at guidance 1 (coco) on 800 prompts",
+        "finetuned shows more of what was asked than base at guidance 1 (flickr) on 300 prompts",
+        "finetuned against base at guidance 1 (places) on 60 prompts",
+    ]
 
 
 def test_pictures_that_fail_stand_beside_the_question(found):

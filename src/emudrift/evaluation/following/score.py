@@ -171,7 +171,7 @@ def write_following(experiment: Experiment, arm: str) -> None:
 
 
 def load_followed(following: Following) -> list[FollowedRecord]:
-    """The records of all arms, then of all checks, of sets as they are named now, whatever their names were when they were judged.
+    """The records of all arms, then of all checks, of sets as they are named now, whatever their names were when judged.
 
     Raises:
         InputError: a file holds no such record; with its name and the key.

@@ -70,23 +70,28 @@ def following_section(experiment: Experiment, content: FollowingContent) -> Foll
     table, errors = content.table, content.errors
     labels = {arm.name: label_of(arm) for arm in experiment.arms()}
     overall = rows_of(table[table["category"] == ALL])
-    statements = [_share(row, labels, experiment) for row in overall]
+    statements = [_share(row, labels) for row in overall]
     statements += [_difference(row, table) for row in overall if row.baseline]
     checks = rows_of(errors[errors["category"] == ALL])
     statements += [_judge(row, experiment.following.asked.label) for row in checks]
     return FollowingSection(statements, _caveats(checks), content.examples, _tables(table, errors, labels))
 
 
-def _share(row: Any, labels: dict[str, str], experiment: Experiment) -> str:
-    within = f" ({row.prompt_set})" if row.prompt_set else ""
+def _share(row: Any, labels: dict[str, str]) -> str:
     return (
-        f"{labels[row.arm]}{within}: of {row.n:,} questions about {row.prompts:,} prompts, "
+        f"{labels[row.arm]}{_within(row)}: of {row.n:,} questions about {row.prompts:,} prompts, "
         f"{share_text(row.share, row.low, row.high)} hold."
     )
 
 
+def _within(row: Any) -> str:
+    """The set of prompts, where sets have names."""
+    return f" ({row.prompt_set})" if row.prompt_set else ""
+
+
 def _difference(row: Any, table: pd.DataFrame) -> str:
     at = "" if math.isnan(row.guidance_scale) else f" at guidance{SPACE}{row.guidance_scale:g}"
+    at += f"{_within(row)} on {row.prompts:,} prompts"
     size = SHARE.difference(row.difference, row.low_simultaneous, row.high_simultaneous)
     said = {WORSE: "shows less of what was asked", BETTER: "shows more of what was asked"}.get(row.finding)
     if said is None:
@@ -101,18 +106,14 @@ def _difference(row: Any, table: pd.DataFrame) -> str:
 
 
 def _judge(row: Any, label: str) -> str:
-    within = f" ({row.prompt_set})" if row.prompt_set else ""
+    judge = f"The judge{_within(row)}, {label}, errs itself"
     yes = (
         f"it affirms {share_text(row.false_yes, row.false_yes_low, row.false_yes_high)} of {row.false_yes_n:,} questions of "
         "other "
         "prompts"
     )
     if math.isnan(row.false_no):
-        return (
-            f"The judge{within}, {label}, errs itself: {yes}. How often it denies what a picture shows is not known: there are "
-            "no "
-            "real pictures."
-        )
+        return f"{judge}: {yes}. How often it denies what a picture shows is not known: there are no real pictures."
     no = (
         f"it denies {share_text(row.false_no, row.false_no_low, row.false_no_high)} of {row.false_no_n:,} questions about real "
         "pictures of the same prompts"
@@ -122,7 +123,7 @@ def _judge(row: Any, label: str) -> str:
         if row.kept > 0
         else "it does not tell pictures apart, and no difference means anything"
     )
-    return f"The judge{within}, {label}, errs itself: {no}, and {yes}. So {seen}."
+    return f"{judge}: {no}, and {yes}. So {seen}."
 
 
 def _caveats(checks: Sequence[Any]) -> list[str]:
