@@ -101,7 +101,21 @@ def test_what_a_ranking_cannot_say_is_said(tmp_path):
         "does not fit the net votes of B, guidance 3 against A, guidance 3 (visual appeal: −80 points given, −" in said
     )
     assert "Visual appeal, guidance 3, 3 arms ranked: some arms never lost to the others." in said
-    assert section.statements[0].text.endswith("2 of 3 pairs of arms differ beyond chance.")
+    assert section.statements[0].text.endswith(
+        "2 of 3 pairs of arms differ beyond chance; on 1 of 3 there is no finding, since the ranking's model does not fit."
+    )
+    for findings, text in (
+        ("inconclusive", "No pair of arms was found to differ beyond chance."),
+        (
+            "model does not fit",
+            "No pair of arms was found to differ beyond chance; on 3 of 3 there is no finding, since the ranking's model does "
+            "not fit.",
+        ),
+    ):
+        section = human_section(
+            replace(found, pairs=pairs.assign(finding=findings)), experiment_of(**ratings.three_arms()).arms()
+        )
+        assert section.statements[0].text.endswith(text)
     two = pd.concat([found.ranking, found.ranking.assign(group=2)])
     section = human_section(replace(found, ranking=two), experiment_of(**ratings.three_arms()).arms())
     assert "There are 2 groups of arms that were never compared with each other" in " ".join(section.caveats)

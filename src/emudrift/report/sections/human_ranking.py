@@ -104,8 +104,12 @@ def _statement(rows: Sequence[Any], pairs: pd.DataFrame) -> tuple[str, str]:
         ]
     said = listing([f"{name} ({_rank(row)})" for name, row in zip(names, rows, strict=True)])
     clear = int(ours["finding"].isin([BETTER, WORSE]).sum())
-    found = f"{clear} of {len(ours)} pairs of arms differ" if clear else "No two arms differ"
-    return f"{title(rows)}: {said}. {found} beyond chance.", "ranked"
+    found = f"{clear} of {len(ours)} pairs of arms differ" if clear else "No pair of arms was found to differ"
+    misfits = int((ours["finding"] == MISFIT).sum())
+    off = (
+        f"; on {misfits} of {len(ours)} there is no finding, since the ranking's model does not fit" if misfits else ""
+    )
+    return f"{title(rows)}: {said}. {found} beyond chance{off}.", "ranked"
 
 
 def title(rows: Sequence[Any]) -> str:
