@@ -395,6 +395,15 @@ def test_the_opposite_at_another_scale_or_by_another_score_is_said_beside_a_loss
     assert text.endswith("; the opposite by PickScore at guidance 3 and by other at guidance 3.")
 
 
+def test_what_cannot_be_tested_counts_as_no_comparison():
+    """A control, whose differences are all 0, takes no part in the adjustment."""
+    base, members = RANDOM.normal(size=N), halves()[0].members
+    tuned = base + 0.5 * RANDOM.normal(size=N) - members
+    said = said_of({"base": base, "tuned": tuned, "control": base})
+    assert said[0] == said_of({"base": base, "tuned": tuned})[0]
+    assert "together with those of 2 comparisons" in said[0]
+
+
 def test_small_groups_missing_scores_and_shared_images_count_as_they_should():
     base = RANDOM.normal(size=N)
     few = np.arange(N) < MIN_PROMPTS - 1

@@ -41,7 +41,8 @@ def groups_answer(table: pd.DataFrame, labels: Mapping[str, str]) -> GroupsAnswe
         return GroupsAnswer("", [NO_SCORE])
     models = list(dict.fromkeys((row.prompt_set, row.model) for row in rows))
     of_model = [[row for row in rows if (row.prompt_set, row.model) == model] for model in models]
-    statements = [_sentence(each, len(rows), labels) for each in of_model]
+    tested = sum(not math.isnan(row.interaction_p_adjusted) for row in rows)
+    statements = [_sentence(each, tested, labels) for each in of_model]
     if any(row.interaction_finding == WORSE for row in rows):
         found = [said for said, each in zip(statements, of_model, strict=True) if _lost(each)]
         return GroupsAnswer(" ".join(found), statements)
