@@ -17,6 +17,7 @@ sys.path.insert(0, str(ROOT / "demo"))
 
 import scenes
 
+pytestmark = pytest.mark.slow
 N = 200
 TABLES = ("results/small/fid.csv", "results/small/comparison.csv")
 
