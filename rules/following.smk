@@ -131,6 +131,7 @@ rule score_judge:
 rule collect_following:
     input:
         FOLLOWED,
+        manifests=lambda wildcards: FOLLOWING.judged_images(),
     output:
         table=paths.following_table,
         error=paths.judge_error_table,
@@ -148,5 +149,6 @@ rule collect_following:
         baseline=experiment.baseline,
         models=experiment.model_names,
         sets=[*experiment.sets],
+        controls=CONTROLS,
     shell:
         "python scripts/collect_following.py --log {log:q}"

@@ -135,6 +135,18 @@ def test_differences_are_paired_by_question_and_named_by_category():
         following_table([record("base", theirs, 100), other], "base")
 
 
+def test_a_control_that_is_byte_identical_counts_in_no_adjustment():
+    theirs = DRAWN.random(400) < 0.9
+    made = [record("base", theirs, 100), record("tuned", theirs & (DRAWN.random(400) < 0.9), 100)]
+    control = record("control", theirs, 100)
+    alone = following_table(made, "base")
+    table = following_table([*made, control], "base", identical={frozenset((made[0].arm, control.arm))})
+    assert set(table["finding"][table["model"] == "control"]) == {"byte-identical"}
+    assert table[table["model"] == "control"][["p", "p_adjusted"]].isna().all(axis=None)
+    assert table["p_adjusted"][3:6].tolist() == alone["p_adjusted"][3:6].tolist() != []
+    assert table["finding"][3:6].tolist() == alone["finding"][3:6].tolist()
+
+
 def test_the_judges_error_tells_how_much_of_a_difference_is_seen():
     """A judge that denies 10 % of what is there and affirms 20 % of what is not; true shares are .9 and .6."""
 

@@ -17,6 +17,7 @@ from judging import DATA, N, experiment_with_judge
 from PIL import Image
 
 from emudrift.config.experiment import Experiment
+from emudrift.config.row_range import RowRange
 from emudrift.data.prompts import load_prompts
 from emudrift.errors import InputError
 from emudrift.evaluation.following.score import load_followed, write_following
@@ -29,6 +30,7 @@ from emudrift.generation.judging.answers import read
 from emudrift.generation.judging.check import write_judge_record
 from emudrift.generation.judging.progress_of_judge import survey_judged
 from emudrift.generation.judging.questions import asked_about, load_judged
+from emudrift.generation.manifest import Manifest, write_manifest
 from emudrift.generation.model_files import hash_files
 from emudrift.generation.verify import verify
 from emudrift.report.plan_and_status import status_view
@@ -72,6 +74,13 @@ def judge_all(experiment: Any) -> None:
         for shard in following.shards(arm):
             module.run_judge(experiment, arm, shard, None)
         write_following(experiment, arm)
+    for path in following.judged_images():
+        arm, rows = path.parent.name, RowRange.parse(path.stem)
+        made = Manifest(
+            arm=arm, rows=(rows.start, rows.stop), n_images=1, fingerprint="", settings={}, model_digest="", revisions={},
+            versions={}, vq=None, batch_size=None, drawn_together={}, images_per_hour=0, attempts=[], sha256={"0": arm},
+        )  # fmt: skip
+        write_manifest(path, made)
     write_following_tables(experiment)
 
 

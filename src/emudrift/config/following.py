@@ -184,6 +184,11 @@ class Following:
             shown = next(each.name for each in self.arms() if self.view(each.name) is view)
         return [self.experiment.paths.manifest(shown, each.name) for each in view.shards_in(shard)]
 
+    def judged_images(self) -> list[Path]:
+        """Manifests of all images of the arms that are judged, whether asked about or not."""
+        arms = [(arm.name, self.view(arm.name)) for arm in self.arms()]
+        return [self.experiment.paths.manifest(arm, shard.name) for arm, view in arms for shard in view.shards()]
+
     def records(self) -> list[Path]:
         """What score_following and score_judge write: for each arm, and for each check."""
         return [self.experiment.paths.followed(arm) for arm in [*(each.name for each in self.arms()), *self.checks]]

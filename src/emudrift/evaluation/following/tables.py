@@ -1,7 +1,7 @@
 """prompt_following.csv and judge_error.csv: shares of questions by category, differences between models, the judge's error."""
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -10,12 +10,14 @@ from scipy.special import ndtri
 
 from emudrift.config.experiment import Experiment
 from emudrift.errors import InputError
-from emudrift.evaluation.findings import INCONCLUSIVE, finding_of
+from emudrift.evaluation.findings import IDENTICAL, INCONCLUSIVE, finding_of
 from emudrift.evaluation.following.columns import FOLLOWING_COLUMNS, JUDGE_COLUMNS
 from emudrift.evaluation.following.score import FollowedRecord, arrays, load_followed
 from emudrift.evaluation.intervals import CONFIDENCE, Estimate, mean_interval, simultaneous
 from emudrift.evaluation.pairing import pairs_with_baseline
 from emudrift.evaluation.tables import frame, write_table
+from emudrift.generation.identical_arms import identical_arms
+from emudrift.generation.manifest import load_manifests
 
 ALL = "all"
 """In the place of a category: the questions of all."""
@@ -43,35 +45,38 @@ def share_interval(values: np.ndarray, groups: Sequence[int] | np.ndarray) -> tu
     return max(0.0, middle - half), min(1.0, middle + half)
 
 
-def following_table(records: Sequence[FollowedRecord], baseline: str, note: str = "") -> pd.DataFrame:
+def following_table(
+    records: Sequence[FollowedRecord], baseline: str, note: str = "", identical: Collection[frozenset[str]] = ()
+) -> pd.DataFrame:
     """prompt_following.csv: FOLLOWING_COLUMNS, for each arm and category, `ALL` first.
 
     `share` is that of the questions that hold, `soft` the mean of their scores. Differences are those of shares, the model's less
     the baseline's at the same guidance scale, paired by question, questions of an image together; `low_simultaneous` to
     `high_simultaneous` hold together for all rows with a difference, and `finding` goes by them.
 
+    Args:
+        identical: pairs of arms whose images are the same: nothing is tested, and their rows count in no adjustment.
+
     Raises:
         InputError: two arms were asked different questions.
     """
     rows = [_row(record, category) for record in records for category in categories(record)]
     by_place = {(row["arm"], row["category"]): row for row in rows}
-    pairs = [
+    compared = [
         (by_place[ours.arm, category], theirs, _difference(theirs, ours, category))
         for theirs, ours in _pairs(records, baseline)
         for category in categories(ours)
     ]
-    for (row, theirs, alone), (together, p_adjusted) in zip(
-        pairs, simultaneous([alone for *_, alone in pairs]) if pairs else [], strict=True
+    for row, theirs, alone in compared:
+        row |= {"baseline": theirs.model, "baseline_arm": theirs.arm, "difference": alone.estimate}
+        row |= {"difference_low": alone.low, "difference_high": alone.high, "finding": IDENTICAL}
+        row |= {"low_simultaneous": alone.low, "high_simultaneous": alone.high}
+    tested = [(row, alone) for row, theirs, alone in compared if frozenset((theirs.arm, row["arm"])) not in identical]
+    for (row, alone), (together, p_adjusted) in zip(
+        tested, simultaneous([alone for _, alone in tested]) if tested else [], strict=True
     ):
         low, high = together.low, together.high
-        row |= {"baseline": theirs.model, "baseline_arm": theirs.arm, "difference": alone.estimate}
-        row |= {
-            "difference_low": alone.low,
-            "difference_high": alone.high,
-            "p": alone.p_value,
-            "p_adjusted": p_adjusted,
-        }
-        row |= {"low_simultaneous": low, "high_simultaneous": high}
+        row |= {"p": alone.p_value, "p_adjusted": p_adjusted, "low_simultaneous": low, "high_simultaneous": high}
         found = finding_of(-high, -low, row["prompts"] >= MIN_PROMPTS)
         row["finding"] = found if low != high or low else INCONCLUSIVE
     return frame([row | {"note": note} for row in rows], FOLLOWING_COLUMNS)
@@ -167,5 +172,6 @@ def write_following_tables(experiment: Experiment) -> None:
     """Both tables, from the records of all arms and checks."""
     note, records = experiment.config.note, load_followed(experiment.following)
     arms, checks = [each for each in records if each.model], [each for each in records if not each.model]
-    write_table(following_table(arms, experiment.baseline, note), experiment.paths.following_table)
+    identical = identical_arms(experiment, load_manifests(experiment.following.judged_images()))
+    write_table(following_table(arms, experiment.baseline, note, identical), experiment.paths.following_table)
     write_table(judge_table(checks, note), experiment.paths.judge_error_table)
