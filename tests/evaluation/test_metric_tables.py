@@ -113,6 +113,17 @@ def test_a_control_that_is_byte_identical_counts_in_no_adjustment():
     assert table.loc["tuned", "p_holm"] == table.loc["tuned", "p"]
 
 
+def test_a_difference_that_all_images_agree_on_has_no_error_to_be_tested_by():
+    """Also where rounding leaves one: .4 − .3 is not the same as .1."""
+    made = [
+        record("clip_score", model, per_image=[value] * N, value=value)
+        for model, value in (("base", 0.3), ("tuned", 0.4))
+    ]
+    (row,) = difference_table(made, "base").to_dict("records")
+    assert (row["finding"], row["estimate"]) == ("inconclusive", pytest.approx(0.1))
+    assert np.isnan([row["p"], row["p_holm"]]).all()
+
+
 @pytest.mark.parametrize("change", [{"n": 200}, {"reference_key": "other"}, {"method": "k = 4"}, {"reference_n": 5}])
 def test_arms_that_differ_in_more_than_the_model_are_not_compared(change):
     with pytest.raises(InputError, match="cannot be compared by kid of inception-random"):

@@ -96,4 +96,6 @@ def _difference(a: MetricRecord, b: MetricRecord) -> dict[str, Any]:
 
 def _p(found: Estimate) -> float:
     """p of no difference; NaN where all images agree on a difference, so that there is no error to test it by."""
-    return math.nan if found.standard_error == 0 and found.estimate != 0 else found.p_value
+    # An error of rounding alone is none.
+    agree = found.standard_error <= 1e-12 * abs(found.estimate)
+    return math.nan if agree and found.estimate != 0 else found.p_value
