@@ -18,7 +18,8 @@ from emudrift.evaluation.blocks import block_edges
 from emudrift.evaluation.intervals import jackknife
 from emudrift.evaluation.metrics.comparison import difference_table, metric_table
 from emudrift.evaluation.metrics.record import MetricRecord, load_metric_files
-from emudrift.evaluation.tables import DIFFERENCE_COLUMNS, METRIC_COLUMNS, load_table, write_table
+from emudrift.evaluation.tables import DIFFERENCE_COLUMNS, METRIC_COLUMNS, load_table, rows_of, write_table
+from emudrift.report.answer.other_metrics import by_other_metric
 from emudrift.runtime.atomic_files import checksum_file
 
 N = 400
@@ -122,6 +123,25 @@ def test_a_difference_that_all_images_agree_on_has_no_error_to_be_tested_by():
     (row,) = difference_table(made, "base").to_dict("records")
     assert (row["finding"], row["estimate"]) == ("inconclusive", pytest.approx(0.1))
     assert np.isnan([row["p"], row["p_holm"]]).all()
+
+
+@pytest.mark.parametrize(("n", "finding"), [(49, "too few images"), (50, "worse")])
+def test_of_few_judged_prompts_nothing_is_claimed_as_in_prompt_following_csv(n, finding):
+    made = [
+        record(
+            "prompt_following", model, n=n, per_image=list(value + 0.01 * np.random.default_rng(seed).normal(size=n))
+        )
+        for seed, (model, value) in enumerate((("base", 0.9), ("tuned", 0.5)))
+    ]
+    (row,) = rows_of(difference_table(made, "base"))
+    assert (row.finding, row.p_holm < 0.001) == (finding, True)
+    assert (
+        by_other_metric([row], {"prompt_following": "prompt following"})
+        .statements[0]
+        .text.startswith(
+            {"worse": "tuned at guidance 3 is worse", "too few images": "Too few images to tell whether tuned"}[finding]
+        )
+    )
 
 
 @pytest.mark.parametrize("change", [{"n": 200}, {"reference_key": "other"}, {"method": "k = 4"}, {"reference_n": 5}])

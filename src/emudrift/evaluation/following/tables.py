@@ -9,6 +9,7 @@ import pandas as pd
 from scipy.special import ndtri
 
 from emudrift.config.experiment import Experiment
+from emudrift.config.judge import MIN_PROMPTS
 from emudrift.errors import InputError
 from emudrift.evaluation.findings import IDENTICAL, INCONCLUSIVE, finding_of
 from emudrift.evaluation.following.columns import FOLLOWING_COLUMNS, JUDGE_COLUMNS
@@ -21,8 +22,6 @@ from emudrift.generation.manifest import load_manifests
 
 ALL = "all"
 """In the place of a category: the questions of all."""
-MIN_PROMPTS = 50
-"""Prompts below which no difference is claimed, as for questions about pictures (`understanding.comparison`)."""
 
 
 def share_interval(values: np.ndarray, groups: Sequence[int] | np.ndarray) -> tuple[float, float]:

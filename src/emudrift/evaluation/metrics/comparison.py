@@ -7,8 +7,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from emudrift.config.judge import MIN_PROMPTS, SCORE
 from emudrift.errors import InputError
-from emudrift.evaluation.findings import BETTER, IDENTICAL, INCONCLUSIVE, WORSE
+from emudrift.evaluation.findings import BETTER, IDENTICAL, INCONCLUSIVE, TOO_FEW, WORSE
 from emudrift.evaluation.intervals import CONFIDENCE, Estimate, holm
 from emudrift.evaluation.metrics.record import MetricRecord, interval_of
 from emudrift.evaluation.pairing import pairs_with_baseline
@@ -39,7 +40,8 @@ def difference_table(
 
     An arm without a scale is compared with every arm of the other model in the same set of prompts. `p_holm` is adjusted for all
     rows of the table (sets of prompts, metrics, models, guidance scales, extractors); `finding` says whether it is below
-    1 − confidence, and which way is better. Where there is no p, nothing is found, and the row does not count.
+    1 − confidence, and which way is better. Where there is no p, nothing is found, and the row does not count. Of prompt
+    following nothing is claimed below `MIN_PROMPTS`.
 
     Args:
         identical: pairs of arms whose images are the same, which have no p.
@@ -57,6 +59,8 @@ def difference_table(
         row["p_holm"] = p_holm
         if p_holm < 1 - CONFIDENCE:
             row["finding"] = BETTER if (row["estimate"] > 0) == ours.higher_is_better else WORSE
+        if ours.metric == SCORE and ours.n < MIN_PROMPTS:
+            row["finding"] = TOO_FEW  # As prompt_following.csv says of the same answers.
     return frame(rows, DIFFERENCE_COLUMNS)
 
 

@@ -4,7 +4,7 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from emudrift.evaluation.findings import BETTER, IDENTICAL, INCONCLUSIVE, WORSE
+from emudrift.evaluation.findings import BETTER, IDENTICAL, TOO_FEW, WORSE
 from emudrift.report.answer.scope import guidance, percent
 from emudrift.report.answer.sets import Result
 from emudrift.report.answer.verdict import Statement, Verdict
@@ -83,9 +83,9 @@ def _found(row: Any) -> str:
 
 def _statement(row: Any, labels: Mapping[str, str]) -> str:
     said = (
-        f"inconclusive whether {_who(row)} and {row.baseline} differ"
-        if row.finding == INCONCLUSIVE
-        else f"{_who(row)} is {row.finding} than {row.baseline}"
+        f"{_who(row)} is {row.finding} than {row.baseline}"
+        if row.finding in (WORSE, BETTER)
+        else f"{row.finding}{' to tell' * (row.finding == TOO_FEW)} whether {_who(row)} and {row.baseline} differ"
     )
     text = f"{said}: {amount_of(row, labels)} [p {p_text(row.p)}, adjusted {p_text(row.p_holm)}] at N = {row.n:,} images per arm."
     return text if text.startswith(row.model) else text[0].upper() + text[1:]
