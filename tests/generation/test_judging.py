@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 import yaml
 from clerks import Clerk
-from conftest import ROOT
+from conftest import ROOT, small_config
 from judging import DATA, N, experiment_with_judge
 from PIL import Image
 
@@ -306,6 +306,21 @@ def test_changed_files_of_the_judge_stop_it(tmp_path):
 def test_a_config_that_cannot_be_judged_is_refused(tmp_path, prompts, changes, message):
     with pytest.raises(InputError, match=message):
         experiment_with_judge(tmp_path, prompts, **changes)
+
+
+def test_what_was_bought_cannot_be_asked_of_another_set(tmp_path):
+    few = {"name": "few", "captions": "few/captions.json", "images": "few/images"}
+    shapes = {"name": "shapes", **small_config()["prompts"]}
+
+    def of_sets(*sets: dict[str, Any]) -> Experiment:
+        changes = small_config(prompts=[*sets], judge=JUDGE, exchange={"bought": "prompt_following"})
+        (tmp_path / "config.yaml").write_text(yaml.safe_dump(changes))
+        return Experiment.load(tmp_path / "config.yaml")
+
+    asked = {"questions": "asked.csv"}
+    assert of_sets(shapes | asked, few).exchange.arms
+    with pytest.raises(InputError, match="bought: prompt_following is that of the first set of prompts, of which no p"):
+        of_sets(shapes, few | asked)
 
 
 def test_questions_change_no_fingerprint(tmp_path):

@@ -30,7 +30,8 @@ class Following:
         self._checks = {CHECK + (f"@{view.prompt_set}" if view.config.further else ""): view for view in asked}
 
     def check(self) -> None:
-        """Raises InputError where questions have no judge, a judge no questions or pictures, or it is a model under test."""
+        """Raises InputError where questions have no judge, a judge no questions or pictures, or it is a model under test; or
+        where the exchange rate needs questions that there are not."""
         where, judge = self.experiment.config_path, self.judge
         if judge is None:
             if self._checks:
@@ -44,6 +45,11 @@ class Following:
             )
         if not self.arms():
             raise InputError(f"{where}: judge: no arm has its models and guidance_scales; there is nothing to judge")
+        if self.experiment.config.exchange.bought == SCORE and not any(arm.in_main_set for arm in self.arms()):
+            raise InputError(
+                f"{where}: exchange: bought: {SCORE} is that of the first set of prompts, of which no picture is judged; "
+                "give its prompts: questions, or remove bought"
+            )
         self._refuse_model_under_test(judge)
 
     def _refuse_model_under_test(self, judge: Judge) -> None:
