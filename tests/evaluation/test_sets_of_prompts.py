@@ -11,11 +11,13 @@ from records import pair, record
 from emudrift.config.experiment import Experiment
 from emudrift.config.paths import PROJECT_MARKER
 from emudrift.data.dataset import write_prompt_table, write_reference_list
+from emudrift.data.prompt_table import write_prompts
 from emudrift.data.prompts import load_prompts
 from emudrift.data.reference_list import load_image_list
 from emudrift.errors import InputError
 from emudrift.evaluation.fid.comparison import compare, fid_table
 from emudrift.evaluation.fid.fid import fids_of_arm
+from emudrift.evaluation.fid_tables import share_images
 from emudrift.evaluation.metrics.comparison import difference_table
 from emudrift.evaluation.metrics.measure import measure
 from emudrift.evaluation.metrics.record import MetricRecord
@@ -130,6 +132,32 @@ def test_a_further_set_has_the_numbers_that_it_has_alone(same_twice) -> None:
         measure(both, "kid", extractor, twin, 160).values[0].value
         == measure(alone, "kid", extractor, arm, 160).values[0].value
     )
+
+
+KARPATHY = {"captions": "karpathy.json", "source": "karpathy", "splits": ["test"]}
+
+
+@pytest.mark.parametrize(
+    ("other", "shared"),
+    [
+        (KARPATHY | {"images": "coco"}, True),
+        (KARPATHY | {"images": "coco/val"}, False),
+        (KARPATHY, False),
+        ({"captions": "coco.json", "caption": "first"}, True),
+    ],
+)
+def test_photographs_that_two_files_of_captions_name_are_shared(tmp_path: Path, other: dict, shared: bool) -> None:
+    """Karpathy's names of COCO's photographs begin with the folder."""
+    (tmp_path / PROJECT_MARKER).touch()
+    one = {"name": "one", "captions": "coco.json", "images": "coco/val"}
+    settings = {"sample_sizes": [20], "metrics": ["fid", "kid"], "reference": {"images": "coco/val"}}
+    both = experiment(tmp_path, prompts=[one, {"name": "other"} | other], **settings)
+    for view, folder in zip(both.sets.values(), ("", "val/"), strict=True):
+        table = {"row": range(20), "prompt_id": [f"{k}" for k in range(20)], "image_id": range(20)}
+        table |= {"file_name": [f"{folder}{k}.jpg" for k in range(20)], "caption": "a"}
+        types = {"width": "int32", "height": "int32", "seed": "uint64"}
+        write_prompts(pd.DataFrame(table).assign(width=0, height=0, seed=0).astype(types), view.paths.prompts)
+    assert share_images(both, "one", "other") == shared
 
 
 def test_more_images_than_a_set_has_prompts_are_refused_with_its_name(same_twice) -> None:

@@ -29,21 +29,26 @@ def write_comparison_table(experiment: Experiment) -> None:
         degrees = {
             (each.arm, each.extractor, each.reference.selection, each.n): len(each.block_sizes) - 1 for each in records
         }
-        between = set_differences(table, degrees, lambda one, other: _share_images(experiment, one, other))
+        between = set_differences(table, degrees, lambda one, other: share_images(experiment, one, other))
         write_table(between, experiment.paths.set_differences)
 
 
-def _share_images(experiment: Experiment, one: str, other: str) -> bool:
-    """Whether two sets of prompts are of the same captions file and have images of it in common."""
+def share_images(experiment: Experiment, one: str, other: str) -> bool:
+    """Whether two sets of prompts have images in common: by number in one captions file, or by name in one folder."""
     views = experiment.sets[one], experiment.sets[other]
-    first, second = (view.path(view.config.prompts.captions) for view in views)
-    if first != second:
-        return False
-    ids = [
-        {prompt.image_id for prompt in load_prompts(view.paths.prompts)[: max(view.config.sample_sizes)]}
-        for view in views
+    prompts = [load_prompts(view.paths.prompts)[: max(view.config.sample_sizes)] for view in views]
+    captions = [view.path(view.config.prompts.captions).resolve() for view in views]
+    if captions[0] == captions[1] and set.intersection(*({each.image_id for each in some} for some in prompts)):
+        return True
+    # Captions of COCO are those of Karpathy's file, too.
+    folders = [view.config.prompts.images for view in views]
+    files = [
+        {view.path(folder).resolve() / each.file_name for each in some if each.file_name}
+        if folder is not None
+        else set()
+        for view, folder, some in zip(views, folders, prompts, strict=True)
     ]
-    return bool(ids[0] & ids[1])
+    return bool(files[0] & files[1])
 
 
 def _records(experiment: Experiment) -> list[FidRecord]:
