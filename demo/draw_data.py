@@ -4,7 +4,8 @@
 
 Writes demo/data/captions.json, demo/data/images/{image_id:012d}.png, demo/data/questions.json, and demo/data/asked.csv: what the
 judge is asked about pictures of the first prompts, in DSG's format. The captions of scenes of one and of two objects are sets of
-their own as well: demo/data/one-object.json and demo/data/two-objects.json.
+their own as well: demo/data/one-object.json and demo/data/two-objects.json. demo/data/instances.json labels the sizes and
+backgrounds of the scenes of one object.
 """
 
 import argparse
@@ -27,8 +28,8 @@ ASKED = 400
 QUESTION = "what is in the picture?"
 # The official VQA accuracy is 1 from four equal answers of people on: an answer is right if it is one of theirs.
 PEOPLE = 4
-JUDGED = 100
-"""Prompts with questions: the first in the order that the demo's seed gives (`data.prompt_table`)."""
+JUDGED = {1: 240, 2: 56}
+"""Prompts with questions by their number of objects: the first in the order that the demo's seed gives (`data.prompt_table`)."""
 DSG = "item_id,text,keywords,proposition_id,dependency,category_broad,category_detailed,tuple,question_natural_language"
 SETS = {"one-object": 1, "two-objects": 2}
 """Sets of prompts, with the number of objects of their scenes."""
@@ -55,6 +56,25 @@ def captions_of(captions: dict[str, Any], shown: list[scenes.Scene], objects: in
     return captions | {key: [each for each in captions[key] if each[name] in ids] for key, name in of.items()}
 
 
+def instances_json(captions: dict[str, Any], shown: list[scenes.Scene]) -> dict[str, Any]:
+    """What scenes of one object have in common, as categories of COCO: objects by their size and, as COCO-Stuff, backgrounds."""
+    names = [*(f"{size} objects" for size in scenes.RADII), *(f"a {bg} background" for bg in scenes.BACKGROUNDS)]
+    annotations: list[dict[str, Any]] = []
+    for entry in captions["images"]:
+        scene = shown[entry["id"] - 1]
+        (shape,) = scene.shapes
+        left, top, side = round(shape.x - shape.radius), round(shape.y - shape.radius), round(2 * shape.radius)
+        boxes = {
+            f"{shape.size} objects": [left, top, side, side],
+            f"a {scene.bg} background": [0, 0, *[scenes.SIDE] * 2],
+        }
+        for name, box in boxes.items():
+            number = {"id": len(annotations) + 1, "image_id": entry["id"], "category_id": names.index(name) + 1}
+            annotations.append(number | {"bbox": box, "area": box[2] * box[3], "iscrowd": 0})
+    categories = [{"id": number, "name": name} for number, name in enumerate(names, start=1)]
+    return captions | {"annotations": annotations, "categories": categories}
+
+
 def right_answers(scene: scenes.Scene) -> list[str]:
     """Each tells all of a scene: its captions, and what the models make of two of them."""
     captions = scenes.captions(scene)
@@ -74,11 +94,16 @@ def questions_json(shown: list[scenes.Scene]) -> list[dict[str, object]]:
 
 
 def judged(shown: list[scenes.Scene]) -> list[tuple[str, str, scenes.Scene]]:
-    """Id, prompt and scene of the first prompts."""
+    """Id, prompt and scene of the first prompts of each number of objects."""
     ids = [f"{image_id:012d}" for image_id in range(1, len(shown) + 1)]
     order = sorted(ids, key=lambda each: hashlib.sha256(f"order/0/{each}".encode()).digest())
     scene_of = dict(zip(ids, shown, strict=True))
-    return [(each, max(scenes.captions(scene_of[each]), key=len), scene_of[each]) for each in order[:JUDGED]]
+    chosen = [
+        each
+        for objects, count in JUDGED.items()
+        for each in [each for each in order if len(scene_of[each].shapes) == objects][:count]
+    ]
+    return [(each, max(scenes.captions(scene_of[each]), key=len), scene_of[each]) for each in chosen]
 
 
 def write_data(folder: Path, count: int, seed: int) -> None:
@@ -91,6 +116,8 @@ def write_data(folder: Path, count: int, seed: int) -> None:
     (folder / "captions.json").write_text(json.dumps(captions, indent=0) + "\n")
     for name, objects in SETS.items():
         (folder / f"{name}.json").write_text(json.dumps(captions_of(captions, shown, objects), indent=0) + "\n")
+    instances = instances_json(captions_of(captions, shown, 1), shown)
+    (folder / "instances.json").write_text(json.dumps(instances) + "\n")
     (folder / "questions.json").write_text(lines_of(questions_json(shown[:ASKED])))
     with (folder / "asked.csv").open("w", newline="") as file:
         writer = csv.writer(file, lineterminator="\n")

@@ -18,6 +18,7 @@ import asking  # noqa: E402
 import draw_data  # noqa: E402
 
 import scenes  # noqa: E402
+from emudrift.data.instances import load_instances  # noqa: E402
 from emudrift.evaluation.understanding.vqa import vqa_accuracy  # noqa: E402
 
 MOST_BYTES = 8 * 2**20
@@ -106,6 +107,12 @@ def test_the_shipped_data_is_what_the_script_draws_now() -> None:
         ours = json.loads((draw_data.DATA / f"{name}.json").read_text())
         assert ours == draw_data.captions_of(shipped, drawn, objects)
         assert {len(drawn[entry["id"] - 1].shapes) for entry in ours["images"]} == {objects}
+    one = draw_data.captions_of(shipped, drawn, 1)
+    labelled = draw_data.DATA / "instances.json"
+    assert json.loads(labelled.read_text()) == draw_data.instances_json(one, drawn)
+    for entry in load_instances(labelled).values():
+        caption = max(scenes.captions(drawn[int(entry.file_name[:-4]) - 1]), key=len).split()
+        assert entry.categories == [f"{caption[3]} objects", f"a {caption[-2]} background"]
     names = [entry["file_name"] for entry in shipped["images"]]
     assert sorted(path.name for path in (draw_data.DATA / "images").iterdir()) == names
     for name, scene in zip(names, drawn, strict=True):

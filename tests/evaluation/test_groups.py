@@ -1,5 +1,6 @@
 """Groups of prompts: who is in them, the tests against the other prompts, and the table."""
 
+import re
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -402,6 +403,22 @@ def test_what_cannot_be_tested_counts_as_no_comparison():
     said = said_of({"base": base, "tuned": tuned, "control": base})
     assert said[0] == said_of({"base": base, "tuned": tuned})[0]
     assert "together with those of 2 comparisons" in said[0]
+
+
+def test_a_group_that_is_spared_is_named_where_no_other_loses_more():
+    random = np.random.default_rng(6)
+    base, members = random.normal(size=N), np.arange(N) < 60
+    group = Group("a", "a", "a grey background", members, np.ones(N, bool))
+    values = {"base": base, "tuned": base + 0.5 * random.normal(size=N) - 1.0 * ~members}
+    (text,) = said_of(values, [group])
+    assert text.startswith(
+        "No group was found on which the loss of tuned is larger (1 group, 1 score of each image). On prompts with a grey "
+        "background it does better against base than on the others: PickScore "
+    )
+    assert re.search(r" on 60 prompts and −(1\.0|0\.9)\d on the other 340, a difference of \+(1\.|0\.9)", text)
+    # Of two halves one loses more: that the other is spared is the same finding.
+    (text,) = said_of({"base": base, "tuned": base + 0.1 * random.normal(size=N) - 1.0 * halves()[0].members})
+    assert "does better" not in text
 
 
 def test_small_groups_missing_scores_and_shared_images_count_as_they_should():

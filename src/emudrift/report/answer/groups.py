@@ -44,24 +44,31 @@ def groups_answer(table: pd.DataFrame, labels: Mapping[str, str]) -> GroupsAnswe
     tested = sum(not math.isnan(row.interaction_p_adjusted) for row in rows)
     statements = [_sentence(each, tested, labels) for each in of_model]
     if any(row.interaction_finding == WORSE for row in rows):
-        found = [said for said, each in zip(statements, of_model, strict=True) if _lost(each)]
+        found = [said for said, each in zip(statements, of_model, strict=True) if _differing(each, WORSE)]
         return GroupsAnswer(" ".join(found), statements)
     everyone = f"No group was found on which the loss of any model is larger ({_tested(rows)})."
     return GroupsAnswer(statements[0] if len(models) == 1 else everyone, statements)
 
 
-def _lost(rows: Sequence[Any]) -> list[Any]:
-    """The rows where a model loses more than elsewhere, the clearest first."""
-    found = [row for row in rows if row.interaction_finding == WORSE]
+def _differing(rows: Sequence[Any], finding: str) -> list[Any]:
+    """The rows where a model does worse, or better, against the baseline than elsewhere, the clearest first."""
+    found = [row for row in rows if row.interaction_finding == finding]
     return sorted(found, key=lambda row: -abs(row.interaction) / (row.interaction_high - row.interaction_low))
 
 
 def _sentence(rows: Sequence[Any], comparisons: int, labels: Mapping[str, str]) -> str:
     """`comparisons`: number of interactions that are tested together."""
     model, baseline = rows[0].model, rows[0].baseline
-    lost, of = _lost(rows), f" of {rows[0].prompt_set}" if rows[0].prompt_set else ""
+    lost, of = _differing(rows, WORSE), f" of {rows[0].prompt_set}" if rows[0].prompt_set else ""
     if not lost:
-        return f"No group{of} was found on which the loss of {model} is larger ({_tested(rows)})."
+        text = f"No group{of} was found on which the loss of {model} is larger ({_tested(rows)})."
+        if not (spared := _differing(rows, BETTER)):
+            return text
+        first = spared[0]
+        others = [row for row in spared if (row.column, row.group) != (first.column, first.group)]
+        text += f" On prompts with {first.label} it does better against {baseline} than on the others: "
+        text += f"{_amounts(first, labels, comparisons)}."
+        return f"{text} So too on prompts with {_named(others)}." if others else text
     first = lost[0]
     same = [row for row in lost if (row.column, row.group) == (first.column, first.group)]
     if any(row.finding == WORSE for row in same):
