@@ -140,6 +140,14 @@ def test_without_real_pictures_other_prompts_questions_are_asked_about_generated
     (check,), arm = experiment.following.checks, experiment.following.arms()[0].name
     (shard,) = experiment.following.shards(check)
     assert experiment.following.pictures(check, shard) == experiment.following.pictures(arm, shard)
+    other = experiment_with_judge(
+        tmp_path / "other",
+        {"images": None},
+        judge=program(tmp_path),
+        reference={"images": "demo/data/images"},
+        baseline="finetuned",
+    ).following
+    assert other.pictures("check", shard) == other.pictures(other.arms()[1].name, shard)
     asked = asked_about(experiment, check, experiment.following.rows(check, shard))
     assert all(each.exchanged for each in asked)
     own = {(each.prompt.row, each.question.question) for each in asked_about(experiment, arm, shard)}
@@ -297,7 +305,7 @@ def test_changed_files_of_the_judge_stop_it(tmp_path):
             {"judge": {"model": {"path": "j"}, "models": ["other"]}},
             "judge: models: 'other' is none of base, finetuned",
         ),
-        ({}, {"judge": {"model": {"path": "j"}, "guidance_scales": [7]}}, "there is nothing to judge"),
+        ({}, {"judge": JUDGE | {"guidance_scales": [1, 7]}}, "judge: guidance_scales: 7 is none of guidance_scales, 1"),
         ({}, {"judge": {}}, "give either model .* or command"),
         ({}, {"judge": {"model": {"path": "j"}, "prompt": "?"}}, r"needs \{question\}"),
         ({}, {"judge": {"command": ["judge"]}}, r"needs \{questions\} and \{output\}"),
@@ -321,6 +329,20 @@ def test_what_was_bought_cannot_be_asked_of_another_set(tmp_path):
     assert of_sets(shapes | asked, few).exchange.arms
     with pytest.raises(InputError, match="bought: prompt_following is that of the first set of prompts, of which no p"):
         of_sets(shapes, few | asked)
+
+
+def test_a_set_whose_pictures_are_not_judged_needs_real_ones(tmp_path):
+    shapes = {"name": "shapes", **small_config()["prompts"], "questions": "asked.csv", "images": "real"}
+    few = {"name": "few", "captions": "few.json", "questions": "asked.csv", "guidance_scales": [1]}
+    few |= {"reference": {"images": "real"}}
+    changes = small_config(judge=JUDGE | {"guidance_scales": [3]}, guidance_scales=[1, 3])
+    (tmp_path / "config.yaml").write_text(yaml.safe_dump(changes | {"prompts": [shapes, few | {"images": "real"}]}))
+    assert Experiment.load(tmp_path / "config.yaml").following.pictures("check@few", RowRange(0, 10)) == []
+    (tmp_path / "config.yaml").write_text(yaml.safe_dump(changes | {"prompts": [shapes, few]}))
+    with pytest.raises(
+        InputError, match="no arm of the set few of prompts has its models and guidance_scales, and the"
+    ):
+        Experiment.load(tmp_path / "config.yaml")
 
 
 def test_questions_change_no_fingerprint(tmp_path):

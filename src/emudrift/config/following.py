@@ -43,8 +43,18 @@ class Following:
             raise InputError(
                 f"{where}: judge: models: {strangers[0]!r} is none of {', '.join(self.experiment.model_names)}"
             )
+        scales = self.experiment.config.guidance_scales
+        if others := [scale for scale in judge.guidance_scales if scale not in scales]:
+            there = ", ".join(f"{scale:g}" for scale in scales)
+            raise InputError(f"{where}: judge: guidance_scales: {others[0]:g} is none of guidance_scales, {there}")
         if not self.arms():
             raise InputError(f"{where}: judge: no arm has its models and guidance_scales; there is nothing to judge")
+        for check, view in self._checks.items():
+            if not self.is_real(check) and not self._arms_of(view):
+                raise InputError(
+                    f"{where}: judge: no arm of the set {view.prompt_set} of prompts has its models and guidance_scales, and the "
+                    "set has no images to measure its error on; name others, or remove the set's questions"
+                )
         if self.experiment.config.exchange.bought == SCORE and not any(arm.in_main_set for arm in self.arms()):
             raise InputError(
                 f"{where}: exchange: bought: {SCORE} is that of the first set of prompts, of which no picture is judged; "
@@ -111,12 +121,15 @@ class Following:
 
     def arms(self) -> list[Arm]:
         """Those whose pictures are judged, of all sets that have questions."""
+        return [arm for view in self._checks.values() for arm in self._arms_of(view)]
+
+    def _arms_of(self, view: "Experiment") -> list[Arm]:
+        """Those of one set."""
         judge = self.judge
         if judge is None:
             return []
         return [
             arm
-            for view in self._checks.values()
             for arm in view.generated_arms()
             if (not judge.models or arm.model in judge.models)
             and (not judge.guidance_scales or arm.guidance_scale is None or arm.guidance_scale in judge.guidance_scales)
@@ -181,13 +194,14 @@ class Following:
 
     def pictures(self, arm: str, shard: RowRange) -> list[Path]:
         """Manifests of the generated pictures that a shard shows; none for real ones. A check without real ones shows those of
-        the set's first arm."""
+        the baseline, or of the set's first arm that is judged, where the baseline is not."""
         if self.is_real(arm):
             return []
         view = self.view(arm)
         shown = arm
         if arm in self._checks:
-            shown = next(each.name for each in self.arms() if self.view(each.name) is view)
+            judged = self._arms_of(view)
+            shown = next((each for each in judged if each.model == self.experiment.baseline), judged[0]).name
         return [self.experiment.paths.manifest(shown, each.name) for each in view.shards_in(shard)]
 
     def judged_images(self) -> list[Path]:
