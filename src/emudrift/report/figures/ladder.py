@@ -79,7 +79,7 @@ def _draw(axes: Any, marks: list[Any]) -> None:
     axes.grid(visible=False, axis="y")
     # Among many, the first decade would stand on the 0.
     first_decade = lowest if highest - lowest > 2 else lowest - 1
-    decades = range(highest, first_decade, -max(1, (highest - lowest) // 5))
+    decades = range(highest, first_decade, -max(1, math.ceil((highest - lowest) / 3)))  # Names of small ones are long.
     axes.set_xticks([0, *(10.0**decade for decade in sorted(decades))])
     axes.minorticks_off()
     axes.xaxis.set_major_formatter(tick_label)

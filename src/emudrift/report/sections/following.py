@@ -186,7 +186,9 @@ def _error(row: Any) -> list[Cell]:
 def failed_examples(experiment: Experiment, records: Sequence[FollowedRecord]) -> list[FailedOfArm]:
     """For each arm the first pictures with a question that does not hold although all that it depends on do."""
     labels = {arm.name: label_of(arm) for arm in experiment.arms()}
-    found = [FailedOfArm(labels[each.arm], _failed(experiment, each)) for each in records if each.model]
+    found = [
+        FailedOfArm(f"{labels[each.arm]}{_within(each)}", _failed(experiment, each)) for each in records if each.model
+    ]
     return [each for each in found if each.pictures]
 
 
