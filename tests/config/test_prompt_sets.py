@@ -151,6 +151,11 @@ def test_no_set_and_a_set_without_captions_are_refused():
         parse_config(small_config(prompts=[ONE]), "c.yaml")
     with pytest.raises(InputError, match=r"^c\.yaml: prompts: expected keys and values"):
         parse_config(small_config(prompts="captions.json"), "c.yaml")
+    listed = "several sets of prompts are a list, whose entries begin with '- name: '"
+    with pytest.raises(InputError, match=rf"^c\.yaml: prompts: name: {listed}"):
+        parse_config(small_config(prompts=FIRST), "c.yaml")
+    with pytest.raises(InputError, match=rf"^c\.yaml: prompts: coco: {listed}"):
+        parse_config(small_config(prompts={"coco": ONE}), "c.yaml")
 
 
 BROUGHT = {"name": "other", "generator": "folder", "images": {"first": "a", "second": "b"}}

@@ -367,6 +367,7 @@ def test_differences_in_another_gain_are_counted_at_each_guidance_scale():
             "exchange: bought: kid is no metric of this experiment with one number per image of which more",
         ),
         ({"bought": "blur"}, "there are clip_score, pick"),
+        ({"bought": "clip_score", "add": []}, "there are pick; clip_score may be added to metrics, and others to"),
         ({"bought": "clip_score", "task": "scenes"}, "bought stands in place of seeing; remove task and margin_seeing"),
         ({"bought": "clip_score", "metric": "clip_score"}, "bought and metric are both clip_score"),
         ({"margin_bought": 1}, "margin_bought belongs to bought"),
@@ -376,7 +377,13 @@ def test_differences_in_another_gain_are_counted_at_each_guidance_scale():
 def test_another_gain_that_cannot_be_meant(tmp_path, exchange, said):
     scores = [{"name": name, "file": "x.csv", "higher_is_better": name == "pick"} for name in ("pick", "blur")]
     with pytest.raises(InputError, match=re.escape(said)):
-        seeing_experiment(tmp_path, **BOUGHT, scores=scores, exchange=exchange)
+        metrics = ["fid", *exchange.get("add", ["clip_score"])]
+        seeing_experiment(
+            tmp_path,
+            **BOUGHT | {"metrics": metrics},
+            scores=scores,
+            exchange={key: value for key, value in exchange.items() if key != "add"},
+        )
 
 
 def test_a_score_from_outside_may_be_what_was_bought(tmp_path, monkeypatch):

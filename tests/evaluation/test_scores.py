@@ -117,7 +117,7 @@ def test_prompts_of_one_image_are_one_observation(tmp_path):
         (lambda t: t.assign(value=""), "value is ''; expected a finite number"),
         (lambda t: t.drop(columns=["arm", "guidance_scale"]), "2 arms have model '.*name them in a column 'arm'"),
         (lambda t: t.drop(columns=["arm", "model"]), "has no column 'arm'"),
-        (lambda t: t.rename(columns={"value": "score"}), "has no column 'value'; it has arm, model"),
+        (lambda t: t.rename(columns={"value": "score"}), "has no column 'value'.*; it has arm, model"),
         (lambda t: t.drop(columns="prompt_id"), "has no column 'prompt_id'"),
     ],
 )
@@ -147,6 +147,7 @@ def test_names_are_unique_and_the_direction_is_asked_for():
     for scores, said in (
         ([score], "scores: name: kid is the name of another metric or score"),
         ([score | {"name": "a"}] * 2, "scores: name: a is the name of another"),
+        ([score | {"name": "a"}, score | {"name": "A"}], "scores: name: A is the name of another"),
         ([{"name": "a", "file": "a.csv"}], "higher_is_better: this key is missing"),
     ):
         with pytest.raises(InputError, match=said):

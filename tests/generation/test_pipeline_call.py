@@ -138,6 +138,11 @@ def test_a_config_that_says_nothing_keeps_its_fingerprint_and_one_that_does_has_
         ({"generator": 1}, "call: generator: emudrift sets this argument: each image has its own, from seed"),
         ({"prompt_embeds": [1]}, "call: prompt_embeds: belongs to single images"),
         ({"num_inference_steps": 2}, "give either steps or call: num_inference_steps"),
+        (
+            {"num_inference_steps": "four"},
+            "num_inference_steps: expected a whole number of steps, 1 or more, found 'four'",
+        ),
+        ({"num_inference_steps": 0}, "num_inference_steps: expected a whole number of steps, 1 or more, found 0"),
     ],
     ids=lambda value: next(iter(value)) if isinstance(value, dict) else "",
 )

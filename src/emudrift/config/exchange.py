@@ -168,9 +168,10 @@ def _check_bought(config: "Config", name: str) -> None:
     asked, known = config.exchange, [each for each in map(config.metric, config.metric_names()) if each.per_image]
     names = [metric.name for metric in known if metric.higher_is_better]
     if name not in names:
+        more = "" if "clip_score" in names else "; clip_score may be added to metrics, and others to scores"
         raise ValueError(
             f"exchange: bought: {name} is no metric of this experiment with one number per image of which more is better; "
-            f"there are {', '.join(names) or 'none: add clip_score to metrics, or scores'}"
+            f"there are {', '.join(names) or 'none'}{more}"
         )
     if asked.task is not None or asked.margin_seeing is not None:
         raise ValueError("exchange: bought stands in place of seeing; remove task and margin_seeing")

@@ -80,6 +80,9 @@ class PipelineCall(ModelSettings):
                 raise ValueError(f"call: {name}: emudrift sets this argument: {SET_ELSEWHERE[name]}")
             if PER_IMAGE.fullmatch(name):
                 raise ValueError(f"call: {name}: belongs to single images, and call is the same for all")
+        steps = self.call.get("num_inference_steps", 1)
+        if not isinstance(steps, int) or isinstance(steps, bool) or steps < 1:
+            raise ValueError(f"call: num_inference_steps: expected a whole number of steps, 1 or more, found {steps!r}")
         if "num_inference_steps" in self.call and "steps" in self.model_fields_set:
             raise ValueError("give either steps or call: num_inference_steps, which is the same")
         return self

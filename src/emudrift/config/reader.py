@@ -104,6 +104,9 @@ def _describe(fault: Any, where: str, model: type[Config]) -> str:
     key = ": ".join(f"[{part}]" if isinstance(part, int) else str(part) for part in location)
     where = f"{where}: {key}" if key else where
     if fault["type"] == "extra_forbidden":
+        is_set = isinstance(fault["input"], dict) and "captions" in fault["input"]
+        if ONE in parts and len(location) == 2 and (is_set or location[-1] in PromptSet.model_fields):
+            return f"{where}: several sets of prompts are a list, whose entries begin with '- name: ' (docs/prompt-sets.md)"
         known = _keys_at(fault["loc"][:-1], model)
         close = difflib.get_close_matches(str(location[-1]), known, n=1, cutoff=0)
         hint = f"did you mean {close[0]!r}?" if close else f"valid keys: {', '.join(known)}"
@@ -141,6 +144,8 @@ def _plainly(fault: Any) -> str | None:
         return f"{given!r} is used in file names: it must be letters, digits, - and _, and begin with a letter or digit{hint}"
     if kind in ("model_attributes_type", "model_type"):
         return f"expected keys and values, such as {{name: ..., ...}}, found {given!r}"
+    if kind == "dict_type":
+        return f"expected keys and values, such as {{key: value}}, found {given!r}"
     if kind == "list_type":
         return f"expected a list, each entry on a line that begins with '- ', found {given!r}"
     return None
@@ -157,7 +162,9 @@ def _keys_at(location: tuple[int | str, ...], model: type[Config]) -> list[str]:
             continue
         tagged = [m for m in models for key in ("generator", "name", "task") if part in names_of(m, key)]
         fields = [m.model_fields[part].annotation for m in models if part in m.model_fields]
-        models = tagged or [model for annotation in fields for model in _models_in(annotation)]
+        # What is neither is a key of the user's, such as a column of where.
+        if tagged or fields:
+            models = tagged or [model for annotation in fields for model in _models_in(annotation)]
     return sorted({key for model in models for key in model.model_fields})
 
 

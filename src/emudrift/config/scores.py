@@ -54,7 +54,9 @@ def check_scores(scores: list[Metric], others: list[Metric]) -> None:
         if metric.inputs == "scores":
             raise ValueError(f"plugins: metric {metric.name}: inputs='scores' is for entries of scores: in the config")
     taken = {*METRICS, *(name for metric in others for name in (metric.name, *(v.name for v in metric.values)))}
+    # Upper and lower case are the same folder on some file systems.
+    taken = {name.lower() for name in taken}
     for metric in scores:
-        if metric.name in taken:
+        if metric.name.lower() in taken:
             raise ValueError(f"scores: name: {metric.name} is the name of another metric or score; choose another name")
-        taken.add(metric.name)
+        taken.add(metric.name.lower())

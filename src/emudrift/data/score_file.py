@@ -75,7 +75,8 @@ def _key_columns(path: Path, columns: Sequence[str], column: str) -> list[str]:
         raise InputError(f"{path} has no column 'arm' (or 'model' and 'guidance_scale'); it has {', '.join(columns)}")
     for needed in ("prompt_id", column):
         if needed not in columns:
-            raise InputError(f"{path} has no column {needed!r}; it has {', '.join(columns)}")
+            hint = " (another one is named by column: under scores)" if needed == column else ""
+            raise InputError(f"{path} has no column {needed!r}{hint}; it has {', '.join(columns)}")
     return keys
 
 
