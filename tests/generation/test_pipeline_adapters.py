@@ -2,6 +2,7 @@
 
 import itertools
 import json
+import re
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -320,3 +321,19 @@ def test_a_fully_fine_tuned_network_stands_in_place_of_the_pipelines_own(sd, exp
         InputError, match=r"run: has no config\.json, and no folder unet with one, so it is not a network"
     ):
         check_model(tried, "run", [])
+
+
+def test_a_network_of_another_pipeline_is_refused_before_anything_is_generated(sd, flux, tmp_path):
+    base = {"name": "base", "generator": "diffusers", "checkpoint": {"path": str(sd)}, "dtype": "float32"}
+    shutil.copytree(sd / "unet", tmp_path / "wide")
+    settings = json.loads((sd / "unet/config.json").read_text())
+    (tmp_path / "wide/config.json").write_text(json.dumps(settings | {"addition_embed_type": "text_time"}))
+    for path, said in (
+        (flux / "transformer", "_class_name is 'FluxTransformer2DModel', and 'UNet2DConditionModel' in "),
+        (tmp_path / "wide", "addition_embed_type is 'text_time', and None in "),
+    ):
+        tried = experiment(tmp_path, models=[base | {"network": {"path": str(path)}}], guidance_scales=[3])
+        with pytest.raises(
+            InputError, match=re.escape(f"{path}/config.json: {said}{sd}/unet, which this network stands")
+        ):
+            check_model(tried, "base", [])

@@ -312,7 +312,7 @@ def test_more_images_than_prompts_and_a_broken_model_are_found_before_anything_i
     assert "sample_sizes: N = 5,000 is more than the 600 prompts of the dataset" in result.stdout
     empty = {"name": "base", "generator": "emu3", "checkpoint": {"path": "demo/data"}}
     result = workflow.snakemake(config=workflow.write_config(small_config(models=[empty])), check=False)
-    assert "has no config.json, so it is not a checkpoint folder" in result.stdout
+    assert "has no config.json, so it is no checkpoint folder" in result.stdout
     assert "Traceback" not in result.stdout
     assert not (workflow.folder / "results/small/images").exists()
 

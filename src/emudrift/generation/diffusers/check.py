@@ -13,7 +13,7 @@ from emudrift.data.pipeline_files import wanted_files
 from emudrift.data.prompts import Prompt
 from emudrift.errors import InputError
 from emudrift.generation.diffusers.adapter_files import adapter_files, find_adapter
-from emudrift.generation.diffusers.network_files import denoiser_of, find_network, network_files
+from emudrift.generation.diffusers.network_files import denoiser_of, find_network, network_files, refuse_other_kind
 from emudrift.generation.model_files import are_unchanged, digest_of, hash_files, hub_commit
 from emudrift.generation.weight_files import scan_tensors
 
@@ -147,7 +147,9 @@ def network_of(experiment: Experiment, model: DiffusersModel) -> tuple[str, Path
         return None
     folders = experiment.checkpoint_folders(model)
     name = denoiser_of(components_of(load_index(folders["checkpoint"])), folders["checkpoint"])
-    return name, find_network(folders["network"], name)
+    found = find_network(folders["network"], name)
+    refuse_other_kind(found, folders["checkpoint"] / name)
+    return name, found
 
 
 def _check_call(experiment: Experiment, model: DiffusersModel, folder: Path, digest: str) -> str:

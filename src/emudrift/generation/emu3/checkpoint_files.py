@@ -34,7 +34,7 @@ def read_json(folder: Path, name: str, what: str) -> dict[str, Any]:
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError as error:
-        raise InputError(f"{folder}: has no {name}, so it is not a {what} folder") from error
+        raise InputError(f"{folder}: has no {name}, so it is no {what} folder") from error
     except OSError as error:
         raise InputError(f"cannot read {path}: {(error.strerror or str(error)).lower()}") from error
     except (json.JSONDecodeError, UnicodeDecodeError) as error:
