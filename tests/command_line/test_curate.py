@@ -86,7 +86,8 @@ def test_conditions_of_a_file_and_of_the_command_line_hold_together(
     ("words", "said"),
     [
         (["--where", "{text_area: 0.01"], "not YAML such as"),
-        (["--where", "{width: {least: 3}}"], "width: least: Extra inputs are not permitted"),
+        (["--where", "{width: {least: 3}}"], "width: least: is none of min, max, any, all, none"),
+        (["--where", "width >= 5"], "--where width >= 5: expected conditions such as '{width: {min: 512}}', found"),
         (["--where", "{width: [3]}"], "a list can be meant in several ways"),
         (["--where", "{widht: {min: 3}}"], "'widht' is no column"),
         (["--where", "{people: true}"], "people needs --instances, COCO's instances file"),
@@ -108,3 +109,4 @@ def test_what_a_user_gets_wrong_is_one_line(
     error = capsys.readouterr().err.strip()
     assert said in error
     assert "\n" not in error
+    assert not (scenes.parent / "out").exists()

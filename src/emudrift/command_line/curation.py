@@ -101,13 +101,19 @@ def conditions_of(texts: Sequence[str]) -> dict[str, Condition]:
         is_file = text.endswith((".yaml", ".yml"))
         try:
             content = yaml.safe_load(path.read_text(encoding="utf-8") if is_file else text)
+            if not isinstance(content, dict):
+                raise InputError(
+                    f"--where {text}: expected conditions such as '{{width: {{min: 512}}}}', found {content!r}"
+                )
             each = TypeAdapter(Conditions).validate_python(content)
         except OSError as error:
             raise InputError(f"--where {text}: cannot be read: {(error.strerror or str(error)).lower()}") from error
         except yaml.YAMLError as error:
             raise InputError(f"--where {text}: not YAML such as '{{text_area: {{max: 0.01}}}}'") from error
         except ValidationError as error:
-            raise InputError(f"--where {text}: {first_fault(error).replace('Value error, ', '')}") from error
+            said = first_fault(error).replace("Value error, ", "")
+            known = f"is none of {', '.join(Condition.model_fields)}"
+            raise InputError(f"--where {text}: {said.replace('Extra inputs are not permitted', known)}") from error
         if twice := sorted(set(each) & set(found)):
             raise InputError(f"--where {text}: {twice[0]} has conditions already; give them together")
         found |= each
@@ -178,27 +184,31 @@ def curate(
 
 def _sources(out: Path, images: Path, prompts: Prompts, clip: str | Path | None, device: str) -> Sources:
     folder = None if clip is None else Path(clip).expanduser()
+    dims = 0 if folder is None else _dims_of_clip(folder)
     files = [] if folder is None else sorted(path for path in folder.glob("*") if path.is_file())
     return Sources(
         kept=out / "values",
         images=images,
         instances=None if prompts.instances is None else Path(prompts.instances).expanduser(),
-        clip=None if folder is None else lambda: _load_clip(folder, device),
+        clip=None if folder is None else lambda: _load_clip(folder, dims, device),
         clip_key={path.name: sha256_of(path) for path in files} | {"device": device},
         table=Path(prompts.captions),
         table_settings=prompts.model_dump(include={"source", "caption_column", "image_id_column", "file_name_column"}),
     )
 
 
-def _load_clip(folder: Path, device: str) -> PairEmbedder:
+def _dims_of_clip(folder: Path) -> int:
+    try:
+        return int(json.loads((folder / "config.json").read_text(encoding="utf-8"))["projection_dim"])
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise InputError(f"--clip {folder}: has no config.json of a CLIP checkpoint in transformers' format") from error
+
+
+def _load_clip(folder: Path, dims: int, device: str) -> PairEmbedder:
     from emudrift.features.clip import ClipExtractor
     from emudrift.runtime.devices import torch_device
 
     torch_device(device)
-    try:
-        dims = json.loads((folder / "config.json").read_text(encoding="utf-8"))["projection_dim"]
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise InputError(f"--clip {folder}: has no config.json of a CLIP checkpoint in transformers' format") from error
     return ClipExtractor(folder, dims, device)
 
 
