@@ -90,6 +90,8 @@ def test_values_that_do_not_fit_are_named(grouping, values, said):
         ({"column": "objects", "edges": [2], "names": ["one"]}, "names: 1 for 1 edges; expected 2"),
         ({"column": "objects", "edges": [2], "names": ["a", "a"]}, "names: one is given more than once"),
         ({"column": "theme", "edges": [2], "values": ["a"]}, "give one of the two"),
+        ({"column": "people", "values": ["true"]}, '\'true\': people is yes or no: write "yes" or "no", in quotes'),
+        ({"column": "theme", "values": ["a", "a"]}, "values: one is given more than once"),
     ],
 )
 def test_settings_that_make_no_groups_are_refused(grouping, said):

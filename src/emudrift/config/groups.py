@@ -59,6 +59,10 @@ class Grouping(Settings):
             raise ValueError(f"{self.column} is a number: it needs edges, such as [2] for below 2, and 2 or more")
         if kind and kind != "number" and self.edges:
             raise ValueError(f"{self.column} is no number: it has no edges")
+        if kind == "yes/no" and (others := [value for value in self.values if value not in ("yes", "no")]):
+            raise ValueError(f'values: {others[0]!r}: {self.column} is yes or no: write "yes" or "no", in quotes')
+        if len(set(self.values)) < len(self.values):
+            raise ValueError("values: one is given more than once")
         return self
 
 
