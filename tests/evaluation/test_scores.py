@@ -131,6 +131,18 @@ def test_a_file_that_does_not_fit_is_one_line_that_names_the_row(tmp_path, chang
     assert "\n" not in str(error.value)
 
 
+def test_a_decimal_comma_is_named_as_one(tmp_path):
+    found = experiment(tmp_path)
+    table = values_of(found)
+    table.to_csv(tmp_path / "picks.csv", index=False)
+    first, *rows = (tmp_path / "picks.csv").read_text().splitlines()
+    (tmp_path / "picks.csv").write_text("\n".join([first, rows[0] + ",5", *rows[1:]]))
+    with pytest.raises(
+        InputError, match=r"row 1 \(line 2\) has \d values for \d columns: .*write numbers with a point"
+    ):
+        import_scores(found, "pick")
+
+
 def test_scores_made_for_other_prompts_are_refused(tmp_path):
     found = experiment(tmp_path)
     values_of(found).to_csv(tmp_path / "picks.csv", index=False)

@@ -35,7 +35,8 @@ def read_csv(path: Path, separator: str = ",") -> Rows:
                     _refuse_separator(columns, path)
             elif len(values) != len(columns):
                 raise InputError(
-                    f"{where} has {len(values)} values for {len(columns)} columns: put captions with commas in quotes"
+                    f"{where} has {len(values)} values for {len(columns)} columns: put texts with commas in quotes, "
+                    "and write numbers with a point"
                 )
             else:
                 rows.append((where, dict(zip(columns, values, strict=True))))
