@@ -210,6 +210,8 @@ def test_a_judge_that_fails_goes_on_and_gives_the_same_bytes(tmp_path):
 
 
 def test_the_demos_judge_says_what_transformers_says_and_mostly_the_truth(tmp_path):
+    import emudrift.runtime.torchvision_fix  # noqa: F401  (before transformers)
+
     import torch
     from transformers import AutoModelForImageTextToText, AutoProcessor
 

@@ -2,12 +2,23 @@
 
 import re
 from collections.abc import Sequence
+from typing import Annotated
 
-from pydantic import Field, field_validator
+from pydantic import AfterValidator, Field, field_validator
 
 from emudrift.config.base import Settings
 
 ANSWER_PLACEHOLDERS = ("questions", "output")
+
+
+def _has_question(prompt: str) -> str:
+    if "{question}" not in prompt:
+        raise ValueError("needs {question}, which stands for the question")
+    return prompt
+
+
+QuestionPrompt = Annotated[str, Field(min_length=1), AfterValidator(_has_question)]
+"""What is asked about a picture, with a place for the question."""
 
 
 class Chat(Settings):

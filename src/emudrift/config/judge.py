@@ -4,7 +4,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, field_validator, model_validator
 
-from emudrift.config.answering import check_answer_command
+from emudrift.config.answering import QuestionPrompt, check_answer_command
 from emudrift.config.base import Checkpoint, GuidanceScale, Settings, Text
 from emudrift.config.metrics import Metric
 from emudrift.config.scores import score_metric
@@ -43,7 +43,7 @@ class Judge(Settings):
         [], description="Files and folders of the command (weights, code) that can change an answer."
     )
     dtype: Literal["float32", "bfloat16", "float16"] = Field("bfloat16", description="Of the judge's network.")
-    prompt: str = Field(
+    prompt: QuestionPrompt = Field(
         "{question} Answer with a single word.", description="What is asked; {question} stands for the question."
     )
     prompts: Annotated[int, Field(ge=2)] | None = Field(
@@ -63,13 +63,6 @@ class Judge(Settings):
         description="Of the questions of a prompt, for its score. Default: arithmetic for DSG's format, geometric for that of "
         "GenEval 2 (Soft-TIFA GM).",
     )
-
-    @field_validator("prompt")
-    @classmethod
-    def _has_question(cls, prompt: str) -> str:
-        if "{question}" not in prompt:
-            raise ValueError("needs {question}, which stands for the question")
-        return prompt
 
     @field_validator("command")
     @classmethod

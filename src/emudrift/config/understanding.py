@@ -6,6 +6,7 @@ from typing import Annotated, Any, ClassVar, Literal, Union
 
 from pydantic import Field, field_validator, model_validator
 
+from emudrift.config.answering import QuestionPrompt
 from emudrift.config.base import Name, Settings, Text
 
 # The Narrow Gate's own (FACTS.md section 8; evaluation_task/ of its repository).
@@ -131,18 +132,11 @@ class VqaTask(UnderstandingTask):
         description="File names of the pictures by {image_id}; default: those of COCO, such as "
         "COCO_val2014_{image_id:012d}.jpg; VizWiz names its files.",
     )
-    prompt: Text = Field(VQA_PROMPT, description="What is asked; {question} stands for the question.")
+    prompt: QuestionPrompt = Field(VQA_PROMPT, description="What is asked; {question} stands for the question.")
     max_new_tokens: Annotated[int, Field(ge=1)] = Field(20, description="Tokens after which an answer is cut off.")
 
     def files(self) -> dict[str, list[str]]:
         return {"questions": [self.questions], "annotations": [self.annotations] if self.annotations else []}
-
-    @field_validator("prompt")
-    @classmethod
-    def _has_question(cls, prompt: str) -> str:
-        if "{question}" not in prompt:
-            raise ValueError("needs {question}, which stands for the question")
-        return prompt
 
     @field_validator("file_names")
     @classmethod
